@@ -1,0 +1,315 @@
+/**
+ * What a backend must offer: memory, and one typed table of kernels. Everything above (tensors, operations, models) is written
+ * against this file alone, so a new backend is a folder that fills the table; one that lacks a kernel does not compile.
+ *
+ * Conventions. Arrays are dense and row-major. Activations and gradients are `f32` spans (a backend may also accept `bf16`
+ * activations: see `Backend.activations`). "Accumulate" means `y += result` in place of `y = result`. A kernel may run ahead of the
+ * host: only `download` and `synchronize` wait. Reductions have a fixed order that does not depend on the number of threads, nor,
+ * for a row of a result, on how many other rows stand in the call: the same rows give the same bits in any batch.
+ */
+
+export type DType = 'f32' | 'bf16' | 'f16' | 'i32' | 'u8';
+
+export const BYTES_PER_ELEMENT: Readonly<Record<DType, number>> = { f32: 4, bf16: 2, f16: 2, i32: 4, u8: 1 };
+
+/** A block of a device's memory, made by `Backend.alloc`. What `handle` is, the backend alone knows. */
+export interface DeviceBuffer {
+  readonly bytes: number;
+  readonly handle: unknown;
+}
+
+/** `length` elements of a buffer, `offset` bytes from its start. */
+export interface Span {
+  readonly buffer: DeviceBuffer;
+  readonly offset: number;
+  readonly dtype: DType;
+  readonly length: number;
+}
+
+/** A matrix of plain numbers, [rows, cols]: f32, bf16 or f16. */
+export interface DenseMatrix {
+  readonly kind: 'dense';
+  readonly rows: number;
+  readonly cols: number;
+  readonly data: Span;
+}
+
+/**
+ * A matrix [rows, cols] in NF4 as bitsandbytes stores it (QLoRA, arXiv:2305.14314): flattened row-major, blocks of 64 values, two
+ * 4-bit codes a byte, the earlier value in the high nibble. A block's scale is `absmax[b]` (f32); or, doubly quantized,
+ * `nested.map[absmax[b]] * nested.absmax[b >> 8] + nested.offset` with `absmax` u8 and blocks of 256 scales.
+ */
+export interface Nf4Matrix {
+  readonly kind: 'nf4';
+  readonly rows: number;
+  readonly cols: number;
+  /** u8 [ceil(rows * cols / 2)] */
+  readonly packed: Span;
+  /** f32 or u8 [ceil(rows * cols / 64)] */
+  readonly absmax: Span;
+  readonly nested?: {
+    /** f32 [ceil(blocks / 256)] */
+    readonly absmax: Span;
+    /** f32 [256] */
+    readonly map: Span;
+    readonly offset: number;
+  };
+}
+
+export type Matrix = DenseMatrix | Nf4Matrix;
+
+/**
+ * A stream of Philox4x32-10 numbers (Salmon et al., SC 2011): key = [seed, stream], counter = [i >> 2 (low), i >> 2 (high), step, 0],
+ * word i & 3 for element i. All u32.
+ */
+export interface RandomStream {
+  readonly seed: number;
+  readonly stream: number;
+  readonly step: number;
+}
+
+/** c = alpha · op(a) · op(b) [+ extra.alpha · op(extra.a) · op(extra.b)] [+ bias] [+ residual | + c]. */
+export interface GemmArgs {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  /** f32, [m, k], or [k, m] when `transA`. */
+  readonly a: Span;
+  readonly transA?: boolean;
+  /** [k, n], or [n, k] when `transB` (a Linear's weight is [out, in]: its forward product takes `transB`, its input gradient does not). */
+  readonly b: Matrix;
+  readonly transB?: boolean;
+  /** f32 [m, n] */
+  readonly c: Span;
+  readonly alpha?: number;
+  readonly accumulate?: boolean;
+  /** A second, thin product into the same result, laid out as the first (LoRA's). f32: a [m, k] (or [k, m]), b [k, n] (or [n, k]). */
+  readonly extra?: { readonly a: Span; readonly b: Span; readonly k: number; readonly alpha: number };
+  /** f32 [n] */
+  readonly bias?: Span;
+  /** f32 [m, n], added; may be `c` itself. Excludes `accumulate`. */
+  readonly residual?: Span;
+  /**
+   * 'rows' promises few rows (decoding): b is read once, without repacking. The rounding differs from the default path's, so that a
+   * caller which wants the same bits for a row in any batch chooses by what it does, not by m.
+   */
+  readonly path?: 'tiles' | 'rows';
+  /** 'bf16' lets the backend round both factors to bfloat16 (f32 accumulation) where its hardware multiplies that faster. */
+  readonly precision?: 'f32' | 'bf16';
+}
+
+export interface AttentionShape {
+  readonly batch: number;
+  readonly length: number;
+  readonly heads: number;
+  /** Divides `heads`; query head h reads key head floor(h / (heads / kvHeads)). */
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly scale: number;
+  /** Key j is seen from query i when 0 <= i - j < window. 0: no limit. */
+  readonly window: number;
+  /** i32 [batch, length]: a key is seen only from its own segment, equal segments stand together; negative: padding (output and gradients 0). */
+  readonly segments: Span;
+}
+
+export interface KvCacheShape {
+  /** Slots of the cache; each holds one sequence. */
+  readonly slots: number;
+  readonly capacity: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+}
+
+export interface Kernels {
+  gemm(args: GemmArgs): void;
+
+  /** y[n] = NF4 codes of x (f32, bf16 or f16) with f32 scales: nearest code, ties and constants as bitsandbytes has them. */
+  quantizeNf4(args: { x: Span; n: number; packed: Span; absmax: Span }): void;
+  /** y f32 (or bf16) [rows * cols]. */
+  dequantizeNf4(args: { w: Nf4Matrix; y: Span }): void;
+  /** y = x in y's type, round to nearest even; any of f32, bf16, f16. */
+  convert(args: { x: Span; y: Span; n: number }): void;
+
+  /** y[row] = table[ids[row]]; y f32 [rows, table.cols]. */
+  embedding(args: { table: DenseMatrix; ids: Span; y: Span; rows: number }): void;
+  /** dTable[ids[row]] += dy[row], in the order of the rows. f32. */
+  embeddingBackward(args: {
+    ids: Span;
+    dy: Span;
+    dTable: Span;
+    rows: number;
+    vocab: number;
+    dim: number;
+  }): void;
+  /** x[row, i] += magnitude[row] · u, u uniform in [-1, 1) from element row · dim + i (NEFTune, arXiv:2310.05914). In place. */
+  addUniformNoise(args: { x: Span; magnitude: Span; rows: number; dim: number; random: RandomStream }): void;
+
+  /** y = x · rstd · w, rstd[row] = 1 / sqrt(mean(x²) + eps). x, y [rows, dim], w f32 [dim], rstd [rows] (arXiv:1910.07467). */
+  rmsNorm(args: { x: Span; w: Span; y: Span; rstd: Span; rows: number; dim: number; eps: number }): void;
+  /** dx (accumulated when asked); dw, where given, is accumulated. */
+  rmsNormBackward(args: {
+    dy: Span;
+    x: Span;
+    w: Span;
+    rstd: Span;
+    dx: Span;
+    accumulate: boolean;
+    dw?: Span;
+    rows: number;
+    dim: number;
+  }): void;
+
+  /** y = gate · sigmoid(gate) · up (arXiv:2002.05202). */
+  swiglu(args: { gate: Span; up: Span; y: Span; n: number }): void;
+  /** dGate may be `gate`, dUp may be `up`. */
+  swigluBackward(args: { dy: Span; gate: Span; up: Span; dGate: Span; dUp: Span; n: number }): void;
+
+  /**
+   * Rotary embedding (arXiv:2104.09864) in Hugging Face's halves: for i < rotaryDim/2, (x[i], x[i + rotaryDim/2]) turned by the angle
+   * whose cosine and sine stand in row positions[row] of the tables (f32 [*, rotaryDim/2]). x [rows, heads, headDim]; y may be x.
+   * `inverse` turns back: that is the gradient.
+   */
+  rope(args: {
+    x: Span;
+    y: Span;
+    cos: Span;
+    sin: Span;
+    positions: Span;
+    rows: number;
+    heads: number;
+    headDim: number;
+    rotaryDim: number;
+    inverse: boolean;
+  }): void;
+
+  /** Causal softmax(q·kᵀ·scale)·v. q, out [batch, length, heads, headDim]; k, v [batch, length, kvHeads, headDim]; lse [batch, heads, length], the log of the softmax's denominator (natural, of the scaled scores). */
+  attention(args: AttentionShape & { q: Span; k: Span; v: Span; out: Span; lse: Span }): void;
+  /** dq, dk, dv are written, not accumulated (FlashAttention-2, arXiv:2307.08691). */
+  attentionBackward(
+    args: AttentionShape & {
+      q: Span;
+      k: Span;
+      v: Span;
+      out: Span;
+      dOut: Span;
+      lse: Span;
+      dq: Span;
+      dk: Span;
+      dv: Span;
+    },
+  ): void;
+  /** cache[slots[row], positions[row]] = x[row]; cache f32 or bf16 [slots, capacity, kvHeads, headDim], x f32 [rows, kvHeads, headDim]. */
+  cacheWrite(
+    args: KvCacheShape & { x: Span; cache: Span; slotOf: Span; positions: Span; rows: number },
+  ): void;
+  /** Each query row sees keys max(0, position - window + 1) … position of its slot. q, out [rows, heads, headDim]. */
+  attentionCached(
+    args: KvCacheShape & {
+      q: Span;
+      keys: Span;
+      values: Span;
+      slotOf: Span;
+      positions: Span;
+      out: Span;
+      rows: number;
+      heads: number;
+      scale: number;
+      window: number;
+    },
+  ): void;
+
+  /**
+   * losses[row] = logsumexp(logits[row]) - logits[row, targets[row]]; 0 where the target is negative. Where `gradScale` is given the
+   * logits [rows, vocab] are overwritten by (softmax - onehot) · gradScale (0 in rows without a target).
+   */
+  crossEntropy(args: {
+    logits: Span;
+    targets: Span;
+    losses: Span;
+    rows: number;
+    vocab: number;
+    gradScale?: number;
+  }): void;
+  /** out i32 [rows]: the first largest. */
+  argmax(args: { x: Span; out: Span; rows: number; cols: number }): void;
+
+  /** y[i] = x[index[i]], rows of `dim`. */
+  gatherRows(args: { x: Span; index: Span; y: Span; rows: number; dim: number }): void;
+  /** y[index[i]] = x[i]; indices are distinct, other rows are left as they are. */
+  scatterRows(args: { x: Span; index: Span; y: Span; rows: number; dim: number }): void;
+
+  /** y = a + b; y may be a or b. */
+  add(args: { a: Span; b: Span; y: Span; n: number }): void;
+  /** y = alpha · x; y may be x. */
+  scale(args: { x: Span; y: Span; n: number; alpha: number }): void;
+  copy(args: { x: Span; y: Span; n: number }): void;
+  fill(args: { y: Span; n: number; value: number }): void;
+  /** y[c] (+)= sum over rows of x[row, c]. */
+  sumRows(args: { x: Span; y: Span; rows: number; cols: number; accumulate: boolean }): void;
+  /** y (+)= x · mask / (1 - p); element i is kept where its number (of 2³²) >= p · 2³², from element firstElement + i. Its own gradient. y may be x. */
+  dropout(args: {
+    x: Span;
+    y: Span;
+    n: number;
+    p: number;
+    random: RandomStream;
+    firstElement: number;
+    accumulate: boolean;
+  }): void;
+
+  /** out f32 [1] (+)= sum of x², summed in double precision over blocks of a fixed size. */
+  sumSquares(args: { x: Span; n: number; out: Span; accumulate: boolean }): void;
+  /** out f32 [1] = min(1, maxNorm / (sqrt(sumSquares) + 1e-6)), as torch's clip_grad_norm_. */
+  clipCoefficient(args: { sumSquares: Span; maxNorm: number; out: Span }): void;
+  /**
+   * AdamW as torch.optim.AdamW (arXiv:1711.05101), all f32, gradient times gradScale[0] first; `step` counts from 1.
+   */
+  adamw(args: {
+    param: Span;
+    grad: Span;
+    m: Span;
+    v: Span;
+    n: number;
+    lr: number;
+    beta1: number;
+    beta2: number;
+    eps: number;
+    weightDecay: number;
+    step: number;
+    gradScale: Span;
+  }): void;
+}
+
+export type DeviceName = 'reference' | 'cpu';
+
+export interface MemoryUse {
+  /** Bytes in spans that somebody holds. */
+  readonly held: number;
+  readonly peak: number;
+  /** Bytes taken from the system, free blocks kept for reuse included. */
+  readonly reserved: number;
+}
+
+export interface Backend {
+  readonly name: DeviceName;
+  /** One line for people: processor, threads, instruction set. */
+  readonly description: string;
+  /** The type in which activations travel between kernels. */
+  readonly activations: 'f32' | 'bf16';
+  /** Whether gemm's `precision: 'bf16'` is faster here. */
+  readonly fastBf16: boolean;
+  readonly kernels: Kernels;
+  /** Uninitialized memory, aligned to 64 bytes. Throws UserError when the device has no more. */
+  alloc(bytes: number): DeviceBuffer;
+  /** Gives a buffer back; using it afterwards is a fault. */
+  free(buffer: DeviceBuffer): void;
+  /** Copies host bytes to a span; the source may change after the call. */
+  upload(data: ArrayBufferView, to: Span): void;
+  /** The span's bytes once all that was asked before is done. */
+  download(from: Span): Promise<Uint8Array<ArrayBuffer>>;
+  synchronize(): Promise<void>;
+  memory(): MemoryUse;
+  resetPeak(): void;
+  /** Gives free blocks back to the system. */
+  trim(): void;
+}
