@@ -1,0 +1,134 @@
+/** Putting LoRA (Hu et al., arXiv:2106.09685) onto a model's Linears: which ones, with what rank, from where. Names are PEFT's. */
+
+import { Parameter } from '../autograd/parameter.js';
+import type { CausalLM } from '../models/model.js';
+import type { Linear } from '../models/blocks/linear.js';
+import { Tensor } from '../tensor/tensor.js';
+import { UserError } from '../util/errors.js';
+import { philox4x32 } from '../util/philox.js';
+
+export interface LoraConfig {
+  readonly r: number;
+  readonly lora_alpha: number;
+  readonly lora_dropout: number;
+  readonly use_rslora: boolean;
+  /** Names or name endings; or 'all-linear' (all but the output head); or a regular expression for the whole name. */
+  readonly target_modules: readonly string[] | string;
+  /** Ranks and alphas of modules whose name ends in a key or matches it as a regular expression. */
+  readonly rank_pattern?: Readonly<Record<string, number>>;
+  readonly alpha_pattern?: Readonly<Record<string, number>>;
+}
+
+/** The pairs on a model, in the order of its Linears. */
+export interface LoraAdapter {
+  readonly config: LoraConfig;
+  readonly modules: readonly { readonly name: string; readonly linear: Linear }[];
+  /** A, B, A, B, … */
+  readonly parameters: readonly Parameter[];
+  /** Takes the adapter off the model and frees it. */
+  dispose(): void;
+}
+
+/** Where a pair starts: A [r, in], B [out, r]. */
+export type LoraSource = (
+  module: string,
+  r: number,
+  inFeatures: number,
+  outFeatures: number,
+) => { a: Float32Array; b: Float32Array };
+
+/**
+ * Attaches an adapter. Without a source it starts as PEFT's does: A uniform in ±1/sqrt(in) (Kaiming with a = sqrt 5), B zero, so
+ * that the model's answers are at first the base's.
+ */
+export function attachLora(
+  model: CausalLM,
+  config: LoraConfig,
+  start: { seed: number } | { source: LoraSource },
+): LoraAdapter {
+  const source = 'source' in start ? start.source : initialPairs(start.seed);
+  const names = targetModules([...model.linears.keys()], model.head.name, config.target_modules);
+  const modules = names.map((name) => ({ name, linear: model.linears.get(name)! }));
+  const parameters: Parameter[] = [];
+  for (const { name, linear } of modules) {
+    const { inFeatures, outFeatures } = linear;
+    const r = pattern(config.rank_pattern, name) ?? config.r;
+    const alpha = pattern(config.alpha_pattern, name) ?? config.lora_alpha;
+    const pair = source(name, r, inFeatures, outFeatures);
+    const a = new Parameter(`${name}.lora_A.weight`, Tensor.from(model.backend, pair.a, [r, inFeatures]));
+    const b = new Parameter(`${name}.lora_B.weight`, Tensor.from(model.backend, pair.b, [outFeatures, r]));
+    const scaling = config.use_rslora ? alpha / Math.sqrt(r) : alpha / r;
+    linear.lora = { a, b, r, scaling, dropout: config.lora_dropout, stream: streamOf(name) };
+    parameters.push(a, b);
+  }
+  return {
+    config,
+    modules,
+    parameters,
+    dispose: () => {
+      for (const { linear } of modules) linear.lora = undefined;
+      for (const p of parameters) p.value.release();
+    },
+  };
+}
+
+/** The names that `target_modules` picks, as PEFT picks them. Throws UserError when it picks none. */
+export function targetModules(
+  names: readonly string[],
+  head: string,
+  targets: LoraConfig['target_modules'],
+): string[] {
+  const picked = names.filter((name) => {
+    if (targets === 'all-linear') return name !== head;
+    if (typeof targets === 'string') return wholeMatch(targets, name);
+    return targets.some((t) => name === t || name.endsWith(`.${t}`));
+  });
+  const unknown =
+    typeof targets === 'string'
+      ? []
+      : targets.filter((t) => !names.some((n) => n === t || n.endsWith(`.${t}`)));
+  if (picked.length === 0 || unknown.length > 0) {
+    const endings = [...new Set(names.map((n) => n.slice(n.lastIndexOf('.') + 1)))];
+    const what = unknown.length > 0 ? unknown.join(', ') : JSON.stringify(targets);
+    throw new UserError(
+      `lora.target_modules: ${what} matches no module; this model has ${endings.join(', ')}`,
+    );
+  }
+  return picked;
+}
+
+function pattern(patterns: Readonly<Record<string, number>> | undefined, name: string): number | undefined {
+  const key = Object.keys(patterns ?? {}).find((p) => wholeMatch(`(.*\\.)?(${p})`, name));
+  return key === undefined ? undefined : patterns?.[key];
+}
+
+function wholeMatch(expression: string, name: string): boolean {
+  try {
+    return new RegExp(`^(?:${expression})$`).test(name);
+  } catch {
+    throw new UserError(`lora.target_modules: '${expression}' is not a regular expression`);
+  }
+}
+
+function initialPairs(seed: number): LoraSource {
+  return (name, r, inFeatures, outFeatures) => {
+    const a = new Float32Array(r * inFeatures);
+    const bound = 1 / Math.sqrt(inFeatures);
+    const key: [number, number] = [seed, streamOf(name)];
+    for (let i = 0; i < a.length; i += 4) {
+      const words = philox4x32([i >>> 2, 0, 0, INITIAL], key);
+      for (let j = 0; j < 4 && i + j < a.length; j++) a[i + j] = bound * (words[j]! / 2 ** 31 - 1);
+    }
+    return { a, b: new Float32Array(outFeatures * r) };
+  };
+}
+
+/** Keeps the numbers of the start apart from those of the masks, whose last counter word is 0. */
+const INITIAL = 1;
+
+/** A module's own stream of random numbers: FNV-1a of its name, so that it does not depend on which others are trained. */
+function streamOf(name: string): number {
+  let hash = 0x811c9dc5;
+  for (const byte of Buffer.from(name)) hash = Math.imul(hash ^ byte, 0x01000193);
+  return hash >>> 0;
+}

@@ -1,0 +1,321 @@
+/**
+ * A golden model folder (config.json, model.safetensors, golden.json, golden.safetensors, adapter-init, adapter-lora, adapter-qlora)
+ * against what the reference implementations computed: logits, loss, greedy tokens, adapter logits, and ten training steps each of
+ * LoRA, QLoRA and full fine-tuning.
+ */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { z } from 'zod';
+import { loadAdapter } from '../../adapters/peft.js';
+import { Graph } from '../../autograd/graph.js';
+import type { Backend } from '../../backends/contract.js';
+import type { Block } from '../../data/index.js';
+import { SafetensorsFile } from '../../files/index.js';
+import { generate } from '../../generate/generate.js';
+import { loadModel } from '../../models/load.js';
+import type { CausalLM } from '../../models/model.js';
+import type { WeightOptions } from '../../models/weights.js';
+import { linear } from '../../ops/linear.js';
+import { evaluateLoss, flatten, modelInput } from '../../train/step.js';
+import { train, type StepRecord, type TrainingArguments } from '../../train/trainer.js';
+import { check, maxAbs, maxDifference, mismatch, type Check } from './check.js';
+
+/** The float32 column of the golden data's README. */
+const TOLERANCE = {
+  logits: 2e-5,
+  loss: 1e-5,
+  losses: 1e-4,
+  gradNorms: 1e-3,
+  adapter: 2e-3,
+  quantizedLosses: 2e-3,
+  quantizedGradNorms: 1e-2,
+  quantizedAdapter: 3e-2,
+} as const;
+
+const trajectory = z.object({
+  lr: z.number().optional(),
+  losses: z.array(z.number()),
+  grad_norms: z.array(z.number()),
+});
+const goldenSchema = z.object({
+  lr: z.number(),
+  betas: z.tuple([z.number(), z.number()]),
+  eps: z.number(),
+  weight_decay: z.number(),
+  max_grad_norm: z.number(),
+  steps: z.int(),
+  generate: z.array(z.object({ prompt: z.array(z.int()), output: z.array(z.int()) })),
+  lora: trajectory,
+  qlora_nf4_double_quant: trajectory,
+  full: trajectory,
+});
+type Golden = z.infer<typeof goldenSchema>;
+
+interface Expected {
+  readonly golden: Golden;
+  readonly blocks: Block[];
+  readonly logits: readonly Float32Array[];
+  readonly adapterLogits: readonly Float32Array[];
+  readonly loss: number;
+}
+
+export async function* verifyModel(backend: Backend, folder: string, subject: string): AsyncGenerator<Check> {
+  const expected = readExpected(folder);
+  const { golden } = expected;
+  yield* await withModel(backend, folder, { dtype: 'f32' }, (model) =>
+    verifyForward(model, folder, subject, expected),
+  );
+  for (const kind of ['lora', 'qlora'] as const) {
+    const quantized = kind === 'qlora';
+    const options = { dtype: 'f32' as const, ...(quantized && { quantization: { doubleQuant: true } }) };
+    yield* await withModel(backend, folder, options, async (model) => {
+      const adapter = loadAdapter(model, join(folder, 'adapter-init'));
+      try {
+        const steps = await trainTenSteps(model, adapter.parameters, expected, golden.lr);
+        const names = adapter.parameters.map((p) => `base_model.model.${p.name}`);
+        const values = await Promise.all(adapter.parameters.map((p) => p.value.toFloat32()));
+        const start = readTensors(join(folder, 'adapter-init', 'adapter_model.safetensors'), names);
+        const end = readTensors(join(folder, `adapter-${kind}`, 'adapter_model.safetensors'), names);
+        const t = TOLERANCE;
+        const wanted = quantized ? golden.qlora_nf4_double_quant : golden.lora;
+        return [
+          lossesCheck(
+            subject,
+            `${kind}: losses of 10 steps`,
+            steps,
+            wanted.losses,
+            quantized ? t.quantizedLosses : t.losses,
+          ),
+          normsCheck(
+            subject,
+            `${kind}: gradient norms`,
+            steps,
+            wanted.grad_norms,
+            quantized ? t.quantizedGradNorms : t.gradNorms,
+          ),
+          check(
+            subject,
+            `${kind}: adapter after 10 steps`,
+            change(values, end, start),
+            quantized ? t.quantizedAdapter : t.adapter,
+          ),
+        ];
+      } finally {
+        adapter.dispose();
+      }
+    });
+  }
+  yield* await withModel(backend, folder, { trainable: true }, async (model) => {
+    const steps = await trainTenSteps(model, model.parameters, expected, golden.full.lr ?? golden.lr);
+    return [lossesCheck(subject, 'full: losses of 10 steps', steps, golden.full.losses, TOLERANCE.losses)];
+  });
+}
+
+async function verifyForward(
+  model: CausalLM,
+  folder: string,
+  subject: string,
+  expected: Expected,
+): Promise<Check[]> {
+  const { blocks, golden } = expected;
+  const checks = [
+    check(subject, 'logits', await logitsError(model, blocks, expected.logits), TOLERANCE.logits),
+  ];
+  const losses = await evaluateLoss(model, flatten(blocks));
+  const loss = losses.reduce((a, b) => a + b, 0) / losses.length;
+  checks.push(check(subject, 'loss', Math.abs(loss - expected.loss) / expected.loss, TOLERANCE.loss));
+  for (const batch of [1, golden.generate.length]) {
+    const prompts = golden.generate.map(({ prompt }, index) => ({ index, ids: prompt }));
+    const options = { ...GREEDY, max_new_tokens: golden.generate[0]!.output.length, batch_size: batch };
+    const tokens: number[][] = [];
+    for await (const answer of generate(model, prompts, options)) tokens[answer.index] = answer.tokens;
+    const wanted = golden.generate.flatMap((entry) => entry.output);
+    checks.push(check(subject, `greedy tokens, ${batch} at once`, mismatch(tokens.flat(), wanted), 0));
+  }
+  const adapter = loadAdapter(model, join(folder, 'adapter-init'));
+  try {
+    checks.push(
+      check(
+        subject,
+        'adapter logits',
+        await logitsError(model, blocks, expected.adapterLogits),
+        TOLERANCE.logits,
+      ),
+    );
+  } finally {
+    adapter.dispose();
+  }
+  return checks;
+}
+
+const GREEDY = { do_sample: false, temperature: 1, top_p: 1, top_k: 0, seed: 0, stopTokens: [] };
+
+async function withModel<T>(
+  backend: Backend,
+  folder: string,
+  options: WeightOptions,
+  body: (model: CausalLM) => Promise<T>,
+): Promise<T> {
+  const model = await loadModel(backend, folder, options);
+  try {
+    return await body(model);
+  } finally {
+    model.dispose();
+  }
+}
+
+/** max |difference| over max |value|, over all rows. */
+async function logitsError(
+  model: CausalLM,
+  blocks: readonly Block[],
+  wanted: readonly Float32Array[],
+): Promise<number> {
+  const g = new Graph(model.backend);
+  try {
+    const hidden = model.forward(g, modelInput(g, flatten(blocks)));
+    const logits = await linear(g, hidden, model.head).toFloat32();
+    let at = 0;
+    const errors = wanted.map((w) => maxDifference(logits.subarray(at, (at += w.length)), w));
+    return Math.max(...errors) / Math.max(...wanted.map(maxAbs));
+  } finally {
+    g.close();
+  }
+}
+
+async function trainTenSteps(
+  model: CausalLM,
+  parameters: Parameters<typeof train>[1],
+  { golden, blocks }: Expected,
+  rate: number,
+): Promise<StepRecord[]> {
+  const args: TrainingArguments = {
+    learning_rate: rate,
+    lr_scheduler_type: 'constant',
+    warmup_ratio: 0,
+    warmup_steps: 0,
+    adam_beta1: golden.betas[0],
+    adam_beta2: golden.betas[1],
+    adam_epsilon: golden.eps,
+    weight_decay: golden.weight_decay,
+    max_grad_norm: golden.max_grad_norm,
+    num_train_epochs: 1,
+    max_steps: golden.steps,
+    per_device_train_batch_size: blocks.length,
+    gradient_accumulation_steps: 1,
+    gradient_checkpointing: false,
+    bf16: false,
+    neftune_noise_alpha: 0,
+    seed: 0,
+    save_steps: 0,
+    save_total_limit: 0,
+  };
+  const records: StepRecord[] = [];
+  await train(model, parameters, blocks, args, { onStep: (record) => records.push(record) });
+  return records;
+}
+
+function lossesCheck(
+  subject: string,
+  name: string,
+  steps: StepRecord[],
+  wanted: number[],
+  tolerance: number,
+): Check {
+  const error =
+    maxDifference(
+      steps.map((s) => s.loss),
+      wanted,
+    ) / wanted[0]!;
+  return check(subject, name, error, tolerance);
+}
+
+function normsCheck(
+  subject: string,
+  name: string,
+  steps: StepRecord[],
+  wanted: number[],
+  tolerance: number,
+): Check {
+  const relative = steps.map((s, i) => s.grad_norm / wanted[i]!);
+  return check(
+    subject,
+    name,
+    maxDifference(
+      relative,
+      wanted.map(() => 1),
+    ),
+    tolerance,
+  );
+}
+
+/** |value - end| / |end - start|, Euclidean over all tensors. */
+function change(values: Float32Array[], end: Float32Array[], start: Float32Array[]): number {
+  let difference = 0;
+  let moved = 0;
+  values.forEach((value, t) => {
+    value.forEach((x, i) => {
+      difference += (x - end[t]![i]!) ** 2;
+      moved += (end[t]![i]! - start[t]![i]!) ** 2;
+    });
+  });
+  return Math.sqrt(difference / moved);
+}
+
+function readExpected(folder: string): Expected {
+  const golden = goldenSchema.parse(JSON.parse(readFileSync(join(folder, 'golden.json'), 'utf8')));
+  const file = SafetensorsFile.open(join(folder, 'golden.safetensors'));
+  try {
+    const [rows, length] = file.info('input_ids').shape as [number, number];
+    const ids = readIntegers(file, 'input_ids');
+    const mask = readIntegers(file, 'attention_mask');
+    const labels = readIntegers(file, 'labels');
+    const blocks = Array.from({ length: rows }, (_, row): Block => {
+      const real = Array.from({ length }, (_, i) => row * length + i).filter((i) => mask[i] === 1);
+      return {
+        ids: Int32Array.from(real, (i) => ids[i]!),
+        labels: Int32Array.from(real, (i) => labels[i]!),
+        positions: Int32Array.from(real.keys()),
+        segments: new Int32Array(real.length),
+        rows: [row],
+      };
+    });
+    const adapter = readTensors(join(folder, 'adapter-init', 'logits.safetensors'), ['logits'])[0]!;
+    return {
+      golden,
+      blocks,
+      logits: realRows(file.readFloat32('logits'), blocks, length),
+      adapterLogits: realRows(adapter, blocks, length),
+      loss: file.readFloat32('loss')[0]!,
+    };
+  } finally {
+    file.close();
+  }
+}
+
+/** Logits [rows, length, vocab] without those of padding. */
+function realRows(logits: Float32Array, blocks: readonly Block[], length: number): Float32Array[] {
+  const perRow = logits.length / blocks.length;
+  return blocks.map((b, row) =>
+    logits.subarray(row * perRow, row * perRow + (b.ids.length * perRow) / length),
+  );
+}
+
+function readIntegers(file: SafetensorsFile, name: string): number[] {
+  const { dtype, data } = file.read(name);
+  const view = new DataView(data.buffer, data.byteOffset, data.byteLength);
+  if (dtype === 'I64')
+    return Array.from({ length: data.byteLength / 8 }, (_, i) => Number(view.getBigInt64(i * 8, true)));
+  if (dtype === 'I32')
+    return Array.from({ length: data.byteLength / 4 }, (_, i) => view.getInt32(i * 4, true));
+  throw new Error(`${name} is ${dtype}, not integers`);
+}
+
+function readTensors(path: string, names: readonly string[]): Float32Array[] {
+  const file = SafetensorsFile.open(path);
+  try {
+    return names.map((name) => file.readFloat32(name));
+  } finally {
+    file.close();
+  }
+}

@@ -1,0 +1,173 @@
+/**
+ * The decoder of the Llama family: pre-norm blocks of grouped-query attention with rotary positions and a gated MLP. The model files
+ * (llama.ts, mistral.ts, qwen2.ts) say what differs: windows, biases, names.
+ */
+
+import type { Graph } from '../../autograd/graph.js';
+import type { Parameter } from '../../autograd/parameter.js';
+import type { Backend } from '../../backends/contract.js';
+import { attention, attentionCached, rope } from '../../ops/attention.js';
+import { embedding, type EmbeddingWeights } from '../../ops/embedding.js';
+import { linear } from '../../ops/linear.js';
+import { rmsNorm } from '../../ops/norm.js';
+import { swiglu } from '../../ops/swiglu.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import type { CausalLM, ModelConfig, ModelInput } from '../model.js';
+import type { WeightLoader } from '../weights.js';
+import { KvCache } from './cache.js';
+import type { Linear } from './linear.js';
+import { RotaryTable, type RopeParameters } from './rotary.js';
+
+/** What a Llama-like config.json says, names as there. */
+export interface DecoderConfig extends ModelConfig {
+  readonly intermediate_size: number;
+  readonly num_hidden_layers: number;
+  readonly num_attention_heads: number;
+  readonly num_key_value_heads: number;
+  readonly head_dim: number;
+  readonly rms_norm_eps: number;
+  readonly rope_parameters: RopeParameters;
+}
+
+/** Where families differ. */
+export interface DecoderTraits {
+  /** Keys that a query of this layer sees; 0: all before it. */
+  window(layer: number): number;
+  readonly queryKeyValueBias: boolean;
+  readonly outputBias: boolean;
+  readonly mlpBias: boolean;
+}
+
+interface Layer {
+  readonly window: number;
+  readonly inputNorm: Parameter;
+  readonly q: Linear;
+  readonly k: Linear;
+  readonly v: Linear;
+  readonly o: Linear;
+  readonly postNorm: Parameter;
+  readonly gate: Linear;
+  readonly up: Linear;
+  readonly down: Linear;
+}
+
+export class Decoder implements CausalLM {
+  readonly backend: Backend;
+  readonly linears: ReadonlyMap<string, Linear>;
+  readonly parameters: readonly Parameter[];
+  readonly head: Linear;
+  readonly weightBytes: number;
+  readonly sourceConfig: Readonly<Record<string, unknown>>;
+  readonly multiplyAddsPerToken: number;
+  private readonly embed: EmbeddingWeights;
+  private readonly layers: readonly Layer[];
+  private readonly norm: Parameter;
+  private readonly rotary: RotaryTable;
+
+  constructor(
+    readonly config: DecoderConfig,
+    traits: DecoderTraits,
+    private readonly weights: WeightLoader,
+  ) {
+    const c = config;
+    const inner = c.num_attention_heads * c.head_dim;
+    const kv = c.num_key_value_heads * c.head_dim;
+    this.backend = weights.backend;
+    this.sourceConfig = weights.sourceConfig;
+    this.rotary = new RotaryTable(weights.backend, c.head_dim, c.rope_parameters);
+    this.embed = weights.embedding('model.embed_tokens', c.vocab_size, c.hidden_size);
+    this.layers = Array.from({ length: c.num_hidden_layers }, (_, i): Layer => {
+      const at = `model.layers.${i}`;
+      const qkv = { bias: traits.queryKeyValueBias };
+      const mlp = { bias: traits.mlpBias };
+      return {
+        window: traits.window(i),
+        inputNorm: weights.norm(`${at}.input_layernorm`, c.hidden_size),
+        q: weights.linear(`${at}.self_attn.q_proj`, c.hidden_size, inner, qkv),
+        k: weights.linear(`${at}.self_attn.k_proj`, c.hidden_size, kv, qkv),
+        v: weights.linear(`${at}.self_attn.v_proj`, c.hidden_size, kv, qkv),
+        o: weights.linear(`${at}.self_attn.o_proj`, inner, c.hidden_size, { bias: traits.outputBias }),
+        postNorm: weights.norm(`${at}.post_attention_layernorm`, c.hidden_size),
+        gate: weights.linear(`${at}.mlp.gate_proj`, c.hidden_size, c.intermediate_size, mlp),
+        up: weights.linear(`${at}.mlp.up_proj`, c.hidden_size, c.intermediate_size, mlp),
+        down: weights.linear(`${at}.mlp.down_proj`, c.intermediate_size, c.hidden_size, mlp),
+      };
+    });
+    this.norm = weights.norm('model.norm', c.hidden_size);
+    this.head = c.tie_word_embeddings
+      ? weights.tiedHead('lm_head', this.embed)
+      : weights.linear('lm_head', c.hidden_size, c.vocab_size, { bias: false, head: true });
+    this.linears = weights.linears;
+    this.parameters = weights.parameters;
+    this.weightBytes = weights.bytes;
+    this.multiplyAddsPerToken = [...this.linears.values()].reduce(
+      (n, l) => n + l.inFeatures * l.outFeatures,
+      0,
+    );
+  }
+
+  forward(g: Graph, input: ModelInput): Tensor {
+    let x = embedding(g, input.ids, this.embed, input.neftune);
+    this.layers.forEach((layer, i) => {
+      const body = (x: Tensor): Tensor => this.layer(g, x, layer, i, input);
+      const before = x;
+      x = input.gradientCheckpointing ? g.checkpoint(before, body) : g.scope(() => body(before));
+    });
+    return rmsNorm(g, x, this.norm, this.config.rms_norm_eps);
+  }
+
+  private layer(g: Graph, x: Tensor, l: Layer, index: number, input: ModelInput): Tensor {
+    const eps = this.config.rms_norm_eps;
+    const path = input.path ?? 'tiles';
+    const attended = this.attend(g, rmsNorm(g, x, l.inputNorm, eps), l, index, input);
+    const h = linear(g, attended, l.o, { residual: x, path });
+    const n = rmsNorm(g, h, l.postNorm, eps);
+    const gated = swiglu(g, linear(g, n, l.gate, { path }), linear(g, n, l.up, { path }));
+    return linear(g, gated, l.down, { residual: h, path });
+  }
+
+  private attend(g: Graph, x: Tensor, l: Layer, index: number, input: ModelInput): Tensor {
+    const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: headDim } = this.config;
+    const { positions, segments, cache, path = 'tiles' } = input;
+    const rotation = this.rotary.upTo(input.length);
+    const q = rope(g, linear(g, x, l.q, { path }), positions, rotation, heads, headDim);
+    const k = rope(g, linear(g, x, l.k, { path }), positions, rotation, kvHeads, headDim);
+    const v = linear(g, x, l.v, { path });
+    const scale = 1 / Math.sqrt(headDim);
+    const rows = positions.length;
+    if (cache) {
+      const { store, slotOf } = cache;
+      for (const [from, to] of [
+        [k, store.keys[index]!],
+        [v, store.values[index]!],
+      ] as const) {
+        g.kernels.cacheWrite({ ...store.shape, x: from, cache: to, slotOf, positions, rows });
+      }
+      if (!segments) {
+        const stored = { ...store.shape, keys: store.keys[index]!, values: store.values[index]! };
+        return attentionCached(g, q, stored, { slotOf, positions }, { heads, scale, window: l.window });
+      }
+    }
+    if (!segments) throw new Error('rows without segments need a cache to attend to');
+    return attention(g, q, k, v, {
+      batch: 1,
+      length: rows,
+      heads,
+      kvHeads,
+      headDim,
+      scale,
+      window: l.window,
+      segments,
+    });
+  }
+
+  createCache(slots: number, capacity: number): KvCache {
+    const { num_hidden_layers, num_key_value_heads, head_dim } = this.config;
+    return new KvCache(this.backend, num_hidden_layers, slots, capacity, num_key_value_heads, head_dim);
+  }
+
+  dispose(): void {
+    this.rotary.dispose();
+    this.weights.dispose();
+  }
+}

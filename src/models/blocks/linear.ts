@@ -1,0 +1,25 @@
+/** A Linear layer as a module: its checkpoint name, its weight in whatever form it was loaded, and the adapter that rides on it. */
+
+import type { Parameter } from '../../autograd/parameter.js';
+import type { Matrix } from '../../backends/contract.js';
+import type { LinearWeights, Lora } from '../../ops/linear.js';
+
+export class Linear implements LinearWeights {
+  /** Set by adapters/lora.ts. */
+  lora: Lora | undefined;
+
+  constructor(
+    readonly name: string,
+    readonly weight: Matrix,
+    readonly parameter: Parameter | undefined,
+    readonly bias: Parameter | undefined,
+  ) {}
+
+  get inFeatures(): number {
+    return this.weight.cols;
+  }
+
+  get outFeatures(): number {
+    return this.weight.rows;
+  }
+}

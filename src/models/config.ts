@@ -1,0 +1,91 @@
+/** Reading config.json: transformers 4 wrote `rope_theta`, `rope_scaling` and `torch_dtype`, transformers 5 `rope_parameters` and `dtype`. */
+
+import { z } from 'zod';
+import { UserError } from '../util/errors.js';
+import type { RopeParameters } from './blocks/rotary.js';
+import type { DecoderConfig } from './blocks/decoder.js';
+
+const size = z
+  .int()
+  .positive()
+  .max(1 << 24);
+const finite = z.number().positive();
+
+const ropeSchema = z.object({
+  rope_type: z.string().optional(),
+  /** transformers before 4.43 */
+  type: z.string().optional(),
+  rope_theta: finite.optional(),
+  factor: finite.optional(),
+  low_freq_factor: finite.optional(),
+  high_freq_factor: finite.optional(),
+  original_max_position_embeddings: size.optional(),
+});
+
+/** The fields that every Llama-like family has. */
+export const decoderSchema = z.object({
+  model_type: z.string(),
+  vocab_size: size,
+  hidden_size: size,
+  intermediate_size: size,
+  num_hidden_layers: z.int().positive().max(4096),
+  num_attention_heads: z.int().positive().max(4096),
+  num_key_value_heads: z.int().positive().max(4096).nullish(),
+  head_dim: z.int().positive().max(1024).nullish(),
+  max_position_embeddings: size,
+  rms_norm_eps: finite,
+  hidden_act: z.literal('silu'),
+  tie_word_embeddings: z.boolean().default(false),
+  rope_theta: finite.nullish(),
+  rope_scaling: ropeSchema.nullish(),
+  rope_parameters: ropeSchema.nullish(),
+  sliding_window: z.int().positive().nullish(),
+});
+
+/** Validates with `schema`; a fault names the file and the field. */
+export function parseConfig<S extends z.ZodType>(schema: S, json: unknown, path: string): z.infer<S> {
+  const result = schema.safeParse(json);
+  if (result.success) return result.data;
+  const issue = result.error.issues[0]!;
+  throw new UserError(`${path}: ${issue.path.join('.') || 'the file'}: ${issue.message}`);
+}
+
+/** The common part of a Llama-like config. */
+export function decoderConfig(c: z.infer<typeof decoderSchema>, path: string): DecoderConfig {
+  const kvHeads = c.num_key_value_heads ?? c.num_attention_heads;
+  if (c.num_attention_heads % kvHeads !== 0) {
+    throw new UserError(
+      `${path}: num_attention_heads (${c.num_attention_heads}) is not a multiple of num_key_value_heads (${kvHeads})`,
+    );
+  }
+  const headDim = c.head_dim ?? c.hidden_size / c.num_attention_heads;
+  if (!Number.isInteger(headDim) || headDim % 2 !== 0) {
+    throw new UserError(
+      `${path}: a head's size must be an even whole number, but hidden_size / num_attention_heads is ${headDim}`,
+    );
+  }
+  return {
+    model_type: c.model_type,
+    vocab_size: c.vocab_size,
+    hidden_size: c.hidden_size,
+    intermediate_size: c.intermediate_size,
+    num_hidden_layers: c.num_hidden_layers,
+    num_attention_heads: c.num_attention_heads,
+    num_key_value_heads: kvHeads,
+    head_dim: headDim,
+    max_position_embeddings: c.max_position_embeddings,
+    rms_norm_eps: c.rms_norm_eps,
+    tie_word_embeddings: c.tie_word_embeddings,
+    rope_parameters: ropeParameters(c),
+  };
+}
+
+function ropeParameters(c: z.infer<typeof decoderSchema>): RopeParameters {
+  const given = c.rope_parameters ?? c.rope_scaling ?? {};
+  const { rope_type, type, rope_theta, ...rest } = given;
+  return {
+    ...rest,
+    rope_type: rope_type ?? type ?? 'default',
+    rope_theta: rope_theta ?? c.rope_theta ?? 10000,
+  };
+}

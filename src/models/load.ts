@@ -1,0 +1,99 @@
+/**
+ * From a Hugging Face folder to a model. The architecture is the file of this folder that bears config.json's `model_type`: adding one
+ * is adding a file.
+ */
+
+import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import type { Backend } from '../backends/contract.js';
+import { openCheckpoint } from '../files/index.js';
+import { messageOf, UserError } from '../util/errors.js';
+import type { CausalLM } from './model.js';
+import { RandomWeights } from './random.js';
+import { WeightLoader, type WeightOptions, type WeightSource } from './weights.js';
+
+export type ModelBuilder = (config: unknown, path: string, weights: WeightLoader) => CausalLM;
+
+/** Files of this folder that are no architectures. */
+const OTHERS = new Set(['config', 'index', 'load', 'model', 'random', 'weights']);
+
+/** Loads config.json and the safetensors of `folder`. Throws UserError on anything missing, malformed or unknown. */
+export async function loadModel(
+  backend: Backend,
+  folder: string,
+  options: WeightOptions = {},
+): Promise<CausalLM> {
+  const config = readJson(join(folder, 'config.json'));
+  const source = checkpointSource(folder);
+  try {
+    return await buildModel(backend, config, join(folder, 'config.json'), source, options);
+  } finally {
+    source.close();
+  }
+}
+
+/** A model of the given config.json with random weights, as transformers initializes them: for pretraining and for benchmarks. */
+export function randomModel(
+  backend: Backend,
+  config: Record<string, unknown>,
+  options: WeightOptions & { seed?: number } = {},
+): Promise<CausalLM> {
+  return buildModel(backend, config, 'config', new RandomWeights(config, options.seed ?? 0), options);
+}
+
+async function buildModel(
+  backend: Backend,
+  config: Record<string, unknown>,
+  path: string,
+  source: WeightSource,
+  options: WeightOptions,
+): Promise<CausalLM> {
+  const type = config['model_type'];
+  if (typeof type !== 'string') throw new UserError(`${path}: model_type is missing`);
+  const known = architectures();
+  if (!known.includes(type)) {
+    throw new UserError(`${path}: model_type '${type}' is not supported; Westwind knows ${known.join(', ')}`);
+  }
+  const { build } = (await import(new URL(`./${type}.js`, import.meta.url).href)) as { build: ModelBuilder };
+  const loader = new WeightLoader(backend, source, config, options);
+  try {
+    return build(config, path, loader);
+  } catch (error) {
+    loader.dispose();
+    throw error;
+  }
+}
+
+/** The model types that can be loaded. */
+export function architectures(): string[] {
+  return readdirSync(fileURLToPath(new URL('.', import.meta.url)))
+    .map((file) => /^([a-z0-9_]+)\.(?:ts|js)$/.exec(file)?.[1] ?? '')
+    .filter((name) => name !== '' && !OTHERS.has(name))
+    .sort();
+}
+
+export function readJson(path: string): Record<string, unknown> {
+  if (!existsSync(path))
+    throw new UserError(`${path} does not exist; a model folder in Hugging Face's layout has one`);
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    throw new UserError(`${path} is not valid JSON: ${messageOf(error)}`);
+  }
+  if (typeof json !== 'object' || json === null || Array.isArray(json))
+    throw new UserError(`${path} does not hold a JSON object`);
+  return json as Record<string, unknown>;
+}
+
+function checkpointSource(folder: string): WeightSource {
+  const checkpoint = openCheckpoint(folder);
+  return {
+    path: folder,
+    has: (name) => checkpoint.has(name),
+    isQuantized: (name) => checkpoint.has(`${name}.quant_state.bitsandbytes__nf4`),
+    read: (name) => checkpoint.read(name),
+    close: () => checkpoint.close(),
+  };
+}

@@ -1,0 +1,59 @@
+/** What training, generation and adapters know of a model, whatever its architecture. */
+
+import type { Graph } from '../autograd/graph.js';
+import type { Parameter } from '../autograd/parameter.js';
+import type { Neftune } from '../ops/embedding.js';
+import type { Backend } from '../backends/contract.js';
+import type { Tensor } from '../tensor/tensor.js';
+import type { KvCache } from './blocks/cache.js';
+import type { Linear } from './blocks/linear.js';
+
+/** Token rows to run. Sequences stand one behind the other without padding; what keeps them apart is `segments` or `slotOf`. */
+export interface ModelInput {
+  /** i32 [rows] */
+  readonly ids: Tensor;
+  /** i32 [rows]: each token's place in its own text. */
+  readonly positions: Tensor;
+  /** More than every position in the call. */
+  readonly length: number;
+  /**
+   * i32 [rows]: rows attend within their segment. Absent: the rows continue sequences that stand in the cache already, and attend
+   * there.
+   */
+  readonly segments?: Tensor;
+  /** Keys and values are written to (and, without `segments`, read from) `slotOf[row]`, i32 [rows]. */
+  readonly cache?: { readonly store: KvCache; readonly slotOf: Tensor };
+  /** How matrix products go (`GemmArgs.path`): 'rows' for decoding a token a sequence. */
+  readonly path?: 'tiles' | 'rows';
+  readonly gradientCheckpointing?: boolean;
+  readonly neftune?: Neftune;
+}
+
+/** The fields of config.json that everybody reads; named as Hugging Face names them. */
+export interface ModelConfig {
+  readonly model_type: string;
+  readonly vocab_size: number;
+  readonly hidden_size: number;
+  readonly max_position_embeddings: number;
+  readonly tie_word_embeddings: boolean;
+}
+
+export interface CausalLM {
+  readonly backend: Backend;
+  readonly config: ModelConfig;
+  /** The config.json that it came from, whole: what a merged or trained checkpoint carries along. */
+  readonly sourceConfig: Readonly<Record<string, unknown>>;
+  /** Every Linear by its Hugging Face name, in the order of the forward pass; the output head last. */
+  readonly linears: ReadonlyMap<string, Linear>;
+  /** Every array of the checkpoint that is not quantized, a tied one once: what full training trains. */
+  readonly parameters: readonly Parameter[];
+  readonly head: Linear;
+  /** Bytes of weights held. */
+  readonly weightBytes: number;
+  /** Hidden states [rows, hidden_size] after the last norm: the head's input. */
+  forward(g: Graph, input: ModelInput): Tensor;
+  createCache(slots: number, capacity: number): KvCache;
+  /** Multiply-adds of one token's forward pass in matrix products, the head's included: for rates and plans. */
+  readonly multiplyAddsPerToken: number;
+  dispose(): void;
+}

@@ -1,0 +1,179 @@
+/**
+ * Where a model's arrays come from, and in what form they are kept: one tensor at a time out of a checkpoint, quantized to NF4 or
+ * converted on the way, so that loading needs the model as it will be kept plus one tensor.
+ */
+
+import { Parameter } from '../autograd/parameter.js';
+import type { Backend, DenseMatrix, DType, Matrix } from '../backends/contract.js';
+import type { EmbeddingWeights } from '../ops/embedding.js';
+import { freeMatrix, matrixBytes, quantizeMatrix, readBnbMatrix, type BnbSource } from '../quant/index.js';
+import { Tensor } from '../tensor/tensor.js';
+import { UserError } from '../util/errors.js';
+import { Linear } from './blocks/linear.js';
+
+/** A checkpoint, or something that acts as one: arrays by name, with safetensors' names of types. */
+export interface WeightSource extends BnbSource {
+  read(
+    name: string,
+    shape?: readonly number[],
+  ): { dtype: string; shape: readonly number[]; data: Uint8Array };
+  /** For messages. */
+  readonly path: string;
+  /** Whether `name` is a pre-quantized weight of bitsandbytes. */
+  isQuantized(name: string): boolean;
+  close(): void;
+}
+
+export interface WeightOptions {
+  /** Quantize every Linear but the output head to NF4. */
+  readonly quantization?: { readonly doubleQuant: boolean } | undefined;
+  /** The type in which dense weights are kept; 'auto': as the checkpoint has them. */
+  readonly dtype?: 'auto' | 'f32' | 'bf16' | 'f16';
+  /** Every weight is to be trained: all f32, none quantized. */
+  readonly trainable?: boolean;
+}
+
+const FLOAT_TYPES: Readonly<Record<string, 'f32' | 'bf16' | 'f16'>> = {
+  F32: 'f32',
+  BF16: 'bf16',
+  F16: 'f16',
+};
+
+export class WeightLoader {
+  readonly linears = new Map<string, Linear>();
+  readonly parameters: Parameter[] = [];
+  private readonly matrices: Matrix[] = [];
+  bytes = 0;
+
+  constructor(
+    readonly backend: Backend,
+    private readonly source: WeightSource,
+    readonly sourceConfig: Readonly<Record<string, unknown>>,
+    private readonly options: WeightOptions,
+  ) {
+    if (options.trainable && options.quantization) {
+      throw new UserError(
+        'full fine-tuning cannot train 4-bit weights: add a lora section, or leave quantization out',
+      );
+    }
+  }
+
+  linear(
+    name: string,
+    inFeatures: number,
+    outFeatures: number,
+    { bias, head = false }: { bias: boolean; head?: boolean },
+  ): Linear {
+    const weightName = `${name}.weight`;
+    const { quantization } = this.options;
+    let weight: Matrix;
+    let parameter: Parameter | undefined;
+    if (this.source.isQuantized(weightName)) {
+      weight = readBnbMatrix(this.backend, this.source, weightName, [outFeatures, inFeatures]);
+      this.keep(weight);
+    } else if (quantization && !head) {
+      const { dtype, data } = this.read(weightName, [outFeatures, inFeatures]);
+      weight = quantizeMatrix(
+        this.backend,
+        { data, dtype, rows: outFeatures, cols: inFeatures },
+        quantization,
+      );
+      this.keep(weight);
+    } else {
+      parameter = this.dense(weightName, [outFeatures, inFeatures]);
+      weight = matrixOf(parameter.value, outFeatures, inFeatures);
+    }
+    const linear = new Linear(
+      name,
+      weight,
+      parameter,
+      bias ? this.vector(`${name}.bias`, outFeatures) : undefined,
+    );
+    this.linears.set(name, linear);
+    return linear;
+  }
+
+  embedding(name: string, vocab: number, dim: number): EmbeddingWeights {
+    const parameter = this.dense(`${name}.weight`, [vocab, dim]);
+    return { table: matrixOf(parameter.value, vocab, dim), parameter };
+  }
+
+  /** An output head that is the embedding's table. */
+  tiedHead(name: string, { table, parameter }: EmbeddingWeights): Linear {
+    const linear = new Linear(name, table, parameter, undefined);
+    this.linears.set(name, linear);
+    return linear;
+  }
+
+  norm(name: string, dim: number): Parameter {
+    return this.vector(`${name}.weight`, dim);
+  }
+
+  dispose(): void {
+    for (const p of this.parameters) p.value.release();
+    for (const m of this.matrices) freeMatrix(this.backend, m);
+  }
+
+  private vector(name: string, length: number): Parameter {
+    return this.parameter(name, [length], 'f32');
+  }
+
+  private dense(name: string, shape: readonly number[]): Parameter {
+    const { dtype = 'auto', trainable } = this.options;
+    return this.parameter(name, shape, trainable ? 'f32' : dtype);
+  }
+
+  private parameter(
+    name: string,
+    shape: readonly number[],
+    kept: 'auto' | 'f32' | 'bf16' | 'f16',
+  ): Parameter {
+    const { dtype, data } = this.read(name, shape);
+    const raw = uploadAs(this.backend, data, shape, dtype);
+    const wanted = kept === 'auto' ? dtype : kept;
+    let value = raw;
+    if (wanted !== dtype) {
+      value = Tensor.empty(this.backend, shape, wanted);
+      this.backend.kernels.convert({ x: raw, y: value, n: raw.length });
+      raw.release();
+    }
+    const parameter = new Parameter(name, value);
+    this.parameters.push(parameter);
+    this.bytes += value.buffer.bytes;
+    return parameter;
+  }
+
+  private keep(matrix: Matrix): void {
+    this.matrices.push(matrix);
+    this.bytes += matrixBytes(matrix);
+  }
+
+  private read(name: string, shape: readonly number[]): { dtype: 'f32' | 'bf16' | 'f16'; data: Uint8Array } {
+    if (!this.source.has(name)) {
+      throw new UserError(`${this.source.path}: tensor '${name}' is missing, which its config.json asks for`);
+    }
+    const { dtype, shape: found, data } = this.source.read(name, shape);
+    if (found.length !== shape.length || found.some((n, i) => n !== shape[i])) {
+      throw new UserError(
+        `${this.source.path}: tensor '${name}' has shape [${found.join(', ')}], but config.json asks for [${shape.join(', ')}]`,
+      );
+    }
+    const float = FLOAT_TYPES[dtype];
+    if (!float) {
+      throw new UserError(
+        `${this.source.path}: tensor '${name}' has type ${dtype}; Westwind reads F32, BF16 and F16 weights`,
+      );
+    }
+    return { dtype: float, data };
+  }
+}
+
+function matrixOf(t: Tensor, rows: number, cols: number): DenseMatrix {
+  return { kind: 'dense', rows, cols, data: t };
+}
+
+function uploadAs(backend: Backend, data: Uint8Array, shape: readonly number[], dtype: DType): Tensor {
+  const t = Tensor.empty(backend, shape, dtype);
+  backend.upload(data, t);
+  return t;
+}

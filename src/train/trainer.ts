@@ -1,0 +1,186 @@
+/**
+ * The training loop, top to bottom: order, batches, passes, update, record, checkpoint. It trains whatever parameters it is given
+ * (an adapter's, or a whole model's) and can be stopped and resumed at any step with the same bits as without the stop.
+ */
+
+import type { Parameter } from '../autograd/parameter.js';
+import { epochOrder, type Block } from '../data/index.js';
+import type { CausalLM } from '../models/model.js';
+import { UserError } from '../util/errors.js';
+import { latestCheckpoint, restoreCheckpoint, writeCheckpoint } from './checkpoint.js';
+import { AdamW, type AdamWOptions } from './optimizer.js';
+import { learningRate, type Schedule } from './schedule.js';
+import { flatten, forwardBackward } from './step.js';
+
+/** Named as transformers' TrainingArguments. */
+export interface TrainingArguments extends AdamWOptions, Schedule {
+  readonly num_train_epochs: number;
+  /** Where positive, it comes before the epochs. */
+  readonly max_steps: number;
+  readonly per_device_train_batch_size: number;
+  readonly gradient_accumulation_steps: number;
+  readonly gradient_checkpointing: boolean;
+  readonly bf16: boolean;
+  /** 0: none. */
+  readonly neftune_noise_alpha: number;
+  readonly seed: number;
+  /** Steps between checkpoints; 0: none but at a stop. */
+  readonly save_steps: number;
+  readonly save_total_limit: number;
+}
+
+export interface StepRecord {
+  /** From 1. */
+  readonly step: number;
+  readonly steps: number;
+  readonly epoch: number;
+  /** Mean over the step's trained tokens. */
+  readonly loss: number;
+  readonly grad_norm: number;
+  readonly learning_rate: number;
+  /** Rows of the forward pass, and how many of them were trained on. */
+  readonly tokens: number;
+  readonly trained_tokens: number;
+  readonly seconds: number;
+}
+
+export interface TrainOptions {
+  /** Where checkpoints go and a resumed run finds them. Absent: none are written. */
+  readonly checkpoints?: string;
+  readonly onStep?: (record: StepRecord) => void;
+  /** Ends training after the step under way, with a checkpoint. */
+  readonly signal?: AbortSignal;
+  /** Names a row for messages. */
+  readonly describeRow?: (row: number) => string;
+}
+
+export interface TrainResult {
+  readonly steps: number;
+  /** The step it began after. */
+  readonly resumedFrom: number;
+  /** False when the signal ended it. */
+  readonly finished: boolean;
+  readonly last: StepRecord | undefined;
+}
+
+/** Optimizer steps of a run over `blocks` blocks, as transformers counts them. */
+export function totalSteps(blocks: number, args: TrainingArguments): number {
+  if (args.max_steps > 0) return args.max_steps;
+  return Math.max(1, Math.ceil(args.num_train_epochs * stepsPerEpoch(blocks, args)));
+}
+
+function stepsPerEpoch(blocks: number, args: TrainingArguments): number {
+  return Math.ceil(blocks / (args.per_device_train_batch_size * args.gradient_accumulation_steps));
+}
+
+/** Trains `parameters` of `model` on `blocks`. Throws UserError when a loss or gradient is not finite. */
+export async function train(
+  model: CausalLM,
+  parameters: readonly Parameter[],
+  blocks: readonly Block[],
+  args: TrainingArguments,
+  options: TrainOptions = {},
+): Promise<TrainResult> {
+  if (blocks.length === 0)
+    throw new UserError('there is nothing to train on: no row is left after reading and packing');
+  const { checkpoints, signal } = options;
+  const steps = totalSteps(blocks.length, args);
+  const perEpoch = stepsPerEpoch(blocks.length, args);
+  const optimizer = new AdamW(parameters, args);
+  try {
+    const resumedFrom = checkpoints === undefined ? 0 : restoreCheckpoint(checkpoints, optimizer);
+    let last: StepRecord | undefined;
+    for (let step = resumedFrom; step < steps; step++) {
+      const started = performance.now();
+      const epoch = Math.floor(step / perEpoch);
+      const batches = batchesOfStep(blocks, args, epoch, step % perEpoch);
+      const { losses, tokens, trained } = await accumulate(model, batches, args, step, optimizer);
+      const gradNorm = await optimizer.gradNorm();
+      const loss = losses / trained;
+      if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
+        throw notFinite(step + 1, loss, gradNorm, batches.flat(), options);
+      }
+      const lr = learningRate(args, step, steps);
+      optimizer.update(lr);
+      last = {
+        step: step + 1,
+        steps,
+        epoch: (step + 1) / perEpoch,
+        loss,
+        grad_norm: gradNorm,
+        learning_rate: lr,
+        tokens,
+        trained_tokens: trained,
+        seconds: (performance.now() - started) / 1000,
+      };
+      options.onStep?.(last);
+      const due = args.save_steps > 0 && (step + 1) % args.save_steps === 0 && step + 1 < steps;
+      if (checkpoints !== undefined && (due || signal?.aborted)) {
+        await writeCheckpoint(checkpoints, optimizer, args.save_total_limit);
+      }
+      if (signal?.aborted && step + 1 < steps) return { steps: step + 1, resumedFrom, finished: false, last };
+      // Signals and progress bars get their turn between steps.
+      await new Promise(setImmediate);
+    }
+    return { steps, resumedFrom, finished: true, last };
+  } finally {
+    optimizer.dispose();
+  }
+}
+
+/** The step's blocks, a list for each pass. */
+function batchesOfStep(
+  blocks: readonly Block[],
+  args: TrainingArguments,
+  epoch: number,
+  step: number,
+): Block[][] {
+  const size = args.per_device_train_batch_size;
+  const perStep = size * args.gradient_accumulation_steps;
+  const mine = epochOrder(blocks.length, args.seed, epoch).slice(step * perStep, (step + 1) * perStep);
+  const batches: Block[][] = [];
+  for (let i = 0; i < mine.length; i += size) {
+    batches.push(Array.from(mine.slice(i, i + size), (index) => blocks[index]!));
+  }
+  return batches;
+}
+
+/**
+ * The passes of one step. Each row's loss counts 1 / trained tokens of the whole step, so that the gradient is that of the whole batch
+ * however it is cut.
+ */
+async function accumulate(
+  model: CausalLM,
+  batches: readonly Block[][],
+  args: TrainingArguments,
+  step: number,
+  optimizer: AdamW,
+): Promise<{ losses: number; tokens: number; trained: number }> {
+  const flat = batches.map(flatten);
+  const trained = flat.reduce((n, b) => n + b.trainedTokens, 0);
+  const tokens = flat.reduce((n, b) => n + b.ids.length, 0);
+  optimizer.zeroGrad();
+  let losses = 0;
+  for (const [i, batch] of flat.entries()) {
+    const pass = step * args.gradient_accumulation_steps + i;
+    for (const loss of await forwardBackward(model, batch, 1 / trained, { ...args, pass })) losses += loss;
+  }
+  return { losses, tokens, trained };
+}
+
+function notFinite(
+  step: number,
+  loss: number,
+  gradNorm: number,
+  blocks: readonly Block[],
+  { checkpoints, describeRow = String }: TrainOptions,
+): UserError {
+  const rows = [...new Set(blocks.flatMap((b) => [...b.rows]))].map(describeRow).join(', ');
+  const good = checkpoints === undefined ? undefined : latestCheckpoint(checkpoints);
+  return new UserError(
+    `step ${step}: ${Number.isFinite(loss) ? `the gradient's norm is ${gradNorm}` : `the loss is ${loss}`}, so training stopped ` +
+      `before it could spoil the weights; the batch's rows are ${rows}; ` +
+      (good === undefined ? 'no checkpoint was written before' : `the last good checkpoint is ${good}`) +
+      '; try a lower learning_rate or look at those rows with `westwind inspect`',
+  );
+}
