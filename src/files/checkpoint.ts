@@ -1,0 +1,204 @@
+/**
+ * A model's weights as a folder holds them: model.safetensors, or shards with model.safetensors.index.json, named and cut as
+ * transformers' `save_pretrained` does it. Readers see one set of tensors either way.
+ */
+import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { join } from 'node:path';
+import { writeFileAtomic } from '../util/atomic.js';
+import { UserError } from '../util/errors.js';
+import { readFault } from './faults.js';
+import { SafetensorsWriter, tensorBytes, type TensorSpec } from './safetensors-writer.js';
+import { SafetensorsFile, type TensorData, type TensorInfo } from './safetensors.js';
+
+const SINGLE = 'model.safetensors';
+const INDEX = 'model.safetensors.index.json';
+const SHARD = /^model-\d{5}-of-\d{5}\.safetensors$/;
+
+/** The tensors of a folder, whichever files they lie in. `close` it when all is read. */
+export class Checkpoint {
+  readonly #files: readonly SafetensorsFile[];
+  readonly #home: ReadonlyMap<string, SafetensorsFile>;
+
+  constructor(
+    readonly folder: string,
+    files: readonly SafetensorsFile[],
+    home: ReadonlyMap<string, SafetensorsFile>,
+  ) {
+    this.#files = files;
+    this.#home = home;
+  }
+
+  get names(): readonly string[] {
+    return [...this.#home.keys()];
+  }
+
+  has(name: string): boolean {
+    return this.#home.has(name);
+  }
+
+  info(name: string): TensorInfo {
+    return this.#file(name).info(name);
+  }
+
+  /** As SafetensorsFile.read: one tensor, into new memory or into `into`. */
+  read(name: string, into?: Uint8Array): TensorData {
+    return this.#file(name).read(name, into);
+  }
+
+  readFloat32(name: string): Float32Array {
+    return this.#file(name).readFloat32(name);
+  }
+
+  close(): void {
+    for (const file of this.#files) file.close();
+  }
+
+  #file(name: string): SafetensorsFile {
+    const file = this.#home.get(name);
+    if (file === undefined) throw new UserError(`${this.folder}: the weights have no tensor named '${name}'`);
+    return file;
+  }
+}
+
+/** Opens the weights of a model folder. Throws UserError for missing weights, a missing shard or a malformed file. */
+export function openCheckpoint(folder: string): Checkpoint {
+  const indexPath = join(folder, INDEX);
+  if (!existsSync(indexPath)) {
+    const path = join(folder, SINGLE);
+    if (!existsSync(path)) {
+      throw new UserError(
+        `${folder}: there is neither ${SINGLE} nor ${INDEX}; it is no complete model folder`,
+      );
+    }
+    const file = SafetensorsFile.open(path);
+    return new Checkpoint(folder, [file], new Map(file.names.map((name) => [name, file])));
+  }
+  const files = new Map<string, SafetensorsFile>();
+  const home = new Map<string, SafetensorsFile>();
+  try {
+    for (const [name, shard] of readWeightMap(indexPath)) {
+      let file = files.get(shard);
+      if (file === undefined) {
+        if (!existsSync(join(folder, shard))) {
+          throw new UserError(`${folder}: shard ${shard} is missing, which ${INDEX} names; fetch it again`);
+        }
+        file = SafetensorsFile.open(join(folder, shard));
+        files.set(shard, file);
+      }
+      if (!file.has(name)) {
+        throw new UserError(`${file.path}: tensor '${name}' is missing, which ${INDEX} places there`);
+      }
+      home.set(name, file);
+    }
+  } catch (error) {
+    for (const file of files.values()) file.close();
+    throw error;
+  }
+  return new Checkpoint(folder, [...files.values()], home);
+}
+
+/** The shards that a folder's index names, none where there is no index. */
+export function shardNames(folder: string): string[] {
+  const path = join(folder, INDEX);
+  return existsSync(path) ? [...new Set(readWeightMap(path).map(([, shard]) => shard))] : [];
+}
+
+function readWeightMap(path: string): [string, string][] {
+  let json: unknown;
+  try {
+    json = JSON.parse(readFileSync(path, 'utf8'));
+  } catch (error) {
+    if (error instanceof SyntaxError) throw new UserError(`${path} is not valid JSON: ${error.message}`);
+    throw readFault(path, error);
+  }
+  const map = typeof json === 'object' && json !== null && 'weight_map' in json ? json.weight_map : undefined;
+  if (typeof map !== 'object' || map === null || Array.isArray(map)) {
+    throw new UserError(`${path}: weight_map is missing or not an object`);
+  }
+  return Object.entries(map).map(([name, shard]: [string, unknown]) => {
+    // A shard's name is joined to the folder's path: it must not lead out of it.
+    if (typeof shard !== 'string' || !/^[\w.-]+\.safetensors$/.test(shard)) {
+      throw new UserError(
+        `${path}: weight_map has ${JSON.stringify(shard)} where a shard's file name belongs`,
+      );
+    }
+    return [name, shard];
+  });
+}
+
+/** A tensor whose bytes may still have to come from a device. */
+export interface CheckpointTensor extends TensorSpec {
+  readonly data: Uint8Array | (() => Uint8Array | Promise<Uint8Array>);
+}
+
+export interface WriteCheckpointOptions {
+  /** Bytes, or a number with KB, MB or GB (powers of 1000). A larger tensor has a shard to itself. Default '5GB'. */
+  readonly maxShardSize?: number | string;
+  readonly metadata?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Writes weights into `folder` (made where missing), in one file or in shards filled in the given order, and removes what an
+ * earlier, differently cut checkpoint left there. The index comes last, so an interrupted write is never taken for whole.
+ */
+export async function writeCheckpoint(
+  folder: string,
+  tensors: Iterable<CheckpointTensor>,
+  { maxShardSize = '5GB', metadata = { format: 'pt' } }: WriteCheckpointOptions = {},
+): Promise<void> {
+  const shards = cut([...tensors], parseSize(maxShardSize));
+  mkdirSync(folder, { recursive: true });
+  const stale = new Set(readdirSync(folder).filter((n) => n === SINGLE || n === INDEX || SHARD.test(n)));
+  // Without its index the folder counts as incomplete while its shards change.
+  if (stale.delete(INDEX)) rmSync(join(folder, INDEX));
+  const weightMap = new Map<string, string>();
+  let totalSize = 0;
+  for (const [i, shard] of shards.entries()) {
+    const file = shards.length === 1 ? SINGLE : shardName(i + 1, shards.length);
+    const writer = new SafetensorsWriter(join(folder, file), shard, metadata);
+    try {
+      for (const { data } of writer.order) writer.write(typeof data === 'function' ? await data() : data);
+      writer.commit();
+    } finally {
+      writer.abort();
+    }
+    stale.delete(file);
+    for (const spec of shard) {
+      weightMap.set(spec.name, file);
+      totalSize += tensorBytes(spec);
+    }
+  }
+  for (const name of stale) rmSync(join(folder, name), { force: true });
+  if (shards.length > 1) {
+    const sorted = Object.fromEntries([...weightMap].sort(([a], [b]) => (a < b ? -1 : 1)));
+    const index = { metadata: { total_size: totalSize }, weight_map: sorted };
+    writeFileAtomic(join(folder, INDEX), JSON.stringify(index, null, 2) + '\n');
+  }
+}
+
+function cut(tensors: CheckpointTensor[], limit: number): CheckpointTensor[][] {
+  const shards: CheckpointTensor[][] = [[]];
+  let size = 0;
+  for (const tensor of tensors) {
+    const bytes = tensorBytes(tensor);
+    if (size > 0 && size + bytes > limit) {
+      shards.push([]);
+      size = 0;
+    }
+    shards.at(-1)!.push(tensor);
+    size += bytes;
+  }
+  return shards;
+}
+
+function shardName(i: number, n: number): string {
+  return `model-${String(i).padStart(5, '0')}-of-${String(n).padStart(5, '0')}.safetensors`;
+}
+
+function parseSize(size: number | string): number {
+  const units: Readonly<Record<string, number>> = { '': 1, KB: 1e3, MB: 1e6, GB: 1e9 };
+  const match = /^(\d+(?:\.\d+)?)\s*([KMG]B|)$/i.exec(String(size).trim());
+  const bytes = match === null ? 0 : Number(match[1]) * units[match[2]!.toUpperCase()]!;
+  if (bytes >= 1) return bytes;
+  throw new UserError(`max_shard_size '${size}' is not a size; write for example 500MB or 5GB`);
+}

@@ -1,0 +1,21 @@
+/** Files that the field agrees on: safetensors, checkpoints of one file or many, and the hub with its cache. */
+export {
+  Checkpoint,
+  openCheckpoint,
+  writeCheckpoint,
+  type CheckpointTensor,
+  type WriteCheckpointOptions,
+} from './checkpoint.js';
+export {
+  bf16ToFloat32,
+  f16ToFloat32,
+  float32ToBf16,
+  float32ToF16,
+  fromFloat32,
+  toFloat32,
+  type FloatDtype,
+} from './convert.js';
+export { DTYPE_BYTES, elementCount, isDtype, type Dtype } from './dtype.js';
+export { readFault } from './faults.js';
+export { SafetensorsFile, type TensorData, type TensorInfo } from './safetensors.js';
+export { tensorBytes, writeSafetensors, type TensorSpec, type TensorToWrite } from './safetensors-writer.js';

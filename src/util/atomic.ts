@@ -1,0 +1,98 @@
+/**
+ * Files that appear whole or not at all: the content goes to a temporary file in the same folder, is flushed to the disk, and
+ * takes its name by a rename, which POSIX makes atomic; the folder is flushed last so that the name itself survives a crash.
+ */
+import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import { basename, dirname, join } from 'node:path';
+import { UserError } from './errors.js';
+
+const WRITE_FAULTS: Readonly<Record<string, string>> = {
+  ENOSPC: 'the disk is full; free some space and run again',
+  EDQUOT: 'the disk quota is used up; free some space and run again',
+  EACCES: 'no permission; choose a folder you may write to',
+  EPERM: 'no permission; choose a folder you may write to',
+  EROFS: 'the file system is read-only; choose another folder',
+  ENOENT: 'its folder does not exist; create it first',
+  ENOTDIR: 'a part of its path is a file, not a folder',
+  EISDIR: 'a folder of that name is in the way',
+  EEXIST: 'something of that name is in the way',
+};
+
+/** What a failed write of `path` means to its user: a UserError for the faults they can mend, the error itself otherwise. */
+export function writeFault(path: string, error: unknown): unknown {
+  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
+  const fault = code === undefined ? undefined : WRITE_FAULTS[code];
+  return fault === undefined ? error : new UserError(`cannot write ${path}: ${fault}`);
+}
+
+let serial = 0;
+
+/** A file under construction: write to it, then either `commit` (it replaces `path`) or `abort` (no trace is left). */
+export class AtomicFile {
+  readonly #temporary: string;
+  readonly #fd: number;
+  #open = true;
+
+  constructor(readonly path: string) {
+    // The process id keeps two processes that write the same path apart, the number two writers of one process.
+    this.#temporary = join(dirname(path), `.${basename(path)}.${process.pid}.${serial++}.tmp`);
+    try {
+      this.#fd = openSync(this.#temporary, 'wx');
+    } catch (error) {
+      throw writeFault(path, error);
+    }
+  }
+
+  /** Appends all bytes; a write may take only a part of them at once. */
+  write(bytes: Uint8Array): void {
+    try {
+      for (let done = 0; done < bytes.byteLength;) {
+        done += writeSync(this.#fd, bytes, done, Math.min(bytes.byteLength - done, 1 << 30));
+      }
+    } catch (error) {
+      throw writeFault(this.path, error);
+    }
+  }
+
+  commit(): void {
+    try {
+      fsyncSync(this.#fd);
+      this.#close();
+      renameSync(this.#temporary, this.path);
+      syncFolder(dirname(this.path));
+    } catch (error) {
+      throw writeFault(this.path, error);
+    }
+  }
+
+  /** Safe to call at any time, also after `commit`. */
+  abort(): void {
+    this.#close();
+    rmSync(this.#temporary, { force: true });
+  }
+
+  #close(): void {
+    if (this.#open) closeSync(this.#fd);
+    this.#open = false;
+  }
+}
+
+/** Writes a whole file at once. Throws UserError for a full disk, missing permission, a read-only or missing folder. */
+export function writeFileAtomic(path: string, data: string | Uint8Array): void {
+  const file = new AtomicFile(path);
+  try {
+    file.write(typeof data === 'string' ? Buffer.from(data, 'utf8') : data);
+    file.commit();
+  } finally {
+    file.abort();
+  }
+}
+
+function syncFolder(folder: string): void {
+  const fd = openSync(folder, 'r');
+  try {
+    fsyncSync(fd);
+  } finally {
+    closeSync(fd);
+  }
+}
