@@ -17,5 +17,7 @@ export {
 } from './convert.js';
 export { DTYPE_BYTES, elementCount, isDtype, type Dtype } from './dtype.js';
 export { readFault } from './faults.js';
+export { resolveDataset, resolveModel, type DatasetOptions, type ModelOptions } from './hub.js';
+export { type HubOptions } from './hub-client.js';
 export { SafetensorsFile, type TensorData, type TensorInfo } from './safetensors.js';
 export { tensorBytes, writeSafetensors, type TensorSpec, type TensorToWrite } from './safetensors-writer.js';

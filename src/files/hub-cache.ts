@@ -1,0 +1,270 @@
+/**
+ * The local cache of hub repositories, laid out as the Python library does it, so that either uses what the other has fetched:
+ * `models--org--name/` holds `blobs/` (content by hash), `refs/` (revision to commit) and `snapshots/COMMIT/` (links into blobs).
+ * https://huggingface.co/docs/huggingface_hub/guides/manage-cache
+ */
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  createReadStream,
+  existsSync,
+  mkdirSync,
+  openSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+  symlinkSync,
+  writeFileSync,
+  writeSync,
+} from 'node:fs';
+import { dirname, join, relative } from 'node:path';
+import { setTimeout as sleep } from 'node:timers/promises';
+import { writeFault, writeFileAtomic } from '../util/atomic.js';
+import { UserError } from '../util/errors.js';
+import {
+  Unreachable,
+  endpoint,
+  hubCache,
+  hubFetch,
+  offlineByEnvironment,
+  repoUrl,
+  type HubOptions,
+  type Repo,
+} from './hub-client.js';
+
+const COMMIT = /^[0-9a-f]{40}$/;
+const ATTEMPTS = 5;
+
+/** A file as the hub lists it: `hash` is the SHA-256 of a large file, git's SHA-1 of a small one. */
+interface RemoteFile {
+  readonly path: string;
+  readonly size: number;
+  readonly hash: string;
+}
+
+/**
+ * The local folder of a repository's snapshot, after fetching what of it is wanted and not there yet.
+ * `select` gets the paths of all files, of the hub or (offline) of the cache, and returns the wanted ones; it may throw.
+ * Where the hub is out of reach, what the cache has of the revision is used instead.
+ */
+export async function snapshot(
+  repo: Repo,
+  revision: string,
+  options: HubOptions,
+  select: (paths: readonly string[]) => readonly string[],
+): Promise<{ folder: string; files: readonly string[] }> {
+  checkNames(repo, revision);
+  const home = join(options.cacheDir ?? hubCache(), [`${repo.type}s`, ...repo.name.split('/')].join('--'));
+  const cached = (why: string): { folder: string; files: readonly string[] } => {
+    const folder = cachedSnapshot(home, revision);
+    if (folder === undefined)
+      throw new UserError(`'${repo.name}' (${revision}) is not in ${home}, and ${why}`);
+    return { folder, files: select(listFolder(folder)) };
+  };
+  if (options.offline ?? offlineByEnvironment()) return cached('HF_HUB_OFFLINE forbids fetching it');
+
+  const get = hubFetch(repo, revision, options.token);
+  let listing: { commit: string; files: RemoteFile[] };
+  try {
+    listing = await listRemote(repo, revision, get);
+  } catch (error) {
+    if (!(error instanceof Unreachable)) throw error;
+    return cached(error.message);
+  }
+  const { commit } = listing;
+  const folder = join(home, 'snapshots', commit);
+  const files = select(listing.files.map((file) => file.path));
+  const wanted = new Set(files);
+  try {
+    for (const part of ['blobs', 'refs', 'snapshots']) mkdirSync(join(home, part), { recursive: true });
+    for (const file of listing.files) {
+      if (!wanted.has(file.path) || existsSync(join(folder, file.path))) continue;
+      const blob = join(home, 'blobs', file.hash);
+      await withLock(`${blob}.lock`, async () => {
+        if (!existsSync(blob)) await download(repo, commit, file, blob, get, options);
+      });
+      link(blob, join(folder, file.path));
+    }
+    if (revision !== commit) {
+      mkdirSync(dirname(join(home, 'refs', revision)), { recursive: true });
+      writeFileAtomic(join(home, 'refs', revision), commit);
+    }
+  } catch (error) {
+    throw writeFault(home, error);
+  }
+  return { folder, files };
+}
+
+/** The folder of a revision that is in the cache, or undefined. */
+function cachedSnapshot(home: string, revision: string): string | undefined {
+  const ref = join(home, 'refs', revision);
+  const commit = COMMIT.test(revision) ? revision : existsSync(ref) ? readFileSync(ref, 'utf8').trim() : '';
+  const folder = join(home, 'snapshots', commit);
+  return COMMIT.test(commit) && existsSync(folder) ? folder : undefined;
+}
+
+function listFolder(folder: string): string[] {
+  return readdirSync(folder, { recursive: true, encoding: 'utf8' })
+    .filter((path) => existsSync(join(folder, path)) && statSync(join(folder, path)).isFile())
+    .map((path) => path.replaceAll('\\', '/'))
+    .sort();
+}
+
+/** Names become paths: nothing may lead out of the cache. */
+function checkNames(repo: Repo, revision: string): void {
+  if (!/^[\w.-]+(\/[\w.-]+)?$/.test(repo.name) || /(^|\/)\.\.?(\/|$)/.test(repo.name)) {
+    throw new UserError(`'${repo.name}' is neither a folder here nor a name on the hub (like org/name)`);
+  }
+  if (!isInside(revision)) throw new UserError(`'${revision}' cannot be a revision of ${repo.name}`);
+}
+
+function isInside(path: string): boolean {
+  return path !== '' && !/^[/~]|[\\:\0]|(^|\/)\.{0,2}(\/|$)/.test(path);
+}
+
+async function listRemote(
+  repo: Repo,
+  revision: string,
+  get: typeof fetch,
+): Promise<{ commit: string; files: RemoteFile[] }> {
+  // Loaded late: a local folder needs none of it.
+  const hub = await import('@huggingface/hub');
+  const common = { hubUrl: endpoint(), fetch: get };
+  const fields = { ...common, name: repo.name, revision, additionalFields: ['sha' as const] };
+  const { sha } = await (repo.type === 'model' ? hub.modelInfo(fields) : hub.datasetInfo(fields));
+  if (!COMMIT.test(sha)) throw new UserError(`${repoUrl(repo)}: the hub names no commit for '${revision}'`);
+  const files: RemoteFile[] = [];
+  for await (const entry of hub.listFiles({ ...common, repo, revision: sha, recursive: true })) {
+    if (entry.type !== 'file') continue;
+    const hash = entry.lfs?.oid ?? entry.oid ?? '';
+    if (!isInside(entry.path) || !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(hash)) {
+      throw new UserError(
+        `${repoUrl(repo)}: the hub lists a file with an unsafe name or hash: ${entry.path}`,
+      );
+    }
+    files.push({ path: entry.path, size: entry.lfs?.size ?? entry.size, hash });
+  }
+  return { commit: sha, files };
+}
+
+/** Fetches one file into `blob`, going on where an earlier attempt, of this process or another, has stopped. */
+async function download(
+  repo: Repo,
+  commit: string,
+  file: RemoteFile,
+  blob: string,
+  get: typeof fetch,
+  { onProgress, retryDelay = 1000 }: HubOptions,
+): Promise<void> {
+  const partial = `${blob}.incomplete`;
+  const path = file.path.split('/').map(encodeURIComponent).join('/');
+  const url = `${repoUrl(repo)}/resolve/${commit}/${path}`;
+  const size = (): number => (existsSync(partial) ? statSync(partial).size : 0);
+  if (size() > file.size) rmSync(partial);
+  for (let attempt = 1; size() < file.size || !existsSync(partial); attempt++) {
+    const before = size();
+    try {
+      await fetchRest(url, partial, file, get, onProgress);
+    } catch (error) {
+      if (!(error instanceof Unreachable)) throw error;
+      if (size() > before) attempt = 0; // It moves: only standing still is counted.
+      if (attempt === ATTEMPTS) {
+        throw new UserError(
+          `${file.path}: ${size()} of ${file.size} bytes are there, then the connection failed ` +
+            `(${error.message}); run again to go on`,
+        );
+      }
+      await sleep(retryDelay * 2 ** Math.max(0, attempt - 1));
+    }
+  }
+  if ((await contentHash(partial, file)) !== file.hash) {
+    rmSync(partial);
+    throw new UserError(
+      `${file.path} of ${repo.name} arrived damaged and was removed; run again to fetch it anew`,
+    );
+  }
+  renameSync(partial, blob);
+}
+
+/** One request for the bytes that `partial` lacks. */
+async function fetchRest(
+  url: string,
+  partial: string,
+  file: RemoteFile,
+  get: typeof fetch,
+  onProgress: HubOptions['onProgress'],
+): Promise<void> {
+  let done = existsSync(partial) ? statSync(partial).size : 0;
+  // Bytes must come as they are stored: a compressed body has other offsets.
+  const headers: Record<string, string> = { 'Accept-Encoding': 'identity' };
+  if (done > 0) headers['Range'] = `bytes=${done}-`;
+  const response = await get(url, { headers });
+  // A server that knows no ranges sends the whole file again.
+  if (response.status !== 206) done = 0;
+  const fd = openSync(partial, done > 0 ? 'a' : 'w');
+  try {
+    if (response.body === null) return;
+    for await (const chunk of response.body) {
+      const bytes = chunk as Uint8Array;
+      done += bytes.byteLength;
+      if (done > file.size)
+        throw new UserError(`${file.path}: the hub sends more than the ${file.size} bytes it listed`);
+      for (let at = 0; at < bytes.byteLength;) at += writeSync(fd, bytes, at);
+      onProgress?.(file.path, done, file.size);
+    }
+  } catch (error) {
+    if (error instanceof UserError || isSystemError(error)) throw error;
+    throw new Unreachable('it broke off');
+  } finally {
+    closeSync(fd);
+  }
+  if (done < file.size) throw new Unreachable('it ended early');
+}
+
+function isSystemError(error: unknown): boolean {
+  return error instanceof Error && 'syscall' in error && error.syscall === 'write' && 'errno' in error;
+}
+
+async function contentHash(path: string, file: RemoteFile): Promise<string> {
+  const git = file.hash.length === 40;
+  const hash = createHash(git ? 'sha1' : 'sha256');
+  if (git) hash.update(`blob ${file.size}\0`);
+  for await (const chunk of createReadStream(path)) hash.update(chunk as Uint8Array);
+  return hash.digest('hex');
+}
+
+function link(blob: string, pointer: string): void {
+  mkdirSync(dirname(pointer), { recursive: true });
+  rmSync(pointer, { force: true }); // A link whose blob has gone still occupies the name.
+  symlinkSync(relative(dirname(pointer), blob), pointer);
+}
+
+/** One process at a time fetches a blob. A lock whose holder has died is taken over. */
+async function withLock(path: string, work: () => Promise<void>): Promise<void> {
+  for (;;) {
+    try {
+      writeFileSync(path, String(process.pid), { flag: 'wx' });
+      break;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
+      if (isAbandoned(path)) rmSync(path, { force: true });
+      else await sleep(200);
+    }
+  }
+  try {
+    await work();
+  } finally {
+    rmSync(path, { force: true });
+  }
+}
+
+function isAbandoned(lock: string): boolean {
+  try {
+    process.kill(Number(readFileSync(lock, 'utf8')), 0);
+    return false;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'ESRCH';
+  }
+}

@@ -1,0 +1,251 @@
+/**
+ * Text to token ids and back, from the files of a Hugging Face folder: tokenizer.json decides the ids (through
+ * @huggingface/tokenizers), tokenizer_config.json and special_tokens_map.json say which tokens begin, end and pad, and the chat
+ * template, where there is one, lays out a conversation (through @huggingface/jinja).
+ */
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { Template } from '@huggingface/jinja';
+import { readFault } from '../files/index.js';
+import { UserError, messageOf } from '../util/errors.js';
+import { createEngine, type Engine } from './engine.js';
+
+/** One turn of a conversation. */
+export interface ChatMessage {
+  readonly role: string;
+  readonly content: string;
+}
+
+type Json = Record<string, unknown>;
+
+const SPECIAL = ['bos_token', 'eos_token', 'pad_token', 'unk_token'] as const;
+type Special = (typeof SPECIAL)[number];
+
+/** A loaded tokenizer. It holds no state between calls. */
+export class Tokenizer {
+  readonly #engine: Engine;
+  readonly #cleanUp: boolean;
+  readonly #special: Partial<Record<Special, string>>;
+  readonly #template: Template | undefined;
+
+  private constructor(
+    readonly folder: string,
+    /** One more than the largest id; a model may have rows for more. */
+    readonly vocabSize: number,
+    parts: {
+      engine: Engine;
+      cleanUp: boolean;
+      special: Partial<Record<Special, string>>;
+      template: Template | undefined;
+    },
+  ) {
+    this.#engine = parts.engine;
+    this.#cleanUp = parts.cleanUp;
+    this.#special = parts.special;
+    this.#template = parts.template;
+  }
+
+  /** Loads the tokenizer of a model folder. Throws UserError for a missing or malformed file. */
+  static load(folder: string): Tokenizer {
+    const path = join(folder, 'tokenizer.json');
+    const json = readJson(path);
+    const config = readOptionalJson(join(folder, 'tokenizer_config.json'));
+    const special = specialTokens(config, readOptionalJson(join(folder, 'special_tokens_map.json')), folder);
+    let engine: Engine;
+    let vocabSize = 0;
+    try {
+      // Of the config only what changes ids or skipping: transformers' fast tokenizers read no more of it either.
+      engine = createEngine(json, {
+        additional_special_tokens: Object.values(special),
+        ...(special.eos_token !== undefined && { eos_token: special.eos_token }),
+      });
+      for (const id of engine.get_vocab().values()) vocabSize = Math.max(vocabSize, id + 1);
+      engine.decode([0], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
+      engine.encode('a b');
+    } catch (error) {
+      throw new UserError(`${path} is damaged or of an unknown kind: ${messageOf(error).split('\n')[0]!}`);
+    }
+    return new Tokenizer(folder, vocabSize, {
+      engine,
+      // Made for WordPiece. For BPE and Unigram it would eat spaces that are really there, and transformers 5 leaves it out,
+      // whatever the config says.
+      cleanUp:
+        (json['model'] as Json)['type'] === 'WordPiece' && config['clean_up_tokenization_spaces'] === true,
+      special,
+      template: chatTemplate(folder, config),
+    });
+  }
+
+  /** Token ids of a text, with the tokens that the tokenizer puts around a text (BOS and the like) unless told otherwise. */
+  encode(text: string, { addSpecialTokens = true }: { addSpecialTokens?: boolean } = {}): number[] {
+    const { ids } = this.#engine.encode(text, { add_special_tokens: addSpecialTokens });
+    // What a vocabulary without an unknown token cannot spell is left out, as the Rust library does it.
+    return ids.filter((id) => id !== undefined);
+  }
+
+  /** The text of token ids, without special tokens unless told otherwise. Ids beyond the vocabulary give nothing. */
+  decode(ids: readonly number[], { skipSpecialTokens = true }: { skipSpecialTokens?: boolean } = {}): string {
+    const known = ids.filter((id) => this.#engine.id_to_token(id) !== undefined);
+    if (known.length === 0) return '';
+    return this.#engine.decode(known, {
+      skip_special_tokens: skipSpecialTokens,
+      clean_up_tokenization_spaces: this.#cleanUp,
+    });
+  }
+
+  /** For an answer that grows token by token; see TextStream. */
+  stream(options: { skipSpecialTokens?: boolean } = {}): TextStream {
+    return new TextStream((ids) => this.decode(ids, options));
+  }
+
+  tokenToId(token: string): number | undefined {
+    return this.#engine.token_to_id(token);
+  }
+
+  idToToken(id: number): string | undefined {
+    return this.#engine.id_to_token(id);
+  }
+
+  get bosId(): number | undefined {
+    return this.#specialId('bos_token');
+  }
+
+  get eosId(): number | undefined {
+    return this.#specialId('eos_token');
+  }
+
+  get padId(): number | undefined {
+    return this.#specialId('pad_token');
+  }
+
+  get unkId(): number | undefined {
+    return this.#specialId('unk_token');
+  }
+
+  get hasChatTemplate(): boolean {
+    return this.#template !== undefined;
+  }
+
+  /**
+   * A conversation laid out as the model was trained on it; encode the result without adding special tokens, it has its own.
+   * Throws UserError where the model has no template or its template refuses the messages.
+   */
+  applyChatTemplate(
+    messages: readonly ChatMessage[],
+    { addGenerationPrompt = false }: { addGenerationPrompt?: boolean } = {},
+  ): string {
+    if (this.#template === undefined) {
+      throw new UserError(`${this.folder} has no chat template (chat_template.jinja); use a plain prompt`);
+    }
+    try {
+      return this.#template.render({
+        ...this.#special,
+        messages,
+        add_generation_prompt: addGenerationPrompt,
+      });
+    } catch (error) {
+      throw new UserError(`${this.folder}: the chat template refuses these messages: ${messageOf(error)}`);
+    }
+  }
+
+  #specialId(name: Special): number | undefined {
+    const token = this.#special[name];
+    return token === undefined ? undefined : this.#engine.token_to_id(token);
+  }
+}
+
+/**
+ * Text of a growing answer. A character may take several tokens: `push` returns only what the next token can no longer change, and
+ * all that it returned, with `end`, is what decoding everything at once gives.
+ */
+export class TextStream {
+  readonly #decode: (ids: readonly number[]) => string;
+  // The tokens whose text is out last, kept as context (a first token loses its leading space), and those not yet out.
+  #ids: number[] = [];
+  #emitted = 0;
+
+  constructor(decode: (ids: readonly number[]) => string) {
+    this.#decode = decode;
+  }
+
+  push(id: number): string {
+    this.#ids.push(id);
+    const text = this.#decode(this.#ids);
+    // A trailing U+FFFD is a character whose bytes have not all come.
+    if (text.endsWith('\ufffd')) return '';
+    const before = this.#decode(this.#ids.slice(0, this.#emitted));
+    if (text.length <= before.length) return '';
+    this.#ids = this.#ids.slice(this.#emitted);
+    this.#emitted = this.#ids.length;
+    return text.slice(before.length);
+  }
+
+  /** What was held back. */
+  end(): string {
+    const rest = this.#decode(this.#ids).slice(this.#decode(this.#ids.slice(0, this.#emitted)).length);
+    this.#emitted = this.#ids.length;
+    return rest;
+  }
+}
+
+/** The special tokens' texts: the config's, else the map's; each a string or an object with `content`, or null for none. */
+function specialTokens(config: Json, map: Json, folder: string): Partial<Record<Special, string>> {
+  const tokens: Partial<Record<Special, string>> = {};
+  for (const name of SPECIAL) {
+    const value = config[name] ?? map[name] ?? undefined;
+    const text = isObject(value) ? value['content'] : value;
+    if (typeof text === 'string') tokens[name] = text;
+    else if (value !== undefined) {
+      throw new UserError(
+        `${folder}: ${name} is neither a string nor an object with a content in tokenizer_config.json`,
+      );
+    }
+  }
+  return tokens;
+}
+
+/** chat_template.jinja, else the config's chat_template: a template, or a list of named ones of which 'default' counts. */
+function chatTemplate(folder: string, config: Json): Template | undefined {
+  const path = join(folder, 'chat_template.jinja');
+  let source: unknown = config['chat_template'];
+  if (existsSync(path)) source = readText(path);
+  else if (Array.isArray(source)) {
+    source = (source as unknown[]).filter(isObject).find((entry) => entry['name'] === 'default')?.[
+      'template'
+    ];
+  }
+  if (typeof source !== 'string') return undefined;
+  try {
+    return new Template(source);
+  } catch (error) {
+    throw new UserError(`${folder}: its chat template cannot be parsed: ${messageOf(error)}`);
+  }
+}
+
+function readText(path: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw readFault(path, error);
+  }
+}
+
+function readJson(path: string): Json {
+  const text = readText(path);
+  let json: unknown;
+  try {
+    json = JSON.parse(text);
+  } catch (error) {
+    throw new UserError(`${path} is not valid JSON: ${messageOf(error).split('\n')[0]!}`);
+  }
+  if (!isObject(json)) throw new UserError(`${path} does not hold a JSON object`);
+  return json;
+}
+
+function readOptionalJson(path: string): Json {
+  return existsSync(path) ? readJson(path) : {};
+}
+
+function isObject(value: unknown): value is Json {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
