@@ -14,7 +14,6 @@ export interface Engine {
   ): string;
   token_to_id(token: string): number | undefined;
   id_to_token(id: number): string | undefined;
-  get_vocab(): Map<string, number>;
 }
 
 /** Made from the contents of tokenizer.json and options as in tokenizer_config.json; throws what it likes on bad input. */

@@ -18,6 +18,9 @@ export interface ChatMessage {
 
 type Json = Record<string, unknown>;
 
+/** Far above every real vocabulary. */
+const MAX_ID = 1 << 24;
+
 const SPECIAL = ['bos_token', 'eos_token', 'pad_token', 'unk_token'] as const;
 type Special = (typeof SPECIAL)[number];
 
@@ -52,15 +55,14 @@ export class Tokenizer {
     const config = readOptionalJson(join(folder, 'tokenizer_config.json'));
     const special = specialTokens(config, readOptionalJson(join(folder, 'special_tokens_map.json')), folder);
     let engine: Engine;
-    let vocabSize = 0;
+    let vocabSize: number;
     try {
+      vocabSize = checkIds(json);
       // Of the config only what changes ids or skipping: transformers' fast tokenizers read no more of it either.
       engine = createEngine(json, {
         additional_special_tokens: Object.values(special),
         ...(special.eos_token !== undefined && { eos_token: special.eos_token }),
       });
-      for (const id of engine.get_vocab().values()) vocabSize = Math.max(vocabSize, id + 1);
-      engine.decode([0], { skip_special_tokens: false, clean_up_tokenization_spaces: false });
       engine.encode('a b');
     } catch (error) {
       throw new UserError(`${path} is damaged or of an unknown kind: ${messageOf(error).split('\n')[0]!}`);
@@ -186,6 +188,24 @@ export class TextStream {
     this.#emitted = this.#ids.length;
     return rest;
   }
+}
+
+/** One more than the largest id. Throws Error on ids that are none: the library would make an array as long as the largest. */
+function checkIds(json: Json): number {
+  const vocab = isObject(json['model']) ? json['model']['vocab'] : undefined;
+  const added = Array.isArray(json['added_tokens']) ? (json['added_tokens'] as unknown[]) : [];
+  let ids: unknown[] = [];
+  if (Array.isArray(vocab)) ids = [...vocab.keys()];
+  else if (isObject(vocab)) ids = Object.values(vocab);
+  if (ids.length === 0) throw new Error('it has no vocabulary');
+  let size = 0;
+  for (const id of [...ids, ...added.map((token) => (isObject(token) ? token['id'] : undefined))]) {
+    if (!Number.isInteger(id) || (id as number) < 0 || (id as number) > MAX_ID) {
+      throw new Error(`${JSON.stringify(id)} is no token id`);
+    }
+    size = Math.max(size, (id as number) + 1);
+  }
+  return size;
 }
 
 /** The special tokens' texts: the config's, else the map's; each a string or an object with `content`, or null for none. */

@@ -1,6 +1,7 @@
 /** All golden texts: the same ids as the Rust library, the same text back as transformers, at once and token by token. */
 import assert from 'node:assert/strict';
-import { readFileSync, readdirSync } from 'node:fs';
+import { copyFileSync, cpSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
 import { Tokenizer } from '../../src/tokenizer/index.js';
@@ -51,11 +52,44 @@ describe('special tokens of real tokenizers', () => {
   });
 });
 
-describe('chat template of real models', () => {
-  it('mistral refuses roles that do not alternate', () => {
-    const tokenizer = Tokenizer.load(join(shared, 'tokenizers/mistral-7b-v0.1'));
-    const turn = { role: 'user', content: 'hi' };
-    assert.equal(tokenizer.applyChatTemplate([turn]), '<s> [INST] hi [/INST]');
-    assert.throws(() => tokenizer.applyChatTemplate([turn, turn]), /alternate/);
+describe('chat templates of real models, against Jinja2', () => {
+  const messages = [
+    { role: 'system', content: 'Be brief.' },
+    { role: 'user', content: 'How many?' },
+    { role: 'assistant', content: 'Two.' },
+    { role: 'user', content: ' Why? ' },
+  ];
+  const render = (folder: string): string =>
+    Tokenizer.load(folder).applyChatTemplate(messages, { addGenerationPrompt: true });
+
+  it('mistral', () => {
+    assert.equal(
+      render(join(shared, 'tokenizers/mistral-7b-v0.1')),
+      '<s> [INST] Be brief.\n\nHow many? [/INST] Two.</s> [INST]  Why?  [/INST]',
+    );
+  });
+
+  it('llama2', () => {
+    assert.equal(
+      render(join(shared, 'tokenizers/llama2')),
+      '<s>[INST] <<SYS>>\nBe brief.\n<</SYS>>\n\nHow many? [/INST] Two. </s><s>[INST] Why? [/INST]',
+    );
+  });
+
+  it('zephyr, from chat_template.jinja beside the tokenizer', () => {
+    const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
+    try {
+      cpSync(join(shared, 'tokenizers/mistral-7b-v0.1'), folder, { recursive: true });
+      copyFileSync(
+        join(shared, 'tokenizers/zephyr-chat_template.jinja'),
+        join(folder, 'chat_template.jinja'),
+      );
+      assert.equal(
+        render(folder),
+        '<|system|>\nBe brief.</s>\n<|user|>\nHow many?</s>\n<|assistant|>\nTwo.</s>\n<|user|>\n Why? </s>\n<|assistant|>\n',
+      );
+    } finally {
+      rmSync(folder, { recursive: true });
+    }
   });
 });
