@@ -22,7 +22,7 @@ import {
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { writeFault, writeFileAtomic } from '../util/atomic.js';
-import { UserError } from '../util/errors.js';
+import { UserError, messageOf } from '../util/errors.js';
 import {
   Unreachable,
   endpoint,
@@ -70,8 +70,10 @@ export async function snapshot(
   try {
     listing = await listRemote(repo, revision, get);
   } catch (error) {
-    if (!(error instanceof Unreachable)) throw error;
-    return cached(error.message);
+    if (error instanceof UserError && !(error instanceof Unreachable)) throw error;
+    // Anything else that the client trips over is an answer that is no hub's, a proxy's page for example.
+    const why = error instanceof Unreachable ? '' : `${endpoint()} does not answer like a hub: `;
+    return cached(why + messageOf(error));
   }
   const { commit } = listing;
   const folder = join(home, 'snapshots', commit);

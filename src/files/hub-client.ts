@@ -31,8 +31,12 @@ export interface Repo {
 /** No answer came: the network is down, or the hub is. What is in the cache may do instead. */
 export class Unreachable extends UserError {}
 
+/** The hub's address, without a slash at its end. */
 export function endpoint(): string {
-  return (process.env['HF_ENDPOINT'] || 'https://huggingface.co').replace(/\/+$/, '');
+  const address = process.env['HF_ENDPOINT'] || 'https://huggingface.co';
+  if (!URL.canParse(address))
+    throw new UserError(`HF_ENDPOINT is '${address}', which is no address like https://host`);
+  return address.replace(/\/+$/, '');
 }
 
 function hfHome(): string {

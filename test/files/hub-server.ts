@@ -36,6 +36,8 @@ export class HubServer {
   /** How many downloads are still to be broken. */
   cuts = 0;
   corrupt = false;
+  /** Answers everything with a web page, as a proxy at the door does. */
+  portal = false;
   #hub: Server;
   #cdn: Server;
 
@@ -66,8 +68,13 @@ export class HubServer {
     const path = decodeURIComponent(new URL(req.url!, 'http://x').pathname);
     const { authorization, range } = req.headers;
     this.asked.push({ path, origin, authorization, range });
-    const refuse = (status: number, code: string): void =>
-      void res.writeHead(status, { 'X-Error-Code': code }).end();
+    const refuse = (status: number, code: string): void => {
+      res.writeHead(status, { 'X-Error-Code': code }).end();
+    };
+    if (this.portal) {
+      res.end('<html>Please log in</html>');
+      return;
+    }
     if (origin === 'cdn') {
       const hash = path.slice('/blob/'.length);
       const content = this.#contents().find((c) => sha256(c) === hash)!;
@@ -82,7 +89,8 @@ export class HubServer {
       return;
     }
     if (repo.token !== undefined && authorization !== `Bearer ${repo.token}`) {
-      repo.gated === true ? refuse(403, 'GatedRepo') : refuse(401, 'RepoNotFound');
+      if (repo.gated === true) refuse(403, 'GatedRepo');
+      else refuse(401, 'RepoNotFound');
       return;
     }
     const call = /^\/api\/.+?\/(revision|tree)\/(.+)$/.exec(path);

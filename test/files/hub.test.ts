@@ -142,6 +142,10 @@ describe('resolveModel', () => {
     assert.equal(await resolveModel('org/tiny'), folder);
     await fails(resolveModel('org/none'), /is not in .* cannot reach http:\/\/127\.0\.0\.1:9/);
 
+    process.env['HF_ENDPOINT'] = 'here';
+    await fails(resolveModel('org/tiny'), /HF_ENDPOINT is 'here'/);
+
+    process.env['HF_HUB_OFFLINE'] = '1';
     rmSync(join(folder, 'model.safetensors'));
     await fails(
       resolveModel('org/tiny'),
@@ -215,6 +219,13 @@ describe('resolveModel', () => {
     }
     await resolveModel('org/secret', { token: 'hf_secret', cacheDir: join(home, 'elsewhere') });
     assert.ok(existsSync(join(home, 'elsewhere/models--org--secret')));
+  });
+
+  it('takes the cache where something else answers in the place of the hub', async () => {
+    const folder = await resolveModel('org/tiny');
+    server.portal = true;
+    assert.equal(await resolveModel('org/tiny'), folder);
+    await fails(resolveModel('org/none'), /is not in .* does not answer like a hub/);
   });
 
   it('says plainly what the hub refuses', async () => {
