@@ -15,8 +15,8 @@ export interface LoraConfig {
   /** Names or name endings; or 'all-linear' (all but the output head); or a regular expression for the whole name. */
   readonly target_modules: readonly string[] | string;
   /** Ranks and alphas of modules whose name ends in a key or matches it as a regular expression. */
-  readonly rank_pattern?: Readonly<Record<string, number>>;
-  readonly alpha_pattern?: Readonly<Record<string, number>>;
+  readonly rank_pattern?: Readonly<Record<string, number>> | null | undefined;
+  readonly alpha_pattern?: Readonly<Record<string, number>> | null | undefined;
 }
 
 /** The pairs on a model, in the order of its Linears. */
@@ -53,11 +53,10 @@ export function attachLora(
   for (const { name, linear } of modules) {
     const { inFeatures, outFeatures } = linear;
     const r = pattern(config.rank_pattern, name) ?? config.r;
-    const alpha = pattern(config.alpha_pattern, name) ?? config.lora_alpha;
     const pair = source(name, r, inFeatures, outFeatures);
     const a = new Parameter(`${name}.lora_A.weight`, Tensor.from(model.backend, pair.a, [r, inFeatures]));
     const b = new Parameter(`${name}.lora_B.weight`, Tensor.from(model.backend, pair.b, [outFeatures, r]));
-    const scaling = config.use_rslora ? alpha / Math.sqrt(r) : alpha / r;
+    const scaling = moduleScaling(config, name)(r);
     linear.lora = { a, b, r, scaling, dropout: config.lora_dropout, stream: streamOf(name) };
     parameters.push(a, b);
   }
@@ -97,7 +96,19 @@ export function targetModules(
   return picked;
 }
 
-function pattern(patterns: Readonly<Record<string, number>> | undefined, name: string): number | undefined {
+/** A module's factor before B·A, by its rank. */
+export function moduleScaling(
+  config: Pick<LoraConfig, 'lora_alpha' | 'use_rslora' | 'alpha_pattern'>,
+  name: string,
+): (r: number) => number {
+  const alpha = pattern(config.alpha_pattern, name) ?? config.lora_alpha;
+  return (r) => alpha / (config.use_rslora ? Math.sqrt(r) : r);
+}
+
+function pattern(
+  patterns: Readonly<Record<string, number>> | null | undefined,
+  name: string,
+): number | undefined {
   const key = Object.keys(patterns ?? {}).find((p) => wholeMatch(`(.*\\.)?(${p})`, name));
   return key === undefined ? undefined : patterns?.[key];
 }

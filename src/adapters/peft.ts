@@ -15,8 +15,9 @@ import { UserError } from '../util/errors.js';
 import { attachLora, type LoraAdapter, type LoraConfig } from './lora.js';
 
 const CONFIG = 'adapter_config.json';
-const WEIGHTS = 'adapter_model.safetensors';
-const PREFIX = 'base_model.model.';
+export const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
+/** What PEFT puts before a module's name. */
+export const PEFT_PREFIX = 'base_model.model.';
 
 const off = z.literal(false).nullish();
 const configSchema = z.object({
@@ -53,10 +54,10 @@ export function readAdapterConfig(folder: string): PeftConfig {
   return parseConfig(configSchema, readJson(path), path);
 }
 
-/** Reads an adapter folder onto a model. `trainable` keeps its dropout for further training. */
+/** Reads an adapter folder onto a model. */
 export function loadAdapter(model: CausalLM, folder: string): LoraAdapter {
-  const { rank_pattern, alpha_pattern, ...config } = readAdapterConfig(folder);
-  const path = join(folder, WEIGHTS);
+  const config = readAdapterConfig(folder);
+  const path = join(folder, ADAPTER_WEIGHTS);
   const file = SafetensorsFile.open(path);
   try {
     const read = (name: string, shape: readonly [number, number]): Float32Array => {
@@ -71,16 +72,12 @@ export function loadAdapter(model: CausalLM, folder: string): LoraAdapter {
       }
       return tensor;
     };
-    return attachLora(
-      model,
-      { ...config, ...(rank_pattern && { rank_pattern }), ...(alpha_pattern && { alpha_pattern }) },
-      {
-        source: (module, r, inFeatures, outFeatures) => ({
-          a: read(`${PREFIX}${module}.lora_A.weight`, [r, inFeatures]),
-          b: read(`${PREFIX}${module}.lora_B.weight`, [outFeatures, r]),
-        }),
-      },
-    );
+    return attachLora(model, config, {
+      source: (module, r, inFeatures, outFeatures) => ({
+        a: read(`${PEFT_PREFIX}${module}.lora_A.weight`, [r, inFeatures]),
+        b: read(`${PEFT_PREFIX}${module}.lora_B.weight`, [outFeatures, r]),
+      }),
+    });
   } finally {
     file.close();
   }
@@ -97,13 +94,13 @@ export async function saveAdapter(
   for (const p of adapter.parameters) {
     const values = await p.value.toFloat32();
     tensors.push({
-      name: PREFIX + p.name,
+      name: PEFT_PREFIX + p.name,
       dtype: 'F32' as const,
       shape: [...p.value.shape],
       data: bytesOf(values),
     });
   }
-  writeSafetensors(join(folder, WEIGHTS), tensors, { format: 'pt' });
+  writeSafetensors(join(folder, ADAPTER_WEIGHTS), tensors, { format: 'pt' });
   writeFileAtomic(
     join(folder, CONFIG),
     JSON.stringify(peftConfig(adapter.config, baseModel), null, 2) + '\n',

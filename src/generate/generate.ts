@@ -20,6 +20,8 @@ export interface GenerateOptions extends SamplingOptions {
   /** Leading tokens that all prompts share: run once. See `commonPrefix`. */
   readonly sharedPrefix?: number;
   readonly signal?: AbortSignal;
+  /** Sees each token of an answer as it is chosen. */
+  readonly onToken?: (index: number, token: number) => void;
 }
 
 export interface Prompt {
@@ -75,7 +77,10 @@ export async function* generate(
       const going = stepped.filter((s, i) => {
         const token = chosen[i]!;
         const stop = options.stopTokens.includes(token);
-        if (!stop) s.tokens.push(token);
+        if (!stop) {
+          s.tokens.push(token);
+          options.onToken?.(s.prompt.index, token);
+        }
         if (!stop && s.tokens.length < options.max_new_tokens) return true;
         finished.push({ index: s.prompt.index, tokens: s.tokens, finish: stop ? 'stop' : 'length' });
         free.push(s.slot);

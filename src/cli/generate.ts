@@ -1,0 +1,133 @@
+/** `westwind generate`: answers to prompts, from the command line, a file or standard input. */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { loadAdapter, readAdapterConfig } from '../adapters/peft.js';
+import { isAdapterFolder } from '../adapters/merge.js';
+import { resolveModel } from '../files/index.js';
+import { generate, type Prompt } from '../generate/generate.js';
+import { stopTokens } from '../generate/stop-tokens.js';
+import { loadModel } from '../models/load.js';
+import { Tokenizer } from '../tokenizer/index.js';
+import { messageOf, UserError } from '../util/errors.js';
+import {
+  deviceOptions,
+  nonNegative,
+  nonNegativeInteger,
+  openBackend,
+  positiveInteger,
+  type DeviceFlags,
+} from './device.js';
+import type { Verb } from './main.js';
+
+interface Flags extends DeviceFlags {
+  readonly adapter?: string;
+  readonly prompt?: string[];
+  readonly file?: string;
+  readonly chat?: boolean;
+  readonly system?: string;
+  readonly maxNewTokens: number;
+  readonly temperature: number;
+  readonly topP: number;
+  readonly topK: number;
+  readonly seed: number;
+  readonly batchSize: number;
+  readonly loadIn4bit?: boolean;
+  readonly json?: boolean;
+}
+
+export const verb: Verb = (command) => {
+  deviceOptions(command)
+    .argument('<model>', 'a model folder, a name on the hub, or an adapter folder that names its base model')
+    .option('-a, --adapter <dir>', 'a LoRA adapter in PEFT format')
+    .option('-p, --prompt <text...>', 'the prompt, or several')
+    .option('-f, --file <path>', 'prompts from a file, one a line, or a JSON array; - reads standard input')
+    .option('--chat', "put each prompt into the model's chat template as the user's message")
+    .option('--system <text>', 'with --chat: a system message')
+    .option('-n, --max-new-tokens <n>', 'the longest answer', positiveInteger, 100)
+    .option('-t, --temperature <x>', '0 takes the likeliest token', nonNegative, 0)
+    .option('--top-p <x>', 'draw from the likeliest tokens that make up this probability', nonNegative, 1)
+    .option('--top-k <n>', 'draw from so many likeliest tokens; 0: all', nonNegativeInteger, 0)
+    .option('--seed <n>', 'for draws', nonNegativeInteger, 0)
+    .option('--batch-size <n>', 'answers at once', positiveInteger, 16)
+    .option('--load-in-4bit', 'quantize the weights to NF4 on loading')
+    .option('--json', 'one JSON object a line')
+    .action(async (name: string, flags: Flags) => {
+      const texts = promptTexts(flags);
+      const adapter = flags.adapter ?? (isAdapterFolder(name) ? name : undefined);
+      const base = flags.adapter === undefined && adapter !== undefined ? baseOf(adapter) : name;
+      const folder = await resolveModel(base);
+      const tokenizer = Tokenizer.load(folder);
+      const prompts = texts.map((text, index): Prompt => ({ index, ids: encode(tokenizer, text, flags) }));
+      const backend = await openBackend(flags);
+      const model = await loadModel(
+        backend,
+        folder,
+        flags.loadIn4bit ? { quantization: { doubleQuant: true } } : {},
+      );
+      if (adapter !== undefined) loadAdapter(model, adapter);
+      const stream = prompts.length === 1 && !flags.json ? tokenizer.stream() : undefined;
+      const answers = generate(model, prompts, {
+        do_sample: flags.temperature > 0,
+        temperature: flags.temperature,
+        top_p: flags.topP,
+        top_k: flags.topK,
+        seed: flags.seed,
+        max_new_tokens: flags.maxNewTokens,
+        batch_size: flags.batchSize,
+        stopTokens: stopTokens(folder, tokenizer.eosId),
+        ...(stream && { onToken: (_, token) => process.stdout.write(stream.push(token)) }),
+      });
+      for await (const { index, tokens, finish } of answers) {
+        const text = tokenizer.decode(tokens);
+        if (stream) process.stdout.write(stream.end() + '\n');
+        else if (flags.json)
+          process.stdout.write(JSON.stringify({ index, prompt: texts[index], answer: text, finish }) + '\n');
+        else process.stdout.write(`[${index}] ${text}\n`);
+      }
+      model.dispose();
+    });
+};
+
+function baseOf(adapter: string): string {
+  const name = readAdapterConfig(adapter).base_model_name_or_path;
+  if (name == null)
+    throw new UserError(
+      `${join(adapter, 'adapter_config.json')} names no base model: give the model and --adapter`,
+    );
+  return name;
+}
+
+function encode(tokenizer: Tokenizer, text: string, { chat, system }: Flags): number[] {
+  if (!chat) return tokenizer.encode(text);
+  const messages = [
+    ...(system === undefined ? [] : [{ role: 'system', content: system }]),
+    { role: 'user', content: text },
+  ];
+  // The template writes the special tokens itself.
+  return tokenizer.encode(tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true }), {
+    addSpecialTokens: false,
+  });
+}
+
+function promptTexts({ prompt, file }: Flags): string[] {
+  if (prompt !== undefined) return prompt;
+  if (file === undefined) throw new UserError('there is no prompt: give --prompt or --file');
+  let text: string;
+  try {
+    text = readFileSync(file === '-' ? 0 : file, 'utf8');
+  } catch (error) {
+    throw new UserError(`cannot read ${file}: ${messageOf(error)}`);
+  }
+  if (text.trimStart().startsWith('[')) {
+    try {
+      const list: unknown = JSON.parse(text);
+      if (Array.isArray(list) && list.every((item) => typeof item === 'string')) return list;
+    } catch {
+      // Then it is text that happens to begin with a bracket.
+    }
+  }
+  const lines = text.split(/\r?\n/).filter((line) => line.trim() !== '');
+  if (lines.length === 0) throw new UserError(`${file} holds no prompt`);
+  return lines;
+}

@@ -1,0 +1,56 @@
+#!/usr/bin/env node
+/** The command `westwind`: a file a verb, each loaded only when it is asked for. */
+
+import { Command } from 'commander';
+import { version } from '../util/version.js';
+import { UserError } from '../util/errors.js';
+
+/** A verb adds its arguments, options and action to the command it is given. */
+export type Verb = (command: Command) => void;
+
+const VERBS = {
+  run: 'run the job of a configuration file: baselines, training, answers, scores',
+  init: 'write a commented configuration to start from',
+  schema: "print the configuration's JSON Schema, for editors",
+  inspect: 'show the tokens of some training rows, and which are trained on',
+  generate: 'answer prompts with a model and, if given, an adapter',
+  eval: 'score predictions against references',
+  merge: 'merge an adapter into its base model',
+  verify: 'compare with what the reference implementations computed',
+  bench: 'measure speed and memory',
+  doctor: 'say what this machine offers',
+} as const;
+
+async function main(args: readonly string[]): Promise<void> {
+  const program = new Command('westwind');
+  program
+    .description('QLoRA fine-tuning and honest evaluation of open language models')
+    .version(version())
+    .showSuggestionAfterError()
+    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'westwind: ')) });
+  for (const [name, description] of Object.entries(VERBS)) {
+    const command = program.command(name).description(description);
+    // Only the verb that is asked for is loaded: `westwind --help` needs no native library.
+    if (args[0] === name || (args[0] === 'help' && args[1] === name)) {
+      const { verb } = (await import(`./${name}.js`)) as { verb: Verb };
+      verb(command);
+    }
+  }
+  await program.parseAsync(args, { from: 'user' });
+}
+
+// A reader such as `head` that has seen enough is no failure.
+process.stdout.on('error', (error: NodeJS.ErrnoException) => {
+  if (error.code === 'EPIPE') process.exit(0);
+  throw error;
+});
+
+main(process.argv.slice(2)).catch((error: unknown) => {
+  if (error instanceof UserError) {
+    process.stderr.write(`westwind: ${error.message}\n`);
+    process.exit(2);
+  }
+  process.stderr.write(`westwind: an error of Westwind's own; please report it\n`);
+  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
+  process.exit(70);
+});

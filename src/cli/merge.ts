@@ -1,0 +1,44 @@
+/** `westwind merge`: a base model and an adapter become one full-precision model. */
+
+import { mergeAdapter } from '../adapters/merge.js';
+import { readAdapterConfig } from '../adapters/peft.js';
+import { resolveModel, type FloatDtype } from '../files/index.js';
+import { UserError } from '../util/errors.js';
+import { deviceOptions, openBackend, type DeviceFlags } from './device.js';
+import type { Verb } from './main.js';
+
+const DTYPES: Readonly<Record<string, FloatDtype>> = { float32: 'F32', bfloat16: 'BF16', float16: 'F16' };
+
+interface Flags extends DeviceFlags {
+  readonly model?: string;
+  readonly out: string;
+  readonly dtype?: string;
+  readonly maxShardSize?: string;
+}
+
+export const verb: Verb = (command) => {
+  deviceOptions(command)
+    .argument('<adapter>', 'an adapter folder in PEFT format')
+    .requiredOption('-o, --out <dir>', 'where the merged model goes')
+    .option(
+      '--model <name>',
+      'the base model: a folder or a name on the hub (default: what the adapter names)',
+    )
+    .option('--dtype <type>', `${Object.keys(DTYPES).join(', ')} (default: as the base)`)
+    .option('--max-shard-size <size>', 'the largest file, such as 5GB')
+    .action(async (adapter: string, flags: Flags) => {
+      const name = flags.model ?? readAdapterConfig(adapter).base_model_name_or_path;
+      if (name == null) throw new UserError(`${adapter} does not name its base model: give it by --model`);
+      const dtype = flags.dtype === undefined ? undefined : DTYPES[flags.dtype];
+      if (flags.dtype !== undefined && dtype === undefined) {
+        throw new UserError(`--dtype ${flags.dtype}: ${Object.keys(DTYPES).join(', ')} are known`);
+      }
+      const backend = await openBackend(flags);
+      const base = await resolveModel(name);
+      const modules = await mergeAdapter(backend, base, adapter, flags.out, {
+        dtype,
+        maxShardSize: flags.maxShardSize,
+      });
+      process.stdout.write(`merged ${modules.length} modules of ${adapter} into ${name}: ${flags.out}\n`);
+    });
+};

@@ -1,0 +1,40 @@
+/** Model shapes that benchmarks know by name: config.json's fields, with random weights in the place of a checkpoint. */
+
+function mistral(
+  hidden_size: number,
+  intermediate_size: number,
+  num_hidden_layers: number,
+  num_attention_heads: number,
+  num_key_value_heads: number,
+  vocab_size: number,
+): Record<string, unknown> {
+  return {
+    model_type: 'mistral',
+    hidden_size,
+    intermediate_size,
+    num_hidden_layers,
+    num_attention_heads,
+    num_key_value_heads,
+    vocab_size,
+    max_position_embeddings: 1024,
+    rms_norm_eps: 1e-6,
+    hidden_act: 'silu',
+    rope_theta: 10000,
+    sliding_window: null,
+    tie_word_embeddings: false,
+    initializer_range: 0.02,
+  };
+}
+
+export interface BenchShape {
+  readonly config: Record<string, unknown>;
+  /** Sequences a step, and their length. */
+  readonly batch: number;
+  readonly length: number;
+}
+
+/** The two shapes that the PyTorch peer script measures on a CPU. */
+export const SHAPES: Readonly<Record<string, BenchShape>> = {
+  '6m': { config: mistral(256, 688, 6, 4, 2, 4096), batch: 8, length: 256 },
+  '126m': { config: mistral(768, 2048, 12, 12, 4, 32000), batch: 4, length: 512 },
+};

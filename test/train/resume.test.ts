@@ -1,0 +1,110 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { attachLora } from '../../src/adapters/lora.js';
+import { learningRate } from '../../src/train/schedule.js';
+import {
+  train,
+  type StepRecord,
+  type TrainingArguments,
+  type TrainOptions,
+} from '../../src/train/trainer.js';
+import { UserError } from '../../src/util/errors.js';
+import { ARGS, backend, LORA, randomBlocks, tinyModel } from '../support/tiny.js';
+
+const args: TrainingArguments = {
+  ...ARGS,
+  max_steps: 12,
+  save_steps: 3,
+  save_total_limit: 2,
+  gradient_accumulation_steps: 2,
+};
+const blocks = randomBlocks([14, 9, 20, 11, 16, 7, 13], 3, 2);
+
+async function run(
+  options: TrainOptions,
+  overrides: Partial<TrainingArguments> = {},
+): Promise<{ values: Float32Array[]; steps: StepRecord[] }> {
+  const model = await tinyModel(await backend());
+  const adapter = attachLora(model, { ...LORA, lora_dropout: 0.2 }, { seed: 11 });
+  const steps: StepRecord[] = [];
+  const onStep = (record: StepRecord): void => {
+    steps.push(record);
+    options.onStep?.(record);
+  };
+  try {
+    await train(model, adapter.parameters, blocks, { ...args, ...overrides }, { ...options, onStep });
+    return { values: await Promise.all(adapter.parameters.map((p) => p.value.toFloat32())), steps };
+  } finally {
+    adapter.dispose();
+    model.dispose();
+  }
+}
+
+test('a run stopped after any step and resumed ends in the same bits as one that was not', async () => {
+  const whole = await run({});
+  for (const stopAfter of [1, 4, 11]) {
+    const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
+    const stop = new AbortController();
+    await run({
+      checkpoints: folder,
+      signal: stop.signal,
+      onStep: (r) => r.step === stopAfter && stop.abort(),
+    });
+    const resumed = await run({ checkpoints: folder });
+    assert.equal(resumed.steps[0]?.step, stopAfter + 1);
+    assert.deepEqual(resumed.values, whole.values);
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('only the newest checkpoints are kept', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
+  await run({ checkpoints: folder });
+  assert.deepEqual(readdirSync(folder).sort(), ['step-6.safetensors', 'step-9.safetensors']);
+  rmSync(folder, { recursive: true });
+});
+
+test('the loss falls', async () => {
+  const { steps } = await run({}, { max_steps: 40 });
+  assert.ok(steps.at(-1)!.loss < 0.9 * steps[0]!.loss);
+});
+
+test('a loss that is not finite stops the run and names step, rows and checkpoint', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
+  const model = await tinyModel(await backend());
+  const adapter = attachLora(model, LORA, { seed: 11 });
+  const poison = adapter.parameters[0]!.value;
+  const options: TrainOptions = {
+    checkpoints: folder,
+    describeRow: (row) => `row ${row}`,
+    onStep: ({ step }) =>
+      step === 4 && model.backend.upload(new Float32Array([Number.NaN]), { ...span(poison), length: 1 }),
+  };
+  await assert.rejects(train(model, adapter.parameters, blocks, args, options), (error: Error) => {
+    assert.ok(error instanceof UserError);
+    assert.match(error.message, /^step 5: the loss is NaN.*row \d.*step-3\.safetensors/);
+    return true;
+  });
+  adapter.dispose();
+  model.dispose();
+  rmSync(folder, { recursive: true });
+});
+
+function span(t: { buffer: unknown; offset: number; dtype: string; length: number }): never {
+  return { buffer: t.buffer, offset: t.offset, dtype: t.dtype, length: t.length } as never;
+}
+
+test('schedules follow transformers', () => {
+  const s = { learning_rate: 1, warmup_ratio: 0.1, warmup_steps: 0 };
+  const rates = (
+    type: 'constant' | 'constant_with_warmup' | 'linear' | 'cosine',
+    steps: number[],
+  ): number[] => steps.map((step) => learningRate({ ...s, lr_scheduler_type: type }, step, 100));
+  assert.deepEqual(rates('constant', [0, 99]), [1, 1]);
+  assert.deepEqual(rates('constant_with_warmup', [0, 5, 10, 99]), [0, 0.5, 1, 1]);
+  assert.deepEqual(rates('linear', [0, 5, 10, 55]), [0, 0.5, 1, 0.5]);
+  assert.ok(Math.abs(rates('cosine', [55])[0]! - 0.5) < 1e-12);
+});
