@@ -1,0 +1,192 @@
+/**
+ * The C kernels besides the matrix products and NF4, as entries of the contract's table: what each C function is called and takes,
+ * stated once. Device memory is the process's own, so that a span is an address, and every call is done when it returns.
+ */
+
+import { BYTES_PER_ELEMENT, type DType, type Kernels, type Span } from '../contract.js';
+import { address, declare as declareIn, DTYPE_CODE, type Library } from './library.js';
+
+export type OtherKernels = Omit<Kernels, 'gemm' | 'quantizeNf4' | 'dequantizeNf4' | 'convert'>;
+
+function flag(value: boolean): number {
+  return value ? 1 : 0;
+}
+
+/** The code of a type that a kernel reads; a type outside `allowed` is a fault of the caller. */
+function typeCode(span: Span, allowed: readonly DType[]): number {
+  if (!allowed.includes(span.dtype))
+    throw new TypeError(`expected ${allowed.join(' or ')}, got ${span.dtype}`);
+  return DTYPE_CODE[span.dtype];
+}
+
+/** Parameters of both whole-sequence attention kernels behind their tensors. */
+const ATTENTION_SHAPE =
+  'int64_t batch, int64_t length, int64_t heads, int64_t kvHeads, int64_t headDim, float scale, int64_t window';
+const RANDOM = 'uint32_t seed, uint32_t stream, uint32_t step';
+
+/** Parameters that are addresses. */
+function a(names: string): string {
+  const parameters = names.split(' ').map((name) => `uint64_t ${name}`);
+  return parameters.join(', ');
+}
+
+/** Binds every kernel that is no matrix product and knows no NF4. */
+export function bindOther(library: Library): OtherKernels {
+  const declare = (prototype: string): ((...args: number[]) => void) => declareIn(library, prototype);
+
+  const embedding = declare(
+    `void ww_embedding(${a('table')}, int64_t type, ${a('ids y')}, int64_t rows, int64_t dim)`,
+  );
+  const embeddingBackward = declare(
+    `void ww_embedding_backward(${a('ids dy dTable')}, int64_t rows, int64_t dim)`,
+  );
+  const addUniformNoise = declare(
+    `void ww_add_uniform_noise(${a('x magnitude')}, int64_t rows, int64_t dim, ${RANDOM})`,
+  );
+  const rmsNorm = declare(`void ww_rms_norm(${a('x w y rstd')}, int64_t rows, int64_t dim, float eps)`);
+  const rmsNormBackward = declare(
+    `void ww_rms_norm_backward(${a('dy x w rstd dx')}, int accumulate, ${a('dw')}, int64_t rows, int64_t dim)`,
+  );
+  const swiglu = declare(`void ww_swiglu(${a('gate up y')}, int64_t n)`);
+  const swigluBackward = declare(`void ww_swiglu_backward(${a('dy gate up dGate dUp')}, int64_t n)`);
+  const rope = declare(
+    `void ww_rope(${a('x y cos sin positions')}, int64_t rows, int64_t heads, int64_t headDim, int64_t rotaryDim, int inverse)`,
+  );
+  const attention = declare(`void ww_attention(${a('q k v segments out lse')}, ${ATTENTION_SHAPE})`);
+  const attentionBackward = declare(
+    `void ww_attention_backward(${a('q k v segments out dOut lse dq dk dv')}, ${ATTENTION_SHAPE})`,
+  );
+  const cacheWrite = declare(
+    `void ww_cache_write(${a('x cache slotOf positions')}, int64_t rows, int64_t capacity, int64_t dim, int bf16)`,
+  );
+  const attentionCached = declare(
+    `void ww_attention_cached(${a('q keys values slotOf positions out')}, int64_t rows, int64_t heads, ` +
+      'int64_t kvHeads, int64_t headDim, int64_t capacity, float scale, int64_t window, int bf16)',
+  );
+  const crossEntropy = declare(
+    `void ww_cross_entropy(${a('logits targets losses')}, int64_t rows, int64_t vocab, float gradScale, int gradient)`,
+  );
+  const argmax = declare(`void ww_argmax(${a('x out')}, int64_t rows, int64_t cols)`);
+  const gatherRows = declare(`void ww_gather_rows(${a('x index y')}, int64_t rows, int64_t dim)`);
+  const scatterRows = declare(`void ww_scatter_rows(${a('x index y')}, int64_t rows, int64_t dim)`);
+  const add = declare(`void ww_add(${a('a b y')}, int64_t n)`);
+  const scale = declare(`void ww_scale(${a('x y')}, int64_t n, float alpha)`);
+  const copy = declare(`void ww_copy(${a('x y')}, int64_t bytes)`);
+  const fill = declare(`void ww_fill(${a('y')}, int64_t n, float value)`);
+  const sumRows = declare(`void ww_sum_rows(${a('x y')}, int64_t rows, int64_t cols, int accumulate)`);
+  const dropout = declare(
+    `void ww_dropout(${a('x y')}, int64_t n, double p, ${RANDOM}, uint64_t firstElement, int accumulate)`,
+  );
+  const sumSquares = declare(`void ww_sum_squares(${a('x')}, int64_t n, ${a('out')}, int accumulate)`);
+  const clipCoefficient = declare(`void ww_clip_coefficient(${a('sumSquares')}, float maxNorm, ${a('out')})`);
+  const adamw = declare(
+    `void ww_adamw(${a('param grad m v')}, int64_t n, double lr, double beta1, double beta2, double eps, ` +
+      `double weightDecay, double step, ${a('gradScale')})`,
+  );
+
+  return {
+    embedding({ table, ids, y, rows }) {
+      const type = typeCode(table.data, ['f32', 'bf16', 'f16']);
+      embedding(address(table.data), type, address(ids), address(y), rows, table.cols);
+    },
+    embeddingBackward({ ids, dy, dTable, rows, dim }) {
+      embeddingBackward(address(ids), address(dy), address(dTable), rows, dim);
+    },
+    addUniformNoise({ x, magnitude, rows, dim, random }) {
+      addUniformNoise(address(x), address(magnitude), rows, dim, random.seed, random.stream, random.step);
+    },
+    rmsNorm({ x, w, y, rstd, rows, dim, eps }) {
+      rmsNorm(address(x), address(w), address(y), address(rstd), rows, dim, eps);
+    },
+    rmsNormBackward({ dy, x, w, rstd, dx, accumulate, dw, rows, dim }) {
+      const dwAt = dw ? address(dw) : 0;
+      const rstdAt = address(rstd);
+      rmsNormBackward(
+        address(dy),
+        address(x),
+        address(w),
+        rstdAt,
+        address(dx),
+        flag(accumulate),
+        dwAt,
+        rows,
+        dim,
+      );
+    },
+    swiglu({ gate, up, y, n }) {
+      swiglu(address(gate), address(up), address(y), n);
+    },
+    swigluBackward({ dy, gate, up, dGate, dUp, n }) {
+      swigluBackward(address(dy), address(gate), address(up), address(dGate), address(dUp), n);
+    },
+    rope({ x, y, cos, sin, positions, rows, heads, headDim, rotaryDim, inverse }) {
+      const tables = [address(cos), address(sin), address(positions)];
+      rope(address(x), address(y), ...tables, rows, heads, headDim, rotaryDim, flag(inverse));
+    },
+    attention({ q, k, v, segments, out, lse, batch, length, heads, kvHeads, headDim, scale: by, window }) {
+      const spans = [q, k, v, segments, out, lse].map(address);
+      attention(...spans, batch, length, heads, kvHeads, headDim, by, window);
+    },
+    attentionBackward(args) {
+      const { q, k, v, segments, out, dOut, lse, dq, dk, dv } = args;
+      const spans = [q, k, v, segments, out, dOut, lse, dq, dk, dv].map(address);
+      const { batch, length, heads, kvHeads, headDim, window } = args;
+      attentionBackward(...spans, batch, length, heads, kvHeads, headDim, args.scale, window);
+    },
+    cacheWrite({ x, cache, slotOf, positions, rows, capacity, kvHeads, headDim }) {
+      const bf16 = typeCode(cache, ['f32', 'bf16']);
+      const spans = [x, cache, slotOf, positions].map(address);
+      cacheWrite(...spans, rows, capacity, kvHeads * headDim, bf16);
+    },
+    attentionCached(args) {
+      const { q, keys, values, slotOf, positions, out } = args;
+      const bf16 = typeCode(keys, ['f32', 'bf16']);
+      if (values.dtype !== keys.dtype) throw new TypeError('keys and values differ in type');
+      const spans = [q, keys, values, slotOf, positions, out].map(address);
+      const { rows, heads, kvHeads, headDim, capacity, window } = args;
+      attentionCached(...spans, rows, heads, kvHeads, headDim, capacity, args.scale, window, bf16);
+    },
+    crossEntropy({ logits, targets, losses, rows, vocab, gradScale }) {
+      const gradient = flag(gradScale !== undefined);
+      crossEntropy(address(logits), address(targets), address(losses), rows, vocab, gradScale ?? 0, gradient);
+    },
+    argmax({ x, out, rows, cols }) {
+      argmax(address(x), address(out), rows, cols);
+    },
+    gatherRows({ x, index, y, rows, dim }) {
+      gatherRows(address(x), address(index), address(y), rows, dim);
+    },
+    scatterRows({ x, index, y, rows, dim }) {
+      scatterRows(address(x), address(index), address(y), rows, dim);
+    },
+    add({ a: left, b, y, n }) {
+      add(address(left), address(b), address(y), n);
+    },
+    scale({ x, y, n, alpha }) {
+      scale(address(x), address(y), n, alpha);
+    },
+    copy({ x, y, n }) {
+      copy(address(x), address(y), n * BYTES_PER_ELEMENT[x.dtype]);
+    },
+    fill({ y, n, value }) {
+      fill(address(y), n, value);
+    },
+    sumRows({ x, y, rows, cols, accumulate }) {
+      sumRows(address(x), address(y), rows, cols, flag(accumulate));
+    },
+    dropout({ x, y, n, p, random, firstElement, accumulate }) {
+      const { seed, stream, step } = random;
+      dropout(address(x), address(y), n, p, seed, stream, step, firstElement, flag(accumulate));
+    },
+    sumSquares({ x, n, out, accumulate }) {
+      sumSquares(address(x), n, address(out), flag(accumulate));
+    },
+    clipCoefficient({ sumSquares: sum, maxNorm, out }) {
+      clipCoefficient(address(sum), maxNorm, address(out));
+    },
+    adamw({ param, grad, m, v, n, lr, beta1, beta2, eps, weightDecay, step, gradScale }) {
+      const spans = [param, grad, m, v].map(address);
+      adamw(...spans, n, lr, beta1, beta2, eps, weightDecay, step, address(gradScale));
+    },
+  };
+}

@@ -1,0 +1,375 @@
+/*
+ * Causal attention over whole sequences, forward and backward, without ever holding the scores (FlashAttention-2, arXiv:2307.08691).
+ *
+ * Everything is laid out so that a vector's lanes are QUERIES: a block of queries is transposed once into [headDim][queries], the
+ * scores of a block stand as [keys][queries], the running output as [headDim][queries]. Then the softmax needs no sums across lanes,
+ * and keys and values are only ever broadcast, so that they are never transposed. Each product of the algorithm is one call of
+ * `product`, a small register-blocked matrix product over padded scratch memory; no kernel below sees an odd size.
+ */
+#include "ww.h"
+#include "scratch.h"
+
+#if defined(__AVX512F__) || defined(__aarch64__)
+#define TILE_ROWS 8 /* 32 vector registers: 8 x 3 sums, 3 vectors, 1 broadcast */
+#else
+#define TILE_ROWS 4
+#endif
+#define TILE_VECTORS 3
+
+enum { LANES = WW_LANES, QUERIES = TILE_VECTORS * LANES, KEYS = 48 };
+
+/* What a result tile starts from: nothing, itself, or itself times a factor a column. */
+typedef enum { SET, ADD, RESCALE } Start;
+
+#define INLINE static inline __attribute__((always_inline))
+
+/* c[r][j] = start + sum over k of a[r * rowStride + k * depthStride] * b[k][j], for TILE_ROWS rows and `width` vectors of columns. */
+INLINE void tile(float *c, int64_t ldc, const float *a, int64_t rowStride, int64_t depthStride, const float *b,
+                 int64_t ldb, int64_t depth, Start start, const float *factor, const int width) {
+  vf sum[TILE_ROWS][TILE_VECTORS];
+#pragma GCC unroll 8
+  for (int r = 0; r < TILE_ROWS; r++)
+#pragma GCC unroll 3
+    for (int v = 0; v < width; v++) {
+      if (start == SET)
+        sum[r][v] = vsplat(0);
+      else
+        sum[r][v] = vload(c + r * ldc + v * LANES);
+      if (start == RESCALE) sum[r][v] *= vload(factor + v * LANES);
+    }
+  for (int64_t k = 0; k < depth; k++) {
+    vf column[TILE_VECTORS];
+#pragma GCC unroll 3
+    for (int v = 0; v < width; v++) column[v] = vload(b + k * ldb + v * LANES);
+#pragma GCC unroll 8
+    for (int r = 0; r < TILE_ROWS; r++) {
+      vf row = vsplat(a[r * rowStride + k * depthStride]);
+#pragma GCC unroll 3
+      for (int v = 0; v < width; v++) sum[r][v] += row * column[v];
+    }
+  }
+#pragma GCC unroll 8
+  for (int r = 0; r < TILE_ROWS; r++)
+#pragma GCC unroll 3
+    for (int v = 0; v < width; v++) vstore(c + r * ldc + v * LANES, sum[r][v]);
+}
+
+/* The tile for each width and for either unit stride of `a`. */
+INLINE void tile_any(float *c, int64_t ldc, const float *a, int64_t lda, int transposed, const float *b, int64_t ldb, int64_t depth,
+                     Start start, const float *factor, const int width) {
+  if (transposed)
+    tile(c, ldc, a, 1, lda, b, ldb, depth, start, factor, width);
+  else
+    tile(c, ldc, a, lda, 1, b, ldb, depth, start, factor, width);
+}
+
+/*
+ * c [rows, columns] = start + op(a) · b, where op(a)[r][k] is a[r * lda + k], or a[k * lda + r] when `transposed`. Rows are a
+ * multiple of 8 and columns of LANES; every array is padded accordingly.
+ */
+static void product(float *c, int64_t ldc, const float *a, int64_t lda, int transposed, const float *b, int64_t ldb, int64_t rows,
+                    int64_t columns, int64_t depth, Start start, const float *factor) {
+  int64_t vectors = columns / LANES;
+  while (vectors > 0) {
+    int64_t width = vectors == 1 ? 1 : vectors == 2 || vectors == 4 ? 2 : 3;
+    for (int64_t r = 0; r < rows; r += TILE_ROWS) {
+      float *to = c + r * ldc;
+      const float *from = a + (transposed ? r : r * lda);
+      if (width == 3)
+        tile_any(to, ldc, from, lda, transposed, b, ldb, depth, start, factor, 3);
+      else if (width == 2)
+        tile_any(to, ldc, from, lda, transposed, b, ldb, depth, start, factor, 2);
+      else
+        tile_any(to, ldc, from, lda, transposed, b, ldb, depth, start, factor, 1);
+    }
+    b += width * LANES;
+    c += width * LANES;
+    if (factor) factor += width * LANES;
+    vectors -= width;
+  }
+}
+
+typedef struct {
+  int64_t batch, length, heads, kvHeads, headDim;
+  float scale;
+  int64_t window;
+  const int32_t *segments;
+  const float *q, *k, *v, *dOut;
+  float *out, *lse, *dq, *dk, *dv;
+  /* headDim rounded up to whole vectors and tiles, and the row stride of scratch blocks, which avoids powers of two (cache sets). */
+  int64_t dim, stride;
+} Attention;
+
+/* The queries of one block and the keys they see: lane i sees keys first[i] .. last[i]; padding sees none. */
+typedef struct {
+  int64_t start, count;
+  int32_t first[QUERIES] __attribute__((aligned(64)));
+  int32_t last[QUERIES] __attribute__((aligned(64)));
+  int64_t firstKey, endKey; /* the keys that any lane sees */
+  int64_t commonFirst;      /* from here to `start` each real lane sees every key */
+} QueryBlock;
+
+static void find_visible(const Attention *t, const int32_t *segments, int64_t start, QueryBlock *block) {
+  int64_t rest = t->length - start;
+  block->start = start;
+  block->count = rest < QUERIES ? rest : QUERIES;
+  block->firstKey = INT32_MAX;
+  block->endKey = 0;
+  block->commonFirst = 0;
+  int64_t segmentStart = start;
+  while (segmentStart > 0 && segments[segmentStart - 1] == segments[start]) segmentStart--;
+  for (int64_t i = 0; i < QUERIES; i++) {
+    int64_t query = start + i, first = INT32_MAX;
+    if (i < block->count && segments[query] >= 0) {
+      if (i > 0 && segments[query] != segments[query - 1]) segmentStart = query;
+      first = segmentStart;
+      if (t->window > 0 && query - t->window + 1 > first) first = query - t->window + 1;
+      if (first < block->firstKey) block->firstKey = first;
+      block->endKey = query + 1;
+    }
+    block->first[i] = (int32_t)first;
+    block->last[i] = (int32_t)query;
+    if (i < block->count && first > block->commonFirst) block->commonFirst = first;
+  }
+}
+
+/* Keys from `key` on: how many scratch rows they fill (whole tiles), and whether no lane needs a mask there. */
+static int64_t keys_in_block(const QueryBlock *block, int64_t key, int *unmasked) {
+  int64_t count = block->endKey - key;
+  if (count > KEYS) count = KEYS;
+  *unmasked = key >= block->commonFirst && key + KEYS <= block->start + 1;
+  return (count + 7) / 8 * 8;
+}
+
+INLINE vi sees(const QueryBlock *block, int v, int64_t key) {
+  const vi *first = (const vi *)block->first, *last = (const vi *)block->last;
+  return (first[v] <= (int32_t)key) & (last[v] >= (int32_t)key);
+}
+
+/* scratch [rows][t->stride] = rows of a strided tensor times `factor`; zero beyond headDim, in rows beyond `count` and in padding. */
+static void load_rows(const Attention *t, float *to, const float *from, int64_t fromStride, int64_t count, int64_t rows,
+                      const QueryBlock *padding, float factor) {
+  for (int64_t r = 0; r < rows; r++, to += t->stride) {
+    if (r >= count || (padding && padding->first[r] == INT32_MAX)) {
+      memset(to, 0, sizeof(float) * (size_t)t->dim);
+      continue;
+    }
+    const float *row = from + r * fromStride;
+    int64_t d = 0;
+    for (; d + LANES <= t->headDim; d += LANES) vstore(to + d, vload(row + d) * factor);
+    for (; d < t->headDim; d++) to[d] = row[d] * factor;
+    for (; d < t->dim; d++) to[d] = 0;
+  }
+}
+
+/* to [columns][ldTo] = the transpose of from [rows][ldFrom]; both counts are multiples of 4. */
+static void transpose(float *to, int64_t ldTo, const float *from, int64_t ldFrom, int64_t rows, int64_t columns) {
+  for (int64_t r = 0; r < rows; r += 4)
+    for (int64_t c = 0; c < columns; c += 4) {
+      const float *source = from + r * ldFrom + c;
+      float *target = to + c * ldTo + r;
+      v4 a = v4load(source), b = v4load(source + ldFrom);
+      v4 d = v4load(source + 2 * ldFrom), e = v4load(source + 3 * ldFrom);
+      v4 ab = SHUFFLE4(a, b, 0, 4, 1, 5), AB = SHUFFLE4(a, b, 2, 6, 3, 7);
+      v4 de = SHUFFLE4(d, e, 0, 4, 1, 5), DE = SHUFFLE4(d, e, 2, 6, 3, 7);
+      v4store(target, SHUFFLE4(ab, de, 0, 1, 4, 5));
+      v4store(target + ldTo, SHUFFLE4(ab, de, 2, 3, 6, 7));
+      v4store(target + 2 * ldTo, SHUFFLE4(AB, DE, 0, 1, 4, 5));
+      v4store(target + 3 * ldTo, SHUFFLE4(AB, DE, 2, 3, 6, 7));
+    }
+}
+
+/* Rows of a strided tensor = the transposed block [dim][QUERIES]; `rows` is scratch. */
+static void store_transposed(const Attention *t, float *to, int64_t toStride, const float *block, float *rows, int64_t count) {
+  transpose(rows, t->stride, block, QUERIES, t->dim, QUERIES);
+  for (int64_t r = 0; r < count; r++) memcpy(to + r * toStride, rows + r * t->stride, sizeof(float) * (size_t)t->headDim);
+}
+
+/* One block of scores in, probabilities (unnormalized) out; keeps the running maximum and sum of each lane. */
+static void softmax_block(float *scores, int64_t key, int64_t count, const QueryBlock *block, int unmasked, vf *maximum, vf *sum,
+                          float *rescale) {
+  const vf least = vsplat(-INFINITY);
+  for (int v = 0; v < TILE_VECTORS; v++) {
+    float *column = scores + v * LANES;
+    vf most = maximum[v];
+    for (int64_t j = 0; j < count; j++) {
+      vf s = vload(column + j * QUERIES);
+      if (!unmasked) {
+        s = vselect(sees(block, v, key + j), s, least);
+        vstore(column + j * QUERIES, s);
+      }
+      most = vselect(s > most, s, most);
+    }
+    vf base = vselect(most == least, vsplat(0), most);
+    vf total[2] = {vsplat(0), vsplat(0)};
+    for (int64_t j = 0; j < count; j += 2)
+      for (int half = 0; half < 2; half++) {
+        vf p = vexp(vload(column + (j + half) * QUERIES) - base);
+        vstore(column + (j + half) * QUERIES, p);
+        total[half] += p;
+      }
+    vf factor = vexp(maximum[v] - base);
+    sum[v] = sum[v] * factor + (total[0] + total[1]);
+    maximum[v] = most;
+    vstore(rescale + v * LANES, factor);
+  }
+}
+
+static void forward_block(void *context, int64_t index) {
+  const Attention *t = context;
+  int64_t blocks = (t->length + QUERIES - 1) / QUERIES;
+  int64_t b = index / (blocks * t->heads), h = index / blocks % t->heads, kvHead = h / (t->heads / t->kvHeads);
+  QueryBlock block;
+  find_visible(t, t->segments + b * t->length, (blocks - 1 - index % blocks) * QUERIES, &block);
+
+  int64_t rowStride = t->heads * t->headDim, kvStride = t->kvHeads * t->headDim;
+  int64_t at = (b * t->length + block.start) * rowStride + h * t->headDim;
+  int64_t kvAt = b * t->length * kvStride + kvHead * t->headDim;
+  float *rows = ww_scratch(QUERIES * t->stride + 2 * t->dim * QUERIES + 2 * KEYS * t->stride + KEYS * QUERIES);
+  float *queries = rows + QUERIES * t->stride, *out = queries + t->dim * QUERIES;
+  float *keys = out + t->dim * QUERIES, *values = keys + KEYS * t->stride, *scores = values + KEYS * t->stride;
+  float rescale[QUERIES] __attribute__((aligned(64)));
+  vf maximum[TILE_VECTORS], sum[TILE_VECTORS];
+  for (int v = 0; v < TILE_VECTORS; v++) maximum[v] = vsplat(-INFINITY), sum[v] = vsplat(0);
+
+  load_rows(t, rows, t->q + at, rowStride, block.count, QUERIES, &block, t->scale);
+  transpose(queries, QUERIES, rows, t->stride, QUERIES, t->dim);
+  memset(out, 0, sizeof(float) * (size_t)(t->dim * QUERIES));
+
+  for (int64_t key = block.firstKey / KEYS * KEYS; key < block.endKey; key += KEYS) {
+    int unmasked;
+    int64_t count = keys_in_block(&block, key, &unmasked), real = t->length - key;
+    load_rows(t, keys, t->k + kvAt + key * kvStride, kvStride, real, count, NULL, 1);
+    load_rows(t, values, t->v + kvAt + key * kvStride, kvStride, real, count, NULL, 1);
+    product(scores, QUERIES, keys, t->stride, 0, queries, QUERIES, count, QUERIES, t->dim, SET, NULL);
+    softmax_block(scores, key, count, &block, unmasked, maximum, sum, rescale);
+    product(out, QUERIES, values, t->stride, 1, scores, QUERIES, t->dim, QUERIES, count, RESCALE, rescale);
+  }
+
+  float lse[QUERIES] __attribute__((aligned(64)));
+  for (int v = 0; v < TILE_VECTORS; v++) {
+    vi padding = ((const vi *)block.first)[v] == INT32_MAX;
+    vf inverse = vselect(padding, vsplat(0), 1 / sum[v]);
+    for (int64_t d = 0; d < t->dim; d++) vstore(out + d * QUERIES + v * LANES, vload(out + d * QUERIES + v * LANES) * inverse);
+    for (int i = 0; i < LANES; i++) lse[v * LANES + i] = padding[i] ? 0 : maximum[v][i] + logf(sum[v][i]);
+  }
+  store_transposed(t, t->out + at, rowStride, out, rows, block.count);
+  memcpy(t->lse + (b * t->heads + h) * t->length + block.start, lse, sizeof(float) * (size_t)block.count);
+}
+
+/* What one block of queries brings into its products, for all keys. */
+typedef struct {
+  float *queries, *queriesT, *dOut, *dOutT, *dQueriesT, *keys, *values, *p, *ds, *sums;
+  float lse[QUERIES] __attribute__((aligned(64)));
+  float delta[QUERIES] __attribute__((aligned(64)));
+} Workspace;
+
+/* p = exp(scores - lse), ds = p * (dp - delta); `ds` holds dp on entry, p the scores. */
+static void score_gradients(Workspace *w, int64_t key, int64_t count, const QueryBlock *block, int unmasked) {
+  for (int v = 0; v < TILE_VECTORS; v++) {
+    vf lse = vload(w->lse + v * LANES), delta = vload(w->delta + v * LANES);
+    for (int64_t j = 0; j < count; j++) {
+      int64_t at = j * QUERIES + v * LANES;
+      vf p = vexp(vload(w->p + at) - lse);
+      if (!unmasked) p = vselect(sees(block, v, key + j), p, vsplat(0));
+      vstore(w->p + at, p);
+      vstore(w->ds + at, p * (vload(w->ds + at) - delta));
+    }
+  }
+}
+
+static void add_rows(const Attention *t, float *to, int64_t toStride, const float *from, int64_t count) {
+  for (int64_t r = 0; r < count; r++)
+    for (int64_t d = 0; d < t->headDim; d++) to[r * toStride + d] += from[r * t->stride + d];
+}
+
+/* One head's queries of one block against all their keys: writes dq, adds to dk and dv. */
+static void backward_block(const Attention *t, Workspace *w, int64_t b, int64_t h, int64_t start) {
+  QueryBlock block;
+  find_visible(t, t->segments + b * t->length, start, &block);
+  int64_t rowStride = t->heads * t->headDim, kvStride = t->kvHeads * t->headDim;
+  int64_t at = (b * t->length + start) * rowStride + h * t->headDim;
+  int64_t kvAt = b * t->length * kvStride + h / (t->heads / t->kvHeads) * t->headDim;
+
+  load_rows(t, w->dOut, t->dOut + at, rowStride, block.count, QUERIES, &block, 1);
+  load_rows(t, w->queries, t->out + at, rowStride, block.count, QUERIES, &block, 1);
+  for (int64_t i = 0; i < QUERIES; i++) {
+    vf sum = vsplat(0);
+    for (int64_t d = 0; d < t->dim; d += LANES) sum += vload(w->dOut + i * t->stride + d) * vload(w->queries + i * t->stride + d);
+    w->delta[i] = vsum(sum);
+    w->lse[i] = block.first[i] == INT32_MAX ? 0 : t->lse[(b * t->heads + h) * t->length + start + i];
+  }
+  load_rows(t, w->queries, t->q + at, rowStride, block.count, QUERIES, &block, t->scale);
+  transpose(w->queriesT, QUERIES, w->queries, t->stride, QUERIES, t->dim);
+  transpose(w->dOutT, QUERIES, w->dOut, t->stride, QUERIES, t->dim);
+  memset(w->dQueriesT, 0, sizeof(float) * (size_t)(t->dim * QUERIES));
+
+  for (int64_t key = block.firstKey / KEYS * KEYS; key < block.endKey; key += KEYS) {
+    int unmasked;
+    int64_t count = keys_in_block(&block, key, &unmasked), real = t->length - key, kvBlock = kvAt + key * kvStride;
+    load_rows(t, w->keys, t->k + kvBlock, kvStride, real, count, NULL, 1);
+    load_rows(t, w->values, t->v + kvBlock, kvStride, real, count, NULL, 1);
+    product(w->p, QUERIES, w->keys, t->stride, 0, w->queriesT, QUERIES, count, QUERIES, t->dim, SET, NULL);
+    product(w->ds, QUERIES, w->values, t->stride, 0, w->dOutT, QUERIES, count, QUERIES, t->dim, SET, NULL);
+    score_gradients(w, key, count, &block, unmasked);
+    if (real > count) real = count;
+    product(w->sums, t->stride, w->p, QUERIES, 0, w->dOut, t->stride, count, t->dim, QUERIES, SET, NULL);
+    add_rows(t, t->dv + kvBlock, kvStride, w->sums, real);
+    product(w->sums, t->stride, w->ds, QUERIES, 0, w->queries, t->stride, count, t->dim, QUERIES, SET, NULL);
+    add_rows(t, t->dk + kvBlock, kvStride, w->sums, real);
+    product(w->dQueriesT, QUERIES, w->keys, t->stride, 1, w->ds, QUERIES, t->dim, QUERIES, count, ADD, NULL);
+  }
+  for (int64_t i = 0; i < t->dim * QUERIES; i += LANES) vstore(w->dQueriesT + i, vload(w->dQueriesT + i) * t->scale);
+  store_transposed(t, t->dq + at, rowStride, w->dQueriesT, w->queries, block.count);
+}
+
+/* A task owns a key head's dk and dv and goes through all their queries in order: no atomics, one order of summation. */
+static void backward_head(void *context, int64_t index) {
+  const Attention *t = context;
+  int64_t b = index / t->kvHeads, kvHead = index % t->kvHeads, group = t->heads / t->kvHeads;
+  int64_t kvStride = t->kvHeads * t->headDim, kvAt = b * t->length * kvStride + kvHead * t->headDim;
+  for (int64_t r = 0; r < t->length; r++) {
+    memset(t->dk + kvAt + r * kvStride, 0, sizeof(float) * (size_t)t->headDim);
+    memset(t->dv + kvAt + r * kvStride, 0, sizeof(float) * (size_t)t->headDim);
+  }
+  int64_t rows = QUERIES * t->stride, transposed = t->dim * QUERIES, keyRows = KEYS * t->stride, square = KEYS * QUERIES;
+  Workspace w;
+  w.queries = ww_scratch(2 * rows + 3 * transposed + 3 * keyRows + 2 * square);
+  w.dOut = w.queries + rows;
+  w.queriesT = w.dOut + rows;
+  w.dOutT = w.queriesT + transposed;
+  w.dQueriesT = w.dOutT + transposed;
+  w.keys = w.dQueriesT + transposed;
+  w.values = w.keys + keyRows;
+  w.sums = w.values + keyRows;
+  w.p = w.sums + keyRows;
+  w.ds = w.p + square;
+  for (int64_t h = kvHead * group; h < (kvHead + 1) * group; h++)
+    for (int64_t start = 0; start < t->length; start += QUERIES) backward_block(t, &w, b, h, start);
+}
+
+static void prepare(Attention *t) {
+  int64_t step = LANES < 8 ? 8 : LANES;
+  t->dim = (t->headDim + step - 1) / step * step;
+  t->stride = t->dim + 16;
+}
+
+static int64_t work_of(const Attention *t) { return t->batch * t->heads * t->length * t->length * t->headDim / 16; }
+
+void ww_attention(const float *q, const float *k, const float *v, const int32_t *segments, float *out, float *lse, int64_t batch,
+                  int64_t length, int64_t heads, int64_t kvHeads, int64_t headDim, float scale, int64_t window) {
+  Attention t = {.batch = batch, .length = length, .heads = heads, .kvHeads = kvHeads, .headDim = headDim, .scale = scale,
+                 .window = window, .segments = segments, .q = q, .k = k, .v = v, .out = out, .lse = lse};
+  prepare(&t);
+  ww_tasks(forward_block, &t, batch * heads * ((length + QUERIES - 1) / QUERIES), work_of(&t));
+}
+
+void ww_attention_backward(const float *q, const float *k, const float *v, const int32_t *segments, const float *out,
+                           const float *dOut, const float *lse, float *dq, float *dk, float *dv, int64_t batch, int64_t length,
+                           int64_t heads, int64_t kvHeads, int64_t headDim, float scale, int64_t window) {
+  Attention t = {.batch = batch, .length = length, .heads = heads, .kvHeads = kvHeads, .headDim = headDim, .scale = scale,
+                 .window = window, .segments = segments, .q = q, .k = k, .v = v, .dOut = dOut, .out = (float *)out,
+                 .lse = (float *)lse, .dq = dq, .dk = dk, .dv = dv};
+  prepare(&t);
+  ww_tasks(backward_head, &t, batch * kvHeads, work_of(&t));
+}

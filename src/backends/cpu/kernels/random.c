@@ -1,0 +1,73 @@
+/* Dropout and NEFTune's noise (arXiv:2310.05914): both read a counter-based stream, so that a mask is drawn again and never stored. */
+#include "ww.h"
+#include "random.h"
+#include "scratch.h"
+
+enum { BLOCKS = 128 /* of random numbers, a task */ };
+
+typedef struct {
+  const float *x, *magnitude;
+  float *y, factor;
+  WwRandom random;
+  uint64_t first;     /* number of element 0 */
+  uint32_t threshold; /* a kept element's random number is not below it */
+  int64_t n, dim;
+  int accumulate;
+} Draw;
+
+/* Calls `apply` on the part [begin, end) of the elements that each block of numbers covers; numbers[0] belongs to element begin. */
+static inline __attribute__((always_inline)) void each_block(const Draw *t, int64_t task,
+                                                             void (*apply)(const Draw *, int64_t, int64_t, const uint32_t *)) {
+  uint64_t first = t->first / WW_RANDOM_BLOCK + (uint64_t)task * BLOCKS, end = t->first + (uint64_t)t->n;
+  for (uint64_t block = first; block < first + BLOCKS && block * WW_RANDOM_BLOCK < end; block++) {
+    uint32_t numbers[WW_RANDOM_BLOCK + WW_LANES]; /* the tail may be read, not used */
+    ww_random_block(&t->random, block, numbers);
+    uint64_t from = block * WW_RANDOM_BLOCK, to = from + WW_RANDOM_BLOCK, skip = 0;
+    if (from < t->first) skip = t->first - from;
+    if (to > end) to = end;
+    apply(t, (int64_t)(from + skip - t->first), (int64_t)(to - t->first), numbers + skip);
+  }
+}
+
+static int64_t tasks_of(const Draw *t) {
+  uint64_t blocks = (t->first + (uint64_t)t->n + WW_RANDOM_BLOCK - 1) / WW_RANDOM_BLOCK - t->first / WW_RANDOM_BLOCK;
+  return (int64_t)((blocks + BLOCKS - 1) / BLOCKS);
+}
+
+static void drop(const Draw *t, int64_t begin, int64_t end, const uint32_t *numbers) {
+  for (int64_t i = begin; i < end; i += WW_LANES) {
+    vu number;
+    memcpy(&number, numbers + (i - begin), sizeof number);
+    vf value = vselect((vi)(number >= t->threshold), vload_n(t->x + i, end - i) * t->factor, vsplat(0));
+    if (t->accumulate) value += vload_n(t->y + i, end - i);
+    vstore_n(t->y + i, value, end - i);
+  }
+}
+
+static void dropout_task(void *context, int64_t task) { each_block(context, task, drop); }
+
+void ww_dropout(const float *x, float *y, int64_t n, double p, uint32_t seed, uint32_t stream, uint32_t step, uint64_t firstElement,
+                int accumulate) {
+  double threshold = ceil(p * 4294967296.0);
+  Draw t = {.x = x, .y = y, .random = {seed, stream, step}, .first = firstElement, .n = n, .accumulate = accumulate,
+            .threshold = threshold > UINT32_MAX ? UINT32_MAX : (uint32_t)threshold,
+            .factor = p < 1 ? (float)(1 / (1 - p)) : 0};
+  ww_tasks(dropout_task, &t, tasks_of(&t), n * 4);
+}
+
+/* 24 bits, so that the result is exact and stays below 1. */
+static void add_noise(const Draw *t, int64_t begin, int64_t end, const uint32_t *numbers) {
+  for (int64_t i = begin; i < end;) {
+    int64_t row = i / t->dim, stop = (row + 1) * t->dim < end ? (row + 1) * t->dim : end;
+    float magnitude = t->magnitude[row];
+    for (; i < stop; i++) t->y[i] += magnitude * ((float)(int32_t)(numbers[i - begin] >> 8) * 0x1p-23f - 1);
+  }
+}
+
+static void noise_task(void *context, int64_t task) { each_block(context, task, add_noise); }
+
+void ww_add_uniform_noise(float *x, const float *magnitude, int64_t rows, int64_t dim, uint32_t seed, uint32_t stream,
+                          uint32_t step) {
+  Draw t = {.magnitude = magnitude, .y = x, .random = {seed, stream, step}, .n = rows * dim, .dim = dim};
+  ww_tasks(noise_task, &t, tasks_of(&t), t.n * 4);
+}
