@@ -1,0 +1,15 @@
+/** Reading tables, drawing samples, packing tokens into blocks. */
+export { collate, type Batch, type CollateOptions } from './collate.js';
+export {
+  IGNORE_INDEX,
+  packConcat,
+  packIsolated,
+  unpacked,
+  type Block,
+  type ConcatOptions,
+  type Example,
+  type PackingOptions,
+} from './packing.js';
+export { readTable, type ReadOptions, type Row, type TableFormat } from './read.js';
+export { epochOrder, trainTestSplit, type Label, type Split, type SplitOptions } from './sampling.js';
+export { selectColumns, type DroppedRow, type Selection } from './select.js';

@@ -1,0 +1,100 @@
+/** Rows from JSON (a list of objects, {"data": [...]}, or lists by column name) and from JSON Lines. */
+import { UserError } from '../util/errors.js';
+import { findJsonFault } from './json-fault.js';
+import type { Row } from './read.js';
+import { readText } from './text.js';
+
+/** Throws UserError with the position of the first fault, or for a shape that holds no rows. */
+export async function readJson(path: string): Promise<Row[]> {
+  const text = await readText(path);
+  const value = tryParse(text);
+  if (value !== undefined) return rowsOf(value, path);
+  // Many tools write one object a line into a file named .json.
+  const firstLine = text.slice(0, Math.max(0, text.indexOf('\n')));
+  if (isRow(tryParse(firstLine))) return parseJsonLines(text, path);
+  throw new UserError(`${path} is not valid JSON: ${faultIn(text)}`);
+}
+
+/** One object a line; empty lines are passed over. Throws UserError with the line of the first fault. */
+export async function readJsonLines(path: string): Promise<Row[]> {
+  return parseJsonLines(await readText(path), path);
+}
+
+export function parseJsonLines(text: string, path: string): Row[] {
+  const rows: Row[] = [];
+  for (const [i, line] of text.split('\n').entries()) {
+    if (line.trim() === '') continue;
+    const value = tryParse(line);
+    if (value === undefined)
+      throw new UserError(`${path}: line ${i + 1} is not valid JSON: ${faultIn(line, i)}`);
+    if (!isRow(value))
+      throw new UserError(`${path}: line ${i + 1} is ${kindOf(value)}, where an object is needed`);
+    rows.push(value);
+  }
+  return rows;
+}
+
+function rowsOf(value: unknown, path: string): Row[] {
+  if (Array.isArray(value)) return listOfRows(value, path);
+  if (!isRow(value)) {
+    throw new UserError(`${path} holds ${kindOf(value)}, where a list of objects is needed`);
+  }
+  const { data } = value;
+  if (Array.isArray(data) && isRow(data[0])) return listOfRows(data, path);
+  return rowsOfColumns(value, path);
+}
+
+function listOfRows(values: readonly unknown[], path: string): Row[] {
+  return values.map((value, i) => {
+    if (!isRow(value))
+      throw new UserError(`${path}: element ${i} is ${kindOf(value)}, where an object is needed`);
+    return value;
+  });
+}
+
+function rowsOfColumns(table: Row, path: string): Row[] {
+  const columns = Object.entries(table).map(([name, values]): [string, readonly unknown[]] => {
+    if (Array.isArray(values)) return [name, values];
+    throw new UserError(
+      `${path}: ${JSON.stringify(name)} is ${kindOf(values)}; needed are a list of objects, {"data": [...]}, or a list for each column`,
+    );
+  });
+  const [first] = columns;
+  if (!first) return [];
+  for (const [name, values] of columns) {
+    if (values.length !== first[1].length) {
+      throw new UserError(
+        `${path}: the column ${JSON.stringify(name)} has ${values.length} values and ${JSON.stringify(first[0])} has ${first[1].length}`,
+      );
+    }
+  }
+  return first[1].map((_, i) => Object.fromEntries(columns.map(([name, values]) => [name, values[i]])));
+}
+
+/** Undefined, which JSON cannot spell, where the text is not JSON. */
+function tryParse(text: string): unknown {
+  try {
+    return JSON.parse(text);
+  } catch {
+    return undefined;
+  }
+}
+
+/** @param linesBefore lines of the file before `text` begins */
+function faultIn(text: string, linesBefore = 0): string {
+  const { offset, expected } = findJsonFault(text);
+  const before = text.slice(0, offset).split('\n');
+  const found =
+    offset < text.length ? JSON.stringify(String.fromCodePoint(text.codePointAt(offset)!)) : 'the end';
+  return `at line ${linesBefore + before.length}, column ${before.at(-1)!.length + 1} stands ${found}, where ${expected} is needed`;
+}
+
+function isRow(value: unknown): value is Row {
+  return typeof value === 'object' && value !== null && !Array.isArray(value);
+}
+
+function kindOf(value: unknown): string {
+  if (value === null) return 'null';
+  if (Array.isArray(value)) return 'a list';
+  return typeof value === 'object' ? 'an object' : `a ${typeof value}`;
+}

@@ -1,0 +1,170 @@
+/**
+ * From tokenized texts to the blocks that a model trains on. Three ways: every text a block of its own; texts joined by EOS and cut at
+ * the block length, attention running across (as TRL's constant-length packing); and isolated packing, where several whole texts share a
+ * block but neither positions nor attention nor loss cross from one to the next, so that the losses are those of the unpacked texts.
+ */
+import { UserError } from '../util/errors.js';
+
+/** The label of a token that is not trained on. */
+export const IGNORE_INDEX = -100;
+
+/** One row of the data set as tokens. */
+export interface Example {
+  readonly ids: ArrayLike<number>;
+  /** As long as `ids`: the token itself, or -100 where it is not trained on. */
+  readonly labels: ArrayLike<number>;
+  /** The row's number in the data set. */
+  readonly row: number;
+}
+
+/** Unpadded tokens, at most the block length of them. All arrays but `rows` are equally long. */
+export interface Block {
+  readonly ids: Int32Array;
+  /** Unshifted: labels[t] belongs to ids[t], and is what position t − 1 has to predict. */
+  readonly labels: Int32Array;
+  /** For the rotary embedding; begins at 0 with each segment. */
+  readonly positions: Int32Array;
+  /** Attention and loss stay within a segment. Numbered from 0. */
+  readonly segments: Int32Array;
+  /** The rows that the block holds tokens of. */
+  readonly rows: readonly number[];
+}
+
+export interface PackingOptions {
+  /** The most tokens that a block holds. */
+  readonly length: number;
+  /** How a message shows a row; the default is its number. */
+  readonly describeRow?: ((row: number) => string) | undefined;
+}
+
+export interface ConcatOptions extends PackingOptions {
+  readonly eosTokenId: number;
+  /** Leaves out the last block where it is shorter than `length`. The default is false. */
+  readonly dropLast?: boolean | undefined;
+}
+
+/**
+ * Each text cut at `length` in a block of its own, in the order given.
+ * @throws UserError for a text of which nothing is trained on
+ */
+export function unpacked(examples: readonly Example[], options: PackingOptions): Block[] {
+  return examples.map((example) => isolatedBlock([truncated(example, options)]));
+}
+
+/**
+ * Whole texts, each cut at `length`, several to a block: best-fit decreasing, which wastes little and depends on lengths and order alone.
+ * @throws UserError for a text of which nothing is trained on
+ */
+export function packIsolated(examples: readonly Example[], options: PackingOptions): Block[] {
+  const texts = examples.map((example) => truncated(example, options));
+  const longestFirst = [...texts.keys()].sort((a, b) => texts[b]!.ids.length - texts[a]!.ids.length || a - b);
+  // bySpace[s]: the bins with room for exactly s more tokens.
+  const bySpace: number[][][] = Array.from({ length: options.length + 1 }, () => []);
+  for (const index of longestFirst) {
+    const size = texts[index]!.ids.length;
+    let space = size;
+    while (space < options.length && bySpace[space]!.length === 0) space++;
+    const bin = bySpace[space]!.pop() ?? [];
+    bin.push(index);
+    bySpace[space - size]!.push(bin);
+  }
+  return bySpace
+    .flat()
+    .map((bin) => bin.sort((a, b) => a - b))
+    .sort((a, b) => a[0]! - b[0]!)
+    .map((bin) => isolatedBlock(bin.map((index) => texts[index]!)));
+}
+
+/**
+ * All texts one behind the other, each ended by EOS (which is trained on where the token before it is), cut every `length` tokens. A
+ * block in which nothing is trained on teaches nothing and is left out.
+ * @throws UserError for a text of which nothing is trained on
+ */
+export function packConcat(examples: readonly Example[], options: ConcatOptions): Block[] {
+  const texts = examples.map((example) => {
+    checkTrained(example, example, 0, options);
+    return endedBy(options.eosTokenId, example);
+  });
+  const { ids, labels, rows } = joined(texts);
+  const blocks: Block[] = [];
+  for (let start = 0; start < ids.length; start += options.length) {
+    const end = Math.min(start + options.length, ids.length);
+    if (end - start < options.length && options.dropLast) break;
+    if (!labels.subarray(start + 1, end).some(isTrained)) continue;
+    blocks.push({
+      ids: ids.slice(start, end),
+      labels: labels.slice(start, end),
+      positions: Int32Array.from({ length: end - start }, (_, t) => t),
+      segments: new Int32Array(end - start),
+      rows: [...new Set(rows.subarray(start, end))],
+    });
+  }
+  return blocks;
+}
+
+/** Whether the token of this label is trained on. */
+export function isTrained(label: number): boolean {
+  return label !== IGNORE_INDEX;
+}
+
+function truncated(example: Example, options: PackingOptions): Example {
+  const { ids, labels, row } = example;
+  const cut =
+    ids.length <= options.length
+      ? example
+      : { ids: head(ids, options.length), labels: head(labels, options.length), row };
+  // A text's first token has none before it to be predicted from.
+  checkTrained(cut, example, 1, options);
+  return cut;
+}
+
+function head(values: ArrayLike<number>, length: number): Int32Array {
+  return Int32Array.from({ length }, (_, i) => values[i]!);
+}
+
+function checkTrained(cut: Example, whole: Example, from: number, options: PackingOptions): void {
+  const { ids, labels, row } = whole;
+  if (labels.length !== ids.length)
+    throw new Error(`row ${row} has ${ids.length} tokens and ${labels.length} labels`);
+  for (let i = from; i < cut.labels.length; i++) if (isTrained(cut.labels[i]!)) return;
+  const shown = options.describeRow?.(row) ?? `row ${row}`;
+  throw new UserError(
+    ids.length > cut.ids.length
+      ? `${shown}: its ${ids.length} tokens are cut at ${cut.ids.length}, before the first that is trained on; raise the block ` +
+          'length or leave the row out'
+      : `${shown}: none of its ${ids.length} tokens is trained on; its answer is empty or masked`,
+  );
+}
+
+function endedBy(eosTokenId: number, example: Example): Example {
+  const { ids, labels, row } = example;
+  const last = ids.length - 1;
+  if (ids[last] === eosTokenId) return example;
+  const eosLabel = isTrained(labels[last]!) ? eosTokenId : IGNORE_INDEX;
+  return { ids: [...Array.from(ids), eosTokenId], labels: [...Array.from(labels), eosLabel], row };
+}
+
+/** `rows` holds a token's row. */
+function joined(texts: readonly Example[]): Record<'ids' | 'labels' | 'rows', Int32Array> {
+  const total = texts.reduce((n, { ids }) => n + ids.length, 0);
+  const [ids, labels, rows] = [new Int32Array(total), new Int32Array(total), new Int32Array(total)];
+  let at = 0;
+  for (const text of texts) {
+    ids.set(text.ids, at);
+    labels.set(text.labels, at);
+    rows.fill(text.row, at, at + text.ids.length);
+    at += text.ids.length;
+  }
+  return { ids, labels, rows };
+}
+
+function isolatedBlock(texts: readonly Example[]): Block {
+  const { ids, labels } = joined(texts);
+  return {
+    ids,
+    labels,
+    positions: Int32Array.from(texts.flatMap((text) => Array.from({ length: text.ids.length }, (_, t) => t))),
+    segments: Int32Array.from(texts.flatMap((text, s) => new Array<number>(text.ids.length).fill(s))),
+    rows: [...new Set(texts.map((text) => text.row))],
+  };
+}

@@ -1,0 +1,75 @@
+/**
+ * Rows from Parquet, through hyparquet. Pages of a damaged or hostile file can claim any number of values, and decoding them has no
+ * bound of its own, so it happens in a child process with a limit on memory and time: what goes wrong there ends in a message.
+ */
+import { spawn } from 'node:child_process';
+import { once } from 'node:events';
+import { open } from 'node:fs/promises';
+import { extname } from 'node:path';
+import { buffer, text } from 'node:stream/consumers';
+import { fileURLToPath } from 'node:url';
+import { readFault } from '../files/faults.js';
+import { UserError } from '../util/errors.js';
+import { parseJsonLines } from './json.js';
+import type { Row } from './read.js';
+
+/** The child stands beside this file: .js in the package, .ts where the sources run. */
+const CHILD = fileURLToPath(new URL(`./parquet-child${extname(import.meta.url)}`, import.meta.url));
+
+const MAGIC = 'PAR1';
+
+export interface ParquetLimits {
+  /** Of the child's heap. */
+  readonly megabytes: number;
+  readonly seconds: number;
+}
+
+/** Several times what well-formed files were seen to need. */
+function limitsFor(bytes: number): ParquetLimits {
+  const megabytes = Math.ceil(bytes / 2 ** 20);
+  return { megabytes: 1024 + 32 * megabytes, seconds: 30 + megabytes };
+}
+
+/** Throws UserError for a file that is missing, truncated, damaged, or too much to decode. */
+export async function readParquet(path: string, limits?: ParquetLimits): Promise<Row[]> {
+  const { megabytes, seconds } = limits ?? limitsFor(await checkedSize(path));
+  const args = [...process.execArgv, `--max-old-space-size=${megabytes}`, CHILD, path];
+  const child = spawn(process.execPath, args, {
+    stdio: ['ignore', 'pipe', 'pipe'],
+    timeout: seconds * 1000,
+    killSignal: 'SIGKILL',
+  });
+  const closed = once(child, 'close') as Promise<[code: number | null]>;
+  const [lines, complaint, [code]] = await Promise.all([buffer(child.stdout), text(child.stderr), closed]);
+  if (code === 0) return parseJsonLines(lines.toString('utf8'), path);
+  throw new UserError(
+    code === 1
+      ? `${path} is not a readable Parquet file: ${complaint.trim()}`
+      : `${path} cannot be decoded within ${megabytes} MB of memory and ${seconds} s: it is damaged, or needs splitting`,
+  );
+}
+
+/** The file's bytes, once its ends have shown it to be whole. */
+async function checkedSize(path: string): Promise<number> {
+  try {
+    await using file = await open(path);
+    const { size } = await file.stat();
+    const magicAt = async (position: number): Promise<string> => {
+      const { buffer: bytes, bytesRead } = await file.read(
+        Buffer.alloc(MAGIC.length),
+        0,
+        MAGIC.length,
+        position,
+      );
+      return bytes.toString('latin1', 0, bytesRead);
+    };
+    if ((await magicAt(0)) !== MAGIC)
+      throw new UserError(`${path} is not a Parquet file: it does not begin with ${MAGIC}`);
+    if ((await magicAt(Math.max(0, size - MAGIC.length))) !== MAGIC || size < 3 * MAGIC.length) {
+      throw new UserError(`${path} is truncated: it does not end with ${MAGIC}; fetch it again`);
+    }
+    return size;
+  } catch (error) {
+    throw readFault(path, error);
+  }
+}

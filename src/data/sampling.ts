@@ -1,0 +1,168 @@
+/**
+ * Which rows go where: scikit-learn's `train_test_split`, with the rows and the order that it gives for the same seed, so that a sample
+ * of 5 % is the one that a Python study drew. Follows sklearn.model_selection's ShuffleSplit and StratifiedShuffleSplit. And the order
+ * of an epoch, which is this project's own.
+ */
+import { UserError } from '../util/errors.js';
+import { RandomState } from '../util/mt19937.js';
+import { philox4x32 } from '../util/philox.js';
+
+export type Label = string | number;
+
+export interface SplitOptions {
+  /** A fraction in (0, 1), or a count of rows from 1. The default is the rest; 0.75 where neither side is given. */
+  readonly trainSize?: number | undefined;
+  /** As `trainSize`, for the other side. */
+  readonly testSize?: number | undefined;
+  /** A label for each row: each label's share is then the same on both sides, as nearly as counts allow. */
+  readonly stratify?: readonly Label[] | undefined;
+  /** A u32. */
+  readonly randomState: number;
+}
+
+export interface Split {
+  /** Row numbers, shuffled. */
+  readonly train: number[];
+  readonly test: number[];
+}
+
+/** Splits rows 0 … n − 1. Throws UserError for sizes that do not fit the rows or the classes. */
+export function trainTestSplit(n: number, options: SplitOptions): Split {
+  const sizes = splitSizes(n, options);
+  const random = new RandomState(options.randomState);
+  if (options.stratify) return stratifiedSplit(n, sizes, options.stratify, random);
+  const order = random.permutation(range(n));
+  return {
+    train: order.slice(sizes.test, sizes.test + sizes.train),
+    test: order.slice(0, sizes.test),
+  };
+}
+
+interface Sizes {
+  readonly train: number;
+  readonly test: number;
+}
+
+function splitSizes(n: number, { trainSize, testSize }: SplitOptions): Sizes {
+  const givenTest = testSize ?? (trainSize === undefined ? 0.25 : undefined);
+  const wantedTest = givenTest === undefined ? undefined : count('test', givenTest, n, Math.ceil);
+  const wantedTrain = trainSize === undefined ? undefined : count('train', trainSize, n, Math.floor);
+  const train = wantedTrain ?? n - wantedTest!;
+  const test = wantedTest ?? n - train;
+  if (train + test > n) {
+    throw new UserError(
+      `a train size of ${train} and a test size of ${test} are more than the ${n} rows there are`,
+    );
+  }
+  if (train === 0) {
+    throw new UserError(
+      `a train size of ${trainSize ?? `${n} − ${test}`} leaves no row to train on out of ${n}`,
+    );
+  }
+  return { train, test };
+}
+
+function count(side: string, size: number, n: number, round: (x: number) => number): number {
+  if (size > 0 && size < 1) return round(size * n);
+  if (Number.isInteger(size) && size > 0 && size < n) return size;
+  throw new UserError(
+    `a ${side} size of ${size} does not fit ${n} rows: give a fraction between 0 and 1, or a count from 1 to ${n - 1}`,
+  );
+}
+
+function stratifiedSplit(n: number, sizes: Sizes, labels: readonly Label[], random: RandomState): Split {
+  if (labels.length !== n) throw new UserError(`${labels.length} labels do not fit ${n} rows`);
+  const classes = rowsByClass(labels);
+  const counts = classes.map(({ rows }) => rows.length);
+  const lonely = classes.find(({ rows }) => rows.length < 2);
+  if (lonely) {
+    throw new UserError(
+      `the label ${JSON.stringify(lonely.label)} stands in 1 row only (row ${lonely.rows[0]!}), and a stratified split needs 2 a ` +
+        'label: leave that row out, or split without stratification',
+    );
+  }
+  for (const side of ['train', 'test'] as const) {
+    if (sizes[side] < classes.length) {
+      throw new UserError(
+        `the ${side} side has ${sizes[side]} of ${n} rows, fewer than the ${classes.length} labels that a stratified split puts ` +
+          'there: make it larger, or split without stratification',
+      );
+    }
+  }
+  const perTrain = approximateMode(counts, sizes.train, random);
+  const remaining = counts.map((c, i) => c - perTrain[i]!);
+  const perTest = approximateMode(remaining, sizes.test, random);
+  const sides = classes.map(({ rows }, i) => {
+    const order = random.permutation(rows);
+    const cut = perTrain[i]!;
+    return { train: order.slice(0, cut), test: order.slice(cut, cut + perTest[i]!) };
+  });
+  const train = random.permutation(sides.flatMap((s) => s.train));
+  const test = random.permutation(sides.flatMap((s) => s.test));
+  return { train, test };
+}
+
+interface ClassRows {
+  readonly label: Label;
+  readonly rows: number[];
+}
+
+/** Labels in numpy's sorting order: numbers by value, strings by code point. */
+function rowsByClass(labels: readonly Label[]): ClassRows[] {
+  const classes = new Map<Label, number[]>();
+  for (const [row, label] of labels.entries()) {
+    const rows = classes.get(label);
+    if (rows) rows.push(row);
+    else classes.set(label, [row]);
+  }
+  return [...classes]
+    .map(([label, rows]) => ({ label, rows }))
+    .sort((a, b) => compareLabels(a.label, b.label));
+}
+
+/** UTF-8 bytes sort as code points do; UTF-16 units, which JavaScript's `<` compares, do not. */
+export function compareLabels(a: Label, b: Label): number {
+  if (typeof a === 'number' && typeof b === 'number') return a - b;
+  return Buffer.compare(Buffer.from(String(a)), Buffer.from(String(b)));
+}
+
+/**
+ * The likeliest numbers of each class among `draws` draws without replacement: the expected numbers rounded down, and one more for the
+ * largest remainders, ties at random.
+ */
+function approximateMode(counts: readonly number[], draws: number, random: RandomState): number[] {
+  const total = counts.reduce((a, b) => a + b, 0);
+  const expected = counts.map((c) => (c / total) * draws);
+  const result = expected.map(Math.floor);
+  const remainders = expected.map((e, i) => e - result[i]!);
+  let missing = Math.trunc(draws - result.reduce((a, b) => a + b, 0));
+  const largestFirst = [...new Set(remainders)].sort((a, b) => b - a);
+  for (const value of largestFirst) {
+    if (missing === 0) break;
+    const tied = range(counts.length).filter((i) => remainders[i] === value);
+    const chosen = random.permutation(tied).slice(0, missing);
+    for (const i of chosen) result[i]! += 1;
+    missing -= chosen.length;
+  }
+  return result;
+}
+
+function range(n: number): number[] {
+  return Array.from({ length: n }, (_, i) => i);
+}
+
+/** Philox's stream for orders; the counter's last word keeps it apart from masks (0) and initial values (1). */
+const ORDER = 2;
+
+/** The numbers 0 … n − 1 in the order of epoch `epoch` (from 0): a shuffle that depends on seed and epoch alone. */
+export function epochOrder(n: number, seed: number, epoch: number): number[] {
+  const order = range(n);
+  let words: number[] = [];
+  for (let i = n - 1; i > 0; i--) {
+    const draw = n - 1 - i;
+    if (draw % 4 === 0) words = philox4x32([draw >>> 2, 0, epoch, ORDER], [seed, 0]);
+    const j = Math.floor((words[draw % 4]! * (i + 1)) / 2 ** 32);
+    [order[i], order[j]] = [order[j]!, order[i]!];
+  }
+  return order;
+}

@@ -1,0 +1,17 @@
+/** Figures for answers: classification and summaries. */
+export {
+  classificationReport,
+  type Averages,
+  type ClassificationReport,
+  type LabelReport,
+} from './classification.js';
+export { stem } from './porter.js';
+export {
+  meanRouge,
+  rouge,
+  ROUGE_TYPES,
+  type RougeOptions,
+  type RougeScore,
+  type RougeScores,
+  type RougeType,
+} from './rouge.js';
