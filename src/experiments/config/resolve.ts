@@ -1,0 +1,294 @@
+/**
+ * From the file's sections to the settings of each task: the task's own section before the top level's, that before the defaults. The
+ * defaults are the original study's settings, with its missing loss mask put right.
+ */
+
+import type { LoraConfig } from '../../adapters/lora.js';
+import type { GenerateOptions } from '../../generate/generate.js';
+import type { WeightOptions } from '../../models/weights.js';
+import { taskColumns, type TaskName, type TaskSettings } from '../../tasks/index.js';
+import type { TrainingArguments } from '../../train/trainer.js';
+import { unknownKey, type Path, type Problem } from './problems.js';
+import type { ConfigFile, GenerationSection, LoraSection, TaskFile, TrainingSection } from './schema.js';
+
+export type Baseline = 'zero_shot' | 'few_shot';
+export type Scoring = 'generate' | 'likelihood' | 'both';
+export type DataFormat = 'csv' | 'json' | 'jsonl' | 'parquet';
+
+/** Rows to read: from where, which columns under which of the task's names, and how many. */
+export interface ResolvedSource {
+  readonly from:
+    | { readonly path: string; readonly format?: DataFormat }
+    | {
+        readonly hub: string;
+        readonly config?: string;
+        readonly split: string;
+        readonly revision?: string;
+      };
+  /** The data's column for each of the task's. */
+  readonly columns: Readonly<Record<string, string>>;
+  /** At most one of the two is there; neither: all rows. */
+  readonly fraction?: number;
+  readonly count?: number;
+  /** Draw by label. */
+  readonly stratify: boolean;
+}
+
+export interface ResolvedTraining extends TrainingArguments {
+  readonly max_length: number;
+  readonly packing: 'none' | 'concat' | 'isolated';
+  readonly completion_only_loss: boolean;
+  readonly logging_steps: number;
+}
+
+export interface ResolvedGeneration extends Pick<
+  GenerateOptions,
+  'do_sample' | 'temperature' | 'top_p' | 'top_k' | 'seed' | 'batch_size'
+> {
+  readonly max_new_tokens: number;
+  readonly baseline_max_new_tokens: number;
+}
+
+export interface ResolvedTask {
+  readonly name: string;
+  readonly settings: TaskSettings;
+  readonly train?: ResolvedSource;
+  readonly test?: ResolvedSource;
+  readonly baselines: readonly Baseline[];
+  readonly scoring: Scoring;
+  /** Of each class for a classification, else in all. */
+  readonly few_shot_examples: number;
+  /** False: every weight is trained. */
+  readonly lora: LoraConfig | false;
+  readonly training: ResolvedTraining;
+  readonly generation: ResolvedGeneration;
+}
+
+export interface ResolvedConfig {
+  readonly model_name_or_path: string;
+  readonly revision: string;
+  readonly device: 'auto' | 'cpu' | 'reference';
+  readonly output_dir: string;
+  readonly seed: number;
+  /** How the base model's weights are kept where they are not trained. */
+  readonly weights: Required<Pick<WeightOptions, 'dtype' | 'quantization'>>;
+  readonly tasks: readonly ResolvedTask[];
+}
+
+interface TaskDefaults {
+  readonly r: number;
+  readonly num_train_epochs: number;
+  readonly max_new_tokens: number;
+  readonly few_shot_examples: number;
+}
+
+const DEFAULTS: Readonly<Record<TaskName, TaskDefaults>> = {
+  classification: { r: 8, num_train_epochs: 5, max_new_tokens: 20, few_shot_examples: 1 },
+  summarization: { r: 64, num_train_epochs: 1, max_new_tokens: 100, few_shot_examples: 2 },
+  custom: { r: 8, num_train_epochs: 5, max_new_tokens: 100, few_shot_examples: 2 },
+};
+
+/** A summary before tuning; the other tasks' answers are as long before as after. */
+const BASELINE_SUMMARY_TOKENS = 50;
+
+const DTYPES = { auto: 'auto', float32: 'f32', bfloat16: 'bf16', float16: 'f16' } as const;
+
+/** The settings of a file whose shape is right, and what in it does not fit together. */
+export function resolveConfig(file: ConfigFile): { config: ResolvedConfig; problems: Problem[] } {
+  const { quantization, torch_dtype = 'auto', seed = 42 } = file;
+  const quantized =
+    quantization !== undefined && quantization !== false && quantization.load_in_4bit !== false;
+  const tasks = Object.entries(file.tasks).map(([name, task]) => resolveTask(name, task, file, seed));
+  const problems = Object.entries(file.tasks).flatMap(([name, task]) => taskProblems(['tasks', name], task));
+  for (const { name, lora } of tasks) {
+    if (lora !== false) continue;
+    const path = file.tasks[name]!.lora === false ? ['tasks', name, 'lora'] : ['lora'];
+    if (quantized) {
+      const message = `is needed with 4-bit weights, which cannot be trained themselves: task '${name}' has none`;
+      problems.push({ path, message: `${message}; give it an adapter or leave out quantization` });
+    } else if (torch_dtype === 'bfloat16' || torch_dtype === 'float16') {
+      problems.push({
+        path: ['torch_dtype'],
+        message: `must be auto or float32 where every weight is trained, as in task '${name}', which has no lora`,
+      });
+    }
+  }
+  const config: ResolvedConfig = {
+    model_name_or_path: file.model_name_or_path,
+    revision: file.revision ?? 'main',
+    device: file.device ?? 'auto',
+    output_dir: file.output_dir ?? 'runs',
+    seed,
+    weights: {
+      dtype: DTYPES[torch_dtype],
+      quantization: quantized ? { doubleQuant: quantization.bnb_4bit_use_double_quant ?? true } : undefined,
+    },
+    tasks,
+  };
+  return { config, problems };
+}
+
+function resolveTask(name: string, task: TaskFile, file: ConfigFile, seed: number): ResolvedTask {
+  const defaults = DEFAULTS[task.task];
+  const settings = settingsOf(task);
+  const labelled = task.task === 'classification' || (task.task === 'custom' && task.metric === 'accuracy');
+  const { inputs, answers } = taskColumns(settings);
+  const source = (split: 'train' | 'test'): ResolvedSource | undefined =>
+    resolveSource(task, split, [...inputs, ...answers], labelled);
+  const train = source('train');
+  const test = source('test');
+  const lora = task.lora ?? file.lora ?? false;
+  const max_new_tokens = task.max_new_tokens ?? defaults.max_new_tokens;
+  const baselineDefault =
+    task.task === 'summarization' ? Math.min(max_new_tokens, BASELINE_SUMMARY_TOKENS) : max_new_tokens;
+  return {
+    name,
+    settings,
+    ...(train && { train }),
+    ...(test && { test }),
+    baselines: task.baselines ?? defaultBaselines(task),
+    scoring: ('scoring' in task ? task.scoring : undefined) ?? 'generate',
+    few_shot_examples: task.few_shot_examples ?? defaults.few_shot_examples,
+    lora: lora === false ? false : resolveLora({ ...(file.lora || {}), ...lora }, defaults),
+    training: resolveTraining({ ...file.training, ...task.training }, defaults, seed),
+    generation: {
+      ...resolveGeneration({ ...file.generation, ...task.generation }, seed),
+      max_new_tokens,
+      baseline_max_new_tokens: task.baseline_max_new_tokens ?? baselineDefault,
+    },
+  };
+}
+
+function defaultBaselines(task: TaskFile): Baseline[] {
+  if (task.test === undefined) return [];
+  return task.train === undefined ? ['zero_shot'] : ['zero_shot', 'few_shot'];
+}
+
+function settingsOf(task: TaskFile): TaskSettings {
+  switch (task.task) {
+    case 'classification':
+      return { task: 'classification', labels: task.labels };
+    case 'summarization':
+      return { task: 'summarization' };
+    case 'custom': {
+      const { prompt, completion, metric, instruction, multiline, labels } = task;
+      return { task: 'custom', prompt, completion, metric, instruction, multiline, labels };
+    }
+  }
+}
+
+function resolveSource(
+  task: TaskFile,
+  split: 'train' | 'test',
+  roles: readonly string[],
+  labelled: boolean,
+): ResolvedSource | undefined {
+  const source = task[split];
+  if (source === undefined) return undefined;
+  const given: Readonly<Record<string, string | undefined>> = { ...task.columns, ...source.columns };
+  const { path, hub, format, config, revision, fraction, count } = source;
+  return {
+    from:
+      path !== undefined
+        ? { path, ...(format && { format }) }
+        : {
+            hub: hub!,
+            split: source.split ?? split,
+            ...(config && { config }),
+            ...(revision && { revision }),
+          },
+    columns: Object.fromEntries(roles.map((role) => [role, given[role] ?? role])),
+    ...(fraction !== undefined && { fraction }),
+    ...(count !== undefined && { count }),
+    stratify: source.stratify ?? labelled,
+  };
+}
+
+function resolveLora(section: LoraSection, defaults: TaskDefaults): LoraConfig {
+  return {
+    r: section.r ?? defaults.r,
+    lora_alpha: section.lora_alpha ?? 16,
+    lora_dropout: section.lora_dropout ?? 0.1,
+    use_rslora: section.use_rslora ?? false,
+    target_modules: section.target_modules ?? ['q_proj', 'v_proj'],
+  };
+}
+
+function resolveTraining(section: TrainingSection, defaults: TaskDefaults, seed: number): ResolvedTraining {
+  return {
+    num_train_epochs: section.num_train_epochs ?? defaults.num_train_epochs,
+    max_steps: section.max_steps ?? 0,
+    per_device_train_batch_size: section.per_device_train_batch_size ?? 4,
+    gradient_accumulation_steps: section.gradient_accumulation_steps ?? 2,
+    learning_rate: section.learning_rate ?? 2e-4,
+    lr_scheduler_type: section.lr_scheduler_type ?? 'constant',
+    warmup_ratio: section.warmup_ratio ?? 0.03,
+    warmup_steps: section.warmup_steps ?? 0,
+    max_grad_norm: section.max_grad_norm ?? 0.3,
+    weight_decay: section.weight_decay ?? 0,
+    adam_beta1: section.adam_beta1 ?? 0.9,
+    adam_beta2: section.adam_beta2 ?? 0.999,
+    adam_epsilon: section.adam_epsilon ?? 1e-8,
+    gradient_checkpointing: section.gradient_checkpointing ?? true,
+    neftune_noise_alpha: section.neftune_noise_alpha ?? 0,
+    bf16: section.bf16 ?? true,
+    seed,
+    save_steps: section.save_steps ?? 100,
+    save_total_limit: section.save_total_limit ?? 2,
+    max_length: section.max_length ?? 512,
+    packing: section.packing ?? 'concat',
+    completion_only_loss: section.completion_only_loss ?? true,
+    logging_steps: section.logging_steps ?? 10,
+  };
+}
+
+function resolveGeneration(
+  section: GenerationSection,
+  seed: number,
+): Omit<ResolvedGeneration, 'max_new_tokens' | 'baseline_max_new_tokens'> {
+  return {
+    do_sample: section.do_sample ?? false,
+    temperature: section.temperature ?? 1,
+    top_p: section.top_p ?? 1,
+    top_k: section.top_k ?? 0,
+    batch_size: section.batch_size ?? 16,
+    seed,
+  };
+}
+
+/** What does not fit together within a task. */
+function taskProblems(path: Path, task: TaskFile): Problem[] {
+  const problems: Problem[] = [];
+  const add = (key: readonly string[], message: string): unknown =>
+    problems.push({ path: [...path, ...key], message });
+  if (task.train === undefined && task.test === undefined) add([], `needs 'train', 'test' or both`);
+  if (task.train === undefined) {
+    if (task.baselines?.includes('few_shot'))
+      add(['baselines'], `few_shot needs 'train' to take examples from`);
+    if (task.task === 'classification' && task.labels === undefined)
+      add([], `needs 'labels' or 'train' to know its classes`);
+  }
+  if (task.test === undefined && (task.baselines?.length ?? 0) > 0)
+    add(['baselines'], `need 'test' rows to answer`);
+  if (task.task === 'custom') {
+    const { inputs, answers } = taskColumns(settingsOf(task));
+    const roles = [...inputs, ...answers];
+    for (const [key, columns] of [
+      [['columns'], task.columns],
+      [['train', 'columns'], task.train?.columns],
+      [['test', 'columns'], task.test?.columns],
+    ] as const) {
+      for (const column of Object.keys(columns ?? {}).filter((name) => !roles.includes(name)))
+        problems.push(unknownKey([...path, ...key, column], roles));
+    }
+  }
+  const labelled = task.task === 'classification' || (task.task === 'custom' && task.metric === 'accuracy');
+  if (labelled) return problems;
+  if ('labels' in task && task.labels !== undefined) add(['labels'], 'go with the metric accuracy');
+  if ('scoring' in task && task.scoring !== undefined && task.scoring !== 'generate')
+    add(['scoring'], `must be generate: only the metric accuracy has labels to compare`);
+  for (const split of ['train', 'test'] as const) {
+    if (task[split]?.stratify === true) add([split, 'stratify'], 'needs labels, and this task has none');
+  }
+  return problems;
+}

@@ -1,0 +1,67 @@
+/** The tasks: one file each, one table of all. A task that is missing from the table does not compile. */
+
+import { classification } from './classification.js';
+import { custom } from './custom.js';
+import { summarization } from './summarization.js';
+import type { DataRow, SettingsOf, Task, TaskDefinition, TaskName, TaskSettings } from './types.js';
+
+export const tasks: { readonly [Name in TaskName]: TaskDefinition<SettingsOf[Name]> } = {
+  classification,
+  summarization,
+  custom,
+};
+
+/** The columns that a row must have and not leave empty. Throws UserError for malformed templates. */
+export function taskColumns(settings: TaskSettings): {
+  readonly inputs: readonly string[];
+  readonly answers: readonly string[];
+} {
+  return definitionOf(settings).columns(settings);
+}
+
+/**
+ * The task for given data: `trainRows` are all training rows, before any sampling, named by the task's columns. Throws UserError for
+ * malformed templates and for labels that cannot tell answers apart.
+ */
+export function createTask(settings: TaskSettings, trainRows: readonly DataRow[] = []): Task {
+  return definitionOf(settings).create(settings, trainRows);
+}
+
+// Method parameters are bivariant: the table's pairing of names and settings is what makes this safe.
+function definitionOf(settings: TaskSettings): TaskDefinition<TaskSettings> {
+  return tasks[settings.task];
+}
+
+export { labelContinuations, parseAnswer, type ParsedAnswer } from './answer.js';
+export {
+  encodePair,
+  trainingExample,
+  trainingParts,
+  type Part,
+  type TrainingExample,
+  type TrainingTextOptions,
+} from './encode.js';
+export { matchLabel } from './labels.js';
+export {
+  chooseExamples,
+  promptsFor,
+  type PromptKind,
+  type PromptOptions,
+  type PromptSet,
+} from './prompts.js';
+export { cellText, toSample } from './sample.js';
+export { parseTemplate, render, type Template } from './template.js';
+export type {
+  ClassificationSettings,
+  CustomSettings,
+  DataRow,
+  Metric,
+  Sample,
+  SettingsOf,
+  SummarizationSettings,
+  Task,
+  TaskDefinition,
+  TaskName,
+  TaskSettings,
+  TokenizerLike,
+} from './types.js';

@@ -1,0 +1,35 @@
+/** From a row of data to a sample. */
+
+import { UserError } from '../util/errors.js';
+import { render } from './template.js';
+import type { DataRow, Sample, Task } from './types.js';
+
+/**
+ * Row number `row` (from 0) as a sample of `task`. Its cells were found to be there and not empty before; what is checked is
+ * that the answer is one of the task's labels. Throws UserError.
+ */
+export function toSample(task: Task, cells: DataRow, row: number): Sample {
+  const names = [...task.prompt.columns, ...task.completion.columns];
+  const values = Object.fromEntries(names.map((name) => [name, cellText(cells, name)]));
+  const text = render(task.completion, values).trim();
+  const answer = task.multiline ? text : text.replace(/\s*[\r\n]+\s*/g, ' ');
+  if (task.labels !== undefined && !task.labels.includes(answer)) {
+    throw new UserError(
+      `row ${row + 1}: its answer '${answer}' is none of the ${task.labels.length} labels (${someOf(task.labels)}); ` +
+        `correct the row, or list every label under 'labels'`,
+    );
+  }
+  return { row, values, answer };
+}
+
+/** A cell as text; '' where there is none. Throws UserError for a cell that holds a list or an object. */
+export function cellText(cells: DataRow, column: string): string {
+  const cell = cells[column] ?? '';
+  if (typeof cell === 'string') return cell;
+  if (typeof cell === 'number' || typeof cell === 'boolean' || typeof cell === 'bigint') return String(cell);
+  throw new UserError(`column '${column}' holds a ${Array.isArray(cell) ? 'list' : typeof cell}, not a text`);
+}
+
+function someOf(labels: readonly string[]): string {
+  return labels.length <= 6 ? labels.join(', ') : `${labels.slice(0, 5).join(', ')}, …`;
+}
