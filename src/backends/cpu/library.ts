@@ -3,22 +3,22 @@
  * address is its buffer's handle (a number) plus its offset. koffi converts nothing on the way.
  */
 
-import koffi from 'koffi';
+import { load, type LibraryHandle } from 'koffi';
 import { type DType, type Span } from '../contract.js';
 
-export type Library = koffi.LibraryHandle;
+export type Library = LibraryHandle;
 
 /** Loads the shared object; throws koffi's error when it is missing or foreign to this machine. */
 export function openLibrary(path: string): Library {
-  return koffi.load(path);
+  return load(path);
 }
 
 /**
  * A function of the library by its C prototype, pointers spelt `uint64_t`:
  * `declare(library, 'void ww_add(uint64_t a, uint64_t b, uint64_t y, int64_t n)')`.
  */
-export function declare<Result = void>(library: Library, prototype: string): (...args: number[]) => Result {
-  return library.func(prototype);
+export function declare(library: Library, prototype: string): (...args: number[]) => void {
+  return library.func(prototype) as (...args: number[]) => void;
 }
 
 /** The address of a span's first element. */
