@@ -10,6 +10,7 @@ export async function readCsv(path: string): Promise<Row[]> {
   try {
     return parse<Row>(text, {
       columns: (header: string[]) => uniqueColumns(header, path),
+      record_delimiter: ['\r\n', '\n'],
       skip_empty_lines: true,
     });
   } catch (error) {
