@@ -1,135 +1,156 @@
 /*
- * Attention of single queries over a key-value cache (decoding), and the writes into that cache. A task is one row and one key head
- * with all the query heads that read it, so that the cache is read once. Keys come in blocks at fixed places of the sequence: what
- * a row computes depends on its own position alone.
+ * Attention of single queries over a key-value cache (decoding), and the writes into that cache. Reading the cache is what it costs:
+ * a task takes one row and a chunk of its keys, goes through them once for all heads in the order in which they lie, and leaves a
+ * partial softmax; then the chunks of a row are combined. Chunks are places of the sequence, so that what a row computes depends on
+ * its own position alone.
  */
 #include "ww.h"
 #include "scratch.h"
 
-enum { LANES = WW_LANES, KEYS = 64 };
+enum { LANES = WW_LANES, CHUNK = 256 /* keys */, PITCH = CHUNK + LANES /* of a head's scores */ };
+
+#define INLINE static inline __attribute__((always_inline))
 
 typedef struct {
   const float *q;
   const void *keys, *values;
   const int32_t *slotOf, *positions;
-  float *out;
-  int64_t capacity, kvHeads, headDim, heads, window, dim;
+  float *out, *sums, *statistics; /* of each task: [heads, dim] sums of values, [heads, 2] largest score and sum */
+  int64_t capacity, kvHeads, headDim, heads, window, chunks;
+  int64_t dim; /* headDim rounded up to whole vectors */
   float scale;
   int bf16;
 } Cached;
 
-
-/* Rows of the cache as padded f32: the cache itself where it is that already, a copy otherwise. */
-static const float *block_rows(const Cached *t, const void *cache, int64_t at, int64_t count, float *copy, int64_t *stride) {
-  int64_t step = t->kvHeads * t->headDim;
-  if (!t->bf16 && t->headDim == t->dim) {
-    *stride = step;
-    return (const float *)cache + at;
-  }
-  *stride = t->dim;
-  for (int64_t r = 0; r < count; r++) {
-    float *to = copy + r * t->dim;
-    if (t->bf16) {
-      const uint16_t *from = (const uint16_t *)cache + at + r * step;
-      int64_t d = 0;
-      for (; d + LANES <= t->headDim; d += LANES) vstore(to + d, vload_bf16(from + d));
-      for (; d < t->headDim; d++) to[d] = ww_from_bf16(from[d]);
-    } else {
-      memcpy(to, (const float *)cache + at + r * step, sizeof(float) * (size_t)t->headDim);
-    }
-    for (int64_t d = t->headDim; d < t->dim; d++) to[d] = 0;
-  }
-  return copy;
+/* The keys that a row sees in a chunk: [begin, end), perhaps none. */
+static int64_t keys_of(const Cached *t, int64_t row, int64_t chunk, int64_t *begin) {
+  int64_t end = (int64_t)t->positions[row] + 1, first = t->window > 0 && end > t->window ? end - t->window : 0;
+  *begin = first > chunk * CHUNK ? first : chunk * CHUNK;
+  return end < (chunk + 1) * CHUNK ? end : (chunk + 1) * CHUNK;
 }
 
-/* Scores of one query against `count` keys, turned into exp(score - maximum); what was summed before shrinks by `*factor`. */
-static void score_keys(const Cached *t, const float *query, const float *keys, int64_t stride, int64_t count, float *p,
-                       float *maximum, float *sum, float *factor) {
-  int64_t j = 0;
-  for (; j + 4 <= count; j += 4) {
-    vf dot[4] = {vsplat(0), vsplat(0), vsplat(0), vsplat(0)};
-    for (int64_t d = 0; d < t->dim; d += LANES)
-      for (int r = 0; r < 4; r++) dot[r] += vload(query + d) * vload(keys + (j + r) * stride + d);
-    v4store(p + j, vsum4(dot[0], dot[1], dot[2], dot[3]));
-  }
-  for (; j < count; j++) {
-    vf dot = vsplat(0);
-    for (int64_t d = 0; d < t->dim; d += LANES) dot += vload(query + d) * vload(keys + j * stride + d);
-    p[j] = vsum(dot);
-  }
+/*
+ * Elements at .. of a head's row as a vector, `rest` of them before its end; asks for those `ahead` elements on, for rows of four
+ * keys are more streams than the processor foresees well.
+ */
+INLINE vf load(const void *cache, int64_t at, int64_t rest, int64_t ahead, const int bf16) {
+  __builtin_prefetch((const char *)cache + (at + ahead) * (bf16 ? 2 : 4));
+  if (!bf16) return vload_n((const float *)cache + at, rest);
+  const uint16_t *from = (const uint16_t *)cache + at;
+  if (rest >= LANES) return vload_bf16(from);
+  uint16_t part[LANES] = {0};
+  for (int64_t i = 0; i < rest; i++) part[i] = from[i];
+  return vload_bf16(part);
+}
+
+/* exp(score - largest) in place of `count` scores, zeros behind them to whole vectors; the largest and the sum go to `statistics`. */
+static void exponentiate(float *scores, int64_t count, float *statistics) {
   int64_t padded = (count + LANES - 1) / LANES * LANES;
-  for (; j < padded; j++) p[j] = -INFINITY;
-  float most = *maximum;
-  for (j = 0; j < count; j++) most = p[j] > most ? p[j] : most;
-  vf total = vsplat(0);
-  for (j = 0; j < padded; j += LANES) {
-    vf e = vexp(vload(p + j) - most);
-    vstore(p + j, e);
-    total += e;
+  for (int64_t j = count; j < padded; j++) scores[j] = -INFINITY;
+  float most = scores[0];
+  for (int64_t j = 1; j < count; j++) most = scores[j] > most ? scores[j] : most;
+  vf sum = vsplat(0);
+  for (int64_t j = 0; j < padded; j += LANES) {
+    vf e = vexp(vload(scores + j) - most);
+    vstore(scores + j, e);
+    sum += e;
   }
-  *factor = expf(*maximum - most);
-  *sum = *sum * *factor + vsum(total);
-  *maximum = most;
+  statistics[0] = most;
+  statistics[1] = vsum(sum);
 }
 
-static void add_values(const Cached *t, float *out, float factor, const float *values, int64_t stride, int64_t count,
-                       const float *p) {
-  int64_t d = 0;
-  for (; d + 4 * LANES <= t->dim; d += 4 * LANES) {
-    vf sum[4];
-    for (int c = 0; c < 4; c++) sum[c] = vload(out + d + c * LANES) * factor;
-    for (int64_t j = 0; j < count; j++)
-      for (int c = 0; c < 4; c++) sum[c] += vload(values + j * stride + d + c * LANES) * p[j];
-    for (int c = 0; c < 4; c++) vstore(out + d + c * LANES, sum[c]);
-  }
-  for (; d < t->dim; d += LANES) {
-    vf sum = vload(out + d) * factor;
-    for (int64_t j = 0; j < count; j++) sum += vload(values + j * stride + d) * p[j];
-    vstore(out + d, sum);
-  }
-}
+/* `ragged`: headDim is no multiple of LANES. Four keys at a time; beyond the last one that one is read again and does not count. */
+INLINE void attend(const Cached *t, int64_t task, const int bf16, const int ragged) {
+  int64_t row = task / t->chunks, begin, end = keys_of(t, row, task % t->chunks, &begin), count = end - begin;
+  if (count <= 0) return;
+  int64_t group = t->heads / t->kvHeads, step = t->kvHeads * t->headDim, ahead = 8 * step;
+  int64_t base = ((int64_t)t->slotOf[row] * t->capacity + begin) * step;
+  float *query = ww_scratch(t->heads * (t->dim + PITCH)), *scores = query + t->heads * t->dim;
+  float *out = t->sums + task * t->heads * t->dim;
+  memset(query, 0, sizeof(float) * (size_t)(t->heads * t->dim));
+  memset(out, 0, sizeof(float) * (size_t)(t->heads * t->dim));
+  for (int64_t h = 0; h < t->heads; h++)
+    for (int64_t d = 0; d < t->headDim; d++) query[h * t->dim + d] = t->q[(row * t->heads + h) * t->headDim + d] * t->scale;
 
-static void attend(void *context, int64_t index) {
-  const Cached *t = context;
-  int64_t row = index / t->kvHeads, kvHead = index % t->kvHeads, group = t->heads / t->kvHeads;
-  float *query = ww_scratch((2 * group + 2 * KEYS) * t->dim + 2 * group + KEYS);
-  float *out = query + group * t->dim, *keyCopy = out + group * t->dim, *valueCopy = keyCopy + KEYS * t->dim;
-  float *p = valueCopy + KEYS * t->dim, *maximum = p + KEYS, *sum = maximum + group;
-  const float *source = t->q + (row * t->heads + kvHead * group) * t->headDim;
-  memset(query, 0, sizeof(float) * (size_t)(2 * group * t->dim));
-  for (int64_t g = 0; g < group; g++) {
-    for (int64_t d = 0; d < t->headDim; d++) query[g * t->dim + d] = source[g * t->headDim + d] * t->scale;
-    maximum[g] = -INFINITY;
-    sum[g] = 0;
-  }
-  int64_t end = (int64_t)t->positions[row] + 1;
-  int64_t first = t->window > 0 && end > t->window ? end - t->window : 0;
-  int64_t base = ((int64_t)t->slotOf[row] * t->capacity * t->kvHeads + kvHead) * t->headDim;
-  for (int64_t key = first; key < end;) {
-    int64_t stop = (key / KEYS + 1) * KEYS, stride, at = base + key * t->kvHeads * t->headDim;
-    if (stop > end) stop = end;
-    const float *keys = block_rows(t, t->keys, at, stop - key, keyCopy, &stride);
-    const float *values = block_rows(t, t->values, at, stop - key, valueCopy, &stride);
-    for (int64_t g = 0; g < group; g++) {
-      float factor;
-      score_keys(t, query + g * t->dim, keys, stride, stop - key, p, maximum + g, sum + g, &factor);
-      add_values(t, out + g * t->dim, factor, values, stride, stop - key, p);
+  for (int64_t j = 0; j < count; j += 4) {
+    int64_t at[4];
+    for (int r = 0; r < 4; r++) at[r] = base + (j + r < count ? j + r : count - 1) * step;
+    for (int64_t h = 0; h < t->heads; h++) {
+      int64_t head = h / group * t->headDim;
+      vf dot[4] = {vsplat(0), vsplat(0), vsplat(0), vsplat(0)};
+      for (int64_t d = 0; d < t->headDim; d += LANES) {
+        vf q = vload(query + h * t->dim + d);
+        for (int r = 0; r < 4; r++) dot[r] += q * load(t->keys, at[r] + head + d, ragged ? t->headDim - d : LANES, ahead, bf16);
+      }
+      v4store(scores + h * PITCH + j, vsum4(dot[0], dot[1], dot[2], dot[3]));
     }
-    key = stop;
   }
-  float *to = t->out + (row * t->heads + kvHead * group) * t->headDim;
-  for (int64_t g = 0; g < group; g++)
-    for (int64_t d = 0; d < t->headDim; d++) to[g * t->headDim + d] = out[g * t->dim + d] / sum[g];
+  for (int64_t h = 0; h < t->heads; h++) exponentiate(scores + h * PITCH, count, t->statistics + (task * t->heads + h) * 2);
+  for (int64_t j = 0; j < count; j += 4) {
+    int64_t at[4];
+    for (int r = 0; r < 4; r++) at[r] = base + (j + r < count ? j + r : count - 1) * step;
+    for (int64_t h = 0; h < t->heads; h++) {
+      int64_t head = h / group * t->headDim;
+      vf p[4];
+      for (int r = 0; r < 4; r++) p[r] = vsplat(scores[h * PITCH + j + r]);
+      for (int64_t d = 0; d < t->headDim; d += LANES) {
+        vf sum = vload(out + h * t->dim + d);
+        for (int r = 0; r < 4; r++) sum += p[r] * load(t->values, at[r] + head + d, ragged ? t->headDim - d : LANES, ahead, bf16);
+        vstore(out + h * t->dim + d, sum);
+      }
+    }
+  }
+}
+
+static void attend_task(void *context, int64_t task) {
+  const Cached *t = context;
+  int ragged = t->dim != t->headDim;
+  if (t->bf16 && ragged)
+    attend(t, task, 1, 1);
+  else if (t->bf16)
+    attend(t, task, 1, 0);
+  else if (ragged)
+    attend(t, task, 0, 1);
+  else
+    attend(t, task, 0, 0);
+}
+
+/* A row's chunks, in their order, as one softmax. */
+static void combine_row(void *context, int64_t row) {
+  const Cached *t = context;
+  for (int64_t h = 0; h < t->heads; h++) {
+    float most = -INFINITY, total = 0, *to = t->out + (row * t->heads + h) * t->headDim;
+    memset(to, 0, sizeof(float) * (size_t)t->headDim);
+    for (int64_t c = 0, begin; c < t->chunks; c++) {
+      if (keys_of(t, row, c, &begin) <= begin) continue;
+      int64_t at = (row * t->chunks + c) * t->heads + h;
+      const float *statistics = t->statistics + at * 2, *sums = t->sums + at * t->dim;
+      float top = statistics[0] > most ? statistics[0] : most;
+      float before = expf(most - top), here = expf(statistics[0] - top);
+      for (int64_t d = 0; d < t->headDim; d++) to[d] = to[d] * before + sums[d] * here;
+      total = total * before + statistics[1] * here;
+      most = top;
+    }
+    for (int64_t d = 0; d < t->headDim; d++) to[d] /= total;
+  }
 }
 
 void ww_attention_cached(const float *q, const void *keys, const void *values, const int32_t *slotOf, const int32_t *positions,
                          float *out, int64_t rows, int64_t heads, int64_t kvHeads, int64_t headDim, int64_t capacity, float scale,
                          int64_t window, int bf16) {
-  Cached t = {q, keys, values, slotOf, positions, out, capacity, kvHeads, headDim, heads, window,
-              (headDim + LANES - 1) / LANES * LANES, scale, bf16};
-  int64_t keysSeen = 0;
-  for (int64_t r = 0; r < rows; r++) keysSeen += window > 0 && positions[r] >= window ? window : positions[r] + 1;
-  ww_tasks(attend, &t, rows * kvHeads, keysSeen * heads * headDim);
+  int64_t keysSeen = 0, last = 0;
+  for (int64_t r = 0; r < rows; r++) {
+    keysSeen += window > 0 && positions[r] >= window ? window : positions[r] + 1;
+    if (positions[r] > last) last = positions[r];
+  }
+  int64_t chunks = last / CHUNK + 1, dim = (headDim + LANES - 1) / LANES * LANES;
+  float *memory = ww_partials(rows * chunks * heads * (dim + 2));
+  Cached t = {.q = q, .keys = keys, .values = values, .slotOf = slotOf, .positions = positions, .out = out, .sums = memory,
+              .statistics = memory + rows * chunks * heads * dim, .capacity = capacity, .kvHeads = kvHeads, .headDim = headDim,
+              .heads = heads, .window = window, .chunks = chunks, .dim = dim, .scale = scale, .bf16 = bf16};
+  ww_tasks(attend_task, &t, rows * chunks, keysSeen * heads * headDim);
+  ww_tasks(combine_row, &t, rows, rows * chunks * heads * headDim);
+  free(memory);
 }
 
 typedef struct {

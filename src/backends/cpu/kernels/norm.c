@@ -65,7 +65,7 @@ void ww_rms_norm_backward(const float *dy, const float *x, const float *w, const
                           int64_t rows, int64_t dim) {
   Norm t = {.x = x, .w = w, .dy = dy, .rstd = (float *)rstd, .dx = dx, .dw = dw, .rows = rows, .dim = dim, .accumulate = accumulate};
   int64_t tasks = tasks_of(rows);
-  if (dw) t.partial = ww_alloc(tasks * dim);
+  if (dw) t.partial = ww_partials(tasks * dim);
   ww_tasks(backward_rows, &t, tasks, rows * dim);
   if (!dw) return;
   for (int64_t p = 0; p < tasks; p++)

@@ -27,7 +27,7 @@ static void sum_block(void *context, int64_t block) {
 
 void ww_sum_squares(const float *x, int64_t n, float *out, int accumulate) {
   int64_t blocks = (n + BLOCK - 1) / BLOCK;
-  Squares t = {x, n, (double *)ww_alloc(2 * blocks + 1)};
+  Squares t = {x, n, (double *)ww_partials(2 * blocks + 1)};
   ww_tasks(sum_block, &t, blocks, n);
   double total = accumulate ? out[0] : 0;
   for (int64_t b = 0; b < blocks; b++) total += t.partial[b];

@@ -20,7 +20,7 @@ static inline float *ww_scratch(int64_t floats) {
 }
 
 /* Memory for one call's partial sums. */
-static inline float *ww_alloc(int64_t floats) {
+static inline float *ww_partials(int64_t floats) {
   float *memory = aligned_alloc(64, (sizeof(float) * (size_t)floats + 63) / 64 * 64);
   if (!memory) abort();
   return memory;
