@@ -3,7 +3,7 @@
  * so that merging a model takes one tensor's memory.
  */
 
-import { copyFileSync, existsSync, mkdirSync, readdirSync } from 'node:fs';
+import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Backend, Matrix } from '../backends/contract.js';
 import {
@@ -14,6 +14,7 @@ import {
   type Checkpoint,
   type FloatDtype,
 } from '../files/index.js';
+import { copyCompanions } from '../models/save.js';
 import { Tensor } from '../tensor/tensor.js';
 import { UserError } from '../util/errors.js';
 import { ADAPTER_WEIGHTS, PEFT_PREFIX, readAdapterConfig } from './peft.js';
@@ -24,10 +25,6 @@ export interface MergeOptions {
   readonly dtype?: FloatDtype | undefined;
   readonly maxShardSize?: number | string | undefined;
 }
-
-/** Files that go along with the weights. */
-const COMPANIONS =
-  /^(config|generation_config|tokenizer.*|special_tokens_map|added_tokens|vocab|merges)\.(json|txt|model)$|^chat_template\.jinja$/;
 
 /** Writes base + adapter into `out` as a Hugging Face model folder. @returns the modules that were changed */
 export async function mergeAdapter(
@@ -72,8 +69,8 @@ export async function mergeAdapter(
     });
     mkdirSync(out, { recursive: true });
     await writeCheckpoint(out, tensors, maxShardSize === undefined ? {} : { maxShardSize });
-    for (const file of readdirSync(baseFolder))
-      if (COMPANIONS.test(file)) copyFileSync(join(baseFolder, file), join(out, file));
+    copyFileSync(join(baseFolder, 'config.json'), join(out, 'config.json'));
+    copyCompanions(baseFolder, out);
     return [...merged.values()];
   } finally {
     adapter.close();

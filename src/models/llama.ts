@@ -18,5 +18,5 @@ export const build: ModelBuilder = (json, path, weights) => {
     outputBias: c.attention_bias,
     mlpBias: c.mlp_bias,
   };
-  return new Decoder(decoderConfig(c, path), traits, weights);
+  return Decoder.build(decoderConfig(c, path), traits, weights);
 };

@@ -13,10 +13,10 @@ import type { CausalLM } from './model.js';
 import { RandomWeights } from './random.js';
 import { WeightLoader, type WeightOptions, type WeightSource } from './weights.js';
 
-export type ModelBuilder = (config: unknown, path: string, weights: WeightLoader) => CausalLM;
+export type ModelBuilder = (config: unknown, path: string, weights: WeightLoader) => Promise<CausalLM>;
 
 /** Files of this folder that are no architectures. */
-const OTHERS = new Set(['config', 'index', 'load', 'model', 'random', 'weights']);
+const OTHERS = new Set(['config', 'index', 'load', 'model', 'random', 'save', 'weights']);
 
 /** Loads config.json and the safetensors of `folder`. Throws UserError on anything missing, malformed or unknown. */
 export async function loadModel(
@@ -58,7 +58,7 @@ async function buildModel(
   const { build } = (await import(new URL(`./${type}.js`, import.meta.url).href)) as { build: ModelBuilder };
   const loader = new WeightLoader(backend, source, config, options);
   try {
-    return build(config, path, loader);
+    return await build(config, path, loader);
   } catch (error) {
     loader.dispose();
     throw error;
@@ -92,7 +92,6 @@ function checkpointSource(folder: string): WeightSource {
   return {
     path: folder,
     has: (name) => checkpoint.has(name),
-    isQuantized: (name) => checkpoint.has(`${name}.quant_state.bitsandbytes__nf4`),
     read: (name) => checkpoint.read(name),
     close: () => checkpoint.close(),
   };

@@ -12,5 +12,5 @@ export const build: ModelBuilder = (json, path, weights) => {
     outputBias: false,
     mlpBias: false,
   };
-  return new Decoder(decoderConfig(c, path), traits, weights);
+  return Decoder.build(decoderConfig(c, path), traits, weights);
 };

@@ -17,12 +17,9 @@ export class RandomWeights implements WeightSource {
     this.deviation = typeof range === 'number' ? range : 0.02;
   }
 
-  has(): boolean {
-    return true;
-  }
-
-  isQuantized(): boolean {
-    return false;
+  /** Every weight, but no quantization's state. */
+  has(name: string): boolean {
+    return !name.includes('.quant_state.');
   }
 
   read(

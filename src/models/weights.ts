@@ -6,7 +6,14 @@
 import { Parameter } from '../autograd/parameter.js';
 import type { Backend, DenseMatrix, DType, Matrix } from '../backends/contract.js';
 import type { EmbeddingWeights } from '../ops/embedding.js';
-import { freeMatrix, matrixBytes, quantizeMatrix, readBnbMatrix, type BnbSource } from '../quant/index.js';
+import {
+  freeMatrix,
+  isBnbWeight,
+  matrixBytes,
+  quantizeMatrix,
+  readBnbMatrix,
+  type BnbSource,
+} from '../quant/index.js';
 import { Tensor } from '../tensor/tensor.js';
 import { UserError } from '../util/errors.js';
 import { Linear } from './blocks/linear.js';
@@ -18,9 +25,6 @@ export interface WeightSource extends BnbSource {
     shape?: readonly number[],
   ): { dtype: string; shape: readonly number[]; data: Uint8Array };
   /** For messages. */
-  readonly path: string;
-  /** Whether `name` is a pre-quantized weight of bitsandbytes. */
-  isQuantized(name: string): boolean;
   close(): void;
 }
 
@@ -58,22 +62,22 @@ export class WeightLoader {
     }
   }
 
-  linear(
+  async linear(
     name: string,
     inFeatures: number,
     outFeatures: number,
     { bias, head = false }: { bias: boolean; head?: boolean },
-  ): Linear {
+  ): Promise<Linear> {
     const weightName = `${name}.weight`;
     const { quantization } = this.options;
     let weight: Matrix;
     let parameter: Parameter | undefined;
-    if (this.source.isQuantized(weightName)) {
+    if (isBnbWeight(this.source, weightName)) {
       weight = readBnbMatrix(this.backend, this.source, weightName, [outFeatures, inFeatures]);
       this.keep(weight);
     } else if (quantization && !head) {
       const { dtype, data } = this.read(weightName, [outFeatures, inFeatures]);
-      weight = quantizeMatrix(
+      weight = await quantizeMatrix(
         this.backend,
         { data, dtype, rows: outFeatures, cols: inFeatures },
         quantization,

@@ -47,6 +47,8 @@ export interface StepRecord {
 export interface TrainOptions {
   /** Where checkpoints go and a resumed run finds them. Absent: none are written. */
   readonly checkpoints?: string;
+  /** The step that it goes on after, and the steps of the whole run. */
+  readonly onStart?: (done: number, steps: number) => void;
   readonly onStep?: (record: StepRecord) => void;
   /** Ends training after the step under way, with a checkpoint. */
   readonly signal?: AbortSignal;
@@ -89,6 +91,7 @@ export async function train(
   const optimizer = new AdamW(parameters, args);
   try {
     const resumedFrom = checkpoints === undefined ? 0 : restoreCheckpoint(checkpoints, optimizer);
+    options.onStart?.(resumedFrom, steps);
     let last: StepRecord | undefined;
     for (let step = resumedFrom; step < steps; step++) {
       const started = performance.now();

@@ -123,7 +123,7 @@ test('isolated packing gives the losses and the gradient of the texts alone', as
     segments: Int32Array.from(texts.flatMap((t, i) => Array<number>(t.ids.length).fill(i))),
     rows: [0, 1, 2],
   };
-  const alone = [];
+  const alone: number[] = [];
   for (const text of texts) alone.push(...(await evaluateLoss(model, flatten([text]))));
   const together = await evaluateLoss(model, flatten([packed]));
   assert.equal(together.length, alone.length);

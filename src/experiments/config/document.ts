@@ -35,8 +35,8 @@ export function parseConfigDocument(text: string, name: string): ConfigDocument 
   const faults = [...document.errors, ...document.warnings];
   if (faults.length > 0) {
     const messages = faults.map(({ code, message, pos }) => {
-      const [start, end] = pos;
-      return `${name}:${lines.linePos(start).line}: ${faultText(code, message, text.slice(start, end))}`;
+      const [start] = pos;
+      return `${name}:${lines.linePos(start).line}: ${faultText(code, message, text.slice(start, start + 60))}`;
     });
     throw new UserError([...new Set(messages)].slice(0, 20).join('\n'));
   }
@@ -123,13 +123,13 @@ function offsetOfNode(node: unknown): number | undefined {
 function faultText(code: string, message: string, text: string): string {
   switch (code) {
     case 'DUPLICATE_KEY':
-      return 'this key is there twice';
+      return `the key ${/^["']?([\w.-]*)/.exec(text)![1]!} is there twice`;
     case 'TAB_AS_INDENT':
       return 'a tab is used to indent; YAML wants spaces';
     case 'MULTIPLE_DOCS':
       return "a second document begins here ('---'); a configuration is one";
     case 'TAG_RESOLVE_FAILED':
-      return `tags (${text.split(/\s/, 1)[0]!.slice(0, 40)}) are not supported: remove it`;
+      return `the tag ${text.split(/[\s,\]}]/, 1)[0]!} is not supported: remove it`;
     default:
       return `not valid YAML: ${message.split('\n')[0]!}`;
   }

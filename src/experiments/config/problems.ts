@@ -28,6 +28,8 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   group_by_length: "is not supported: use packing 'isolated'",
   num_beams: 'is not supported: answers are greedy or drawn',
   dtype: 'is named torch_dtype',
+  epochs: 'is named num_train_epochs',
+  lr: 'is named learning_rate',
 };
 
 const KINDS: Readonly<Record<string, string>> = {
@@ -64,7 +66,8 @@ function problemsOfIssue(issue: z.core.$ZodIssue, value: unknown): Problem[] {
       return one('is no name for a task: use letters, digits, _ and -, 64 at most');
     case 'too_small':
       if (issue.origin === 'string') return one('is empty');
-      if (issue.origin === 'array') return one(`needs ${issue.minimum} entries at least`);
+      if (issue.origin === 'array')
+        return one(`needs ${issue.minimum === 1 ? 'an entry' : `${issue.minimum} entries`} at least`);
       return one(mustBe(issue.inclusive ? `${issue.minimum} or more` : `more than ${issue.minimum}`, found));
     case 'too_big':
       return one(mustBe(issue.inclusive ? `${issue.maximum} or less` : `less than ${issue.maximum}`, found));
@@ -124,6 +127,9 @@ function mustBe(what: string, found: unknown): string {
 function nearest(name: string, allowed: readonly string[]): string | undefined {
   if (allowed.length === 0 || name.length > 100) return undefined;
   const plain = name.toLowerCase().replaceAll('-', '_');
+  const letters = plain.replaceAll('_', '');
+  const longer = allowed.filter((a) => letters.length > 3 && a.replaceAll('_', '').startsWith(letters));
+  if (longer.length === 1) return longer[0];
   const best = closest(plain, [...allowed]);
   return distance(plain, best) <= Math.max(2, Math.floor(best.length / 3)) &&
     distance(plain, best) < best.length

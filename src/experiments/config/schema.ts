@@ -158,7 +158,11 @@ function dataSource<Columns extends z.ZodType>(columns: Columns) {
       });
     }
     if (source.fraction !== undefined && source.count !== undefined) {
-      context.addIssue({ code: 'custom', path: ['count'], message: `give either 'fraction' or 'count'` });
+      context.addIssue({
+        code: 'custom',
+        path: ['count'],
+        message: `cannot be given together with 'fraction'`,
+      });
     }
   });
 }
@@ -238,7 +242,7 @@ const template = (description: string) =>
       if (parseTemplate(value, 'it').columns.length === 0)
         context.addIssue({ code: 'custom', message: 'names no column; write {column} where one belongs' });
     } catch (error) {
-      context.addIssue({ code: 'custom', message: messageOf(error).replace(/^it: /, '') });
+      context.addIssue({ code: 'custom', message: messageOf(error).replace(/^it: /, 'has ') });
     }
   });
 

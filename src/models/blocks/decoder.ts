@@ -51,6 +51,13 @@ interface Layer {
   readonly down: Linear;
 }
 
+interface Parts {
+  readonly embed: EmbeddingWeights;
+  readonly layers: readonly Layer[];
+  readonly norm: Parameter;
+  readonly head: Linear;
+}
+
 export class Decoder implements CausalLM {
   readonly backend: Backend;
   readonly linears: ReadonlyMap<string, Linear>;
@@ -59,44 +66,17 @@ export class Decoder implements CausalLM {
   readonly weightBytes: number;
   readonly sourceConfig: Readonly<Record<string, unknown>>;
   readonly multiplyAddsPerToken: number;
-  private readonly embed: EmbeddingWeights;
-  private readonly layers: readonly Layer[];
-  private readonly norm: Parameter;
   private readonly rotary: RotaryTable;
 
-  constructor(
+  private constructor(
     readonly config: DecoderConfig,
-    traits: DecoderTraits,
     private readonly weights: WeightLoader,
+    private readonly parts: Parts,
   ) {
-    const c = config;
-    const inner = c.num_attention_heads * c.head_dim;
-    const kv = c.num_key_value_heads * c.head_dim;
     this.backend = weights.backend;
     this.sourceConfig = weights.sourceConfig;
-    this.rotary = new RotaryTable(weights.backend, c.head_dim, c.rope_parameters);
-    this.embed = weights.embedding('model.embed_tokens', c.vocab_size, c.hidden_size);
-    this.layers = Array.from({ length: c.num_hidden_layers }, (_, i): Layer => {
-      const at = `model.layers.${i}`;
-      const qkv = { bias: traits.queryKeyValueBias };
-      const mlp = { bias: traits.mlpBias };
-      return {
-        window: traits.window(i),
-        inputNorm: weights.norm(`${at}.input_layernorm`, c.hidden_size),
-        q: weights.linear(`${at}.self_attn.q_proj`, c.hidden_size, inner, qkv),
-        k: weights.linear(`${at}.self_attn.k_proj`, c.hidden_size, kv, qkv),
-        v: weights.linear(`${at}.self_attn.v_proj`, c.hidden_size, kv, qkv),
-        o: weights.linear(`${at}.self_attn.o_proj`, inner, c.hidden_size, { bias: traits.outputBias }),
-        postNorm: weights.norm(`${at}.post_attention_layernorm`, c.hidden_size),
-        gate: weights.linear(`${at}.mlp.gate_proj`, c.hidden_size, c.intermediate_size, mlp),
-        up: weights.linear(`${at}.mlp.up_proj`, c.hidden_size, c.intermediate_size, mlp),
-        down: weights.linear(`${at}.mlp.down_proj`, c.intermediate_size, c.hidden_size, mlp),
-      };
-    });
-    this.norm = weights.norm('model.norm', c.hidden_size);
-    this.head = c.tie_word_embeddings
-      ? weights.tiedHead('lm_head', this.embed)
-      : weights.linear('lm_head', c.hidden_size, c.vocab_size, { bias: false, head: true });
+    this.rotary = new RotaryTable(weights.backend, config.head_dim, config.rope_parameters);
+    this.head = parts.head;
     this.linears = weights.linears;
     this.parameters = weights.parameters;
     this.weightBytes = weights.bytes;
@@ -106,14 +86,44 @@ export class Decoder implements CausalLM {
     );
   }
 
+  /** Takes the weights out of the loader, in the order of the forward pass. */
+  static async build(c: DecoderConfig, traits: DecoderTraits, weights: WeightLoader): Promise<Decoder> {
+    const inner = c.num_attention_heads * c.head_dim;
+    const kv = c.num_key_value_heads * c.head_dim;
+    const qkv = { bias: traits.queryKeyValueBias };
+    const mlp = { bias: traits.mlpBias };
+    const embed = weights.embedding('model.embed_tokens', c.vocab_size, c.hidden_size);
+    const layers: Layer[] = [];
+    for (let i = 0; i < c.num_hidden_layers; i++) {
+      const at = `model.layers.${i}`;
+      layers.push({
+        window: traits.window(i),
+        inputNorm: weights.norm(`${at}.input_layernorm`, c.hidden_size),
+        q: await weights.linear(`${at}.self_attn.q_proj`, c.hidden_size, inner, qkv),
+        k: await weights.linear(`${at}.self_attn.k_proj`, c.hidden_size, kv, qkv),
+        v: await weights.linear(`${at}.self_attn.v_proj`, c.hidden_size, kv, qkv),
+        o: await weights.linear(`${at}.self_attn.o_proj`, inner, c.hidden_size, { bias: traits.outputBias }),
+        postNorm: weights.norm(`${at}.post_attention_layernorm`, c.hidden_size),
+        gate: await weights.linear(`${at}.mlp.gate_proj`, c.hidden_size, c.intermediate_size, mlp),
+        up: await weights.linear(`${at}.mlp.up_proj`, c.hidden_size, c.intermediate_size, mlp),
+        down: await weights.linear(`${at}.mlp.down_proj`, c.intermediate_size, c.hidden_size, mlp),
+      });
+    }
+    const norm = weights.norm('model.norm', c.hidden_size);
+    const head = c.tie_word_embeddings
+      ? weights.tiedHead('lm_head', embed)
+      : await weights.linear('lm_head', c.hidden_size, c.vocab_size, { bias: false, head: true });
+    return new Decoder(c, weights, { embed, layers, norm, head });
+  }
+
   forward(g: Graph, input: ModelInput): Tensor {
-    let x = embedding(g, input.ids, this.embed, input.neftune);
-    this.layers.forEach((layer, i) => {
+    let x = embedding(g, input.ids, this.parts.embed, input.neftune);
+    this.parts.layers.forEach((layer, i) => {
       const body = (x: Tensor): Tensor => this.layer(g, x, layer, i, input);
       const before = x;
       x = input.gradientCheckpointing ? g.checkpoint(before, body) : g.scope(() => body(before));
     });
-    return rmsNorm(g, x, this.norm, this.config.rms_norm_eps);
+    return rmsNorm(g, x, this.parts.norm, this.config.rms_norm_eps);
   }
 
   private layer(g: Graph, x: Tensor, l: Layer, index: number, input: ModelInput): Tensor {

@@ -1,0 +1,54 @@
+/** From the name of a device to its backend, with the way out where a machine cannot offer what would be best. */
+
+import { messageOf, UserError } from '../util/errors.js';
+import type { Backend, DeviceName } from './contract.js';
+import { createReferenceBackend } from './reference/index.js';
+
+export interface BackendOptions {
+  /** Threads of the cpu backend; all cores where absent. */
+  readonly threads?: number;
+}
+
+export interface SelectedBackend {
+  readonly backend: Backend;
+  /** One line for people, where the backend is not the one that `auto` would rather have taken. */
+  readonly notice?: string;
+}
+
+type Opener = (options: BackendOptions) => Promise<Backend>;
+
+/** Loaded only when asked for: `cpu` brings native code along. */
+const OPENERS: Readonly<Record<DeviceName, Opener>> = {
+  cpu: async (options) => (await import('./cpu/index.js')).createCpuBackend(options),
+  reference: () => Promise.resolve(createReferenceBackend()),
+};
+
+/**
+ * The backend of a name, or with 'auto' the fastest that works here. Throws UserError for a name that is unknown and for a backend
+ * that was asked for by name and does not work here.
+ */
+export async function createBackend(name: string, options: BackendOptions = {}): Promise<SelectedBackend> {
+  if (name === 'auto') {
+    try {
+      return { backend: await OPENERS.cpu(options) };
+    } catch (error) {
+      return {
+        backend: await OPENERS.reference(options),
+        notice: `the cpu backend does not work here, the slow reference is used: ${messageOf(error)}`,
+      };
+    }
+  }
+  if (!isDevice(name)) {
+    throw new UserError(`unknown device '${name}': choose auto, ${Object.keys(OPENERS).join(' or ')}`);
+  }
+  try {
+    return { backend: await OPENERS[name](options) };
+  } catch (error) {
+    if (error instanceof UserError) throw error;
+    throw new UserError(`the ${name} backend does not work here: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+function isDevice(name: string): name is DeviceName {
+  return Object.hasOwn(OPENERS, name);
+}

@@ -1,0 +1,139 @@
+/** A run's folder: named by what determines the result, marked with where it came from, held by one process at a time. */
+
+import { createHash } from 'node:crypto';
+import {
+  closeSync,
+  existsSync,
+  fstatSync,
+  mkdirSync,
+  openSync,
+  readdirSync,
+  readFileSync,
+  readSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
+import { arch, cpus, platform, totalmem } from 'node:os';
+import { join } from 'node:path';
+import type { Backend } from '../../backends/contract.js';
+import { writeFault, writeFileAtomic } from '../../util/atomic.js';
+import { UserError } from '../../util/errors.js';
+import { version } from '../../util/version.js';
+import { resultHash, type Fingerprints, type LoadedConfig } from '../config/index.js';
+import { sourceFiles } from './task-data.js';
+
+export interface RunFolder {
+  readonly path: string;
+  release(): void;
+}
+
+const LOCK = 'running.pid';
+
+/** Makes or finds the folder of a configuration, writes its manifest, and takes hold of it. */
+export async function openRunFolder(
+  loaded: LoadedConfig,
+  modelFolder: string,
+  backend: Backend,
+): Promise<RunFolder> {
+  const { config, source } = loaded;
+  const fingerprints = await fingerprint(loaded, modelFolder, backend);
+  const id = resultHash(config, fingerprints);
+  const path = join(config.output_dir, id);
+  try {
+    mkdirSync(path, { recursive: true });
+  } catch (error) {
+    throw writeFault(path, error);
+  }
+  const lock = takeLock(path);
+  const manifest = join(path, 'manifest.json');
+  if (!existsSync(manifest)) {
+    const machine = {
+      cpu: cpus()[0]?.model ?? 'unknown',
+      cores: cpus().length,
+      memory_bytes: totalmem(),
+      platform: `${platform()} ${arch()}`,
+      backend: backend.description,
+    };
+    const text = {
+      id,
+      westwind: version(),
+      node: process.version,
+      started: new Date().toISOString(),
+      machine,
+      fingerprints,
+      config,
+    };
+    writeFileAtomic(manifest, JSON.stringify(text, null, 2) + '\n');
+    writeFileAtomic(join(path, source.path.endsWith('.json') ? 'config.json' : 'config.yaml'), source.text);
+  }
+  return { path, release: () => rmSync(lock, { force: true }) };
+}
+
+/** A file with this process's number; one that a killed process left behind is taken over. */
+function takeLock(folder: string): string {
+  const path = join(folder, LOCK);
+  for (;;) {
+    try {
+      writeFileSync(path, String(process.pid), { flag: 'wx' });
+      return path;
+    } catch (error) {
+      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw writeFault(path, error);
+    }
+    const holder = Number(readFileSync(path, 'utf8'));
+    if (Number.isInteger(holder) && holder > 0 && holder !== process.pid && isAlive(holder)) {
+      throw new UserError(`${folder} is being worked on by process ${holder}: wait for it, or stop it first`);
+    }
+    rmSync(path, { force: true });
+  }
+}
+
+function isAlive(pid: number): boolean {
+  try {
+    process.kill(pid, 0);
+    return true;
+  } catch (error) {
+    return (error as NodeJS.ErrnoException).code === 'EPERM';
+  }
+}
+
+async function fingerprint(
+  { config }: LoadedConfig,
+  modelFolder: string,
+  backend: Backend,
+): Promise<Fingerprints> {
+  const data: Record<string, string> = {};
+  for (const task of config.tasks) {
+    for (const split of ['train', 'test'] as const) {
+      const source = task[split];
+      if (source) data[`${task.name}.${split}`] = hashFiles(await sourceFiles(source));
+    }
+  }
+  const weights = readdirSync(modelFolder)
+    .filter((file) => /\.(safetensors|json|jinja)$/.test(file))
+    .sort()
+    .map((file) => join(modelFolder, file));
+  return { model: hashFiles(weights), data, backend: backend.name };
+}
+
+/** Pieces of a large file that are hashed: enough to tell checkpoints apart without reading all of 14 GB at each start. */
+const SAMPLES = 64;
+const SAMPLE_BYTES = 1 << 20;
+
+/** Small files whole; of larger ones the size and 64 evenly spaced pieces. */
+function hashFiles(paths: readonly string[]): string {
+  const hash = createHash('sha256');
+  const buffer = Buffer.alloc(SAMPLE_BYTES);
+  for (const path of paths) {
+    const file = openSync(path, 'r');
+    try {
+      const { size } = fstatSync(file);
+      hash.update(`${size}\n`);
+      const step = Math.max(SAMPLE_BYTES, Math.floor(size / SAMPLES));
+      for (let at = 0; at < size; at += step)
+        hash.update(buffer.subarray(0, readSync(file, buffer, 0, SAMPLE_BYTES, at)));
+    } finally {
+      closeSync(file);
+    }
+  }
+  return hash.digest('hex').slice(0, 16);
+}

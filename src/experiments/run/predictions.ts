@@ -1,0 +1,144 @@
+/** Answering the test rows by one method, each answer written as it comes; a resumed run answers only what is missing. */
+
+import { commonPrefix, generate, type Prompt } from '../../generate/generate.js';
+import { scoreContinuations } from '../../generate/score.js';
+import type { CausalLM } from '../../models/model.js';
+import {
+  chooseExamples,
+  labelContinuations,
+  parseAnswer,
+  promptsFor,
+  type PromptKind,
+  type PromptSet,
+} from '../../tasks/index.js';
+import type { Tokenizer } from '../../tokenizer/index.js';
+import type { ResolvedTask } from '../config/index.js';
+import { readRecords, RecordWriter } from './records.js';
+import type { TaskData } from './task-data.js';
+
+export interface Prediction {
+  /** The row's number in the test file, from 0. */
+  readonly row: number;
+  readonly reference: string;
+  /** Null: the model gave no answer that counts. */
+  readonly answer: string | null;
+  /** Generated: what it wrote, in how many tokens, and what ended it. */
+  readonly text?: string;
+  readonly tokens?: number;
+  readonly finish?: 'stop' | 'length';
+  /** Scored: the natural log-likelihood of each label, in the labels' order. */
+  readonly log_likelihoods?: readonly number[];
+}
+
+export interface PredictArguments {
+  readonly method: PromptKind;
+  /** Generate an answer, or take the likeliest label. */
+  readonly scoring: 'generate' | 'likelihood';
+  readonly data: TaskData;
+  readonly settings: ResolvedTask;
+  readonly model: CausalLM;
+  readonly tokenizer: Tokenizer;
+  readonly stops: readonly number[];
+  readonly seed: number;
+  /** Where the predictions go, as JSON lines. */
+  readonly path: string;
+  readonly onAnswer: (done: number, total: number) => void;
+  readonly onNotice: (text: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** @returns all predictions in the order of the test rows, or undefined when the signal came first */
+export async function predict(args: PredictArguments): Promise<Prediction[] | undefined> {
+  const { data, path, signal } = args;
+  const done = new Map(readRecords<Prediction>(path).map((p) => [p.row, p]));
+  const missing = data.test.filter((s) => !done.has(s.row));
+  args.onAnswer(done.size, data.test.length);
+  if (missing.length > 0) {
+    // Prompts are made for all rows, that their shared beginning is the same for a resumed run.
+    const set = promptSet(args);
+    if (done.size === 0) for (const notice of notices(set, args.method)) args.onNotice(notice);
+    const prompts = set.prompts.filter((p) => !done.has(p.index));
+    const sharedPrefix = commonPrefix(set.prompts.map((p) => p.ids));
+    const writer = new RecordWriter<Prediction>(path);
+    try {
+      for await (const prediction of answers(args, prompts, sharedPrefix)) {
+        writer.append(prediction);
+        done.set(prediction.row, prediction);
+        args.onAnswer(done.size, data.test.length);
+      }
+    } finally {
+      writer.close();
+    }
+    if (signal.aborted && done.size < data.test.length) return undefined;
+  }
+  return data.test.map((s) => done.get(s.row)!);
+}
+
+async function* answers(
+  args: PredictArguments,
+  prompts: readonly Prompt[],
+  sharedPrefix: number,
+): AsyncGenerator<Prediction> {
+  const { data, settings, model, tokenizer, signal } = args;
+  const { task } = data;
+  const references = new Map(data.test.map((s) => [s.row, s.answer]));
+  const { batch_size } = settings.generation;
+  if (args.scoring === 'likelihood') {
+    const continuations = labelContinuations(task, args.method, tokenizer);
+    for await (const { index, logLikelihoods } of scoreContinuations(model, prompts, continuations, {
+      batch_size,
+      sharedPrefix,
+      signal,
+    })) {
+      const best = logLikelihoods.indexOf(Math.max(...logLikelihoods));
+      yield {
+        row: index,
+        reference: references.get(index)!,
+        answer: task.labels![best] ?? null,
+        log_likelihoods: logLikelihoods,
+      };
+    }
+    return;
+  }
+  const options = {
+    ...settings.generation,
+    max_new_tokens: newTokens(args),
+    stopTokens: args.stops,
+    sharedPrefix,
+    signal,
+  };
+  for await (const { index, tokens, finish } of generate(model, prompts, options)) {
+    const { text, answer } = parseAnswer(task, tokens, tokenizer);
+    yield { row: index, reference: references.get(index)!, answer, text, tokens: tokens.length, finish };
+  }
+}
+
+function promptSet(args: PredictArguments): PromptSet {
+  const { data, method, model, tokenizer, settings } = args;
+  const longest =
+    args.scoring === 'generate'
+      ? newTokens(args)
+      : Math.max(...labelContinuations(data.task, method, tokenizer).map((c) => c.length));
+  const limit = model.config.max_position_embeddings - longest;
+  const shown =
+    method === 'few_shot' ? chooseExamples(data.task, data.train, settings.few_shot_examples, args.seed) : [];
+  return promptsFor(data.task, method, data.test, tokenizer, { limit, shown });
+}
+
+function newTokens({ method, settings }: PredictArguments): number {
+  return method === 'tuned'
+    ? settings.generation.max_new_tokens
+    : settings.generation.baseline_max_new_tokens;
+}
+
+function notices({ prompts, shortened, examples }: PromptSet, method: PromptKind): string[] {
+  const out: string[] = [];
+  if (shortened > 0)
+    out.push(`${method}: ${shortened} of ${prompts.length} prompts were shortened to the model's context`);
+  if (examples.shortened > 0 || examples.dropped > 0) {
+    out.push(
+      `${method}: of the examples in each prompt ${examples.shortened} were shortened and ${examples.dropped} had no room`,
+    );
+  }
+  return out;
+}

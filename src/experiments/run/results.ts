@@ -1,0 +1,85 @@
+/** The figures of a run, and the table that shows them. */
+
+/** One way of answering the test rows, and what it scored. */
+export interface MethodResult {
+  readonly method: 'zero_shot' | 'few_shot' | 'tuned';
+  /** By name: accuracy, f1_macro, rouge1, … in [0, 1]. */
+  readonly metrics: Readonly<Record<string, number>>;
+  /** Test rows. */
+  readonly rows: number;
+  /** Rows whose answer was none of the labels, or empty: counted as wrong. */
+  readonly unanswered: number;
+  readonly seconds: number;
+}
+
+export interface TaskResult {
+  readonly task: string;
+  readonly kind: 'classification' | 'summarization' | 'custom';
+  readonly metric: 'classification' | 'rouge' | 'exact_match';
+  readonly train_rows: number;
+  readonly test_rows: number;
+  readonly methods: readonly MethodResult[];
+  readonly training?: {
+    readonly steps: number;
+    readonly first_loss: number;
+    readonly last_loss: number;
+    readonly tokens: number;
+    readonly seconds: number;
+  };
+}
+
+/** The columns of each metric's table: a heading and the figure's name. */
+const COLUMNS: Readonly<Record<TaskResult['metric'], readonly (readonly [string, string])[]>> = {
+  classification: [
+    ['accuracy', 'accuracy'],
+    ['macro F1', 'f1_macro'],
+    ['accuracy by likelihood', 'likelihood_accuracy'],
+  ],
+  rouge: [
+    ['ROUGE-1', 'rouge1'],
+    ['ROUGE-2', 'rouge2'],
+    ['ROUGE-L', 'rougeL'],
+    ['ROUGE-Lsum', 'rougeLsum'],
+  ],
+  exact_match: [['exact match', 'exact_match']],
+};
+
+/** A method's name as people write it. */
+export function methodName(method: MethodResult['method'], tuning: string): string {
+  return { zero_shot: 'zero-shot', few_shot: 'few-shot', tuned: tuning }[method];
+}
+
+/** The results as Markdown, which reads well on a terminal, too: figures in percent. */
+export function resultsTable(results: readonly TaskResult[], tuning: string): string {
+  return results.map((result) => taskTable(result, tuning)).join('\n\n');
+}
+
+function taskTable(result: TaskResult, tuning: string): string {
+  const present = COLUMNS[result.metric].filter(([, name]) => result.methods.some((m) => name in m.metrics));
+  const heads = [result.task, ...present.map(([head]) => head), 'no answer', 'time'];
+  const rows = result.methods.map((m) => [
+    methodName(m.method, tuning),
+    ...present.map(([, name]) => percent(m.metrics[name])),
+    String(m.unanswered),
+    `${m.seconds.toFixed(1)} s`,
+  ]);
+  const widths = heads.map((head, i) => Math.max(head.length, ...rows.map((row) => row[i]!.length)));
+  const line = (cells: readonly string[]): string =>
+    `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join(' | ')} |`;
+  const rule = `| ${widths.map((w, i) => (i === 0 ? '-'.repeat(w) : '-'.repeat(w - 1) + ':')).join(' | ')} |`;
+  return [line(heads), rule, ...rows.map(line), '', caption(result)].join('\n');
+}
+
+function caption(result: TaskResult): string {
+  const { training, train_rows, test_rows } = result;
+  const tested = `${test_rows} test rows; figures in percent.`;
+  if (!training) return `${train_rows} training rows, ${tested}`;
+  return (
+    `${train_rows} training rows, ${training.steps} steps in ${training.seconds.toFixed(1)} s ` +
+    `(loss ${training.first_loss.toFixed(3)} to ${training.last_loss.toFixed(3)}), ${tested}`
+  );
+}
+
+function percent(figure: number | undefined): string {
+  return figure === undefined ? '' : (100 * figure).toFixed(2);
+}

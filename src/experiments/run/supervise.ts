@@ -1,0 +1,64 @@
+/**
+ * A run computes in a child process: a crash in native code or a kill ends one attempt, not the program that shows it. Events come by
+ * the channel between the two; when that breaks, the child saves and ends.
+ */
+
+import { fork } from 'node:child_process';
+import { extname } from 'node:path';
+import { fileURLToPath } from 'node:url';
+import { UserError } from '../../util/errors.js';
+import type { RunEvent } from './events.js';
+
+/** What the child is told to do. */
+export interface WorkerOrder {
+  readonly configPath: string;
+  readonly threads?: number | undefined;
+}
+
+export interface Supervision {
+  /** Resolves when the child has ended; rejects with its error, or with how it died. */
+  readonly done: Promise<'finished' | 'stopped'>;
+  /** Asks the child to save and end. */
+  stop(): void;
+  /** Ends it at once; what was saved stays. */
+  kill(): void;
+}
+
+export function superviseRun(order: WorkerOrder, onEvent: (event: RunEvent) => void): Supervision {
+  const here = fileURLToPath(import.meta.url);
+  const worker = fileURLToPath(new URL(`./worker${extname(here)}`, import.meta.url));
+  const child = fork(worker, [JSON.stringify(order)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const done = new Promise<'finished' | 'stopped'>((resolve, reject) => {
+    let last: RunEvent | undefined;
+    child.on('message', (message) => {
+      last = message as RunEvent;
+      onEvent(last);
+    });
+    child.on('error', reject);
+    child.on('exit', (code, signal) => {
+      if (last?.type === 'end') resolve(last.outcome);
+      else if (last?.type === 'failed') reject(failure(last));
+      else reject(new UserError(death(code, signal)));
+    });
+  });
+  return {
+    done,
+    stop: () => {
+      if (child.connected) child.send('stop');
+    },
+    kill: () => child.kill('SIGKILL'),
+  };
+}
+
+function failure({ message, stack }: RunEvent & { type: 'failed' }): Error {
+  if (stack === undefined) return new UserError(message);
+  const error = new Error(message);
+  error.stack = stack;
+  return error;
+}
+
+function death(code: number | null, signal: string | null): string {
+  const how = signal === null ? `ended with code ${code ?? '?'}` : `was ended by ${signal}`;
+  const why = signal === 'SIGKILL' ? ' (by someone, or by the system because memory ran out)' : '';
+  return `the run's process ${how}${why}; what was done is saved: the same command goes on from there`;
+}

@@ -1,0 +1,126 @@
+/** A task's data, read, checked, sampled, and turned into what training and generation take. */
+
+import { basename } from 'node:path';
+import {
+  packConcat,
+  packIsolated,
+  readTable,
+  selectColumns,
+  trainTestSplit,
+  unpacked,
+  type Block,
+} from '../../data/index.js';
+import { resolveDataset } from '../../files/index.js';
+import {
+  createTask,
+  toSample,
+  trainingExample,
+  type DataRow,
+  type Sample,
+  type Task,
+  type TokenizerLike,
+} from '../../tasks/index.js';
+import { UserError } from '../../util/errors.js';
+import type { ResolvedSource, ResolvedTask } from '../config/index.js';
+
+export interface TaskData {
+  readonly task: Task;
+  readonly train: readonly Sample[];
+  readonly test: readonly Sample[];
+  /** What a person should know of it. */
+  readonly notices: readonly string[];
+}
+
+/** The local files of a source. */
+export async function sourceFiles({ from }: ResolvedSource): Promise<string[]> {
+  if ('path' in from) return [from.path];
+  const { hub, ...options } = from;
+  const splits = await resolveDataset(hub, options);
+  const files = splits[from.split];
+  if (!files)
+    throw new UserError(`${hub} has no split '${from.split}'; it has ${Object.keys(splits).join(', ')}`);
+  return files;
+}
+
+export async function readTaskData(settings: ResolvedTask, seed: number): Promise<TaskData> {
+  const notices: string[] = [];
+  const load = async (
+    source: ResolvedSource | undefined,
+  ): Promise<{ rows: DataRow[]; indices: number[] }> => {
+    if (!source) return { rows: [], indices: [] };
+    const files = await sourceFiles(source);
+    const format = 'path' in source.from ? source.from.format : 'parquet';
+    const table = (await Promise.all(files.map((file) => readTable(file, { format })))).flat();
+    const where = 'path' in source.from ? source.from.path : source.from.hub;
+    const { rows, indices, dropped } = selectColumns(table, source.columns, where);
+    if (dropped.length > 0) notices.push(droppedNotice(where, table.length, dropped));
+    if (rows.length === 0)
+      throw new UserError(
+        `${where}: not one of its ${table.length} rows has ${Object.values(source.columns).join(' and ')} filled in`,
+      );
+    return { rows, indices };
+  };
+  const trainTable = await load(settings.train);
+  const testTable = await load(settings.test);
+  const task = createTask(settings.settings, trainTable.rows);
+  const sample = (table: typeof trainTable, source: ResolvedSource | undefined): Sample[] => {
+    const samples = table.rows.map((row, i) => toSample(task, row, table.indices[i]!));
+    const size = source?.count ?? source?.fraction;
+    if (size === undefined || size === samples.length || source?.fraction === 1) return samples;
+    const stratify = source!.stratify && task.labels ? samples.map((s) => s.answer) : undefined;
+    const picked = trainTestSplit(samples.length, { trainSize: size, stratify, randomState: seed }).train;
+    return picked.map((i) => samples[i]!);
+  };
+  return { task, train: sample(trainTable, settings.train), test: sample(testTable, settings.test), notices };
+}
+
+/** The training rows as packed blocks; texts that had to be shortened are counted in the notice. */
+export function trainingBlocks(
+  data: TaskData,
+  settings: ResolvedTask,
+  tokenizer: TokenizerLike & { readonly eosId: number | undefined },
+): { blocks: Block[]; notices: string[] } {
+  const { max_length, completion_only_loss, packing } = settings.training;
+  // Concatenated texts are cut at the block's end anyway; a single text is never cut there.
+  const limit = packing === 'concat' ? undefined : max_length;
+  const examples = data.train.map((s) =>
+    trainingExample(data.task, s, tokenizer, { max_length: limit, completion_only_loss }),
+  );
+  const shortened = examples.filter((e) => e.shortened).length;
+  const options = { length: max_length, describeRow: (row: number) => describeRow(data, row) };
+  const blocks =
+    packing === 'none'
+      ? unpacked(examples, options)
+      : packing === 'isolated'
+        ? packIsolated(examples, options)
+        : packConcat(examples, { ...options, eosTokenId: tokenizer.eosId! });
+  const notices =
+    shortened > 0
+      ? [`${shortened} of ${examples.length} training texts were shortened to max_length ${max_length}`]
+      : [];
+  return { blocks, notices };
+}
+
+/** A training row for a message: its number and its beginning. */
+export function describeRow(data: TaskData, row: number): string {
+  const sample = data.train.find((s) => s.row === row);
+  if (!sample) return `row ${row + 1}`;
+  const text = sample.values[data.task.body]!.replace(/\s+/g, ' ').trim();
+  return `row ${row + 1} ("${text.length > 40 ? text.slice(0, 40) + '…' : text}")`;
+}
+
+function droppedNotice(
+  where: string,
+  total: number,
+  dropped: readonly { index: number; column: string }[],
+): string {
+  const columns = [...new Set(dropped.map((d) => d.column))].join(', ');
+  const first = dropped
+    .slice(0, 5)
+    .map((d) => d.index + 1)
+    .join(', ');
+  return (
+    `${basename(where)}: ${dropped.length} of ${total} rows left out because ${columns} is empty ` +
+    `(row${dropped.length > 1 ? 's' : ''} ${first}${dropped.length > 5 ? ', …' : ''})`
+  );
+}

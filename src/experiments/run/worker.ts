@@ -1,0 +1,36 @@
+/** The process that computes a run: see supervise.ts. */
+
+import { messageOf, UserError } from '../../util/errors.js';
+import type { RunEvent } from './events.js';
+import { runJob } from './job.js';
+import type { WorkerOrder } from './supervise.js';
+
+const order = JSON.parse(process.argv[2]!) as WorkerOrder;
+const stop = new AbortController();
+
+function send(event: RunEvent): void {
+  // The other end may be gone; then nobody is left to tell.
+  if (process.connected) process.send!(event, undefined, undefined, () => undefined);
+}
+
+// Ctrl-C reaches the whole group; the parent decides what it means.
+process.on('SIGINT', () => undefined);
+process.on('message', (message) => {
+  if (message === 'stop') stop.abort();
+});
+process.on('disconnect', () => stop.abort());
+
+async function main(): Promise<void> {
+  try {
+    const outcome = await runJob(order, send, stop.signal);
+    send({ type: 'end', outcome });
+  } catch (error) {
+    const stack = error instanceof UserError || !(error instanceof Error) ? undefined : error.stack;
+    send({ type: 'failed', message: messageOf(error), stack });
+    process.exitCode = 1;
+  }
+  // Lets the last event through before the channel closes.
+  if (process.connected) process.disconnect();
+}
+
+void main();
