@@ -47,7 +47,7 @@ function rowsOf(value: unknown, path: string): Row[] {
 function listOfRows(values: readonly unknown[], path: string): Row[] {
   return values.map((value, i) => {
     if (!isRow(value))
-      throw new UserError(`${path}: element ${i} is ${kindOf(value)}, where an object is needed`);
+      throw new UserError(`${path}: row ${i + 1} is ${kindOf(value)}, where an object is needed`);
     return value;
   });
 }

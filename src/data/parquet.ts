@@ -16,6 +16,9 @@ import type { Row } from './read.js';
 /** The child stands beside this file: .js in the package, .ts where the sources run. */
 const CHILD = fileURLToPath(new URL(`./parquet-child${extname(import.meta.url)}`, import.meta.url));
 
+/** This process's own flags are not handed on: `node -e` would run its script again. */
+const LOADER = CHILD.endsWith('.ts') ? ['--import', import.meta.resolve('tsx')] : [];
+
 const MAGIC = 'PAR1';
 
 export interface ParquetLimits {
@@ -33,7 +36,7 @@ function limitsFor(bytes: number): ParquetLimits {
 /** Throws UserError for a file that is missing, truncated, damaged, or too much to decode. */
 export async function readParquet(path: string, limits?: ParquetLimits): Promise<Row[]> {
   const { megabytes, seconds } = limits ?? limitsFor(await checkedSize(path));
-  const args = [...process.execArgv, `--max-old-space-size=${megabytes}`, CHILD, path];
+  const args = [...LOADER, `--max-old-space-size=${megabytes}`, CHILD, path];
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
     timeout: seconds * 1000,

@@ -77,7 +77,7 @@ function stratifiedSplit(n: number, sizes: Sizes, labels: readonly Label[], rand
   const lonely = classes.find(({ rows }) => rows.length < 2);
   if (lonely) {
     throw new UserError(
-      `the label ${JSON.stringify(lonely.label)} stands in 1 row only (row ${lonely.rows[0]!}), and a stratified split needs 2 a ` +
+      `the label ${JSON.stringify(lonely.label)} stands in 1 row only, and a stratified split needs 2 a ` +
         'label: leave that row out, or split without stratification',
     );
   }

@@ -74,7 +74,7 @@ function textOf(row: Row, column: string, index: number, source: string): string
   if (typeof value === 'string') return value;
   if (typeof value === 'number' || typeof value === 'boolean') return String(value);
   throw new UserError(
-    `${source}: row ${index} holds ${Array.isArray(value) ? 'a list' : 'an object'} in the column ${JSON.stringify(column)}, where a ` +
+    `${source}: row ${index + 1} holds ${Array.isArray(value) ? 'a list' : 'an object'} in the column ${JSON.stringify(column)}, where a ` +
       'text is needed',
   );
 }

@@ -141,7 +141,7 @@ describe('JSON', () => {
 
   test('shapes that hold no table are refused', async () => {
     await refused(write('d.json', '3'), /holds a number/);
-    await refused(write('d.json', '[{"a": 1}, 2]'), /element 1 is a number/);
+    await refused(write('d.json', '[{"a": 1}, 2]'), /row 2 is a number/);
     await refused(write('d.json', '{"a": [1], "b": [1, 2]}'), /"b" has 2 values and "a" has 1/);
     await refused(write('d.json', '{"a": {"0": 1}}'), /"a" is an object/);
     await refused(write('d.json', '[]'), /has no rows/);
@@ -190,7 +190,7 @@ describe('columns', () => {
   test('that hold no text are refused', () => {
     assert.throws(
       () => selectColumns(table, { post: 'more' }, 'x.json'),
-      /row 0 holds a list in the column "more"/,
+      /row 1 holds a list in the column "more"/,
     );
   });
 });
