@@ -47,9 +47,14 @@ export async function readParquet(path: string, limits?: ParquetLimits): Promise
   if (code === 0) return parseJsonLines(lines.toString('utf8'), path);
   throw new UserError(
     code === 1
-      ? `${path} is not a readable Parquet file: ${complaint.trim()}`
+      ? `${path} is not a readable Parquet file: ${oneLine(complaint)}`
       : `${path} cannot be decoded within ${megabytes} MB of memory and ${seconds} s: it is damaged, or needs splitting`,
   );
+}
+
+/** The reason may quote names out of the file. */
+function oneLine(reason: string): string {
+  return reason.replace(/\p{Cc}+/gu, ' ').trim();
 }
 
 /** The file's bytes, once its ends have shown it to be whole. */
