@@ -2,7 +2,7 @@
 #include "ww.h"
 #include "scratch.h"
 
-enum { LANES = WW_LANES, CHUNK = 8192 /* elements, a task */, COLUMNS = 64 /* of a sum over rows, a task */ };
+enum { LANES = WW_LANES, CHUNK = 8192 /* elements (of a copy: bytes), a task */, COLUMNS = 64 /* of a sum over rows, a task */ };
 
 typedef struct {
   const float *a, *b, *c;
@@ -17,7 +17,10 @@ typedef struct {
   for (int64_t i = (task)*CHUNK, end = i + CHUNK < (t)->n ? i + CHUNK : (t)->n, rest = end - i; i < end; \
        i += LANES, rest -= LANES)
 
-static void each_chunk(void (*task)(void *, int64_t), Elements *t) { ww_tasks(task, t, (t->n + CHUNK - 1) / CHUNK, t->n); }
+/* `cost`: of an element, in the simplest operations. */
+static void each_chunk(void (*task)(void *, int64_t), int64_t cost, Elements *t) {
+  ww_tasks(task, t, (t->n + CHUNK - 1) / CHUNK, t->n * cost);
+}
 
 static void add_task(void *context, int64_t task) {
   const Elements *t = context;
@@ -67,22 +70,28 @@ static void sum_rows_task(void *context, int64_t task) {
   for (int64_t i = 0; i < width; i++) t->y[begin + i] = t->accumulate ? t->y[begin + i] + sum[i] : sum[i];
 }
 
-void ww_add(const float *a, const float *b, float *y, int64_t n) { each_chunk(add_task, &(Elements){.a = a, .b = b, .y = y, .n = n}); }
-
-void ww_scale(const float *x, float *y, int64_t n, float alpha) {
-  each_chunk(scale_task, &(Elements){.a = x, .y = y, .n = n, .alpha = alpha});
+void ww_add(const float *a, const float *b, float *y, int64_t n) {
+  each_chunk(add_task, 1, &(Elements){.a = a, .b = b, .y = y, .n = n});
 }
 
-void ww_copy(const void *x, void *y, int64_t bytes) { each_chunk(copy_task, &(Elements){.a = x, .y = y, .n = bytes}); }
+void ww_scale(const float *x, float *y, int64_t n, float alpha) {
+  each_chunk(scale_task, 1, &(Elements){.a = x, .y = y, .n = n, .alpha = alpha});
+}
 
-void ww_fill(float *y, int64_t n, float value) { each_chunk(fill_task, &(Elements){.y = y, .n = n, .alpha = value}); }
+void ww_copy(const void *x, void *y, int64_t bytes) {
+  each_chunk(copy_task, 1, &(Elements){.a = x, .y = y, .n = bytes});
+}
+
+void ww_fill(float *y, int64_t n, float value) {
+  each_chunk(fill_task, 1, &(Elements){.y = y, .n = n, .alpha = value});
+}
 
 void ww_swiglu(const float *gate, const float *up, float *y, int64_t n) {
-  each_chunk(swiglu_task, &(Elements){.a = gate, .b = up, .y = y, .n = n});
+  each_chunk(swiglu_task, 8, &(Elements){.a = gate, .b = up, .y = y, .n = n});
 }
 
 void ww_swiglu_backward(const float *dy, const float *gate, const float *up, float *dGate, float *dUp, int64_t n) {
-  each_chunk(swiglu_backward_task, &(Elements){.a = gate, .b = up, .c = dy, .y = dGate, .z = dUp, .n = n});
+  each_chunk(swiglu_backward_task, 8, &(Elements){.a = gate, .b = up, .c = dy, .y = dGate, .z = dUp, .n = n});
 }
 
 void ww_sum_rows(const float *x, float *y, int64_t rows, int64_t cols, int accumulate) {
