@@ -1,96 +1,166 @@
 /**
- * Pre-quantized 4-bit checkpoints as bitsandbytes serializes them: beside `X.weight` (packed codes) its state under `X.weight.*`, the
- * shapes in a JSON text that is stored as a tensor of bytes.
+ * Bitsandbytes' serialized form of an NF4 weight, which pre-quantized checkpoints on the hub have. Beside `X.weight` (the packed codes,
+ * u8) stand `X.weight.absmax`, `X.weight.quant_map`, doubly quantized also `.nested_absmax` and `.nested_quant_map`, and
+ * `X.weight.quant_state.bitsandbytes__nf4`: JSON as bytes, with the shape, the original type and the sizes of the blocks.
  */
 
 import { z } from 'zod';
 import type { Backend, Nf4Matrix } from '../backends/contract.js';
-import { toFloat32 } from '../files/convert.js';
-import { UserError } from '../util/errors.js';
-import { NESTED_BLOCK, type NestedScales } from './double-quant.js';
-import { NF4_BLOCK, uploaded, uploadNested } from './nf4.js';
+import { messageOf, UserError } from '../util/errors.js';
+import { NF4_BLOCK, NF4_CODES } from '../util/nf4.js';
+import { NESTED_BLOCK } from './double-quant.js';
+import { allocateNf4 } from './nf4.js';
 
-/** Tensors by name, with safetensors' names of types. */
+/** Arrays by name, with safetensors' names of types and little-endian bytes. */
 export interface BnbSource {
+  /** For messages. */
   readonly path: string;
   has(name: string): boolean;
-  read(name: string): {
-    readonly dtype: string;
-    readonly shape: readonly number[];
-    readonly data: Uint8Array;
-  };
+  read(name: string): { dtype: string; shape: readonly number[]; data: Uint8Array };
 }
 
+/** One array of the serialized form. */
+export interface BnbTensor {
+  readonly name: string;
+  readonly dtype: 'U8' | 'F32';
+  readonly shape: readonly number[];
+  readonly data: Uint8Array;
+}
+
+const STATE = 'quant_state.bitsandbytes__';
+
 const stateSchema = z.object({
-  quant_type: z.literal('nf4'),
-  blocksize: z.literal(NF4_BLOCK),
-  shape: z.tuple([z.int().positive(), z.int().positive()]),
-  nested_blocksize: z.literal(NESTED_BLOCK).optional(),
+  quant_type: z.string(),
+  blocksize: z.number(),
+  dtype: z.string(),
+  shape: z.array(z.int().positive()),
+  nested_blocksize: z.number().optional(),
   nested_offset: z.number().optional(),
 });
 
-/** Whether `name` is a 4-bit weight. */
+/** Whether bitsandbytes quantized the weight `name` (`….weight`) to four bits, of whichever type. */
 export function isBnbWeight(source: Pick<BnbSource, 'has'>, name: string): boolean {
-  return source.has(stateName(name)) || source.has(`${name}.quant_state.bitsandbytes__fp4`);
+  return source.has(`${name}.${STATE}nf4`) || source.has(`${name}.${STATE}fp4`);
 }
 
-/** Loads the weight `name`, which must be NF4 of the given shape. Throws UserError. */
+/** Puts the pre-quantized weight `name` on the backend. Throws UserError where it is not NF4 of [rows, cols] as Westwind has it. */
 export function readBnbMatrix(
   backend: Backend,
   source: BnbSource,
   name: string,
-  shape: readonly [number, number],
+  [rows, cols]: readonly [number, number],
 ): Nf4Matrix {
-  const fault = (what: string): UserError => new UserError(`${source.path}: 4-bit tensor '${name}' ${what}`);
-  if (!source.has(stateName(name))) throw fault('is FP4; Westwind reads NF4');
-  const state = stateSchema.safeParse(parseJson(source.read(stateName(name)).data));
-  if (!state.success) {
-    const issue = state.error.issues[0]!;
-    throw fault(`has a state that cannot be read: ${issue.path.join('.') || 'it'}: ${issue.message}`);
-  }
-  const [rows, cols] = state.data.shape;
-  if (rows !== shape[0] || cols !== shape[1]) {
-    throw fault(`has shape [${rows}, ${cols}], but config.json asks for [${shape.join(', ')}]`);
-  }
-  const bytes = (part: string, dtype: string, length: number): Uint8Array => {
+  const fault = (what: string): UserError =>
+    new UserError(`${source.path}: the 4-bit weight '${name}' ${what}`);
+  const read = (part: string, dtype: string, length: number): Uint8Array => {
     const full = part === '' ? name : `${name}.${part}`;
-    if (!source.has(full)) throw fault(`lacks '${full}'`);
-    const tensor = source.read(full);
-    const count = tensor.shape.reduce((a, b) => a * b, 1);
-    if (tensor.dtype !== dtype || count !== length)
-      throw fault(`has a '${full}' of ${count} ${tensor.dtype}, not ${length} ${dtype}`);
-    return tensor.data;
+    if (!source.has(full)) throw fault(`has no tensor '${full}'`);
+    const { dtype: found, shape, data } = source.read(full);
+    const elements = shape.reduce((a, b) => a * b, 1);
+    if (found !== dtype || elements !== length) {
+      throw fault(`has a tensor '${full}' of ${elements} ${found}; ${length} ${dtype} are wanted`);
+    }
+    return data;
   };
-  const floats = (part: string, length: number): Float32Array => toFloat32('F32', bytes(part, 'F32', length));
+
+  const state = parseState(source, name, fault);
+  if (state.quant_type !== 'nf4') throw fault(`is of type ${state.quant_type}; Westwind reads nf4 alone`);
+  if (state.blocksize !== NF4_BLOCK)
+    throw fault(`has blocks of ${state.blocksize} values; Westwind reads blocks of ${NF4_BLOCK} alone`);
+  if (state.shape.length !== 2 || state.shape[0] !== rows || state.shape[1] !== cols)
+    throw fault(`has shape [${state.shape.join(', ')}], but config.json asks for [${rows}, ${cols}]`);
+  const doubled = source.has(`${name}.nested_absmax`);
+  if (doubled && state.nested_blocksize !== NESTED_BLOCK)
+    throw fault(`has nested blocks of ${state.nested_blocksize ?? 'no'} scales; ${NESTED_BLOCK} are wanted`);
+  if (doubled && state.nested_offset === undefined) throw fault('lacks nested_offset in its quant_state');
+  if (!sameFloats(read('quant_map', 'F32', 16), NF4_CODES))
+    throw fault('has a quant_map other than that of NF4');
+
   const blocks = Math.ceil((rows * cols) / NF4_BLOCK);
-  const packed = bytes('', 'U8', Math.ceil((rows * cols) / 2));
-  const nested = state.data.nested_offset;
-  const scales: { absmax: Float32Array } | NestedScales =
-    nested === undefined
-      ? { absmax: floats('absmax', blocks) }
-      : {
-          codes: bytes('absmax', 'U8', blocks),
-          absmax: floats('nested_absmax', Math.ceil(blocks / NESTED_BLOCK)),
-          map: floats('nested_quant_map', 256),
-          offset: nested,
-        };
-  return {
-    kind: 'nf4',
-    rows,
-    cols,
-    packed: uploaded(backend, packed),
-    ...('codes' in scales ? uploadNested(backend, scales) : { absmax: uploaded(backend, scales.absmax) }),
+  const packed = read('', 'U8', Math.ceil((rows * cols) / 2));
+  const absmax = read('absmax', doubled ? 'U8' : 'F32', blocks);
+  const nested = doubled && {
+    absmax: read('nested_absmax', 'F32', Math.ceil(blocks / NESTED_BLOCK)),
+    map: read('nested_quant_map', 'F32', 256),
   };
-}
 
-function stateName(name: string): string {
-  return `${name}.quant_state.bitsandbytes__nf4`;
-}
-
-function parseJson(data: Uint8Array): unknown {
-  try {
-    return JSON.parse(new TextDecoder().decode(data));
-  } catch {
-    return undefined;
+  const matrix = allocateNf4(backend, rows, cols, doubled ? state.nested_offset : undefined);
+  backend.upload(packed, matrix.packed);
+  backend.upload(absmax, matrix.absmax);
+  if (nested && matrix.nested) {
+    backend.upload(nested.absmax, matrix.nested.absmax);
+    backend.upload(nested.map, matrix.nested.map);
   }
+  return matrix;
+}
+
+function parseState(
+  source: BnbSource,
+  name: string,
+  fault: (what: string) => UserError,
+): z.infer<typeof stateSchema> {
+  if (source.has(`${name}.${STATE}fp4`)) throw fault('is of type fp4; Westwind reads nf4 alone');
+  const stateName = `${name}.${STATE}nf4`;
+  if (!source.has(stateName)) throw fault(`has no tensor '${stateName}'`);
+  try {
+    return stateSchema.parse(JSON.parse(new TextDecoder().decode(source.read(stateName).data)));
+  } catch (error) {
+    const reason =
+      error instanceof z.ZodError ? z.prettifyError(error).split('\n').join(' ') : messageOf(error);
+    throw fault(`has a quant_state that cannot be read: ${reason}`);
+  }
+}
+
+function sameFloats(bytes: Uint8Array, values: Float32Array): boolean {
+  const expected = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+  return bytes.every((byte, i) => byte === expected[i]);
+}
+
+/**
+ * A matrix in the serialized form, under the weight's `name`. `dtype` is what the weight was before, in torch's words: bitsandbytes
+ * dequantizes to it.
+ */
+export async function writeBnbMatrix(
+  backend: Backend,
+  matrix: Nf4Matrix,
+  name: string,
+  dtype: 'float32' | 'bfloat16' | 'float16',
+): Promise<BnbTensor[]> {
+  const { rows, cols, packed, absmax, nested } = matrix;
+  const state = {
+    quant_type: 'nf4',
+    blocksize: NF4_BLOCK,
+    dtype,
+    shape: [rows, cols],
+    ...(nested && {
+      nested_blocksize: NESTED_BLOCK,
+      nested_dtype: 'float32',
+      nested_offset: nested.offset,
+    }),
+  };
+  const json = new TextEncoder().encode(JSON.stringify(state));
+  const codes = new Uint8Array(NF4_CODES.slice().buffer);
+  const tensors: BnbTensor[] = [
+    { name, dtype: 'U8', shape: [packed.length, 1], data: await backend.download(packed) },
+    {
+      name: `${name}.absmax`,
+      dtype: nested ? 'U8' : 'F32',
+      shape: [absmax.length],
+      data: await backend.download(absmax),
+    },
+    { name: `${name}.quant_map`, dtype: 'F32', shape: [16], data: codes },
+    { name: `${name}.${STATE}nf4`, dtype: 'U8', shape: [json.length], data: json },
+  ];
+  if (!nested) return tensors;
+  for (const part of ['absmax', 'map'] as const) {
+    const span = nested[part];
+    const suffix = part === 'map' ? 'nested_quant_map' : 'nested_absmax';
+    tensors.push({
+      name: `${name}.${suffix}`,
+      dtype: 'F32',
+      shape: [span.length],
+      data: await backend.download(span),
+    });
+  }
+  return tensors;
 }

@@ -1,64 +1,72 @@
 /**
- * Double quantization of NF4's block scales (QLoRA, arXiv:2305.14314, section 3), as bitsandbytes does it: the mean is taken off, and what
- * is left is stored in blocks of 256 as one byte each by the dynamic 8-bit map of Dettmers (arXiv:1511.04561), a signed floating-point
- * format whose exponent's length varies.
+ * Double quantization (QLoRA, arXiv:2305.14314, section 3): the scales of NF4 blocks, less their mean, in eight bits each, by blocks
+ * of 256, over the dynamic map of Dettmers et al., "8-bit optimizers via block-wise quantization" (arXiv:2110.02861), as
+ * bitsandbytes computes them. Float32 arithmetic throughout: each rounding counts.
  */
 
+const { fround } = Math;
+
+/** Scales in a block. */
 export const NESTED_BLOCK = 256;
 
+/** absmax[b] ≈ map[codes[b]] · scales[b / 256] + offset */
 export interface NestedScales {
-  readonly codes: Uint8Array;
-  readonly absmax: Float32Array;
-  readonly map: Float32Array;
+  readonly codes: Uint8Array<ArrayBuffer>;
+  readonly scales: Float32Array<ArrayBuffer>;
   readonly offset: number;
 }
 
-/** The 256 values of the dynamic map, ascending. */
-export function dynamicMap(): Float32Array {
-  const exponents = 7;
-  const values: number[] = [0, 1];
-  for (let e = 0; e < exponents; e++) {
-    // Each step of the exponent takes a bit from the fraction: 2^e intervals over [0.1, 1], their midpoints scaled by a power of ten.
-    const intervals = 2 ** e;
-    for (let i = 0; i < intervals; i++) {
-      const low = 0.1 + (0.9 * i) / intervals;
-      const high = 0.1 + (0.9 * (i + 1)) / intervals;
-      const value = ((low + high) / 2) * 10 ** (e - exponents + 1);
+/**
+ * The 256 values in [-1, 1] that a code stands for, ascending: for each of seven powers of ten from 1e-6 to 1, twice as many as for
+ * the one below, at the middles of an even division of [0.1, 1], with both signs; and 0, and 1.
+ */
+export function dynamicMap(): Float32Array<ArrayBuffer> {
+  const values = [0, 1];
+  for (let exponent = 0; exponent < 7; exponent++) {
+    const power = fround(10 ** (exponent - 6));
+    const borders = evenlySpaced(fround(0.1), 1, 2 ** exponent + 1);
+    for (let i = 0; i + 1 < borders.length; i++) {
+      const value = fround(power * fround(fround(borders[i]! + borders[i + 1]!) / 2));
       values.push(value, -value);
     }
   }
   return Float32Array.from(values).sort();
 }
 
-export function quantizeScales(scales: Float32Array): NestedScales {
-  let sum = 0;
-  for (const s of scales) sum += s;
-  const offset = Math.fround(sum / scales.length);
-  const map = dynamicMap();
-  const blocks = Math.ceil(scales.length / NESTED_BLOCK);
-  const absmax = new Float32Array(blocks);
-  const codes = new Uint8Array(scales.length);
-  for (let b = 0; b < blocks; b++) {
-    const end = Math.min(scales.length, (b + 1) * NESTED_BLOCK);
-    let max = 0;
-    for (let i = b * NESTED_BLOCK; i < end; i++)
-      max = Math.max(max, Math.abs(Math.fround(scales[i]! - offset)));
-    absmax[b] = max;
-    const inverse = max === 0 ? 0 : Math.fround(1 / max);
-    for (let i = b * NESTED_BLOCK; i < end; i++)
-      codes[i] = nearest(map, Math.fround(Math.fround(scales[i]! - offset) * inverse));
-  }
-  return { codes, absmax, map, offset };
+/** `count` numbers from `start` to `end`, reckoned from the nearer end and rounded once, as torch.linspace does. */
+function evenlySpaced(start: number, end: number, count: number): number[] {
+  const step = fround(fround(end - start) / (count - 1));
+  return Array.from({ length: count }, (_, i) =>
+    fround(i < Math.floor(count / 2) ? start + step * i : end - step * (count - 1 - i)),
+  );
 }
 
-/** The index of the value closest to x in an ascending table; the lower of two that are equally close. */
+/** Quantizes scales; `map` is `dynamicMap()`. */
+export function quantizeScales(absmax: Float32Array, map: Float32Array): NestedScales {
+  const offset = fround(absmax.reduce((sum, x) => sum + x, 0) / absmax.length);
+  const codes = new Uint8Array(absmax.length);
+  const scales = new Float32Array(Math.ceil(absmax.length / NESTED_BLOCK));
+  for (let block = 0; block < scales.length; block++) {
+    const start = block * NESTED_BLOCK;
+    const centred = absmax.slice(start, start + NESTED_BLOCK).map((x) => x - offset);
+    const largest = centred.reduce((most, x) => Math.max(most, Math.abs(x)), 0);
+    scales[block] = largest;
+    const inverse = largest === 0 ? 0 : fround(1 / largest);
+    for (let i = 0; i < centred.length; i++) codes[start + i] = nearest(map, fround(centred[i]! * inverse));
+  }
+  return { codes, scales, offset };
+}
+
+/** The code whose value is nearest to x; of two equally near the even one, on which bitsandbytes' binary search ends. */
 function nearest(map: Float32Array, x: number): number {
   let low = 0;
   let high = map.length - 1;
   while (high - low > 1) {
-    const middle = (low + high) >> 1;
-    if (map[middle]! <= x) low = middle;
+    const middle = (low + high) >>> 1;
+    if (x > map[middle]!) low = middle;
     else high = middle;
   }
-  return x - map[low]! <= map[high]! - x ? low : high;
+  const border = fround(fround(map[low]! + map[high]!) / 2);
+  if (x === border) return low % 2 === 0 ? low : high;
+  return x > border ? high : low;
 }

@@ -1,4 +1,5 @@
-/** 4-bit weights. */
-export { isBnbWeight, readBnbMatrix, type BnbSource } from './bnb.js';
-export { dynamicMap, quantizeScales } from './double-quant.js';
-export { freeMatrix, matrixBytes, NF4_BLOCK, quantizeMatrix, type MatrixSource } from './nf4.js';
+/** 4-bit weights: making, reading, writing, freeing. */
+
+export { isBnbWeight, readBnbMatrix, writeBnbMatrix, type BnbSource, type BnbTensor } from './bnb.js';
+export { dynamicMap, quantizeScales, type NestedScales } from './double-quant.js';
+export { allocateNf4, freeMatrix, matrixBytes, nf4Bytes, quantizeMatrix, type HostMatrix } from './nf4.js';

@@ -1,104 +1,144 @@
-/** NF4 matrices (QLoRA, arXiv:2305.14314): made from plain ones, counted, freed. */
+/**
+ * Making and freeing NF4 matrices (QLoRA, arXiv:2305.14314) on a backend. All parts of a matrix lie in one block of memory, so that
+ * what a model takes can be reckoned to the byte before anything is loaded.
+ */
 
 import {
   BYTES_PER_ELEMENT,
   type Backend,
+  type DeviceBuffer,
   type DType,
   type Matrix,
   type Nf4Matrix,
   type Span,
 } from '../backends/contract.js';
-import { quantizeScales, type NestedScales } from './double-quant.js';
+import { UserError } from '../util/errors.js';
+import { NF4_BLOCK } from '../util/nf4.js';
+import { dynamicMap, NESTED_BLOCK, quantizeScales } from './double-quant.js';
 
-export const NF4_BLOCK = 64;
-
-export interface MatrixSource {
-  /** Row-major, little-endian. */
-  readonly data: Uint8Array;
+/** A matrix on the host, row-major. */
+export interface HostMatrix {
+  /** Float32Array, or the little-endian bytes of `dtype`. */
+  readonly data: Float32Array | Uint8Array;
   readonly dtype: 'f32' | 'bf16' | 'f16';
   readonly rows: number;
   readonly cols: number;
+  /** For messages. */
+  readonly name?: string;
 }
 
-/** Numbers that are on the device unquantized at a time. */
-const CHUNK = 1 << 20;
+/** Parts begin on multiples of so many bytes. */
+const ALIGNMENT = 64;
+/** Values on their way to the device at once: a multiple of NF4_BLOCK. */
+const PIECE = 1 << 20;
 
-/** Quantizes a matrix piece by piece, so that the device holds little more than the result. The scales come to the host for their own quantization. */
+/** Elements of each part of a matrix of n values. */
+function parts(n: number): { packed: number; blocks: number; nested: number } {
+  const blocks = Math.ceil(n / NF4_BLOCK);
+  return { packed: Math.ceil(n / 2), blocks, nested: Math.ceil(blocks / NESTED_BLOCK) };
+}
+
+/** Bytes that a matrix takes on a device. */
+export function nf4Bytes(rows: number, cols: number, doubleQuant: boolean): number {
+  const { packed, blocks, nested } = parts(rows * cols);
+  const sizes = doubleQuant ? [packed, blocks, nested * 4, 256 * 4] : [packed, blocks * 4];
+  return sizes.reduce((sum, size) => sum + aligned(size), 0);
+}
+
+function aligned(bytes: number): number {
+  return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
+}
+
+/** Memory for a matrix, uninitialized. `nestedOffset`: doubly quantized, with this offset. */
+export function allocateNf4(backend: Backend, rows: number, cols: number, nestedOffset?: number): Nf4Matrix {
+  const { packed, blocks, nested } = parts(rows * cols);
+  const buffer = backend.alloc(nf4Bytes(rows, cols, nestedOffset !== undefined));
+  let offset = 0;
+  const take = (dtype: DType, length: number): Span => {
+    const span = { buffer, offset, dtype, length };
+    offset += aligned(length * BYTES_PER_ELEMENT[dtype]);
+    return span;
+  };
+  const common = { kind: 'nf4', rows, cols, packed: take('u8', packed) } as const;
+  if (nestedOffset === undefined) return { ...common, absmax: take('f32', blocks) };
+  const absmax = take('u8', blocks);
+  return {
+    ...common,
+    absmax,
+    nested: { absmax: take('f32', nested), map: take('f32', 256), offset: nestedOffset },
+  };
+}
+
+/**
+ * Quantizes a matrix to NF4 on the backend, a piece at a time. Throws UserError where it holds a value that is not finite: as a scale
+ * it would spoil its whole block.
+ */
 export async function quantizeMatrix(
   backend: Backend,
-  source: MatrixSource,
+  source: HostMatrix,
   { doubleQuant }: { doubleQuant: boolean },
 ): Promise<Nf4Matrix> {
-  const { rows, cols, dtype, data } = source;
-  const n = rows * cols;
-  const blocks = Math.ceil(n / NF4_BLOCK);
-  const packed = allocate(backend, 'u8', Math.ceil(n / 2));
-  const absmax = allocate(backend, 'f32', blocks);
-  const staging = allocate(backend, dtype, Math.min(n, CHUNK));
-  const width = BYTES_PER_ELEMENT[dtype];
-  for (let first = 0; first < n; first += CHUNK) {
-    const count = Math.min(CHUNK, n - first);
-    const x = { ...staging, length: count };
-    backend.upload(data.subarray(first * width, (first + count) * width), x);
+  const { rows, cols, name = 'a weight' } = source;
+  const single = allocateNf4(backend, rows, cols);
+  quantizeValues(backend, source, single);
+  const absmax = new Float32Array((await backend.download(single.absmax)).buffer);
+  if (!absmax.every(Number.isFinite)) {
+    freeMatrix(backend, single);
+    throw new UserError(`${name} holds a value that is not finite: the checkpoint is damaged`);
+  }
+  if (!doubleQuant) return single;
+
+  const map = dynamicMap();
+  const { codes, scales, offset } = quantizeScales(absmax, map);
+  const double = allocateNf4(backend, rows, cols, offset);
+  backend.kernels.copy({ x: single.packed, y: double.packed, n: single.packed.length });
+  freeMatrix(backend, single);
+  backend.upload(codes, double.absmax);
+  if (double.nested) {
+    backend.upload(scales, double.nested.absmax);
+    backend.upload(map, double.nested.map);
+  }
+  return double;
+}
+
+/** Fills `packed` and `absmax` (f32). */
+function quantizeValues(backend: Backend, { data, dtype, rows, cols }: HostMatrix, to: Nf4Matrix): void {
+  const size = BYTES_PER_ELEMENT[dtype];
+  const total = rows * cols;
+  if (data.byteLength !== total * size)
+    throw new RangeError(`${data.byteLength} bytes are no ${dtype} matrix [${rows}, ${cols}]`);
+  const room = backend.alloc(Math.min(PIECE, total) * size);
+  for (let first = 0; first < total; first += PIECE) {
+    const n = Math.min(PIECE, total - first);
+    const x: Span = { buffer: room, offset: 0, dtype, length: n };
+    backend.upload(new Uint8Array(data.buffer, data.byteOffset + first * size, n * size), x);
+    const { packed, blocks } = parts(n);
     backend.kernels.quantizeNf4({
       x,
-      n: count,
-      packed: part(packed, first / 2, Math.ceil(count / 2)),
-      absmax: part(absmax, first / NF4_BLOCK, Math.ceil(count / NF4_BLOCK)),
+      n,
+      packed: { ...to.packed, offset: to.packed.offset + first / 2, length: packed },
+      absmax: { ...to.absmax, offset: to.absmax.offset + (first / NF4_BLOCK) * 4, length: blocks },
     });
   }
-  backend.free(staging.buffer);
-  const single: Nf4Matrix = { kind: 'nf4', rows, cols, packed, absmax };
-  if (!doubleQuant) return single;
-  const bytes = await backend.download(absmax);
-  backend.free(absmax.buffer);
-  return {
-    ...single,
-    ...uploadNested(backend, quantizeScales(new Float32Array(bytes.buffer, bytes.byteOffset, blocks))),
-  };
+  backend.free(room);
 }
 
-/** Doubly quantized scales on the device, as a matrix holds them. */
-export function uploadNested(
-  backend: Backend,
-  scales: NestedScales,
-): Required<Pick<Nf4Matrix, 'absmax' | 'nested'>> {
-  return {
-    absmax: uploaded(backend, scales.codes),
-    nested: {
-      absmax: uploaded(backend, scales.absmax),
-      map: uploaded(backend, scales.map),
-      offset: scales.offset,
-    },
-  };
-}
-
-/** Host numbers in device memory of their own. */
-export function uploaded(backend: Backend, data: Uint8Array | Float32Array): Span {
-  const span = allocate(backend, data instanceof Float32Array ? 'f32' : 'u8', data.length);
-  backend.upload(data, span);
-  return span;
-}
-
-export function freeMatrix(backend: Backend, matrix: Matrix): void {
-  for (const span of spansOf(matrix)) backend.free(span.buffer);
-}
-
-/** Bytes of a matrix on the device. */
-export function matrixBytes(matrix: Matrix): number {
-  return spansOf(matrix).reduce((n, span) => n + span.length * BYTES_PER_ELEMENT[span.dtype], 0);
-}
-
-function spansOf(matrix: Matrix): Span[] {
-  if (matrix.kind === 'dense') return [matrix.data];
+/** The blocks of memory that a matrix lies in. */
+function buffersOf(matrix: Matrix): Set<DeviceBuffer> {
+  if (matrix.kind === 'dense') return new Set([matrix.data.buffer]);
   const { packed, absmax, nested } = matrix;
-  return [packed, absmax, ...(nested ? [nested.absmax, nested.map] : [])];
+  const spans = nested ? [packed, absmax, nested.absmax, nested.map] : [packed, absmax];
+  return new Set(spans.map((span) => span.buffer));
 }
 
-function allocate(backend: Backend, dtype: DType, length: number): Span {
-  return { buffer: backend.alloc(length * BYTES_PER_ELEMENT[dtype]), offset: 0, dtype, length };
+/** Gives a matrix's memory back. */
+export function freeMatrix(backend: Backend, matrix: Matrix): void {
+  for (const buffer of buffersOf(matrix)) backend.free(buffer);
 }
 
-function part(span: Span, first: number, length: number): Span {
-  return { ...span, offset: span.offset + first * BYTES_PER_ELEMENT[span.dtype], length };
+/** Bytes that a matrix holds on its device. */
+export function matrixBytes(matrix: Matrix): number {
+  let bytes = 0;
+  for (const buffer of buffersOf(matrix)) bytes += buffer.bytes;
+  return bytes;
 }

@@ -1,0 +1,71 @@
+/** Kernels that treat each element alone, the gated unit among them (arXiv:2002.05202), and the sum over rows. */
+
+import type { Kernels } from '../contract.js';
+import { bytesOf, f32, readFloats, slice, writeFloats } from './memory.js';
+
+export const convert: Kernels['convert'] = ({ x, y, n }) => {
+  writeFloats(y, readFloats(x, n));
+};
+
+export const swiglu: Kernels['swiglu'] = (args) => {
+  const { n } = args;
+  const gate = f32(args.gate, n);
+  const up = f32(args.up, n);
+  const y = f32(args.y, n);
+  for (let i = 0; i < n; i++) y[i] = gate[i]! * sigmoid(gate[i]!) * up[i]!;
+};
+
+/** d silu(g) / dg = s · (1 + g · (1 - s)) with s = sigmoid(g). */
+export const swigluBackward: Kernels['swigluBackward'] = (args) => {
+  const { n } = args;
+  const dy = f32(args.dy, n);
+  const gate = f32(args.gate, n);
+  const up = f32(args.up, n);
+  const dGate = f32(args.dGate, n);
+  const dUp = f32(args.dUp, n);
+  for (let i = 0; i < n; i++) {
+    const g = gate[i]!;
+    const u = up[i]!;
+    const s = sigmoid(g);
+    dGate[i] = dy[i]! * u * s * (1 + g * (1 - s));
+    dUp[i] = dy[i]! * g * s;
+  }
+};
+
+function sigmoid(x: number): number {
+  return 1 / (1 + Math.exp(-x));
+}
+
+export const add: Kernels['add'] = (args) => {
+  const { n } = args;
+  const a = f32(args.a, n);
+  const b = f32(args.b, n);
+  const y = f32(args.y, n);
+  for (let i = 0; i < n; i++) y[i] = a[i]! + b[i]!;
+};
+
+export const scale: Kernels['scale'] = (args) => {
+  const { n } = args;
+  const x = f32(args.x, n);
+  const y = f32(args.y, n);
+  const alpha = Math.fround(args.alpha);
+  for (let i = 0; i < n; i++) y[i] = alpha * x[i]!;
+};
+
+export const copy: Kernels['copy'] = ({ x, y, n }) => {
+  if (x.dtype !== y.dtype) throw new TypeError(`copy: ${x.dtype} to ${y.dtype}`);
+  bytesOf(slice(y, 0, n)).set(bytesOf(slice(x, 0, n)));
+};
+
+export const fill: Kernels['fill'] = ({ y, n, value }) => {
+  f32(y, n).fill(value);
+};
+
+export const sumRows: Kernels['sumRows'] = (args) => {
+  const { rows, cols, accumulate } = args;
+  const x = f32(args.x, rows * cols);
+  const y = f32(args.y, cols);
+  const sum = accumulate ? Float64Array.from(y) : new Float64Array(cols);
+  for (let r = 0; r < rows; r++) for (let c = 0; c < cols; c++) sum[c]! += x[r * cols + c]!;
+  y.set(sum);
+};

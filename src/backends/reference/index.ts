@@ -1,0 +1,76 @@
+/**
+ * The contract in plain TypeScript: every kernel as the clearest statement of its mathematics, summed in double precision and stored
+ * in float32. The oracle of the other backends, and the last resort on a machine without a compiler.
+ */
+
+import type { Backend, Kernels } from '../contract.js';
+import { attention, attentionBackward } from './attention.js';
+import { attentionCached, cacheWrite } from './attention-cached.js';
+import { add, convert, copy, fill, scale, sumRows, swiglu, swigluBackward } from './elementwise.js';
+import { gemm } from './gemm.js';
+import { argmax, crossEntropy } from './loss.js';
+import { bytesOf, Memory } from './memory.js';
+import { dequantizeNf4, quantizeNf4 } from './nf4.js';
+import { rmsNorm, rmsNormBackward } from './norm.js';
+import { adamw, clipCoefficient, sumSquares } from './optimizer.js';
+import { addUniformNoise, dropout } from './random.js';
+import { rope } from './rope.js';
+import { embedding, embeddingBackward, gatherRows, scatterRows } from './rows.js';
+
+const kernels: Kernels = {
+  gemm,
+  quantizeNf4,
+  dequantizeNf4,
+  convert,
+  embedding,
+  embeddingBackward,
+  addUniformNoise,
+  rmsNorm,
+  rmsNormBackward,
+  swiglu,
+  swigluBackward,
+  rope,
+  attention,
+  attentionBackward,
+  cacheWrite,
+  attentionCached,
+  crossEntropy,
+  argmax,
+  gatherRows,
+  scatterRows,
+  add,
+  scale,
+  copy,
+  fill,
+  sumRows,
+  dropout,
+  sumSquares,
+  clipCoefficient,
+  adamw,
+};
+
+/** A new reference backend, with its own count of memory. */
+export function createReferenceBackend(): Backend {
+  const memory = new Memory();
+  return {
+    name: 'reference',
+    description: 'plain TypeScript, 1 thread',
+    activations: 'f32',
+    fastBf16: false,
+    kernels,
+    alloc: (bytes) => memory.alloc(bytes),
+    free: (buffer) => memory.free(buffer),
+    upload(data, to) {
+      const target = bytesOf(to);
+      if (data.byteLength > target.byteLength)
+        throw new RangeError(`upload: ${data.byteLength} bytes do not fit into ${target.byteLength}`);
+      target.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+    },
+    download: (from) => Promise.resolve(bytesOf(from).slice()),
+    synchronize: () => Promise.resolve(),
+    memory: () => memory.use(),
+    resetPeak: () => memory.resetPeak(),
+    // Nothing is kept in reserve.
+    trim: () => undefined,
+  };
+}
