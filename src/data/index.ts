@@ -1,5 +1,4 @@
 /** Reading tables, drawing samples, packing tokens into blocks. */
-export { collate, type Batch, type CollateOptions } from './collate.js';
 export {
   IGNORE_INDEX,
   packConcat,

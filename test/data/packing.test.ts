@@ -1,18 +1,11 @@
 import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import {
-  collate,
-  packConcat,
-  packIsolated,
-  unpacked,
-  type Block,
-  type Example,
-} from '../../src/data/index.js';
+import { packConcat, packIsolated, unpacked, type Block, type Example } from '../../src/data/index.js';
+import { flatten } from '../../src/train/step.js';
 import { UserError } from '../../src/util/errors.js';
 
 const EOS = 2;
-const PAD = 0;
 
 /** A text whose tokens say where they come from, trained on from `prompt` on. */
 function text(row: number, length: number, prompt = 0): Example {
@@ -95,7 +88,7 @@ describe('isolated packing', () => {
             .some((l) => l >= 0),
         );
         const targets = (blocks: readonly Block[]): number[] =>
-          [...collate(blocks, { padTokenId: PAD }).targets].filter((t) => t !== -100).sort((a, b) => a - b);
+          [...flatten(blocks).targets].filter((t) => t !== -100).sort((a, b) => a - b);
         assert.deepEqual(
           targets(packIsolated(trainable, { length: 64 })),
           targets(unpacked(trainable, { length: 64 })),
@@ -175,18 +168,16 @@ describe('a text without targets', () => {
   });
 });
 
-describe('collation', () => {
-  test('pads on the right and shifts the targets within segments', () => {
+describe('a batch', () => {
+  test('is the blocks one behind the other, its targets shifted within segments', () => {
     const [packed] = packIsolated([text(0, 3, 1), text(1, 2)], { length: 8 });
     const [single] = unpacked([text(2, 4, 2)], { length: 8 });
-    const batch = collate([packed!, single!], { padTokenId: PAD, padTo: 6 });
-    assert.deepEqual([batch.B, batch.T, batch.trainedTokens, batch.rows], [2, 6, 5, [0, 1, 2]]);
-    assert.deepEqual([...batch.ids], [1000, 1001, 1002, 2000, 2001, 0, 3000, 3001, 3002, 3003, 0, 0]);
-    assert.deepEqual(
-      [...batch.targets],
-      [1001, 1002, -100, 2001, -100, -100, -100, 3002, 3003, -100, -100, -100],
-    );
-    assert.deepEqual([...batch.segments], [0, 0, 0, 1, 1, -1, 0, 0, 0, 0, -1, -1]);
-    assert.deepEqual([...batch.positions], [0, 1, 2, 0, 1, 0, 0, 1, 2, 3, 0, 0]);
+    const batch = flatten([packed!, single!]);
+    assert.deepEqual([...batch.ids], [1000, 1001, 1002, 2000, 2001, 3000, 3001, 3002, 3003]);
+    assert.deepEqual([...batch.targets], [1001, 1002, -100, 2001, -100, -100, 3002, 3003, -100]);
+    assert.deepEqual([...batch.segments], [0, 0, 0, 1, 1, 2, 2, 2, 2]);
+    assert.deepEqual([...batch.positions], [0, 1, 2, 0, 1, 0, 1, 2, 3]);
+    assert.deepEqual([...batch.lengths], [5, 5, 5, 5, 5, 4, 4, 4, 4]);
+    assert.equal(batch.trainedTokens, 5);
   });
 });

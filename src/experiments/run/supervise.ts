@@ -27,7 +27,11 @@ export interface Supervision {
 export function superviseRun(order: WorkerOrder, onEvent: (event: RunEvent) => void): Supervision {
   const here = fileURLToPath(import.meta.url);
   const worker = fileURLToPath(new URL(`./worker${extname(here)}`, import.meta.url));
-  const child = fork(worker, [JSON.stringify(order)], { stdio: ['ignore', 'inherit', 'inherit', 'ipc'] });
+  const child = fork(worker, [JSON.stringify(order)], {
+    stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
+    // Not the parent's own flags: under `node -e` those would run the parent's script again.
+    execArgv: extname(here) === '.ts' ? ['--import', 'tsx'] : [],
+  });
   const done = new Promise<'finished' | 'stopped'>((resolve, reject) => {
     let last: RunEvent | undefined;
     child.on('message', (message) => {
