@@ -2,7 +2,7 @@
 
 import { checkLabels, distinctLabels } from './labels.js';
 import { parseTemplate } from './template.js';
-import { cellText } from './sample.js';
+import { asAnswer, cellText } from './sample.js';
 import type { ClassificationSettings, Task, TaskDefinition } from './types.js';
 
 const PROMPT = parseTemplate('### Sentence:{text} ### Class:', 'prompt');
@@ -13,7 +13,8 @@ export const classification: TaskDefinition<ClassificationSettings> = {
   columns: () => ({ inputs: ['text'], answers: ['label'] }),
 
   create(settings, trainRows): Task {
-    const labels = settings.labels ?? distinctLabels(trainRows.map((row) => cellText(row, 'label')));
+    const labels =
+      settings.labels ?? distinctLabels(trainRows.map((row) => asAnswer(cellText(row, 'label'), false)));
     checkLabels(labels);
     const list = labels.join(', ');
     return {

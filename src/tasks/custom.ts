@@ -2,7 +2,7 @@
 
 import { UserError } from '../util/errors.js';
 import { checkLabels, distinctLabels } from './labels.js';
-import { cellText } from './sample.js';
+import { asAnswer, cellText } from './sample.js';
 import { parseTemplate, render, type Template } from './template.js';
 import type { CustomSettings, DataRow, Metric, Task, TaskDefinition } from './types.js';
 
@@ -31,7 +31,8 @@ export const custom: TaskDefinition<CustomSettings> = {
       baseline: { zeroShotInstruction: instruction, fewShotInstruction: instruction, query: prompt },
     };
     if (settings.metric !== 'accuracy') return task;
-    const labels = settings.labels ?? distinctLabels(trainRows.map((row) => answerOf(completion, row)));
+    const labels =
+      settings.labels ?? distinctLabels(trainRows.map((row) => answerOf(completion, row, task.multiline)));
     checkLabels(labels);
     return { ...task, labels };
   },
@@ -58,7 +59,7 @@ function longestColumn(prompt: Template, rows: readonly DataRow[]): string {
 }
 
 /** A row that lacks a part of its answer is left out elsewhere, with a report; here it has none. */
-function answerOf(completion: Template, row: DataRow): string {
+function answerOf(completion: Template, row: DataRow, multiline: boolean): string {
   const values = Object.fromEntries(completion.columns.map((column) => [column, cellText(row, column)]));
-  return Object.values(values).includes('') ? '' : render(completion, values).trim();
+  return Object.values(values).includes('') ? '' : asAnswer(render(completion, values), multiline);
 }

@@ -11,8 +11,7 @@ import type { DataRow, Sample, Task } from './types.js';
 export function toSample(task: Task, cells: DataRow, row: number): Sample {
   const names = [...task.prompt.columns, ...task.completion.columns];
   const values = Object.fromEntries(names.map((name) => [name, cellText(cells, name)]));
-  const text = render(task.completion, values).trim();
-  const answer = task.multiline ? text : text.replace(/\s*[\r\n]+\s*/g, ' ');
+  const answer = asAnswer(render(task.completion, values), task.multiline);
   if (task.labels !== undefined && !task.labels.includes(answer)) {
     throw new UserError(
       `row ${row + 1}: its answer '${answer}' is none of the ${task.labels.length} labels (${someOf(task.labels)}); ` +
@@ -20,6 +19,11 @@ export function toSample(task: Task, cells: DataRow, row: number): Sample {
     );
   }
   return { row, values, answer };
+}
+
+/** An answer as the data has it, in the form in which a model's is read: without white space around it and, mostly, on one line. */
+export function asAnswer(text: string, multiline: boolean): string {
+  return multiline ? text.trim() : text.trim().replace(/\s*[\r\n]+\s*/g, ' ');
 }
 
 /** A cell as text; '' where there is none. Throws UserError for a cell that holds a list or an object. */

@@ -22,7 +22,7 @@ export function parseTemplate(text: string, where: string): Template {
     } else if (token.startsWith('{')) {
       const column = token.slice(1, -1).trim();
       if (column === '')
-        throw new UserError(`${where}: {} names no column; write {column}, or {{}} for the braces`);
+        throw new UserError(`${where}: an empty {}; name a column in it, or write {{}} for the braces`);
       literals.push(literal);
       columns.push(column);
       literal = '';
