@@ -151,9 +151,9 @@ export class Graph {
       const dy = this.grads.get(node.output);
       if (dy) {
         this.grads.delete(node.output);
-        const { backward } = node;
+        const done = node;
         this.scope(() => {
-          backward(dy);
+          done.backward(dy);
           return undefined;
         });
         dy.release();

@@ -75,7 +75,7 @@ export function linearForward(
     c: y,
     path,
     precision: g.precision,
-    ...(u && w.lora && { extra: { a: u, b: w.lora.b.value, k: w.lora.r, alpha: w.lora.scaling } }),
+    ...(w.lora && u && { extra: { a: u, b: w.lora.b.value, k: w.lora.r, alpha: w.lora.scaling } }),
     ...(w.bias && { bias: w.bias.value }),
     ...(residual && { residual }),
   });

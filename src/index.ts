@@ -1,0 +1,58 @@
+/** Westwind's typed API: what the command `westwind` is made of. */
+
+export { attachLora, targetModules, type LoraAdapter, type LoraConfig } from './adapters/lora.js';
+export { mergeAdapter, type MergeOptions } from './adapters/merge.js';
+export { loadAdapter, readAdapterConfig, saveAdapter } from './adapters/peft.js';
+export type { Backend, DeviceName, MemoryUse } from './backends/contract.js';
+export { createBackend } from './backends/select.js';
+export * from './data/index.js';
+export * from './eval/index.js';
+export {
+  jsonSchema,
+  loadConfig,
+  parseConfig,
+  starterConfig,
+  type LoadedConfig,
+  type ResolvedConfig,
+} from './experiments/config/index.js';
+export type { RunEvent } from './experiments/run/events.js';
+export type { Prediction } from './experiments/run/predictions.js';
+export { readRecords } from './experiments/run/records.js';
+export { resultsTable, type MethodResult, type TaskResult } from './experiments/run/results.js';
+export { scorePredictions, type Score } from './experiments/run/score.js';
+export { superviseRun, type Supervision } from './experiments/run/supervise.js';
+export { verifyFolder } from './experiments/verify/index.js';
+export type { Check } from './experiments/verify/check.js';
+export {
+  openCheckpoint,
+  resolveDataset,
+  resolveModel,
+  SafetensorsFile,
+  writeCheckpoint,
+  writeSafetensors,
+} from './files/index.js';
+export {
+  commonPrefix,
+  generate,
+  type Answer,
+  type GenerateOptions,
+  type Prompt,
+} from './generate/generate.js';
+export type { SamplingOptions } from './generate/sampler.js';
+export { scoreContinuations, type Scores } from './generate/score.js';
+export { stopTokens } from './generate/stop-tokens.js';
+export { architectures, loadModel, randomModel } from './models/load.js';
+export type { CausalLM } from './models/model.js';
+export { saveModel } from './models/save.js';
+export type { WeightOptions } from './models/weights.js';
+export * from './tasks/index.js';
+export { TextStream, Tokenizer, type ChatMessage } from './tokenizer/index.js';
+export {
+  totalSteps,
+  train,
+  type StepRecord,
+  type TrainingArguments,
+  type TrainOptions,
+  type TrainResult,
+} from './train/trainer.js';
+export { UserError } from './util/errors.js';

@@ -1,0 +1,136 @@
+import assert from 'node:assert/strict';
+import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { attachLora, targetModules } from '../../src/adapters/lora.js';
+import { mergeAdapter } from '../../src/adapters/merge.js';
+import { loadAdapter, saveAdapter } from '../../src/adapters/peft.js';
+import { openCheckpoint } from '../../src/files/index.js';
+import { loadModel } from '../../src/models/load.js';
+import { saveModel } from '../../src/models/save.js';
+import { evaluateLoss, flatten } from '../../src/train/step.js';
+import { UserError } from '../../src/util/errors.js';
+import { backend, LORA, randomBlocks, tinyConfig, tinyModel } from '../support/tiny.js';
+
+const names = [
+  'model.layers.0.self_attn.q_proj',
+  'model.layers.0.self_attn.v_proj',
+  'model.layers.1.mlp.up_proj',
+  'lm_head',
+];
+
+test('target_modules picks what PEFT picks', () => {
+  assert.deepEqual(targetModules(names, 'lm_head', ['q_proj', 'lm_head']), [names[0], names[3]]);
+  assert.deepEqual(targetModules(names, 'lm_head', 'all-linear'), names.slice(0, 3));
+  assert.deepEqual(targetModules(names, 'lm_head', String.raw`.*layers\.0.*(q|v)_proj`), names.slice(0, 2));
+  // A name's ending counts from a dot on.
+  assert.throws(() => targetModules(names, 'lm_head', ['proj']), UserError);
+  assert.throws(
+    () => targetModules(names, 'lm_head', ['q_proj', 'k_porj']),
+    /k_porj matches no module.*q_proj, v_proj, up_proj, lm_head/,
+  );
+  assert.throws(() => targetModules(names, 'lm_head', '('), /not a regular expression/);
+});
+
+test('an adapter starts as the base, its scale follows rank, alpha and rsLoRA', async () => {
+  const model = await tinyModel(await backend());
+  const blocks = flatten(randomBlocks([12, 8]));
+  const base = await evaluateLoss(model, blocks);
+  const adapter = attachLora(
+    model,
+    { ...LORA, use_rslora: true, rank_pattern: { q_proj: 16 }, alpha_pattern: { 'layers.0.*v_proj': 3 } },
+    { seed: 1 },
+  );
+  assert.deepEqual(await evaluateLoss(model, blocks), base);
+  const scaling = (name: string): number => model.linears.get(name)!.lora!.scaling;
+  assert.equal(scaling('model.layers.1.self_attn.q_proj'), 8 / 4);
+  assert.equal(scaling('model.layers.0.self_attn.v_proj'), 3 / 2);
+  adapter.dispose();
+  model.dispose();
+});
+
+test('an adapter that is saved and loaded is the same, and merging it gives the same model', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
+  const be = await backend();
+  const random = await tinyModel(be);
+  const base = join(folder, 'base');
+  await saveModel(random, base, { maxShardSize: 60_000 });
+  random.dispose();
+  const model = await loadModel(be, base);
+  const adapter = attachLora(
+    model,
+    { ...LORA, target_modules: ['q_proj', 'down_proj', 'lm_head'] },
+    { seed: 4 },
+  );
+  for (const p of adapter.parameters)
+    be.upload(
+      Float32Array.from({ length: p.value.length }, (_, i) => 0.1 * Math.cos(i)),
+      p.value,
+    );
+  const blocks = flatten(randomBlocks([15, 9]));
+  const tuned = await evaluateLoss(model, blocks);
+  await saveAdapter(adapter, join(folder, 'adapter'), base);
+  adapter.dispose();
+  const again = loadAdapter(model, join(folder, 'adapter'));
+  assert.deepEqual(await evaluateLoss(model, blocks), tuned);
+  again.dispose();
+
+  const merged = await mergeAdapter(be, base, join(folder, 'adapter'), join(folder, 'merged'), {
+    maxShardSize: '60KB',
+  });
+  assert.equal(merged.length, 5);
+  assert.deepEqual(openCheckpoint(join(folder, 'merged')).names.length, openCheckpoint(base).names.length);
+  const whole = await loadModel(be, join(folder, 'merged'));
+  (await evaluateLoss(whole, blocks)).forEach((loss, i) =>
+    assert.ok(Math.abs(loss - tuned[i]!) < 1e-4 * tuned[i]!),
+  );
+  whole.dispose();
+  model.dispose();
+  rmSync(folder, { recursive: true });
+});
+
+test('what Westwind cannot do of PEFT is refused by name', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
+  const model = await tinyModel(await backend());
+  const adapter = attachLora(model, LORA, { seed: 4 });
+  await saveAdapter(adapter, folder, null);
+  adapter.dispose();
+  const path = join(folder, 'adapter_config.json');
+  const config = JSON.parse(readFileSync(path, 'utf8')) as Record<string, unknown>;
+  for (const change of [
+    { use_dora: true },
+    { bias: 'all' },
+    { modules_to_save: ['lm_head'] },
+    { peft_type: 'IA3' },
+    { r: 5 },
+  ]) {
+    writeFileSync(path, JSON.stringify({ ...config, ...change }));
+    assert.throws(
+      () => loadAdapter(model, folder),
+      (error: Error) => {
+        assert.ok(error instanceof UserError);
+        assert.ok(!error.message.includes('\n'));
+        return true;
+      },
+    );
+  }
+  model.dispose();
+  rmSync(folder, { recursive: true });
+});
+
+test('a tied head refuses to be merged, since that would change the embedding', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
+  const be = await backend();
+  const model = await tinyModel(be, {}, tinyConfig({ tie_word_embeddings: true }));
+  await saveModel(model, join(folder, 'base'));
+  const adapter = attachLora(model, { ...LORA, target_modules: ['lm_head'] }, { seed: 4 });
+  await saveAdapter(adapter, join(folder, 'adapter'), null);
+  await assert.rejects(
+    mergeAdapter(be, join(folder, 'base'), join(folder, 'adapter'), join(folder, 'out')),
+    /tied to the embedding/,
+  );
+  adapter.dispose();
+  model.dispose();
+  rmSync(folder, { recursive: true });
+});

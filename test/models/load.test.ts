@@ -1,0 +1,100 @@
+import assert from 'node:assert/strict';
+import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { test } from 'node:test';
+import { inverseFrequencies } from '../../src/models/blocks/rotary.js';
+import { architectures, loadModel } from '../../src/models/load.js';
+import { saveModel } from '../../src/models/save.js';
+import { evaluateLoss, flatten } from '../../src/train/step.js';
+import { UserError } from '../../src/util/errors.js';
+import { backend, randomBlocks, tinyConfig, tinyModel } from '../support/tiny.js';
+
+test('the architectures are the files of the folder', () => {
+  assert.deepEqual(architectures(), ['llama', 'mistral', 'qwen2']);
+});
+
+test('float16 and bfloat16 checkpoints load, sharded or whole', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
+  const be = await backend();
+  const model = await tinyModel(be);
+  const blocks = flatten(randomBlocks([20]));
+  const exact = await evaluateLoss(model, blocks);
+  for (const dtype of ['F16', 'BF16'] as const) {
+    for (const maxShardSize of ['5GB', '30KB']) {
+      await saveModel(model, folder, { dtype, maxShardSize });
+      const loaded = await loadModel(be, folder);
+      const losses = await evaluateLoss(loaded, blocks);
+      losses.forEach((loss, i) => assert.ok(Math.abs(loss - exact[i]!) < 0.02 * exact[i]!));
+      assert.ok(loaded.weightBytes < 0.6 * model.weightBytes);
+      loaded.dispose();
+    }
+  }
+  model.dispose();
+  assert.equal(be.memory().held, 0);
+  rmSync(folder, { recursive: true });
+});
+
+test('a faulty folder gives one line that names the fault, and holds no memory', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
+  const be = await backend();
+  const model = await tinyModel(be);
+  const faults: [string, () => void, RegExp][] = [
+    ['no folder', () => rmSync(folder, { recursive: true }), /config\.json does not exist/],
+    ['not JSON', () => writeFileSync(join(folder, 'config.json'), '{'), /not valid JSON/],
+    [
+      'unknown type',
+      () => write({ model_type: 'bert' }),
+      /model_type 'bert' is not supported; Westwind knows llama, mistral, qwen2/,
+    ],
+    ['hostile type', () => write({ model_type: '../../etc/passwd' }), /not supported/],
+    [
+      'wrong size',
+      () => write({ hidden_size: 96, head_dim: 16 }),
+      /has shape \[96, 64\], but config.json asks for \[96, 96\]/,
+    ],
+    ['no size', () => write({ hidden_size: undefined }), /hidden_size/],
+    ['heads', () => write({ num_key_value_heads: 3 }), /not a multiple of num_key_value_heads/],
+    [
+      'rope',
+      () => write({ rope_scaling: { rope_type: 'yarn', factor: 2 } }),
+      /rope_type 'yarn' is not supported/,
+    ],
+    [
+      'more layers',
+      () => write({ num_hidden_layers: 3 }),
+      /'model\.layers\.2\.input_layernorm\.weight' is missing/,
+    ],
+    ['truncated', () => truncateSync(join(folder, 'model.safetensors'), 5000), /model\.safetensors/],
+  ];
+  const write = (change: Record<string, unknown>): void =>
+    writeFileSync(join(folder, 'config.json'), JSON.stringify(tinyConfig(change)));
+  const before = be.memory().held;
+  for (const [name, spoil, message] of faults) {
+    mkdirSync(folder, { recursive: true });
+    await saveModel(model, folder);
+    spoil();
+    await assert.rejects(loadModel(be, folder), (error: Error) => {
+      assert.ok(error instanceof UserError, `${name}: ${error.stack ?? ''}`);
+      assert.match(error.message, message);
+      return true;
+    });
+    assert.equal(be.memory().held, before, name);
+  }
+  model.dispose();
+});
+
+test('llama3 scaling stretches low frequencies whole, leaves high ones, and blends between', () => {
+  const parameters = {
+    rope_theta: 10000,
+    factor: 8,
+    low_freq_factor: 1,
+    high_freq_factor: 4,
+    original_max_position_embeddings: 8192,
+  };
+  const plain = inverseFrequencies(128, { ...parameters, rope_type: 'default' });
+  const scaled = inverseFrequencies(128, { ...parameters, rope_type: 'llama3' });
+  assert.equal(scaled[0], plain[0]);
+  assert.ok(Math.abs(scaled[63]! - plain[63]! / 8) < 1e-12);
+  scaled.forEach((f, i) => assert.ok(f <= plain[i]! && f >= plain[i]! / 8 - 1e-9));
+});
