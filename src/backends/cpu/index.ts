@@ -10,19 +10,21 @@ import { UserError } from '../../util/errors.js';
 import { bindGemm } from './bind-gemm.js';
 import { bindOther } from './bind-other.js';
 import { compileKernels } from './compile.js';
-import { address, openLibrary } from './library.js';
+import { address, openLibrary, type Library } from './library.js';
 
 export interface CpuOptions {
   /** Threads of the kernels; WESTWIND_THREADS, else every core that the process may use. The results' bits do not depend on it. */
   readonly threads?: number;
 }
 
+let loaded: Library | undefined;
+
 /**
  * Compiles the kernels if need be and starts the threads, which all `cpu` backends of a process share: the last one made says how
  * many. Throws UserError where there is no compiler.
  */
 export function createCpuBackend(options: CpuOptions = {}): Backend {
-  const library = openLibrary(compileKernels().path);
+  const library = (loaded ??= openLibrary(compileKernels().path));
   const setThreads = library.func('int ww_set_threads(int threads)') as (threads: number) => number;
   const instructionSet = library.func('const char *ww_instruction_set()') as () => string;
   const hasBf16 = library.func('int ww_has_bf16()') as () => number;

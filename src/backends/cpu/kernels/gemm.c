@@ -86,8 +86,8 @@ static void pack_b(const Block *t, const Matrix *b, int64_t first, int64_t last,
     int64_t width = t->columns - j / WIDTH * WIDTH <= WW_LANES ? WW_LANES : WIDTH;
     const float *rows[WW_LANES];
     int64_t real = min(WW_LANES, t->columns - j);
-    for (int64_t i = 0; i < WW_LANES; i++)
-      rows[i] = i < real ? matrix_row(b, t->n0 + j + i, k, count, stage + i * DEPTH) : rows[real - 1];
+    for (int64_t i = 0; i < real; i++) rows[i] = matrix_row(b, t->n0 + j + i, k, count, stage + i * DEPTH);
+    for (int64_t i = real; i < WW_LANES; i++) rows[i] = rows[0];
     float *panel = t->b + j / WIDTH * WIDTH * t->depth;
     pack_across(panel + at * width + j % WIDTH, width, rows, count, 1);
   }

@@ -36,11 +36,19 @@ typedef struct {
   float offset;
 } Nf4;
 
+/* Keeps the compiler from fusing the product with a sum: bitsandbytes rounds twice. */
+static inline float nf4_rounded(float x) {
+#if defined(__x86_64__)
+  __asm__("" : "+x"(x));
+#elif defined(__aarch64__)
+  __asm__("" : "+w"(x));
+#endif
+  return x;
+}
+
 static inline float nf4_scale(const Nf4 *w, int64_t block) {
   if (!w->map) return ((const float *)w->absmax)[block];
-  /* The double keeps the compiler from fusing product and sum: bitsandbytes rounds twice. */
-  float product = (float)((double)w->map[((const uint8_t *)w->absmax)[block]] * w->nestedAbsmax[block >> 8]);
-  return product + w->offset;
+  return nf4_rounded(w->map[((const uint8_t *)w->absmax)[block]] * w->nestedAbsmax[block >> 8]) + w->offset;
 }
 
 static inline float nf4_code(const Nf4 *w, int64_t index) {

@@ -51,6 +51,31 @@ static inline void vtranspose4(const float *const *rows, int64_t at, vf columns[
   columns[3] = WW_IN_QUARTERS(ab23, cd23, 2, 3, 6, 7);
 }
 
+/* The first n < WW_LANES floats, zeros behind them; nothing beyond is touched. */
+static inline vf vload_part(const float *p, int64_t n) {
+#if WW_LANES == 16
+  return (vf)_mm512_maskz_loadu_ps((__mmask16)((1u << n) - 1), p);
+#else
+  float part[WW_LANES] = {0};
+  for (int64_t i = 0; i < n; i++) part[i] = p[i];
+  return vload(part);
+#endif
+}
+
+typedef float v4 __attribute__((vector_size(16)));
+
+/* The sums over the lanes of four vectors, always in the same order. */
+static inline v4 vsum4(vf a, vf b, vf c, vf d) {
+  vf ab = WW_IN_QUARTERS(a, b, 0, 4, 1, 5) + WW_IN_QUARTERS(a, b, 2, 6, 3, 7);
+  vf cd = WW_IN_QUARTERS(c, d, 0, 4, 1, 5) + WW_IN_QUARTERS(c, d, 2, 6, 3, 7);
+  vf sums = WW_IN_QUARTERS(ab, cd, 0, 1, 4, 5) + WW_IN_QUARTERS(ab, cd, 2, 3, 6, 7);
+  v4 quarter[WW_LANES / 4], sum;
+  memcpy(quarter, &sums, sizeof sums);
+  sum = quarter[0];
+  for (int i = 1; i < WW_LANES / 4; i++) sum += quarter[i];
+  return sum;
+}
+
 /* even[0], odd[0], even[1], ... */
 static inline void vstore_interleaved(float *to, vf even, vf odd) {
 #if WW_LANES == 16
