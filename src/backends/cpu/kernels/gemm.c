@@ -9,7 +9,7 @@
 #include "tile.h"
 
 /* k in a block: a panel of b stays in the first-level cache. Even, for pairs of bfloat16. n in a block: b's panels fit the third. */
-enum { DEPTH = 256, COLUMNS = 4096, PANELS_PER_BLOCK = 8, PANELS_PER_PACKING = 8 };
+enum { DEPTH = 256, COLUMNS = 4096, PANELS_PER_BLOCK = 8 };
 enum { SMALL = 1 << 17 }; /* multiplications that are not worth waking a thread */
 
 static _Thread_local Room roomA, roomB, roomStage;
@@ -20,7 +20,7 @@ typedef struct {
   int64_t k0, depth;     /* this block of k, of the k + extraK in all */
   int64_t words;         /* 32-bit words a panel holds for each of its rows: depth, or half of it for pairs */
   int64_t n0, columns;   /* this block of n */
-  int64_t rowBlocks, columnGroups;
+  int64_t rowBlocks, columnGroups, packings; /* into how many tasks the rows, the columns and b's panels are divided */
   float *b;
 } Block;
 
@@ -81,7 +81,7 @@ static void pack_a(float *to, int64_t height, const float *a, int64_t m, int64_t
 static void pack_b(const Block *t, const Matrix *b, int64_t first, int64_t last, int64_t k, int64_t count, int64_t at) {
   const Gemm *g = t->g;
   int64_t start = first * WIDTH, end = min(last * WIDTH, t->columns);
-  float *stage = room_for(&roomStage, WW_LANES * DEPTH);
+  float *stage = room_for(&roomStage, WW_LANES * DEPTH + COLUMNS);
   for (int64_t j = start; g->transB && j < end; j += WW_LANES) {
     int64_t width = t->columns - j / WIDTH * WIDTH <= WW_LANES ? WW_LANES : WIDTH;
     const float *rows[WW_LANES];
@@ -107,7 +107,8 @@ static void pack_b(const Block *t, const Matrix *b, int64_t first, int64_t last,
 static void pack_b_task(void *context, int64_t index) {
   const Block *t = context;
   const Gemm *g = t->g;
-  int64_t first = index * PANELS_PER_PACKING, last = min(first + PANELS_PER_PACKING, divide_up(t->columns, WIDTH));
+  int64_t panels = divide_up(t->columns, WIDTH);
+  int64_t first = index * panels / t->packings, last = (index + 1) * panels / t->packings;
   int64_t end = t->k0 + t->depth, main = min(g->k, end) - t->k0;
   if (main > 0) pack_b(t, &g->b, first, last, t->k0, main, 0);
   if (end > g->k) {
@@ -199,12 +200,13 @@ void ww_gemm_tiles(const Gemm *g, int bf16) {
   for (t.n0 = 0; t.n0 < g->n; t.n0 += COLUMNS) {
     t.columns = min(COLUMNS, g->n - t.n0);
     int64_t columnPanels = divide_up(t.columns, WIDTH);
-    t.columnGroups = parallel ? min(columnPanels, divide_up(4 * threads, t.rowBlocks)) : 1;
+    t.columnGroups = parallel ? min(columnPanels, divide_up(2 * threads, t.rowBlocks)) : 1;
+    t.packings = min(columnPanels, parallel ? 4 * threads : 1);
     t.k0 = 0;
     do { /* once even where k is 0: bias and addend remain */
       t.depth = min(DEPTH, total - t.k0);
       t.words = bf16 ? divide_up(t.depth, 2) : t.depth;
-      run(pack_b_task, &t, divide_up(columnPanels, PANELS_PER_PACKING), parallel);
+      run(pack_b_task, &t, t.packings, parallel);
       run(multiply_task, &t, t.rowBlocks * t.columnGroups, parallel);
       t.k0 += DEPTH;
     } while (t.k0 < total);
