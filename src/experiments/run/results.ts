@@ -63,11 +63,16 @@ function taskTable(result: TaskResult, tuning: string): string {
     String(m.unanswered),
     `${m.seconds.toFixed(1)} s`,
   ]);
+  return [markdownTable(heads, rows), '', caption(result)].join('\n');
+}
+
+/** A table that reads well as text, too: the first column to the left, figures to the right. */
+export function markdownTable(heads: readonly string[], rows: readonly (readonly string[])[]): string {
   const widths = heads.map((head, i) => Math.max(head.length, ...rows.map((row) => row[i]!.length)));
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join(' | ')} |`;
   const rule = `| ${widths.map((w, i) => (i === 0 ? '-'.repeat(w) : '-'.repeat(w - 1) + ':')).join(' | ')} |`;
-  return [line(heads), rule, ...rows.map(line), '', caption(result)].join('\n');
+  return [line(heads), rule, ...rows.map(line)].join('\n');
 }
 
 function caption(result: TaskResult): string {
@@ -80,6 +85,7 @@ function caption(result: TaskResult): string {
   );
 }
 
-function percent(figure: number | undefined): string {
+/** In percent with two digits, as tables show figures; '' where there is none. */
+export function percent(figure: number | undefined): string {
   return figure === undefined ? '' : (100 * figure).toFixed(2);
 }

@@ -1,0 +1,123 @@
+/** `westwind eval FILE`: the figures of any table that has references and answers, a run's predictions among them. */
+
+import { existsSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { Option } from 'commander';
+import { readTable, selectColumns, type Row } from '../data/index.js';
+import type { ClassificationReport } from '../eval/index.js';
+import { markdownTable, percent } from '../experiments/run/results.js';
+import { scorePredictions, type Score } from '../experiments/run/score.js';
+import { readJson } from '../models/load.js';
+import type { Metric } from '../tasks/index.js';
+import { UserError } from '../util/errors.js';
+import type { Verb } from './main.js';
+
+const METRICS: readonly Metric[] = ['classification', 'rouge', 'exact_match'];
+
+interface Flags {
+  readonly metric?: Metric;
+  readonly referenceColumn: string;
+  readonly predictionColumn: string;
+  readonly confusion?: boolean;
+  readonly json?: boolean;
+}
+
+type Answered = Parameters<typeof scorePredictions>[1][number];
+
+export const verb: Verb = (command) => {
+  command
+    .argument('<predictions>', "a run's predictions-*.jsonl, or any CSV, JSON, JSONL or Parquet file")
+    .addOption(
+      new Option('--metric <name>', '(default: that of the run that the file lies in)').choices(METRICS),
+    )
+    .option('--reference-column <name>', 'the column of the right answers', 'reference')
+    .option(
+      '--prediction-column <name>',
+      "the column of the model's answers; empty: none was given",
+      'answer',
+    )
+    .option('--confusion', 'with classification: the figures of each label, and which was taken for which')
+    .option('--json', 'everything as JSON')
+    .action(async (path: string, flags: Flags) => {
+      const metric = flags.metric ?? metricOfRun(path);
+      if (metric === undefined)
+        throw new UserError(
+          `${path} lies in no finished run, so name its metric: --metric ${METRICS.join(', ')}`,
+        );
+      const predictions = answersOf(await readTable(path), path, flags);
+      const score = scorePredictions(metric, predictions);
+      if (flags.json) {
+        process.stdout.write(JSON.stringify({ metric, rows: predictions.length, ...score }, null, 2) + '\n');
+        return;
+      }
+      process.stdout.write(`${figures(metric, score)}\n`);
+      if (flags.confusion) {
+        if (!score.report)
+          throw new UserError(`--confusion goes with the metric classification, not ${metric}`);
+        process.stdout.write(`\n${labelTable(score.report)}\n\n${confusionTable(score.report)}\n`);
+      }
+      process.stdout.write(
+        `\n${predictions.length} rows, ${score.unanswered} without an answer; in percent\n`,
+      );
+    });
+};
+
+/** What the run's own result, beside the file, was scored by. */
+function metricOfRun(path: string): Metric | undefined {
+  const result = join(dirname(path), 'result.json');
+  const found = existsSync(result) ? readJson(result)['metric'] : undefined;
+  return METRICS.find((metric) => metric === found);
+}
+
+function answersOf(table: readonly Row[], path: string, flags: Flags): Answered[] {
+  const { rows, dropped } = selectColumns(table, { reference: flags.referenceColumn }, path);
+  if (dropped.length > 0) {
+    const { index, column } = dropped[0]!;
+    throw new UserError(
+      `${path}: row ${index + 1} has an empty ${column}: a row without a right answer cannot be scored`,
+    );
+  }
+  // A blank cell is how a CSV file says null.
+  const column = flags.predictionColumn;
+  const given = selectColumns(table, { answer: column }, path);
+  const answers = new Map(given.indices.map((index, i) => [index, given.rows[i]!.answer]));
+  return rows.map(({ reference }, index) => ({ reference, answer: answers.get(index) ?? null }));
+}
+
+function figures(metric: Metric, { metrics }: Score): string {
+  if (metric !== 'rouge')
+    return markdownTable(
+      [metric, 'figure'],
+      Object.entries(metrics).map(([name, value]) => [name, percent(value)]),
+    );
+  const types = Object.keys(metrics).filter((name) => !name.endsWith('_stemmed'));
+  return markdownTable(
+    ['F-measure', 'as written', 'stemmed'],
+    types.map((type) => [type, percent(metrics[type]), percent(metrics[`${type}_stemmed`])]),
+  );
+}
+
+function labelTable({ labels }: ClassificationReport): string {
+  return markdownTable(
+    ['label', 'precision', 'recall', 'F1', 'rows', 'no answer'],
+    labels.map((l) => [
+      l.label,
+      percent(l.precision),
+      percent(l.recall),
+      percent(l.f1),
+      String(l.support),
+      String(l.unanswered),
+    ]),
+  );
+}
+
+/** Columns by number, as the rows are numbered: twenty names do not fit beside one another. */
+function confusionTable({ labels, confusion }: ClassificationReport): string {
+  return markdownTable(
+    ['right answer, and what was answered', ...labels.map((_, i) => String(i + 1))],
+    confusion.map((line, i) => [
+      `${i + 1} ${labels[i]!.label}`,
+      ...line.map((n) => (n === 0 ? '.' : String(n))),
+    ]),
+  );
+}

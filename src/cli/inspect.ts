@@ -1,0 +1,151 @@
+/** `westwind inspect CONFIG`: some training rows as the model will see them, and what of the whole data is trained on. */
+
+import pc from 'picocolors';
+import { loadConfig, type ResolvedConfig, type ResolvedTask } from '../experiments/config/index.js';
+import { describeRow, readTaskData, trainingBlocks, type TaskData } from '../experiments/run/task-data.js';
+import { resolveModel } from '../files/index.js';
+import { trainingExample, type Sample, type TrainingExample } from '../tasks/index.js';
+import { Tokenizer } from '../tokenizer/index.js';
+import { flatten } from '../train/step.js';
+import { messageOf, UserError } from '../util/errors.js';
+import { positiveInteger } from './device.js';
+import type { Verb } from './main.js';
+
+interface Flags {
+  readonly task?: string;
+  readonly rows: number;
+  readonly row?: string[];
+  readonly json?: boolean;
+}
+
+/** A token with its own text; several tokens of one character share the last one's. */
+interface ShownToken {
+  readonly id: number;
+  readonly text: string;
+  readonly trained: boolean;
+}
+
+export const verb: Verb = (command) => {
+  command
+    .argument('<config>', 'a YAML or JSON configuration')
+    .option('--task <name>', 'only this task')
+    .option('--rows <n>', 'how many rows of each task', positiveInteger, 3)
+    .option('--row <number...>', 'these rows, by the numbers that messages call them')
+    .option('--json', 'a JSON object a row, with each token')
+    .action(async (path: string, flags: Flags) => {
+      const { config } = loadConfig(path);
+      const chosen = chooseTasks(config, flags.task);
+      const folder = await resolveModel(config.model_name_or_path, {
+        revision: config.revision,
+        files: ['tokenizer*', 'special_tokens_map.json', 'chat_template.jinja'],
+      });
+      const tokenizer = Tokenizer.load(folder);
+      for (const settings of chosen) await inspectTask(config, settings, tokenizer, flags);
+    });
+};
+
+function chooseTasks(config: ResolvedConfig, name: string | undefined): ResolvedTask[] {
+  const named = config.tasks.filter((task) => name === undefined || task.name === name);
+  if (named.length === 0)
+    throw new UserError(
+      `there is no task '${name}'; there are ${config.tasks.map((t) => t.name).join(', ')}`,
+    );
+  const trained = named.filter((task) => task.train);
+  if (trained.length === 0)
+    throw new UserError(
+      `task '${named[0]!.name}' has no training rows to look at: it has no 'train' section`,
+    );
+  return trained;
+}
+
+async function inspectTask(
+  config: ResolvedConfig,
+  settings: ResolvedTask,
+  tokenizer: Tokenizer,
+  flags: Flags,
+): Promise<void> {
+  const data = await readTaskData(settings, config.seed);
+  if (!flags.json) say(pc.bold(`task ${settings.name}`));
+  for (const sample of chooseRows(data, flags)) showRow(data, settings, tokenizer, sample, flags);
+  if (flags.json) return;
+  for (const notice of data.notices) say(pc.yellow(notice));
+  // Rows that cannot be trained on are refused here, after they could be looked at.
+  const { blocks, notices } = trainingBlocks(data, settings, tokenizer);
+  for (const notice of notices) say(pc.yellow(notice));
+  const tokens = blocks.reduce((n, b) => n + b.ids.length, 0);
+  const trained = blocks.reduce((n, b) => n + flatten([b]).trainedTokens, 0);
+  const { packing, max_length } = settings.training;
+  say(
+    `${data.train.length} rows in ${blocks.length} blocks of at most ${max_length} tokens (packing: ${packing}): ` +
+      `${tokens} tokens, ${trained} of them trained on (${((100 * trained) / tokens).toFixed(1)} %)\n`,
+  );
+}
+
+function chooseRows(data: TaskData, { rows, row }: Flags): readonly Sample[] {
+  if (row === undefined) return data.train.slice(0, rows);
+  return row.map((number) => {
+    const sample = data.train.find((s) => s.row + 1 === Number(number));
+    if (!sample) throw new UserError(`row ${number} is not among the ${data.train.length} training rows`);
+    return sample;
+  });
+}
+
+function showRow(
+  data: TaskData,
+  settings: ResolvedTask,
+  tokenizer: Tokenizer,
+  sample: Sample,
+  flags: Flags,
+): void {
+  const { max_length, completion_only_loss, packing } = settings.training;
+  let example: TrainingExample;
+  try {
+    const limit = packing === 'concat' ? undefined : max_length;
+    example = trainingExample(data.task, sample, tokenizer, { max_length: limit, completion_only_loss });
+  } catch (error) {
+    if (!(error instanceof UserError)) throw error;
+    say(pc.red(messageOf(error)));
+    return;
+  }
+  const tokens = tokensOf(example, tokenizer, packing !== 'concat');
+  const trained = tokens.filter((t) => t.trained).length;
+  if (flags.json) {
+    const { row, shortened } = example;
+    say(JSON.stringify({ task: settings.name, row: row + 1, shortened, trained, tokens }));
+    return;
+  }
+  const shortened = example.shortened ? ', shortened' : '';
+  say(pc.dim(`${describeRow(data, sample.row)}: ${tokens.length} tokens, ${trained} trained on${shortened}`));
+  say(`${render(tokens)}\n`);
+}
+
+/** `firstAlone`: nothing stands before the text's first token, so that nothing predicts it. */
+function tokensOf(example: TrainingExample, tokenizer: Tokenizer, firstAlone: boolean): ShownToken[] {
+  const stream = tokenizer.stream({ skipSpecialTokens: false });
+  const last = example.ids.length - 1;
+  return example.ids.map((id, i) => ({
+    id,
+    text: stream.push(id) + (i === last ? stream.end() : ''),
+    trained: example.labels[i]! >= 0 && (i > 0 || !firstAlone),
+  }));
+}
+
+/** Trained stretches green and every second token underlined; without colour, trained stretches between [[ and ]]. */
+function render(tokens: readonly ShownToken[]): string {
+  let out = '';
+  for (const [i, { text, trained }] of tokens.entries()) {
+    if (pc.isColorSupported) {
+      const shown = i % 2 === 1 ? pc.underline(text) : text;
+      out += trained ? pc.green(shown) : pc.dim(shown);
+    } else {
+      const before = tokens[i - 1]?.trained ?? false;
+      const after = tokens[i + 1]?.trained ?? false;
+      out += `${trained && !before ? '[[' : ''}${text}${trained && !after ? ']]' : ''}`;
+    }
+  }
+  return out;
+}
+
+function say(text: string): void {
+  process.stdout.write(`${text}\n`);
+}
