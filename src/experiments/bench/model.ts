@@ -1,5 +1,7 @@
 /** Tokens per second of training and of greedy generation, for a shape with random weights: what `westwind bench` prints. */
 
+import { setFlagsFromString } from 'node:v8';
+import { runInNewContext } from 'node:vm';
 import { attachLora } from '../../adapters/lora.js';
 import type { Backend } from '../../backends/contract.js';
 import type { Block } from '../../data/index.js';
@@ -21,6 +23,10 @@ export interface TrainBench {
   readonly r: number;
   /** Measure for at least so long, after one step of warming up. */
   readonly seconds: number;
+  /** So many steps in place of a time. */
+  readonly steps?: number | undefined;
+  /** Called after each measured step, with the process's resident memory. */
+  readonly onStep?: ((step: number, residentBytes: number) => void) | undefined;
 }
 
 export interface TrainFigures {
@@ -28,7 +34,10 @@ export interface TrainFigures {
   /** Counted as 4 operations a parameter and token: frozen weights have no gradient. */
   readonly gflops: number;
   readonly parameters: number;
+  /** The most that the backend held at a time during the steps. */
   readonly peakBytes: number;
+  /** The most that the process took of the machine's memory after a step; the loading of the model is left out. */
+  readonly residentBytes: number;
   readonly steps: number;
 }
 
@@ -72,7 +81,17 @@ export async function benchTraining(
     backend.resetPeak();
     const started = performance.now();
     let steps = 0;
-    while (performance.now() - started < options.seconds * 1000) await step(++steps);
+    let residentBytes = 0;
+    const more = (): boolean =>
+      options.steps === undefined
+        ? performance.now() - started < options.seconds * 1000
+        : steps < options.steps;
+    while (more()) {
+      await step(++steps);
+      const resident = process.memoryUsage.rss();
+      residentBytes = Math.max(residentBytes, resident);
+      options.onStep?.(steps, resident);
+    }
     await backend.synchronize();
     const rate = (steps * tokens) / ((performance.now() - started) / 1000);
     const parameters = countParameters(model);
@@ -81,12 +100,14 @@ export async function benchTraining(
       gflops: (4 * parameters * rate) / 1e9,
       parameters,
       peakBytes: backend.memory().peak,
+      residentBytes,
       steps,
     };
   } finally {
     optimizer.dispose();
     adapter.dispose();
     model.dispose();
+    settle(backend);
   }
 }
 
@@ -97,12 +118,20 @@ export interface GenerateBench {
   readonly newTokens: number;
 }
 
-/** New tokens per second, the prompts' time included. */
+export interface GenerateFigures {
+  /** New tokens a second, the prompts' time included. */
+  readonly tokensPerSecond: number;
+  /** Counted as 2 operations a parameter and new token. */
+  readonly gflops: number;
+  readonly peakBytes: number;
+  readonly residentBytes: number;
+}
+
 export async function benchGeneration(
   backend: Backend,
   shape: BenchShape,
   options: GenerateBench,
-): Promise<number> {
+): Promise<GenerateFigures> {
   const model = await benchModel(backend, shape, options.weights);
   try {
     const prompts = randomTexts(model, options.batch, options.promptTokens, 1).map((b, index) => ({
@@ -123,16 +152,33 @@ export async function benchGeneration(
       return count / ((performance.now() - started) / 1000);
     };
     await run(2);
-    return await run(options.newTokens);
+    backend.resetPeak();
+    const tokensPerSecond = await run(options.newTokens);
+    return {
+      tokensPerSecond,
+      gflops: (2 * countParameters(model) * tokensPerSecond) / 1e9,
+      peakBytes: backend.memory().peak,
+      residentBytes: process.memoryUsage.rss(),
+    };
   } finally {
     model.dispose();
+    settle(backend);
   }
 }
 
-function benchModel(backend: Backend, shape: BenchShape, weights: WeightFormat): Promise<CausalLM> {
+async function benchModel(backend: Backend, shape: BenchShape, weights: WeightFormat): Promise<CausalLM> {
   const options: WeightOptions =
     weights === 'nf4' ? { quantization: { doubleQuant: true }, dtype: 'bf16' } : { dtype: weights };
-  return randomModel(backend, shape.config, options);
+  const model = await randomModel(backend, shape.config, options);
+  settle(backend);
+  return model;
+}
+
+/** Gives back what making the weights took, or an earlier measurement, that it is not counted with what follows. */
+function settle(backend: Backend): void {
+  setFlagsFromString('--expose-gc');
+  (runInNewContext('gc') as () => void)();
+  backend.trim();
 }
 
 function randomTexts(model: CausalLM, count: number, length: number, seed: number): Block[] {

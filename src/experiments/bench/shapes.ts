@@ -1,5 +1,10 @@
 /** Model shapes that benchmarks know by name: config.json's fields, with random weights in the place of a checkpoint. */
 
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { readJson } from '../../models/load.js';
+import { UserError } from '../../util/errors.js';
+
 function mistral(
   hidden_size: number,
   intermediate_size: number,
@@ -34,7 +39,20 @@ export interface BenchShape {
 }
 
 /** The two shapes that the PyTorch peer script measures on a CPU. */
-export const SHAPES: Readonly<Record<string, BenchShape>> = {
+const SHAPES: Readonly<Record<string, BenchShape>> = {
   '6m': { config: mistral(256, 688, 6, 4, 2, 4096), batch: 8, length: 256 },
   '126m': { config: mistral(768, 2048, 12, 12, 4, 32000), batch: 4, length: 512 },
 };
+
+/** A shape by its name here, or that of a model folder (its config.json alone is read). Throws UserError for neither. */
+export function benchShape(name: string): BenchShape {
+  const known = SHAPES[name.toLowerCase()];
+  if (known) return known;
+  if (!existsSync(name))
+    throw new UserError(
+      `there is no shape '${name}': ${Object.keys(SHAPES).join(', ')} are known, or give a model folder`,
+    );
+  const config = readJson(join(name, 'config.json'));
+  const context = config['max_position_embeddings'];
+  return { config, batch: 4, length: Math.min(512, typeof context === 'number' ? context : 512) };
+}

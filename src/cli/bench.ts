@@ -1,0 +1,196 @@
+/** `westwind bench`: how fast this machine trains and generates, in how much memory, and how its matrix product compares. */
+
+import { availableParallelism } from 'node:os';
+import { InvalidArgumentError } from 'commander';
+import type { Backend } from '../backends/contract.js';
+import { compareWithOpenBlas } from '../backends/cpu/peer.js';
+import { benchGeneration, benchTraining, type WeightFormat } from '../experiments/bench/model.js';
+import { benchShape, type BenchShape } from '../experiments/bench/shapes.js';
+import { markdownTable } from '../experiments/run/results.js';
+import { deviceOptions, nonNegative, openBackend, positiveInteger, type DeviceFlags } from './device.js';
+import type { Verb } from './main.js';
+
+const WHAT = ['train', 'generate', 'gemm'] as const;
+const WEIGHTS: readonly WeightFormat[] = ['f32', 'bf16', 'nf4'];
+const PRECISIONS = ['f32', 'bf16'] as const;
+/** The prompt and answer that the PyTorch peer script times. */
+const PROMPT_TOKENS = 64;
+
+interface Flags extends DeviceFlags {
+  readonly model: string;
+  readonly what: (typeof WHAT)[number][];
+  readonly weights: WeightFormat[];
+  readonly precision: (typeof PRECISIONS)[number][];
+  readonly gradientCheckpointing?: boolean;
+  readonly r: number;
+  readonly seconds: number;
+  readonly steps?: number;
+  readonly batch?: number[];
+  readonly length?: number;
+  readonly newTokens: number;
+  readonly json?: boolean;
+}
+
+/** One line of the table; what does not apply is absent. */
+interface Figures {
+  readonly what: string;
+  readonly tokens_per_second?: number;
+  readonly gflops: number;
+  readonly peak_bytes?: number;
+  readonly resident_bytes?: number;
+  readonly [detail: string]: unknown;
+}
+
+export const verb: Verb = (command) => {
+  deviceOptions(command)
+    .option('--model <name>', '6m, 126m, or a folder with a config.json; the weights are random', '6m')
+    .option('--what <list>', WHAT.join(', '), oneOf(WHAT), [...WHAT])
+    .option('--weights <list>', WEIGHTS.join(', '), oneOf(WEIGHTS), [...WEIGHTS])
+    .option('--precision <list>', "training's matrix products: f32, bf16", oneOf(PRECISIONS), [
+      'f32' as const,
+    ])
+    .option('--gradient-checkpointing', 'train with it')
+    .option('-r, --r <n>', "the adapter's rank", positiveInteger, 8)
+    .option('--seconds <n>', 'train for so long', nonNegative, 5)
+    .option('--steps <n>', 'train for so many steps instead, and show the memory on the way', positiveInteger)
+    .option('--batch <list>', "sequences at once (default: the shape's own, and 1,16 to generate)", numbers)
+    .option('--length <n>', 'tokens of a training sequence', positiveInteger)
+    .option('--new-tokens <n>', `generate so many after ${PROMPT_TOKENS} of prompt`, positiveInteger, 48)
+    .option('--json', 'one JSON object a line')
+    .action(async (flags: Flags) => {
+      const shape = benchShape(flags.model);
+      const backend = await openBackend(flags);
+      const { what } = flags;
+      const lines: Figures[] = [];
+      if (!flags.json) process.stdout.write(`${backend.description}\n`);
+      const add = (line: Figures): void => {
+        lines.push(line);
+        if (flags.json) process.stdout.write(JSON.stringify({ model: flags.model, ...line }) + '\n');
+      };
+      if (what.includes('gemm')) gemm(backend, flags, add);
+      if (what.includes('train')) await training(backend, shape, flags, add);
+      if (what.includes('generate')) await generation(backend, shape, flags, add);
+      if (!flags.json) process.stdout.write(table(flags.model, lines));
+    });
+};
+
+function gemm(backend: Backend, flags: Flags, add: (line: Figures) => void): void {
+  if (backend.name !== 'cpu') return;
+  const result = compareWithOpenBlas(backend, flags.threads ?? availableParallelism());
+  if (result === undefined) {
+    process.stderr.write(
+      'westwind: OpenBLAS is not installed (Debian: libopenblas0-pthread), so there is nothing to compare with\n',
+    );
+    return;
+  }
+  const { m, n, k, ours, openblas, ratio } = result;
+  const what = `f32 product ${m} x ${n} x ${k}`;
+  add({ what, gflops: ours });
+  add({ what: `${what}, OpenBLAS (ratio ${ratio.toFixed(2)})`, gflops: openblas, ratio });
+}
+
+async function training(
+  backend: Backend,
+  shape: BenchShape,
+  flags: Flags,
+  add: (line: Figures) => void,
+): Promise<void> {
+  const { seconds, steps, r, gradientCheckpointing = false, length = shape.length } = flags;
+  for (const weights of flags.weights) {
+    for (const precision of flags.precision) {
+      for (const batch of flags.batch ?? [shape.batch]) {
+        const figures = await benchTraining(
+          backend,
+          { ...shape, batch, length },
+          {
+            weights,
+            precision,
+            gradientCheckpointing,
+            r,
+            seconds,
+            steps,
+            onStep: steps === undefined || flags.json ? undefined : showMemory(steps),
+          },
+        );
+        const how = `${precision === 'bf16' ? ', bf16 products' : ''}${gradientCheckpointing ? ', checkpointing' : ''}`;
+        add({
+          what: `train ${weights}${how}, ${batch} x ${length}`,
+          tokens_per_second: figures.tokensPerSecond,
+          gflops: figures.gflops,
+          peak_bytes: figures.peakBytes,
+          resident_bytes: figures.residentBytes,
+          parameters: figures.parameters,
+          steps: figures.steps,
+        });
+      }
+    }
+  }
+}
+
+/** About ten lines over the steps: what grows shows here. */
+function showMemory(steps: number): (step: number, residentBytes: number) => void {
+  const every = Math.max(1, Math.floor(steps / 10));
+  return (step, resident) => {
+    if (step % every === 0 || step === 1)
+      process.stdout.write(`step ${step}: ${megabytes(resident)} resident\n`);
+  };
+}
+
+async function generation(
+  backend: Backend,
+  shape: BenchShape,
+  flags: Flags,
+  add: (line: Figures) => void,
+): Promise<void> {
+  for (const weights of flags.weights) {
+    for (const batch of flags.batch ?? [1, 16]) {
+      const figures = await benchGeneration(backend, shape, {
+        weights,
+        batch,
+        promptTokens: PROMPT_TOKENS,
+        newTokens: flags.newTokens,
+      });
+      add({
+        what: `generate ${weights}, ${batch} x ${flags.newTokens}`,
+        tokens_per_second: figures.tokensPerSecond,
+        gflops: figures.gflops,
+        peak_bytes: figures.peakBytes,
+        resident_bytes: figures.residentBytes,
+      });
+    }
+  }
+}
+
+function table(model: string, lines: readonly Figures[]): string {
+  const cell = (n: number | undefined, show: (n: number) => string): string =>
+    n === undefined ? '' : show(n);
+  const rows = lines.map((line) => [
+    line.what,
+    cell(line.tokens_per_second, (n) => n.toFixed(0)),
+    line.gflops.toFixed(1),
+    cell(line.peak_bytes, megabytes),
+    cell(line.resident_bytes, megabytes),
+  ]);
+  const heads = [model, 'tok/s', 'GFLOP/s', 'held at most', 'resident'];
+  return (
+    `\n${markdownTable(heads, rows)}\n\nGFLOP/s: training counts 4 operations a parameter and token, generation 2; ` +
+    'held: by the backend; resident: the whole process\n'
+  );
+}
+
+function megabytes(bytes: number): string {
+  return `${(bytes / 1e6).toFixed(0)} MB`;
+}
+
+function oneOf<T extends string>(known: readonly T[]): (text: string) => T[] {
+  return (text) =>
+    text.split(',').map((part) => {
+      const found = known.find((name) => name === part.trim());
+      if (found === undefined) throw new InvalidArgumentError(`${known.join(', ')} are known, by commas`);
+      return found;
+    });
+}
+
+function numbers(text: string): number[] {
+  return text.split(',').map(positiveInteger);
+}
