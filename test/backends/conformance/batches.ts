@@ -1,0 +1,142 @@
+/** Kernels whose rows must not know of each other: the same rows alone, in pairs, and among all. */
+
+import { attentionScale } from './naive.js';
+import { define, f32, i32, random, unwritten, type Case, type HostArray } from './harness.js';
+import { matrix, MATRIX_KINDS } from './matrices.js';
+
+export interface BatchCase {
+  readonly name: string;
+  readonly rows: number;
+  /** The case of rows first … first + count - 1 alone. */
+  readonly of: (first: number, count: number) => Case;
+}
+
+function part(data: Float32Array | Int32Array, size: number, first: number, count: number): HostArray {
+  const rows = data.slice(first * size, (first + count) * size);
+  return rows instanceof Int32Array ? i32(rows) : f32(rows);
+}
+
+export function batchCases(): BatchCase[] {
+  const cases: BatchCase[] = [];
+  for (const kind of MATRIX_KINDS)
+    for (const path of ['tiles', 'rows'] as const)
+      for (const precision of ['f32', 'bf16'] as const)
+        for (const transB of [true, false]) {
+          const [rows, n, k] = [path === 'rows' ? 17 : 70, 70, 131];
+          const b = transB ? matrix(kind, n, k) : matrix(kind, k, n);
+          const [a, residual, bias, u, v] = [
+            random(rows * k),
+            random(rows * n),
+            random(n),
+            random(rows * 5),
+            random(n * 5),
+          ];
+          cases.push({
+            name: `gemm, ${kind}, ${path}, ${precision}${transB ? ', transB' : ''}`,
+            rows,
+            of: (first, count) => ({
+              name: '',
+              arrays: {
+                ...b.arrays,
+                ...{
+                  a: part(a, k, first, count),
+                  residual: part(residual, n, first, count),
+                  bias: f32(bias),
+                },
+                ...{ u: part(u, 5, first, count), v: f32(v), c: unwritten(count * n) },
+              },
+              outputs: ['c'],
+              call: (kernels, s) =>
+                kernels.gemm({
+                  ...{ m: count, n, k, a: s['a']!, b: b.on(s), transB, c: s['c']!, path, precision },
+                  ...{ residual: s['residual']!, bias: s['bias']! },
+                  extra: { a: s['u']!, b: s['v']!, k: 5, alpha: 0.5 },
+                }),
+            }),
+          });
+        }
+
+  const [rows, dim] = [35, 100];
+  const [x, w] = [random(rows * dim, -3, 3), random(dim)];
+  cases.push({
+    name: 'rmsNorm',
+    rows,
+    of: (first, count) =>
+      define(
+        '',
+        { x: part(x, dim, first, count), w: f32(w), y: unwritten(count * dim), rstd: unwritten(count) },
+        ['y', 'rstd'],
+        (kernels, s) => kernels.rmsNorm({ ...s, rows: count, dim, eps: 1e-5 }),
+      ),
+  });
+  const targets = Int32Array.from({ length: rows }, (_, r) => r);
+  cases.push({
+    name: 'crossEntropy',
+    rows,
+    of: (first, count) =>
+      define(
+        '',
+        {
+          logits: part(x, dim, first, count),
+          targets: part(targets, 1, first, count),
+          losses: unwritten(count),
+        },
+        ['logits', 'losses'],
+        (kernels, s) => kernels.crossEntropy({ ...s, rows: count, vocab: dim, gradScale: 0.5 }),
+      ),
+  });
+
+  const shape = { length: 50, heads: 4, kvHeads: 2, headDim: 24, window: 20 };
+  const scale = attentionScale({ ...shape, batch: 1 });
+  const [q, k, v] = [4, 2, 2].map((heads) => random(5 * 50 * heads * 24)) as [
+    Float32Array,
+    Float32Array,
+    Float32Array,
+  ];
+  const segments = Int32Array.from({ length: 5 * 50 }, (_, i) => (i % 50 < 30 ? 0 : 1));
+  cases.push({
+    name: 'attention',
+    rows: 5,
+    of: (first, count) =>
+      define(
+        '',
+        {
+          segments: part(segments, 50, first, count),
+          ...{
+            q: part(q, 50 * 96, first, count),
+            k: part(k, 50 * 48, first, count),
+            v: part(v, 50 * 48, first, count),
+          },
+          ...{ out: unwritten(count * 50 * 96), lse: unwritten(count * 200) },
+        },
+        ['out', 'lse'],
+        (kernels, s) => kernels.attention({ ...shape, batch: count, scale, ...s }),
+      ),
+  });
+
+  const [slots, capacity] = [9, 120];
+  const cache = [0, 1].map(() => random(slots * capacity * 48)) as [Float32Array, Float32Array];
+  const slotOf = Int32Array.from({ length: slots }, (_, r) => (r * 4) % slots);
+  const positions = Int32Array.from({ length: slots }, (_, r) => r * 13);
+  const queries = random(slots * 96);
+  cases.push({
+    name: 'attentionCached',
+    rows: slots,
+    of: (first, count) =>
+      define(
+        '',
+        {
+          ...{ keys: f32(cache[0]), values: f32(cache[1]), q: part(queries, 96, first, count) },
+          ...{ slotOf: part(slotOf, 1, first, count), positions: part(positions, 1, first, count) },
+          out: unwritten(count * 96),
+        },
+        ['out'],
+        (kernels, s) =>
+          kernels.attentionCached({
+            ...{ slots, capacity, kvHeads: 2, headDim: 24, rows: count, heads: 4, scale, window: 0 },
+            ...s,
+          }),
+      ),
+  });
+  return cases;
+}

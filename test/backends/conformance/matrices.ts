@@ -1,0 +1,281 @@
+/** Cases of the kernels over matrices: the product, NF4 and conversions. */
+
+import type { GemmArgs, Matrix, Span } from '../../../src/backends/contract.js';
+import { dynamicMap } from '../../../src/quant/index.js';
+import { NF4_CODES } from '../../../src/util/nf4.js';
+import {
+  define,
+  f32,
+  floats,
+  random,
+  u8,
+  unwritten,
+  valuesOf,
+  type Case,
+  type HostArray,
+  type Numbers,
+} from './harness.js';
+
+export type MatrixKind = 'f32' | 'bf16' | 'f16' | 'nf4' | 'nf4x2';
+export const MATRIX_KINDS: readonly MatrixKind[] = ['f32', 'bf16', 'f16', 'nf4', 'nf4x2'];
+
+export interface HostMatrix {
+  readonly arrays: Record<string, HostArray>;
+  readonly values: Numbers;
+  readonly on: (spans: Readonly<Record<string, Span>>) => Matrix;
+}
+
+/** A random matrix with the numbers that it stands for; its arrays' names begin with `b`. */
+export function matrix(kind: MatrixKind, rows: number, cols: number): HostMatrix {
+  const n = rows * cols;
+  if (kind === 'f32' || kind === 'bf16' || kind === 'f16') {
+    const b = floats(kind, random(n));
+    return {
+      arrays: { b },
+      values: valuesOf(b),
+      on: (s) => ({ kind: 'dense', rows, cols, data: s['b']! }),
+    };
+  }
+  const blocks = Math.ceil(n / 64);
+  const packed = Uint8Array.from(random(Math.ceil(n / 2), 0, 256));
+  const arrays: Record<string, HostArray> = { b: u8(packed) };
+  let scales: ArrayLike<number>;
+  let offset: number | undefined;
+  if (kind === 'nf4') {
+    scales = random(blocks, 0.5, 2);
+    arrays['bAbsmax'] = f32(scales);
+  } else {
+    const codes = Uint8Array.from(random(blocks, 0, 256));
+    const nested = random(Math.ceil(blocks / 256), 0.5, 1);
+    const map = dynamicMap();
+    const shift = (offset = Math.fround(1.3));
+    scales = Array.from(codes, (code, i) => Math.fround(Math.fround(map[code]! * nested[i >> 8]!) + shift));
+    Object.assign(arrays, { bAbsmax: u8(codes), bNested: f32(nested), bMap: f32(map) });
+  }
+  const values = Float32Array.from({ length: n }, (_, i) => {
+    const nibble = i % 2 === 0 ? packed[i >> 1]! >> 4 : packed[i >> 1]! & 15;
+    return NF4_CODES[nibble]! * scales[i >> 6]!;
+  });
+  return {
+    arrays,
+    values,
+    on: (s) => ({
+      kind: 'nf4',
+      rows,
+      cols,
+      packed: s['b']!,
+      absmax: s['bAbsmax']!,
+      ...(offset !== undefined && { nested: { absmax: s['bNested']!, map: s['bMap']!, offset } }),
+    }),
+  };
+}
+
+interface Product {
+  readonly m: number;
+  readonly n: number;
+  readonly k: number;
+  readonly kind: MatrixKind;
+  readonly transA: boolean;
+  readonly transB: boolean;
+  readonly path: 'tiles' | 'rows';
+  readonly precision: 'f32' | 'bf16';
+  readonly alpha?: number;
+  readonly add?: 'accumulate' | 'residual' | 'in place';
+  readonly bias?: boolean;
+  /** k of a second product. */
+  readonly extra?: number;
+}
+
+export function gemmCase(p: Product): Case {
+  const { m, n, k, transA, transB, alpha = 1, extra = 0 } = p;
+  const b = transB ? matrix(p.kind, n, k) : matrix(p.kind, k, n);
+  const a = random(m * k);
+  const before = random(m * n);
+  const residual = random(m * n);
+  const bias = random(n);
+  const extraA = random(m * extra);
+  const extraB = random(n * extra);
+  const name = Object.entries(p)
+    .map(([key, value]) => (value === true ? key : value === false ? '' : `${key} ${String(value)}`))
+    .filter(Boolean)
+    .join(', ');
+  const arrays: Record<string, HostArray> = { ...b.arrays, a: f32(a), c: f32(before) };
+  if (p.add === 'residual') arrays['residual'] = f32(residual);
+  if (p.bias) arrays['bias'] = f32(bias);
+  if (extra > 0) Object.assign(arrays, { extraA: f32(extraA), extraB: f32(extraB) });
+  const addend = { residual, accumulate: before, 'in place': before, none: new Float32Array(m * n) }[
+    p.add ?? 'none'
+  ];
+
+  const expected = (): { c: Float64Array } => {
+    const c = Float64Array.from(addend);
+    const product = (left: Numbers, right: Numbers, depth: number, factor: number): void => {
+      for (let i = 0; i < m; i++)
+        for (let j = 0; j < n; j++) {
+          let sum = 0;
+          for (let x = 0; x < depth; x++) {
+            const l = left[transA ? x * m + i : i * depth + x]!;
+            sum += l * right[transB ? j * depth + x : x * n + j]!;
+          }
+          c[i * n + j]! += factor * sum;
+        }
+    };
+    product(a, b.values, k, alpha);
+    product(extraA, extraB, extra, -0.75);
+    if (p.bias) for (let i = 0; i < m * n; i++) c[i]! += bias[i % n]!;
+    return { c };
+  };
+  const call: Case['call'] = (kernels, s) => {
+    const args: GemmArgs = {
+      ...{ m, n, k, transA, transB, path: p.path, precision: p.precision },
+      ...{ a: s['a']!, b: b.on(s), c: s['c']! },
+      ...(p.alpha !== undefined && { alpha }),
+      ...(p.add === 'accumulate' && { accumulate: true }),
+      ...(p.add === 'residual' && { residual: s['residual']! }),
+      ...(p.add === 'in place' && { residual: s['c']! }),
+      ...(p.bias && { bias: s['bias']! }),
+      ...(extra > 0 && { extra: { a: s['extraA']!, b: s['extraB']!, k: extra, alpha: -0.75 } }),
+    };
+    kernels.gemm(args);
+  };
+  // bf16: both factors may lose all but 8 bits. The reference keeps them.
+  const tolerance = p.precision === 'bf16' ? 1e-2 : undefined;
+  return { name, arrays, outputs: ['c'], call, expected, tolerance };
+}
+
+/** Every kind, transposition, path and precision over odd shapes; the other flags take turns. */
+function gemmCases(): Case[] {
+  const shapes = [
+    [1, 1, 1],
+    [1, 100, 64],
+    [3, 17, 100],
+    [17, 64, 3],
+    [5, 176, 130],
+    [64, 3, 17],
+    [100, 33, 65],
+  ] as const;
+  const adds = [undefined, 'accumulate', 'residual', 'in place'] as const;
+  const cases: Case[] = [];
+  let turn = 0;
+  for (const kind of MATRIX_KINDS)
+    for (const transB of [true, false])
+      for (const precision of ['f32', 'bf16'] as const)
+        for (const path of ['tiles', 'rows'] as const)
+          for (const [m, n, k] of shapes) {
+            if (path === 'rows' && m > 17) continue;
+            const t = turn++;
+            const add = adds[t % 4];
+            cases.push(
+              gemmCase({
+                ...{ m, n, k, kind, transB, path, precision },
+                transA: path === 'tiles' && t % 5 === 1,
+                ...(t % 3 === 1 && { alpha: 0.3 }),
+                ...(add && { add }),
+                ...(t % 7 < 3 && { bias: true }),
+                ...(t % 5 > 2 && { extra: [1, 4, 17][t % 3]! }),
+              }),
+            );
+          }
+  // Large enough for blocks of k and n, and for threads.
+  for (const kind of MATRIX_KINDS)
+    for (const transB of [true, false])
+      cases.push(
+        gemmCase({
+          ...{ m: 130, n: 200, k: 300, kind, transB, transA: !transB, path: 'tiles', precision: 'f32' },
+          extra: 8,
+        }),
+      );
+  for (const kind of ['f32', 'nf4x2'] as const)
+    cases.push(
+      gemmCase({ m: 3, n: 600, k: 300, kind, transA: false, transB: true, path: 'rows', precision: 'f32' }),
+    );
+  return cases;
+}
+
+function quantizeCase(dtype: 'f32' | 'bf16' | 'f16', n: number): Case {
+  const values = random(n, -3, 3);
+  values.fill(0, 64, 128);
+  const x = floats(dtype, values);
+  const blocks = Math.ceil(n / 64);
+  const arrays = { x, packed: u8(new Uint8Array(Math.ceil(n / 2)).fill(99)), absmax: unwritten(blocks) };
+  return define(
+    `${dtype} ${n}`,
+    arrays,
+    ['packed', 'absmax'],
+    (kernels, s) => kernels.quantizeNf4({ x: s.x, n, packed: s.packed, absmax: s.absmax }),
+    {
+      expected: () => {
+        const source = Array.from(valuesOf(x));
+        const absmax = Array.from({ length: blocks }, (_, b) =>
+          Math.max(...source.slice(b * 64, b * 64 + 64).map(Math.abs)),
+        );
+        const codes = source.map((v, i) => nearestCode(v / (absmax[i >> 6]! || 1)));
+        if (n % 2) codes.push(0);
+        const packed = Array.from(
+          { length: codes.length / 2 },
+          (_, i) => codes[2 * i]! * 16 + codes[2 * i + 1]!,
+        );
+        return { absmax, packed };
+      },
+    },
+  );
+}
+
+function nearestCode(x: number): number {
+  const distances = Array.from(NF4_CODES, (code) => Math.abs(code - x));
+  return distances.indexOf(Math.min(...distances));
+}
+
+function dequantizeCase(kind: 'nf4' | 'nf4x2', dtype: 'f32' | 'bf16', rows: number, cols: number): Case {
+  const w = matrix(kind, rows, cols);
+  const arrays: Record<string, HostArray> = { ...w.arrays, y: unwritten(rows * cols, dtype) };
+  return {
+    name: `${kind} [${rows}, ${cols}] to ${dtype}`,
+    arrays,
+    outputs: ['y'],
+    call: (kernels, s) => {
+      const on = w.on(s);
+      if (on.kind === 'nf4') kernels.dequantizeNf4({ w: on, y: s['y']! });
+    },
+    expected: () => ({ y: valuesOf(floats(dtype, Float32Array.from(w.values))) }),
+  };
+}
+
+/** Values at the edges of the formats: ties, the largest, the smallest, none. */
+const EDGES = [
+  0, -0, 1, 1 + 2 ** -8, 1 + 3 * 2 ** -8, 1 + 2 ** -11, 1 + 3 * 2 ** -11, 65504, 65519.99, 65520, 3.4e38, -3.4e38, Infinity,
+  -Infinity, NaN, 2 ** -14, 2 ** -24, 2 ** -25, 1.5 * 2 ** -24, 1e-40, -1e-45,
+]; // prettier-ignore
+
+function convertCase(from: 'f32' | 'bf16' | 'f16', to: 'f32' | 'bf16' | 'f16', n: number): Case {
+  const x = floats(from, Float32Array.from([...EDGES, ...random(n, -100, 100)]).slice(0, n));
+  return define(
+    `${from} to ${to}, ${n}`,
+    { x, y: unwritten(n, to) },
+    ['y'],
+    (kernels, s) => kernels.convert({ x: s.x, y: s.y, n }),
+    { expected: () => ({ y: valuesOf(floats(to, Float32Array.from(valuesOf(x)))) }) },
+  );
+}
+
+const TYPES = ['f32', 'bf16', 'f16'] as const;
+
+export const matrixCases = {
+  gemm: gemmCases(),
+  quantizeNf4: TYPES.flatMap((type) => [1, 63, 64, 1000, 40_001].map((n) => quantizeCase(type, n))),
+  dequantizeNf4: (['nf4', 'nf4x2'] as const).flatMap((kind) =>
+    (['f32', 'bf16'] as const).flatMap((dtype) =>
+      (
+        [
+          [1, 1],
+          [3, 17],
+          [17, 100],
+          [250, 176],
+        ] as const
+      ).map(([r, c]) => dequantizeCase(kind, dtype, r, c)),
+    ),
+  ),
+  convert: TYPES.flatMap((from) =>
+    TYPES.flatMap((to) => [3, 100, 40_000].map((n) => convertCase(from, to, n))),
+  ),
+};

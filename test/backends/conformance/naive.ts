@@ -1,0 +1,97 @@
+/** The kernels' mathematics once more, in plain double precision and indexed as the papers do: what the reference is checked by. */
+
+import type { Numbers } from './harness.js';
+
+/** The gradient of `loss` with respect to x by central differences. */
+export function numericGradient(x: Numbers, loss: (x: Float64Array) => number): Float64Array {
+  const at = Float64Array.from(x);
+  const step = 1e-5;
+  return at.map((value, i) => {
+    at[i] = value + step;
+    const above = loss(at);
+    at[i] = value - step;
+    const below = loss(at);
+    at[i] = value;
+    return (above - below) / (2 * step);
+  });
+}
+
+/** Σ x · y */
+export function inner(x: Numbers, y: Numbers): number {
+  let sum = 0;
+  for (let i = 0; i < x.length; i++) sum += x[i]! * y[i]!;
+  return sum;
+}
+
+export function rmsNorm(x: Numbers, w: Numbers, eps: number): { y: number[]; rstd: number[] } {
+  const dim = w.length;
+  const y: number[] = [];
+  const rstd: number[] = [];
+  for (let r = 0; r < x.length / dim; r++) {
+    const row = Array.from({ length: dim }, (_, i) => x[r * dim + i]!);
+    const scale = 1 / Math.sqrt(inner(row, row) / dim + eps);
+    rstd.push(scale);
+    y.push(...row.map((v, i) => v * scale * w[i]!));
+  }
+  return { y, rstd };
+}
+
+export function swiglu(gate: Numbers, up: Numbers): number[] {
+  return Array.from(gate, (g, i) => (g / (1 + Math.exp(-g))) * up[i]!);
+}
+
+/** The losses of the rows, 0 without a target. */
+export function crossEntropy(logits: Numbers, targets: Numbers): number[] {
+  const vocab = logits.length / targets.length;
+  return Array.from(targets, (target, r) => {
+    if (target < 0) return 0;
+    let most = -Infinity;
+    for (let i = 0; i < vocab; i++) most = Math.max(most, logits[r * vocab + i]!);
+    let sum = 0;
+    for (let i = 0; i < vocab; i++) sum += Math.exp(logits[r * vocab + i]! - most);
+    return Math.log(sum) + most - logits[r * vocab + target]!;
+  });
+}
+
+export interface Heads {
+  readonly batch: number;
+  readonly length: number;
+  readonly heads: number;
+  readonly kvHeads: number;
+  readonly headDim: number;
+  readonly window: number;
+}
+
+export const attentionScale = ({ headDim }: Heads): number => 1 / Math.sqrt(headDim);
+
+export function attention(
+  s: Heads,
+  segments: Numbers,
+  q: Numbers,
+  k: Numbers,
+  v: Numbers,
+): { out: Float64Array; lse: Float64Array } {
+  const { batch, length, heads, kvHeads, headDim } = s;
+  const out = new Float64Array(batch * length * heads * headDim);
+  const lse = new Float64Array(batch * heads * length);
+  for (let b = 0; b < batch; b++)
+    for (let h = 0; h < heads; h++)
+      for (let i = 0; i < length; i++) {
+        const segment = segments[b * length + i]!;
+        if (segment < 0) continue;
+        const scores: [key: number, exp: number][] = [];
+        const query = ((b * length + i) * heads + h) * headDim;
+        for (let j = 0; j <= i; j++) {
+          if ((s.window > 0 && i - j >= s.window) || segments[b * length + j] !== segment) continue;
+          const key = ((b * length + j) * kvHeads + Math.floor((h * kvHeads) / heads)) * headDim;
+          let dot = 0;
+          for (let d = 0; d < headDim; d++) dot += q[query + d]! * k[key + d]!;
+          scores.push([key, Math.exp(dot * attentionScale(s))]);
+        }
+        const total = scores.reduce((sum, [, e]) => sum + e, 0);
+        for (const [key, e] of scores)
+          for (let d = 0; d < headDim; d++) out[query + d]! += (e / total) * v[key + d]!;
+        lse[(b * heads + h) * length + i] = Math.log(total);
+      }
+  return { out, lse };
+}

@@ -1,0 +1,403 @@
+/** Cases of norms, the gated unit, losses, rows by index, elementwise kernels, random ones and the optimizer. */
+
+import type { RandomStream } from '../../../src/backends/contract.js';
+import { philox4x32 } from '../../../src/util/philox.js';
+import { define, f32, floats, i32, random, unwritten, valuesOf, type Case } from './harness.js';
+import { crossEntropy, inner, numericGradient, rmsNorm, swiglu } from './naive.js';
+
+const SIZES = [1, 3, 17, 64, 100, 176, 40_000] as const;
+const GRIDS = [[1, 1], [3, 17], [17, 3], [64, 100], [5, 176], [200, 300]] as const; // prettier-ignore
+
+/** Whether differences are quick enough on so many numbers. */
+const small = (n: number): boolean => n <= 100;
+
+function rmsNormCase(rows: number, dim: number): Case {
+  const eps = 1e-5;
+  const x = random(rows * dim, -3, 3);
+  const w = random(dim, 0.5, 1.5);
+  return define(
+    `[${rows}, ${dim}]`,
+    { x: f32(x), w: f32(w), y: unwritten(x.length), rstd: unwritten(rows) },
+    ['y', 'rstd'],
+    (kernels, s) => kernels.rmsNorm({ ...s, rows, dim, eps }),
+    { expected: () => rmsNorm(x, w, eps) },
+  );
+}
+
+function rmsNormBackwardCase(rows: number, dim: number, accumulate: boolean, withDw: boolean): Case {
+  const eps = 1e-3;
+  const x = random(rows * dim, -3, 3);
+  const w = random(dim, 0.5, 1.5);
+  const dy = random(rows * dim);
+  const dx = random(rows * dim);
+  const dw = random(dim);
+  return define(
+    `[${rows}, ${dim}]${accumulate ? ', accumulated' : ''}${withDw ? ', with dw' : ''}`,
+    { dy: f32(dy), x: f32(x), w: f32(w), rstd: f32(rmsNorm(x, w, eps).rstd), dx: f32(dx), dw: f32(dw) },
+    ['dx', 'dw'],
+    (kernels, { dw: dwSpan, ...s }) =>
+      kernels.rmsNormBackward({ ...s, ...(withDw && { dw: dwSpan }), accumulate, rows, dim }),
+    {
+      expected: () => {
+        const wanted = { dw: dw as ArrayLike<number> };
+        if (!small(x.length)) return withDw ? {} : wanted;
+        const gradient = numericGradient(x, (v) => inner(rmsNorm(v, w, eps).y, dy));
+        if (withDw)
+          wanted.dw = numericGradient(w, (v) => inner(rmsNorm(x, v, eps).y, dy)).map((g, i) => g + dw[i]!);
+        return { ...wanted, dx: gradient.map((g, i) => g + (accumulate ? dx[i]! : 0)) };
+      },
+    },
+  );
+}
+
+function swigluCase(n: number): Case {
+  const [gate, up] = [random(n, -12, 12), random(n)];
+  return define(
+    `${n}`,
+    { gate: f32(gate), up: f32(up), y: unwritten(n) },
+    ['y'],
+    (kernels, s) => kernels.swiglu({ ...s, n }),
+    { expected: () => ({ y: swiglu(gate, up) }) },
+  );
+}
+
+function swigluBackwardCase(n: number, inPlace: boolean): Case {
+  const [gate, up, dy] = [random(n, -8, 8), random(n), random(n)];
+  return define(
+    `${n}${inPlace ? ', in place' : ''}`,
+    { dy: f32(dy), gate: f32(gate), up: f32(up), dGate: unwritten(n), dUp: unwritten(n) },
+    inPlace ? ['gate', 'up'] : ['dGate', 'dUp'],
+    (kernels, s) =>
+      kernels.swigluBackward({ ...s, dGate: inPlace ? s.gate : s.dGate, dUp: inPlace ? s.up : s.dUp, n }),
+    {
+      expected: () => {
+        if (!small(n)) return {};
+        return {
+          [inPlace ? 'gate' : 'dGate']: numericGradient(gate, (v) => inner(swiglu(v, up), dy)),
+          [inPlace ? 'up' : 'dUp']: numericGradient(up, (v) => inner(swiglu(gate, v), dy)),
+        };
+      },
+    },
+  );
+}
+
+function crossEntropyCase(rows: number, vocab: number, gradScale: number | undefined): Case {
+  const logits = random(rows * vocab, -9, 9);
+  const targets = Array.from({ length: rows }, (_, r) => (r % 4 === 2 ? -100 : (r * 31) % vocab));
+  return define(
+    `[${rows}, ${vocab}]${gradScale === undefined ? '' : ', with gradient'}`,
+    { logits: f32(logits), targets: i32(targets), losses: unwritten(rows) },
+    ['logits', 'losses'],
+    (kernels, s) =>
+      kernels.crossEntropy({ ...s, rows, vocab, ...(gradScale !== undefined && { gradScale }) }),
+    {
+      expected: () => {
+        const losses = crossEntropy(logits, targets);
+        if (gradScale === undefined) return { losses, logits };
+        if (!small(logits.length)) return { losses };
+        const total = (v: ArrayLike<number>): number =>
+          crossEntropy(v, targets).reduce((sum, loss) => sum + loss * gradScale, 0);
+        return { losses, logits: numericGradient(logits, total) };
+      },
+    },
+  );
+}
+
+function argmaxCase(rows: number, cols: number): Case {
+  const x = random(rows * cols);
+  // The largest of some rows stands there twice.
+  for (let r = 0; r < rows; r += 2) for (const c of [cols - 1, cols >> 1]) x[r * cols + c] = 2;
+  return define(
+    `[${rows}, ${cols}]`,
+    { x: f32(x), out: i32(new Int32Array(rows).fill(-7)) },
+    ['out'],
+    (kernels, s) => kernels.argmax({ ...s, rows, cols }),
+    {
+      expected: () => ({
+        out: Array.from({ length: rows }, (_, r) => {
+          const row = x.subarray(r * cols, (r + 1) * cols);
+          return row.indexOf(Math.max(...row));
+        }),
+      }),
+    },
+  );
+}
+
+function embeddingCase(dtype: 'f32' | 'bf16' | 'f16', rows: number, vocab: number, dim: number): Case {
+  const table = floats(dtype, random(vocab * dim));
+  const ids = Array.from({ length: rows }, (_, r) => (r * r + 1) % vocab);
+  return define(
+    `${dtype}, ${rows} of [${vocab}, ${dim}]`,
+    { table, ids: i32(ids), y: unwritten(rows * dim) },
+    ['y'],
+    (kernels, { table: data, ids: at, y }) =>
+      kernels.embedding({ table: { kind: 'dense', rows: vocab, cols: dim, data }, ids: at, y, rows }),
+    {
+      expected: () => ({
+        y: ids.flatMap((id) => Array.from(valuesOf(table)).slice(id * dim, (id + 1) * dim)),
+      }),
+    },
+  );
+}
+
+function embeddingBackwardCase(rows: number, vocab: number, dim: number): Case {
+  const [dy, before] = [random(rows * dim), random(vocab * dim)];
+  const ids = Array.from({ length: rows }, (_, r) => (r * r + 1) % vocab);
+  return define(
+    `${rows} of [${vocab}, ${dim}]`,
+    { ids: i32(ids), dy: f32(dy), dTable: f32(before) },
+    ['dTable'],
+    (kernels, s) => kernels.embeddingBackward({ ...s, rows, vocab, dim }),
+    {
+      expected: () => {
+        const dTable = Float64Array.from(before);
+        for (let i = 0; i < rows * dim; i++) dTable[ids[Math.floor(i / dim)]! * dim + (i % dim)]! += dy[i]!;
+        return { dTable };
+      },
+    },
+  );
+}
+
+function indexCases(kernel: 'gatherRows' | 'scatterRows'): Case[] {
+  return GRIDS.map(([rows, dim]) => {
+    const others = rows + 3;
+    const gather = kernel === 'gatherRows';
+    const index = Array.from({ length: rows }, (_, r) => (r * 7 + 2) % others).filter(
+      (v, i, all) => all.indexOf(v) === i,
+    );
+    const n = index.length;
+    const x = random((gather ? others : n) * dim);
+    const y = random((gather ? n : others) * dim);
+    return define(
+      `${n} rows of ${dim}`,
+      { x: f32(x), index: i32(index), y: f32(y) },
+      ['y'],
+      (kernels, s) => kernels[kernel]({ ...s, rows: n, dim }),
+      {
+        expected: () => {
+          const wanted = y.slice();
+          index.forEach((at, i) => {
+            const [from, to] = gather ? [at, i] : [i, at];
+            wanted.set(x.subarray(from * dim, (from + 1) * dim), to * dim);
+          });
+          return { y: wanted };
+        },
+      },
+    );
+  });
+}
+
+function sumRowsCase(rows: number, cols: number, accumulate: boolean): Case {
+  const [x, y] = [random(rows * cols), random(cols)];
+  return define(
+    `[${rows}, ${cols}]${accumulate ? ', accumulated' : ''}`,
+    { x: f32(x), y: f32(y) },
+    ['y'],
+    (kernels, s) => kernels.sumRows({ ...s, rows, cols, accumulate }),
+    {
+      expected: () => ({
+        y: Array.from(y, (before, c) => {
+          let sum = accumulate ? before : 0;
+          for (let r = 0; r < rows; r++) sum += x[r * cols + c]!;
+          return sum;
+        }),
+      }),
+    },
+  );
+}
+
+const STREAM: RandomStream = { seed: 0xdeadbeef, stream: 3_000_000_000, step: 12 };
+
+function word(element: number, { seed, stream, step }: RandomStream): number {
+  const block = Math.floor(element / 4);
+  return philox4x32([block % 2 ** 32, Math.floor(block / 2 ** 32), step, 0], [seed, stream])[element % 4]!;
+}
+
+function dropoutCase(
+  n: number,
+  p: number,
+  firstElement: number,
+  form: 'new' | 'in place' | 'accumulated',
+): Case {
+  const [x, y] = [random(n), random(n)];
+  const out = form === 'in place' ? 'x' : 'y';
+  return define(
+    `${n} from element ${firstElement}, p ${p}, ${form}`,
+    { x: f32(x), y: f32(y) },
+    [out],
+    (kernels, s) => {
+      const more = { n, p, random: STREAM, firstElement, accumulate: form === 'accumulated' };
+      kernels.dropout({ x: s.x, y: s[out], ...more });
+    },
+    {
+      expected: () => ({
+        [out]: Array.from(x, (v, i) => {
+          const kept =
+            word(firstElement + i, STREAM) >= p * 2 ** 32 ? Math.fround(v * Math.fround(1 / (1 - p))) : 0;
+          return form === 'accumulated' ? kept + y[i]! : kept;
+        }),
+      }),
+      // The product may be fused with the sum.
+      ...(form === 'accumulated' && { tolerance: 1e-7 }),
+    },
+  );
+}
+
+function noiseCase(rows: number, dim: number, onZeros: boolean): Case {
+  const x = onZeros ? new Float32Array(rows * dim) : random(rows * dim);
+  const magnitude = random(rows, 0.1, 2);
+  return define(
+    `[${rows}, ${dim}]${onZeros ? ' on zeros' : ''}`,
+    { x: f32(x), magnitude: f32(magnitude) },
+    ['x'],
+    (kernels, s) => kernels.addUniformNoise({ ...s, rows, dim, random: STREAM }),
+    {
+      expected: () => ({
+        x: Array.from(x, (v, i) => {
+          const u = (word(i, STREAM) >>> 8) * 2 ** -23 - 1;
+          return Math.fround(v + magnitude[Math.floor(i / dim)]! * u);
+        }),
+      }),
+      // The product may be rounded before the sum, or not.
+      ...(!onZeros && { tolerance: 1e-7 }),
+    },
+  );
+}
+
+function adamwCase(n: number, step: number, weightDecay: number): Case {
+  const param = random(n);
+  const grad = random(n, -1e-2, 1e-2);
+  const m = step === 1 ? new Float32Array(n) : random(n, -1e-2, 1e-2);
+  const v = step === 1 ? new Float32Array(n) : random(n, 0, 1e-4);
+  const [lr, beta1, beta2, eps, scale] = [1e-2, 0.9, 0.999, 1e-8, 0.3];
+  return define(
+    `${n}, step ${step}, decay ${weightDecay}`,
+    { param: f32(param), grad: f32(grad), m: f32(m), v: f32(v), gradScale: f32([scale]) },
+    ['param', 'm', 'v'],
+    (kernels, s) => kernels.adamw({ ...s, n, lr, beta1, beta2, eps, weightDecay, step }),
+    {
+      expected: () => {
+        const g = Array.from(grad, (x) => x * Math.fround(scale));
+        const mean = g.map((x, i) => beta1 * m[i]! + (1 - beta1) * x);
+        const square = g.map((x, i) => beta2 * v[i]! + (1 - beta2) * x * x);
+        return {
+          m: mean,
+          v: square,
+          param: Array.from(param, (x, i) => {
+            const mHat = mean[i]! / (1 - beta1 ** step);
+            const vHat = square[i]! / (1 - beta2 ** step);
+            return x - lr * weightDecay * x - (lr * mHat) / (Math.sqrt(vHat) + eps);
+          }),
+        };
+      },
+    },
+  );
+}
+
+function elementwise(kernel: 'add' | 'scale' | 'fill' | 'copy', n: number, inPlace: boolean): Case {
+  const [a, b] = [random(n), random(n)];
+  const out = inPlace ? 'a' : 'y';
+  const alpha = 0.3;
+  return define(
+    `${n}${inPlace ? ', in place' : ''}`,
+    { a: f32(a), b: f32(b), y: unwritten(n) },
+    [out],
+    (kernels, s) => {
+      const y = s[out];
+      if (kernel === 'add') kernels.add({ a: s.a, b: s.b, y, n });
+      else if (kernel === 'scale') kernels.scale({ x: s.a, y, n, alpha });
+      else if (kernel === 'copy') kernels.copy({ x: s.a, y, n });
+      else kernels.fill({ y, n, value: alpha });
+    },
+    {
+      expected: () => ({
+        [out]: a.map(
+          (v, i) => ({ add: v + b[i]!, scale: v * Math.fround(alpha), copy: v, fill: alpha })[kernel],
+        ),
+      }),
+    },
+  );
+}
+
+function copyOtherTypes(n: number): Case[] {
+  const ids = random(n, -1e6, 1e6);
+  return [i32(ids), floats('bf16', random(n))].map((x) =>
+    define(
+      `${n} ${x.dtype}`,
+      { x, y: { dtype: x.dtype, data: x.data.slice().fill(5) } },
+      ['y'],
+      (kernels, s) => kernels.copy({ ...s, n }),
+      { expected: () => ({ y: valuesOf(x) }) },
+    ),
+  );
+}
+
+function sumSquaresCase(n: number, accumulate: boolean): Case {
+  const x = random(n, -3, 3);
+  return define(
+    `${n}${accumulate ? ', accumulated' : ''}`,
+    { x: f32(x), out: f32([5]) },
+    ['out'],
+    (kernels, s) => kernels.sumSquares({ ...s, n, accumulate }),
+    { expected: () => ({ out: [inner(x, x) + (accumulate ? 5 : 0)] }) },
+  );
+}
+
+function clipCase(squares: number, maxNorm: number): Case {
+  return define(
+    `norm² ${squares}, at most ${maxNorm}`,
+    { sumSquares: f32([squares]), out: unwritten(1) },
+    ['out'],
+    (kernels, s) => kernels.clipCoefficient({ ...s, maxNorm }),
+    { expected: () => ({ out: [Math.min(1, maxNorm / (Math.sqrt(squares) + 1e-6))] }) },
+  );
+}
+
+const BOTH = [false, true] as const;
+
+export const otherCases = {
+  embedding: (['f32', 'bf16', 'f16'] as const).flatMap((dtype) => [
+    embeddingCase(dtype, 1, 1, 1),
+    embeddingCase(dtype, 17, 5, 100),
+    embeddingCase(dtype, 300, 40, 64),
+  ]),
+  embeddingBackward: [
+    embeddingBackwardCase(1, 1, 1),
+    embeddingBackwardCase(17, 5, 100),
+    embeddingBackwardCase(300, 40, 176),
+  ],
+  addUniformNoise: GRIDS.flatMap(([rows, dim]) => BOTH.map((zeros) => noiseCase(rows, dim, zeros))),
+  rmsNorm: GRIDS.map(([rows, dim]) => rmsNormCase(rows, dim)),
+  rmsNormBackward: [
+    ...GRIDS.map(([rows, dim]) => rmsNormBackwardCase(rows, dim, rows % 2 === 0, rows % 3 !== 0)),
+    rmsNormBackwardCase(5, 20, true, true),
+    rmsNormBackwardCase(5, 20, false, false),
+  ],
+  swiglu: SIZES.map(swigluCase),
+  swigluBackward: SIZES.flatMap((n) => BOTH.map((inPlace) => swigluBackwardCase(n, inPlace))),
+  crossEntropy: [
+    ...GRIDS.flatMap(([rows, vocab]) =>
+      [undefined, 0.25].map((scale) => crossEntropyCase(rows, vocab, scale)),
+    ),
+    crossEntropyCase(3, 5000, 1),
+  ],
+  argmax: GRIDS.map(([rows, cols]) => argmaxCase(rows, cols)),
+  gatherRows: indexCases('gatherRows'),
+  scatterRows: indexCases('scatterRows'),
+  add: SIZES.flatMap((n) => BOTH.map((inPlace) => elementwise('add', n, inPlace))),
+  scale: SIZES.flatMap((n) => BOTH.map((inPlace) => elementwise('scale', n, inPlace))),
+  copy: [...SIZES.map((n) => elementwise('copy', n, false)), ...SIZES.flatMap(copyOtherTypes)],
+  fill: SIZES.map((n) => elementwise('fill', n, false)),
+  sumRows: GRIDS.flatMap(([rows, cols]) => BOTH.map((accumulate) => sumRowsCase(rows, cols, accumulate))),
+  dropout: [
+    dropoutCase(1, 0.5, 0, 'new'),
+    dropoutCase(17, 0.1, 3, 'new'),
+    dropoutCase(100, 0.1, 2 ** 34 - 50, 'in place'),
+    dropoutCase(176, 0.5, 1, 'accumulated'),
+    dropoutCase(64, 0, 0, 'new'),
+    dropoutCase(40_000, 0.3, 12_345, 'new'),
+  ],
+  sumSquares: SIZES.flatMap((n) => BOTH.map((accumulate) => sumSquaresCase(n, accumulate))),
+  clipCoefficient: [clipCase(0, 0.3), clipCase(0.01, 0.3), clipCase(100, 0.3)],
+  adamw: [adamwCase(1, 1, 0), adamwCase(17, 1, 0.01), adamwCase(100, 7, 0.01), adamwCase(40_000, 1000, 0.1)],
+};
