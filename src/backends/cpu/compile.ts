@@ -29,7 +29,7 @@ export interface Compiled {
 const FLAGS = [
   '-std=gnu11',
   '-O3',
-  arch() === 'arm64' ? '-mcpu=native' : '-march=native',
+  ...(arch() === 'x64' ? ['-march=native', '-mprefer-vector-width=512'] : ['-mcpu=native']),
   '-ffp-contract=fast',
   '-fno-math-errno',
   '-fno-trapping-math',

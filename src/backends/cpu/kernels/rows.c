@@ -92,35 +92,28 @@ INLINE vf load_last(Way way, const void *p, int64_t k, int64_t left) {
 INLINE void multiply_plain(Way way, vf sums[X_ROWS][WEIGHT_ROWS], const void *const *w, const float *const *x, int64_t k, int count) {
   int64_t p = 0;
   for (; p + WW_LANES <= k; p += WW_LANES)
-#pragma GCC unroll 4
-    for (int j = 0; j < WEIGHT_ROWS; j++) {
+    WW_UNROLL for (int j = 0; j < WEIGHT_ROWS; j++) {
       vf weights = load_weights(way, w[j], p);
-#pragma GCC unroll 4
-      for (int i = 0; i < count; i++) sums[i][j] += weights * vload(x[i] + p);
+      WW_UNROLL for (int i = 0; i < count; i++) sums[i][j] = vfma(weights, vload(x[i] + p), sums[i][j]);
     }
   if (p < k)
-#pragma GCC unroll 4
-    for (int j = 0; j < WEIGHT_ROWS; j++) {
+    WW_UNROLL for (int j = 0; j < WEIGHT_ROWS; j++) {
       vf weights = load_last(way, w[j], p, k - p);
-#pragma GCC unroll 4
-      for (int i = 0; i < count; i++) sums[i][j] += weights * vload(x[i] + p);
+      WW_UNROLL for (int i = 0; i < count; i++) sums[i][j] = vfma(weights, vload(x[i] + p), sums[i][j]);
     }
 }
 
 INLINE void multiply_nf4(const Nf4 *nf4, vf sums[X_ROWS][WEIGHT_ROWS], const int64_t *rows, const float *const *x, int64_t k, int count) {
   for (int64_t p = 0; p < k; p += NF4_BLOCK)
-#pragma GCC unroll 4
-    for (int j = 0; j < WEIGHT_ROWS; j++) {
+    WW_UNROLL for (int j = 0; j < WEIGHT_ROWS; j++) {
       int64_t start = rows[j] * k + p;
       Nf4Table table = nf4_table(nf4_scale(nf4, start / NF4_BLOCK));
-#pragma GCC unroll 8
-      for (int at = 0; at < NF4_BLOCK; at += 2 * WW_LANES) {
+      WW_UNROLL for (int at = 0; at < NF4_BLOCK; at += 2 * WW_LANES) {
         vf even, odd;
         nf4_decode(nf4->packed + (start + at) / 2, table, &even, &odd);
-#pragma GCC unroll 4
-        for (int i = 0; i < count; i++) {
-          sums[i][j] += even * vload(x[i] + p + at);
-          sums[i][j] += odd * vload(x[i] + p + at + WW_LANES);
+        WW_UNROLL for (int i = 0; i < count; i++) {
+          sums[i][j] = vfma(even, vload(x[i] + p + at), sums[i][j]);
+          sums[i][j] = vfma(odd, vload(x[i] + p + at + WW_LANES), sums[i][j]);
         }
       }
     }
@@ -136,19 +129,15 @@ INLINE __m512bh load_bf16(const uint16_t *p) {
 INLINE void multiply_bf16_pairs(vf sums[X_ROWS][WEIGHT_ROWS], const void *const *w, const float *const *x, int64_t k, int count) {
   int64_t p = 0;
   for (; p + 2 * WW_LANES <= k; p += 2 * WW_LANES)
-#pragma GCC unroll 4
-    for (int j = 0; j < WEIGHT_ROWS; j++) {
+    WW_UNROLL for (int j = 0; j < WEIGHT_ROWS; j++) {
       __m512bh weights = load_bf16((const uint16_t *)w[j] + p);
-#pragma GCC unroll 4
-      for (int i = 0; i < count; i++)
+      WW_UNROLL for (int i = 0; i < count; i++)
         sums[i][j] = (vf)_mm512_dpbf16_ps((__m512)sums[i][j], weights, load_bf16((const uint16_t *)x[i] + p));
     }
   if (p < k)
-#pragma GCC unroll 4
-    for (int j = 0; j < WEIGHT_ROWS; j++) {
+    WW_UNROLL for (int j = 0; j < WEIGHT_ROWS; j++) {
       __m512bh weights = (__m512bh)_mm512_maskz_loadu_epi16((1u << (k - p)) - 1, (const uint16_t *)w[j] + p);
-#pragma GCC unroll 4
-      for (int i = 0; i < count; i++)
+      WW_UNROLL for (int i = 0; i < count; i++)
         sums[i][j] = (vf)_mm512_dpbf16_ps((__m512)sums[i][j], weights, load_bf16((const uint16_t *)x[i] + p));
     }
 }
@@ -160,18 +149,16 @@ INLINE void multiply_nf4_pairs(const Nf4 *nf4, vf sums[X_ROWS][WEIGHT_ROWS], con
   for (int i = 0; i < 32; i++) codes[i] = ww_to_bf16(NF4_CODES[i % 16]);
   __m512i table = _mm512_loadu_si512(codes);
   for (int64_t p = 0; p < k; p += NF4_BLOCK)
-#pragma GCC unroll 4
-    for (int j = 0; j < WEIGHT_ROWS; j++) {
+    WW_UNROLL for (int j = 0; j < WEIGHT_ROWS; j++) {
       int64_t start = rows[j] * k + p;
       vf scale = vsplat(nf4_scale(nf4, start / NF4_BLOCK));
       __m512i index = _mm512_cvtepu8_epi16(_mm256_loadu_si256((const void *)(nf4->packed + start / 2)));
       __m512bh even = (__m512bh)_mm512_permutexvar_epi16(_mm512_srli_epi16(index, 4), table);
       __m512bh odd = (__m512bh)_mm512_permutexvar_epi16(index, table);
-#pragma GCC unroll 4
-      for (int i = 0; i < count; i++) {
+      WW_UNROLL for (int i = 0; i < count; i++) {
         const uint16_t *bits = (const uint16_t *)x[i] + p;
         __m512 sum = _mm512_dpbf16_ps(_mm512_setzero_ps(), even, load_bf16(bits));
-        sums[i][j] += scale * (vf)_mm512_dpbf16_ps(sum, odd, load_bf16(bits + NF4_BLOCK / 2));
+        sums[i][j] = vfma(scale, (vf)_mm512_dpbf16_ps(sum, odd, load_bf16(bits + NF4_BLOCK / 2)), sums[i][j]);
       }
     }
 }

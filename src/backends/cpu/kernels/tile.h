@@ -53,25 +53,19 @@ static inline __attribute__((always_inline)) void tile_row(const Target *t, int6
 static inline __attribute__((always_inline)) void tile_f32(const float *a, const float *b, int64_t depth, Target t, const int height,
                                                            const int vectors) {
   vf sums[HEIGHT][VECTORS];
-#pragma GCC unroll 16
-  for (int r = 0; r < height; r++)
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) sums[r][v] = vsplat(0);
+  WW_UNROLL for (int r = 0; r < height; r++)
+    WW_UNROLL for (int v = 0; v < vectors; v++) sums[r][v] = vsplat(0);
   for (int64_t k = 0; k < depth; k++) {
     vf row[VECTORS];
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) row[v] = vload(b + v * WW_LANES);
-#pragma GCC unroll 16
-    for (int r = 0; r < height; r++) {
+    WW_UNROLL for (int v = 0; v < vectors; v++) row[v] = vload(b + v * WW_LANES);
+    WW_UNROLL for (int r = 0; r < height; r++) {
       vf x = vsplat(a[r]);
-#pragma GCC unroll 2
-      for (int v = 0; v < vectors; v++) sums[r][v] += x * row[v];
+      WW_UNROLL for (int v = 0; v < vectors; v++) sums[r][v] = vfma(x, row[v], sums[r][v]);
     }
     a += height;
     b += vectors * WW_LANES;
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < height; r++)
+  WW_UNROLL for (int r = 0; r < height; r++)
     if (r < t.rows) tile_row(&t, r, sums[r], vectors);
 }
 
@@ -80,27 +74,21 @@ static inline __attribute__((always_inline)) void tile_f32(const float *a, const
 static inline __attribute__((always_inline)) void tile_bf16(const float *a, const float *b, int64_t depth, Target t, const int height,
                                                             const int vectors) {
   vf sums[HEIGHT][VECTORS];
-#pragma GCC unroll 16
-  for (int r = 0; r < height; r++)
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) sums[r][v] = vsplat(0);
+  WW_UNROLL for (int r = 0; r < height; r++)
+    WW_UNROLL for (int v = 0; v < vectors; v++) sums[r][v] = vsplat(0);
   for (int64_t k = 0; k < depth; k++) {
     vf row[VECTORS];
-#pragma GCC unroll 2
-    for (int v = 0; v < vectors; v++) row[v] = vload(b + v * WW_LANES);
-#pragma GCC unroll 16
-    for (int r = 0; r < height; r++) {
+    WW_UNROLL for (int v = 0; v < vectors; v++) row[v] = vload(b + v * WW_LANES);
+    WW_UNROLL for (int r = 0; r < height; r++) {
       int32_t pair;
       memcpy(&pair, a + r, 4);
       __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
-#pragma GCC unroll 2
-      for (int v = 0; v < vectors; v++) sums[r][v] = (vf)_mm512_dpbf16_ps((__m512)sums[r][v], x, (__m512bh)row[v]);
+      WW_UNROLL for (int v = 0; v < vectors; v++) sums[r][v] = (vf)_mm512_dpbf16_ps((__m512)sums[r][v], x, (__m512bh)row[v]);
     }
     a += height;
     b += vectors * WW_LANES;
   }
-#pragma GCC unroll 16
-  for (int r = 0; r < height; r++)
+  WW_UNROLL for (int r = 0; r < height; r++)
     if (r < t.rows) tile_row(&t, r, sums[r], vectors);
 }
 #endif

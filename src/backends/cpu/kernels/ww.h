@@ -62,6 +62,29 @@ static inline vi viload(const int32_t *p) {
 /* mask ? a : b, lane by lane; the mask comes from a comparison. */
 static inline vf vselect(vi mask, vf a, vf b) { return (vf)((mask & (vi)a) | (~mask & (vi)b)); }
 
+/*
+ * a * b + c, rounded once wherever the machine can. The compilers fuse plain operators as well, but not the same ones in every copy of
+ * a loop; sums whose bits must not depend on the copy say it.
+ */
+static inline vf vfma(vf a, vf b, vf c) {
+#if defined(__AVX512F__)
+  return (vf)_mm512_fmadd_ps((__m512)a, (__m512)b, (__m512)c);
+#elif defined(__AVX2__) && defined(__FMA__)
+  return (vf)_mm256_fmadd_ps((__m256)a, (__m256)b, (__m256)c);
+#elif defined(__aarch64__)
+  return (vf)vfmaq_f32((float32x4_t)c, (float32x4_t)a, (float32x4_t)b);
+#else
+  return a * b + c;
+#endif
+}
+
+/* Before a loop of a constant length that must become straight code, its variables registers. */
+#if defined(__clang__)
+#define WW_UNROLL _Pragma("clang loop unroll(full)")
+#else
+#define WW_UNROLL _Pragma("GCC unroll 16")
+#endif
+
 /* --- bfloat16 and float16, as their bits ------------------------------------------------------------------------------------- */
 
 static inline float ww_from_bf16(uint16_t bits) {
