@@ -109,7 +109,7 @@ async function training(
             r,
             seconds,
             steps,
-            onStep: steps === undefined || flags.json ? undefined : showMemory(steps),
+            onStep: steps === undefined ? undefined : showMemory(steps, flags.json),
           },
         );
         const how = `${precision === 'bf16' ? ', bf16 products' : ''}${gradientCheckpointing ? ', checkpointing' : ''}`;
@@ -128,11 +128,15 @@ async function training(
 }
 
 /** About ten lines over the steps: what grows shows here. */
-function showMemory(steps: number): (step: number, residentBytes: number) => void {
+function showMemory(steps: number, json = false): (step: number, residentBytes: number) => void {
   const every = Math.max(1, Math.floor(steps / 10));
-  return (step, resident) => {
-    if (step % every === 0 || step === 1)
-      process.stdout.write(`step ${step}: ${megabytes(resident)} resident\n`);
+  return (step, resident_bytes) => {
+    if (step % every !== 0 && step !== 1) return;
+    process.stdout.write(
+      json
+        ? `${JSON.stringify({ step, resident_bytes })}\n`
+        : `step ${step}: ${megabytes(resident_bytes)} resident\n`,
+    );
   };
 }
 

@@ -19,6 +19,8 @@ export interface GenerateOptions extends SamplingOptions {
   readonly batch_size: number;
   /** Leading tokens that all prompts share: run once. See `commonPrefix`. */
   readonly sharedPrefix?: number;
+  /** Round matrix products' factors to bfloat16 where the backend gains by it. */
+  readonly bf16?: boolean;
   readonly signal?: AbortSignal;
   /** Sees each token of an answer as it is chosen. */
   readonly onToken?: (index: number, token: number) => void;
@@ -59,7 +61,7 @@ export async function* generate(
   const cache = model.createCache(slots, longest + options.max_new_tokens);
   try {
     const prefix = Math.min(options.sharedPrefix ?? 0, Math.min(...prompts.map((p) => p.ids.length)) - 1);
-    if (prefix > 0) fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix));
+    if (prefix > 0) fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options);
     const waiting = [...prompts].reverse();
     const free = Array.from({ length: slots }, (_, i) => slots - 1 - i);
     let active: Sequence[] = [];
@@ -95,6 +97,11 @@ export async function* generate(
   }
 }
 
+/** A graph that records nothing. */
+export function inferenceGraph(model: CausalLM, { bf16 = false }: { readonly bf16?: boolean }): Graph {
+  return new Graph(model.backend, { precision: bf16 ? 'bf16' : 'f32' });
+}
+
 /** How many leading tokens all prompts share. */
 export function commonPrefix(prompts: readonly (readonly number[])[]): number {
   const [first, ...others] = prompts;
@@ -112,8 +119,13 @@ export function checkPrompts(prompts: readonly Prompt[]): void {
 }
 
 /** Runs the prefix into slot 0 and copies its keys and values to the others. */
-export function fillPrefix(model: CausalLM, cache: KvCache, ids: readonly number[]): void {
-  const g = new Graph(model.backend);
+export function fillPrefix(
+  model: CausalLM,
+  cache: KvCache,
+  ids: readonly number[],
+  options: { readonly bf16?: boolean },
+): void {
+  const g = inferenceGraph(model, options);
   try {
     runPrompts(g, model, cache, [{ slot: 0, ids }], 0);
     const size = cache.capacity * cache.kvHeads * cache.headDim;
@@ -161,7 +173,7 @@ async function nextTokens(
   prefix: number,
   options: GenerateOptions,
 ): Promise<ArrayLike<number>> {
-  const g = new Graph(model.backend);
+  const g = inferenceGraph(model, options);
   try {
     const entering = sequences[0]!.tokens.length === 0;
     const last = entering

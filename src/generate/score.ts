@@ -3,15 +3,16 @@
  * each continuation's tokens are then run behind it in the same cache slot, one continuation after the other.
  */
 
-import { Graph } from '../autograd/graph.js';
 import { linear } from '../ops/linear.js';
 import type { KvCache } from '../models/blocks/cache.js';
 import type { CausalLM } from '../models/model.js';
-import { checkPrompts, fillPrefix, gatherLast, runPrompts, type Prompt } from './generate.js';
+import { checkPrompts, fillPrefix, gatherLast, inferenceGraph, runPrompts, type Prompt } from './generate.js';
 
 export interface ScoreOptions {
   readonly batch_size: number;
   readonly sharedPrefix?: number;
+  /** As in GenerateOptions. */
+  readonly bf16?: boolean;
   readonly signal?: AbortSignal;
 }
 
@@ -35,9 +36,9 @@ export async function* scoreContinuations(
   const prefix = Math.min(options.sharedPrefix ?? 0, Math.min(...prompts.map((p) => p.ids.length)) - 1);
   const cache = model.createCache(slots, longest);
   try {
-    if (prefix > 0) fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix));
+    if (prefix > 0) fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options);
     for (let i = 0; i < prompts.length && !options.signal?.aborted; i += slots) {
-      yield* await scoreBatch(model, cache, prompts.slice(i, i + slots), continuations, prefix);
+      yield* await scoreBatch(model, cache, prompts.slice(i, i + slots), continuations, prefix, options);
       await new Promise(setImmediate);
     }
   } finally {
@@ -51,8 +52,9 @@ async function scoreBatch(
   prompts: readonly Prompt[],
   continuations: readonly (readonly number[])[],
   prefix: number,
+  options: ScoreOptions,
 ): Promise<Scores[]> {
-  const g = new Graph(model.backend);
+  const g = inferenceGraph(model, options);
   const dim = model.config.hidden_size;
   const vocab = model.head.outFeatures;
   try {
@@ -71,7 +73,7 @@ async function scoreBatch(
       const starts = g.from(new Int32Array(prompts.length).fill(tokens[0]!));
       g.kernels.crossEntropy({ logits: first, targets: starts, losses, rows: prompts.length, vocab });
       const firstLosses = await losses.toFloat32();
-      const rest = await restLosses(g, model, cache, placed, tokens);
+      const rest = await restLosses(model, cache, placed, tokens, options);
       scores.forEach((s, i) => s.logLikelihoods.push(-(firstLosses[i]! + rest[i]!)));
     }
     return scores;
@@ -82,15 +84,15 @@ async function scoreBatch(
 
 /** The summed losses of a continuation's tokens after its first, for each prompt. */
 async function restLosses(
-  g: Graph,
   model: CausalLM,
   cache: KvCache,
   placed: readonly { slot: number; ids: readonly number[] }[],
   tokens: readonly number[],
+  options: ScoreOptions,
 ): Promise<number[]> {
   const given = tokens.slice(0, -1);
   if (given.length === 0) return placed.map(() => 0);
-  const inner = new Graph(g.backend);
+  const inner = inferenceGraph(model, options);
   try {
     const rows = placed.length * given.length;
     const perRow = <T>(value: (p: (typeof placed)[number], i: number) => T): T[] =>

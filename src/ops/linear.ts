@@ -101,7 +101,16 @@ export function linearBackward(
   if (lora && u) {
     du = g.empty([rows, lora.r]);
     const b: Matrix = { kind: 'dense', rows: outFeatures, cols: lora.r, data: lora.b.value };
-    g.kernels.gemm({ m: rows, n: lora.r, k: outFeatures, a: dy, b, c: du, alpha: lora.scaling });
+    g.kernels.gemm({
+      m: rows,
+      n: lora.r,
+      k: outFeatures,
+      a: dy,
+      b,
+      c: du,
+      alpha: lora.scaling,
+      precision: g.precision,
+    });
     if (lora.b.grad) outer(g, dy, u, lora.b.grad, outFeatures, lora.r, rows, lora.scaling);
     if (lora.a.grad) outer(g, du, dropped(g, x, lora, firstRow), lora.a.grad, lora.r, inFeatures, rows, 1);
   }
@@ -122,7 +131,7 @@ export function linearBackward(
     if (mask) {
       const masked = g.empty([rows, inFeatures]);
       const a: Matrix = { kind: 'dense', rows: lora.r, cols: inFeatures, data: lora.a.value };
-      g.kernels.gemm({ m: rows, n: inFeatures, k: lora.r, a: du!, b: a, c: masked });
+      g.kernels.gemm({ m: rows, n: inFeatures, k: lora.r, a: du!, b: a, c: masked, precision: g.precision });
       applyDropout(g, masked, dx, lora, firstRow * inFeatures, true);
     }
   });
@@ -161,7 +170,17 @@ function inner(
 ): Tensor {
   const u = g.empty([rows, lora.r]);
   const b: Matrix = { kind: 'dense', rows: lora.r, cols: inFeatures, data: lora.a.value };
-  g.kernels.gemm({ m: rows, n: lora.r, k: inFeatures, a: x, b, transB: true, c: u, path });
+  g.kernels.gemm({
+    m: rows,
+    n: lora.r,
+    k: inFeatures,
+    a: x,
+    b,
+    transB: true,
+    c: u,
+    path,
+    precision: g.precision,
+  });
   return u;
 }
 
@@ -177,5 +196,16 @@ function outer(
   alpha: number,
 ): void {
   const b: Matrix = { kind: 'dense', rows, cols: k, data: x };
-  g.kernels.gemm({ m: n, n: k, k: rows, a: dy, transA: true, b, c: dw, alpha, accumulate: true });
+  g.kernels.gemm({
+    m: n,
+    n: k,
+    k: rows,
+    a: dy,
+    transA: true,
+    b,
+    c: dw,
+    alpha,
+    accumulate: true,
+    precision: g.precision,
+  });
 }

@@ -9,6 +9,7 @@ import { UserError } from './errors.js';
 const WRITE_FAULTS: Readonly<Record<string, string>> = {
   ENOSPC: 'the disk is full; free some space and run again',
   EDQUOT: 'the disk quota is used up; free some space and run again',
+  EFBIG: 'it grows larger than a limit here allows (ulimit -f); raise the limit and run again',
   EACCES: 'no permission; choose a folder you may write to',
   EPERM: 'no permission; choose a folder you may write to',
   EROFS: 'the file system is read-only; choose another folder',

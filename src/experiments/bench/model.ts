@@ -146,6 +146,7 @@ export async function benchGeneration(
         ...settings,
         max_new_tokens: newTokens,
         batch_size: options.batch,
+        bf16: options.weights !== 'f32',
       })) {
         count += answer.tokens.length;
       }

@@ -14,7 +14,7 @@ import {
   writeFileSync,
 } from 'node:fs';
 import { arch, cpus, platform, totalmem } from 'node:os';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import type { Backend } from '../../backends/contract.js';
 import { writeFault, writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
@@ -45,6 +45,7 @@ export async function openRunFolder(
     throw writeFault(path, error);
   }
   const lock = takeLock(path);
+  removeUnfinished(path);
   const manifest = join(path, 'manifest.json');
   if (!existsSync(manifest)) {
     const machine = {
@@ -69,21 +70,37 @@ export async function openRunFolder(
   return { path, release: () => rmSync(lock, { force: true }) };
 }
 
-/** A file with this process's number; one that a killed process left behind is taken over. */
+/** A file with this process's number and start; one that a killed process left behind is taken over. */
 function takeLock(folder: string): string {
   const path = join(folder, LOCK);
   for (;;) {
     try {
-      writeFileSync(path, String(process.pid), { flag: 'wx' });
+      writeFileSync(path, `${process.pid} ${startOf(process.pid) ?? ''}`, { flag: 'wx' });
       return path;
     } catch (error) {
       if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw writeFault(path, error);
     }
-    const holder = Number(readFileSync(path, 'utf8'));
-    if (Number.isInteger(holder) && holder > 0 && holder !== process.pid && isAlive(holder)) {
+    const [pid, start] = readFileSync(path, 'utf8').split(' ');
+    const holder = Number(pid);
+    const found = holder > 0 && holder !== process.pid ? startOf(holder) : undefined;
+    if (found !== undefined && (found === '' || found === start)) {
       throw new UserError(`${folder} is being worked on by process ${holder}: wait for it, or stop it first`);
     }
     rmSync(path, { force: true });
+  }
+}
+
+/**
+ * When a process started ('' where the system does not tell): numbers are given again, in a container soon. Undefined for one that
+ * is no more, or is dead and only waits for its parent to ask how it ended.
+ */
+function startOf(pid: number): string | undefined {
+  try {
+    // The second field, the program's name in parentheses, may hold anything.
+    const [state, ...others] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ');
+    return state === 'Z' || state === 'X' ? undefined : others[18];
+  } catch {
+    return isAlive(pid) ? '' : undefined;
   }
 }
 
@@ -94,6 +111,12 @@ function isAlive(pid: number): boolean {
   } catch (error) {
     return (error as NodeJS.ErrnoException).code === 'EPERM';
   }
+}
+
+/** Files that a killed process was writing have temporary names still. */
+function removeUnfinished(folder: string): void {
+  for (const file of readdirSync(folder, { recursive: true }).map(String))
+    if (/^\..*\.tmp$/.test(basename(file))) rmSync(join(folder, file), { force: true });
 }
 
 async function fingerprint(

@@ -83,12 +83,14 @@ async function* answers(
   const { task } = data;
   const references = new Map(data.test.map((s) => [s.row, s.answer]));
   const { batch_size } = settings.generation;
+  const { bf16 } = settings.training;
   if (args.scoring === 'likelihood') {
     const continuations = labelContinuations(task, args.method, tokenizer);
     for await (const { index, logLikelihoods } of scoreContinuations(model, prompts, continuations, {
       batch_size,
       sharedPrefix,
       signal,
+      bf16,
     })) {
       const best = logLikelihoods.indexOf(Math.max(...logLikelihoods));
       yield {
@@ -105,6 +107,7 @@ async function* answers(
     max_new_tokens: newTokens(args),
     stopTokens: args.stops,
     sharedPrefix,
+    bf16,
     signal,
   };
   for await (const { index, tokens, finish } of generate(model, prompts, options)) {
