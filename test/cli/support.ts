@@ -53,7 +53,8 @@ export function start(args: readonly string[], { cwd, env, shell }: StartOptions
     cwd: cwd ?? ROOT,
     detached: true,
     stdio: ['ignore', 'pipe', 'pipe'],
-    env: { ...process.env, NO_COLOR: '1', ...env },
+    // Tests run beside one another, and a tiny model gains nothing by a second thread.
+    env: { ...process.env, NO_COLOR: '1', WESTWIND_THREADS: '1', ...env },
   });
   let stdout = '';
   let stderr = '';
