@@ -7,7 +7,7 @@ import { Draws } from '../../scripts/demo/draws.js';
 import { expand } from '../../scripts/demo/grammar.js';
 import { labels } from '../../scripts/demo/lexicon/index.js';
 import { pretrainCorpus } from '../../scripts/demo/pretrain-corpus.js';
-import { readRows } from '../../src/data/index.js';
+import { readTable } from '../../src/data/index.js';
 import { rouge } from '../../src/eval/index.js';
 import { naiveBayesAccuracy, wordsOf, type Labelled } from './naive-bayes.js';
 
@@ -17,9 +17,9 @@ interface Chat {
 }
 
 const posts = async (split: string): Promise<Labelled[]> =>
-  (await readRows(`examples/data/posts/${split}.csv`)) as unknown as Labelled[];
+  (await readTable(`examples/data/posts/${split}.csv`)) as unknown as Labelled[];
 const chats = async (split: string): Promise<Chat[]> =>
-  (await readRows(`examples/data/dialogues/${split}.json`)) as unknown as Chat[];
+  (await readTable(`examples/data/dialogues/${split}.json`)) as unknown as Chat[];
 
 test('the scripts write the files in the repository byte for byte', () => {
   for (const [name, text] of dataFiles()) {
@@ -94,7 +94,7 @@ test("a summary's names, days, hours, places and things stand in its dialogue", 
 test('neither the whole dialogue nor its first turns are a good summary', async () => {
   const rows = await chats('test');
   const mean = (answer: (row: Chat) => string): number =>
-    rows.reduce((sum, row) => sum + rouge(answer(row), row.summary).rouge1.f, 0) / rows.length;
+    rows.reduce((sum, row) => sum + rouge(answer(row), row.summary).rouge1.fmeasure, 0) / rows.length;
   const [whole, lead] = [
     mean(({ dialogue }) => dialogue),
     mean(({ dialogue }) => dialogue.split('\n').slice(0, 3).join(' ')),

@@ -7,7 +7,7 @@ import { countWords, trainBpe } from '../../scripts/demo/bpe.js';
 import { names } from '../../scripts/demo/inventory.js';
 import { labels } from '../../scripts/demo/lexicon/index.js';
 import { modelFiles } from '../../scripts/demo/model-files.js';
-import { readRows } from '../../src/data/index.js';
+import { readTable } from '../../src/data/index.js';
 import { Tokenizer } from '../../src/tokenizer/index.js';
 
 const FOLDER = 'examples/model';
@@ -51,7 +51,7 @@ test('every row comes back, without a byte but the line break', async () => {
     ['dialogues/test.json', 'dialogue'],
     ['dialogues/test.json', 'summary'],
   ] as const) {
-    for (const row of await readRows(`examples/data/${path}`)) {
+    for (const row of await readTable(`examples/data/${path}`)) {
       const text = String(row[column]);
       const ids = tokenizer.encode(text);
       assert.equal(tokenizer.decode(ids), text);
