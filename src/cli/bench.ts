@@ -4,7 +4,12 @@ import { availableParallelism } from 'node:os';
 import { InvalidArgumentError } from 'commander';
 import type { Backend } from '../backends/contract.js';
 import { compareWithOpenBlas } from '../backends/cpu/peer.js';
-import { benchGeneration, benchTraining, type WeightFormat } from '../experiments/bench/model.js';
+import {
+  benchGeneration,
+  benchTraining,
+  collectGarbage,
+  type WeightFormat,
+} from '../experiments/bench/model.js';
 import { benchShape, type BenchShape } from '../experiments/bench/shapes.js';
 import { markdownTable } from '../experiments/run/results.js';
 import { deviceOptions, nonNegative, openBackend, positiveInteger, type DeviceFlags } from './device.js';
@@ -128,14 +133,16 @@ async function training(
 }
 
 /** About ten lines over the steps: what grows shows here. */
-function showMemory(steps: number, json = false): (step: number, residentBytes: number) => void {
+function showMemory(steps: number, json = false): (step: number) => void {
   const every = Math.max(1, Math.floor(steps / 10));
-  return (step, resident_bytes) => {
+  return (step) => {
     if (step % every !== 0 && step !== 1) return;
+    collectGarbage();
+    const resident_bytes = process.memoryUsage.rss();
     process.stdout.write(
       json
         ? `${JSON.stringify({ step, resident_bytes })}\n`
-        : `step ${step}: ${megabytes(resident_bytes)} resident\n`,
+        : `step ${step}: ${megabytes(resident_bytes)} resident, garbage collected\n`,
     );
   };
 }

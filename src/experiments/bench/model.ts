@@ -25,8 +25,8 @@ export interface TrainBench {
   readonly seconds: number;
   /** So many steps in place of a time. */
   readonly steps?: number | undefined;
-  /** Called after each measured step, with the process's resident memory. */
-  readonly onStep?: ((step: number, residentBytes: number) => void) | undefined;
+  /** Called after each measured step. */
+  readonly onStep?: ((step: number) => void) | undefined;
 }
 
 export interface TrainFigures {
@@ -88,9 +88,8 @@ export async function benchTraining(
         : steps < options.steps;
     while (more()) {
       await step(++steps);
-      const resident = process.memoryUsage.rss();
-      residentBytes = Math.max(residentBytes, resident);
-      options.onStep?.(steps, resident);
+      residentBytes = Math.max(residentBytes, process.memoryUsage.rss());
+      options.onStep?.(steps);
     }
     await backend.synchronize();
     const rate = (steps * tokens) / ((performance.now() - started) / 1000);
@@ -177,9 +176,14 @@ async function benchModel(backend: Backend, shape: BenchShape, weights: WeightFo
 
 /** Gives back what making the weights took, or an earlier measurement, that it is not counted with what follows. */
 function settle(backend: Backend): void {
+  collectGarbage();
+  backend.trim();
+}
+
+/** V8 lets tens of megabytes of dead objects lie before it looks; what grows beyond those is told by collecting them first. */
+export function collectGarbage(): void {
   setFlagsFromString('--expose-gc');
   (runInNewContext('gc') as () => void)();
-  backend.trim();
 }
 
 function randomTexts(model: CausalLM, count: number, length: number, seed: number): Block[] {
