@@ -4,7 +4,7 @@
  * The same machine gives the same bits; another one's differ in rounding.
  */
 
-import { readFileSync } from 'node:fs';
+import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { parseArgs } from 'node:util';
 import { createBackend } from '../../src/backends/select.js';
@@ -13,6 +13,7 @@ import { randomModel } from '../../src/models/load.js';
 import { saveModel } from '../../src/models/save.js';
 import { Tokenizer } from '../../src/tokenizer/index.js';
 import { train, type TrainingArguments } from '../../src/train/trainer.js';
+import { modelFiles } from './model-files.js';
 import { pretrainCorpus } from './pretrain-corpus.js';
 
 const MODEL = 'examples/model';
@@ -76,3 +77,4 @@ await train(model, model.parameters, blocks, args, {
   },
 });
 await saveModel(model, values.out, { dtype: 'BF16' });
+writeFileSync(join(values.out, 'config.json'), modelFiles().get('config.json')!);

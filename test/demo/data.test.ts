@@ -38,35 +38,6 @@ test('no text stands twice, in a split or in both', async () => {
   assert.equal(new Set(texts).size, texts.length);
 });
 
-test('the twenty labels are nearly equally frequent, and every one can be tested', async () => {
-  for (const [split, least, most] of [
-    ['train', 60, 120],
-    ['test', 6, 30],
-  ] as const) {
-    const rows = await posts(split);
-    const counts = labels.map((label) => rows.filter((row) => row.label === label).length);
-    assert.equal(labels.length, 20);
-    assert.equal(
-      counts.reduce((a, b) => a + b, 0),
-      rows.length,
-    );
-    assert.ok(Math.min(...counts) >= least && Math.max(...counts) <= most, `${split}: ${counts.join(' ')}`);
-  }
-});
-
-test('posts and dialogues have the lengths that the demonstration is timed for', async () => {
-  const lengths = (await posts('train')).map(({ text }) => wordsOf(text).length);
-  assert.ok(Math.min(...lengths) >= 8 && Math.max(...lengths) <= 120);
-  for (const { dialogue } of await chats('train')) {
-    const turns = dialogue.split('\n');
-    assert.ok(turns.length >= 3 && turns.length <= 12, dialogue);
-    assert.ok(
-      turns.every((turn) => /^[A-Z][a-z]+: \S/.test(turn)),
-      dialogue,
-    );
-  }
-});
-
 test('more posts make a better classifier, and none is perfect', async () => {
   const [train, held] = [await posts('train'), await posts('test')];
   const accuracies = [0.05, 0.25, 1].map((share) =>

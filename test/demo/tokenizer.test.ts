@@ -3,7 +3,6 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { countWords, trainBpe } from '../../scripts/demo/bpe.js';
 import { names } from '../../scripts/demo/inventory.js';
 import { labels } from '../../scripts/demo/lexicon/index.js';
 import { modelFiles } from '../../scripts/demo/model-files.js';
@@ -16,15 +15,6 @@ const tokenizer = Tokenizer.load(FOLDER);
 test('the script writes the files in the repository byte for byte', () => {
   for (const [name, text] of modelFiles())
     assert.equal(readFileSync(`${FOLDER}/${name}`, 'utf8'), text, name);
-});
-
-test('the merges are those of the textbook: the commonest pair first, equals by code unit', () => {
-  const counts = countWords([
-    'low low low low low lower lower newest newest newest newest newest newest widest widest widest',
-  ]);
-  const { merges, merged } = trainBpe(counts, 6);
-  assert.deepEqual(merged, ['es', 'est', '▁l', '▁lo', '▁low', '▁n']);
-  assert.deepEqual(merges[1], ['es', 't']);
 });
 
 test('ids are those of the configuration', () => {
