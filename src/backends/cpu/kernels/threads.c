@@ -1,5 +1,5 @@
 /*
- * The thread pool. A job is published by one 64-bit word, [generation, next task]; a thread takes a task by advancing the word with a
+ * The thread pool. A job is published by one 64-bit word, [generation, tasks left]; a thread takes a task by lowering the word with a
  * compare-and-swap, so that a thread that comes late, or never wakes, is not waited for: the caller works too and waits only for
  * tasks that somebody took. Idle threads watch the word for some tens of microseconds, for kernels come in quick succession, and then
  * sleep.
@@ -14,7 +14,7 @@
 enum { MAX_THREADS = 256, SPIN_NANOSECONDS = 50000 };
 
 static struct {
-  /* generation << 32 | next task. Fields below it are written only between two jobs. */
+  /* generation << 32 | tasks left. Fields below it are written only between two jobs. */
   _Alignas(64) _Atomic uint64_t word;
   _Atomic(void (*)(void *, int64_t)) fn;
   _Atomic(void *) context;
@@ -46,17 +46,18 @@ static int64_t now(void) {
 
 /*
  * Takes tasks of the job of `generation` until none is left. What it reads of the job before a successful exchange belongs to that
- * job, for a job with an untaken task is not over and the next one not yet written.
+ * job, for a job with an untaken task is not over and the next one not yet written. That a task is left must be seen in the word
+ * itself: `count` beside it may already be the next job's.
  */
 static void work(uint32_t generation) {
   for (;;) {
     uint64_t word = atomic_load(&pool.word);
     void (*fn)(void *, int64_t) = atomic_load_explicit(&pool.fn, memory_order_relaxed);
     void *context = atomic_load_explicit(&pool.context, memory_order_relaxed);
-    uint32_t count = atomic_load_explicit(&pool.count, memory_order_relaxed), index = (uint32_t)word;
-    if (word >> 32 != generation || index >= count) return;
-    if (!atomic_compare_exchange_weak(&pool.word, &word, word + 1)) continue;
-    fn(context, index);
+    uint32_t count = atomic_load_explicit(&pool.count, memory_order_relaxed), left = (uint32_t)word;
+    if (word >> 32 != generation || left == 0) return;
+    if (!atomic_compare_exchange_weak(&pool.word, &word, word - 1)) continue;
+    fn(context, count - left);
     atomic_fetch_add(&pool.done, 1);
   }
 }
@@ -94,7 +95,7 @@ static void publish(void (*fn)(void *, int64_t), void *context, uint32_t count) 
   atomic_store_explicit(&pool.context, context, memory_order_relaxed);
   atomic_store_explicit(&pool.count, count, memory_order_relaxed);
   atomic_store_explicit(&pool.done, 0, memory_order_relaxed);
-  atomic_store(&pool.word, (uint64_t)(generation_now() + 1) << 32);
+  atomic_store(&pool.word, (uint64_t)(generation_now() + 1) << 32 | count);
   if (atomic_load(&pool.sleepers) > 0) {
     pthread_mutex_lock(&pool.sleep);
     pthread_cond_broadcast(&pool.wake);
