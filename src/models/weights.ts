@@ -79,7 +79,7 @@ export class WeightLoader {
       const { dtype, data } = this.read(weightName, [outFeatures, inFeatures]);
       weight = await quantizeMatrix(
         this.backend,
-        { data, dtype, rows: outFeatures, cols: inFeatures },
+        { data, dtype, rows: outFeatures, cols: inFeatures, name: weightName },
         quantization,
       );
       this.keep(weight);

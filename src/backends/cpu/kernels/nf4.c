@@ -131,10 +131,10 @@ static void quantize_block(const float *x, int64_t n, uint8_t *packed, float *ab
     largest = size > largest || size != size ? size : largest; /* a NaN stays: it must not vanish in the codes */
   }
   *absmax = largest;
-  vf divisor = vsplat(largest > 0 ? largest : 1);
+  vf inverse = vsplat(largest > 0 ? 1 / largest : 0); /* a block of zeros keeps zeros */
   int32_t codes[NF4_BLOCK];
   for (int i = 0; i < NF4_BLOCK; i += WW_LANES) {
-    vf value = vload(x + i) / divisor;
+    vf value = vload(x + i) * inverse;
     vi code = visplat(0);
     for (int border = 0; border < 15; border++) code -= value > vsplat(NF4_BORDERS[border]);
     memcpy(codes + i, &code, sizeof code);
