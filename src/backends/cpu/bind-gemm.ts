@@ -8,8 +8,8 @@ export type GemmKernels = Pick<Kernels, 'gemm' | 'quantizeNf4' | 'dequantizeNf4'
 /** Beside the codes of the plain types (gemm.h). */
 const NF4_CODE = 5;
 
-/** Binds gemm.c, rows.c and nf4.c. Where bfloat16 products are not `fastBf16`, they are computed in float32. */
-export function bindGemm(library: Library, fastBf16: boolean): GemmKernels {
+/** Binds gemm.c, rows.c, amx.c and nf4.c. Where bfloat16 would be slower, products that ask for it are computed in float32. */
+export function bindGemm(library: Library): GemmKernels {
   const scales = 'uint64_t absmax, uint64_t nestedAbsmax, uint64_t map, float offset';
   const gemm = declare(
     library,
@@ -52,7 +52,7 @@ export function bindGemm(library: Library, fastBf16: boolean): GemmKernels {
         g.bias ? address(g.bias) : 0,
         g.residual ? address(g.residual) : g.accumulate ? address(g.c) : 0,
         Number(g.path === 'rows'),
-        Number(fastBf16 && g.precision === 'bf16'),
+        Number(g.precision === 'bf16'),
       );
     },
     quantizeNf4({ x, n, packed, absmax }) {

@@ -59,4 +59,9 @@ static inline float *room_for(Room *room, int64_t floats) {
 void ww_gemm_tiles(const Gemm *g, int bf16);
 void ww_gemm_rows(const Gemm *g, int bf16);
 
+/* Whether the processor and the system have tile registers, whether ww_gemm_amx computes this product, and the product. */
+int ww_has_amx(void);
+int ww_amx_takes(const Gemm *g);
+void ww_gemm_amx(const Gemm *g);
+
 #endif

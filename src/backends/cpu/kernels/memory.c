@@ -45,7 +45,9 @@ void ww_upload(void *to, const void *from, size_t bytes) { memcpy(to, from, byte
 void ww_download(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
 
 const char *ww_instruction_set(void) {
-#if defined(__AVX512BF16__)
+#if defined(__AMX_BF16__)
+  return "AVX-512 and AMX with bfloat16";
+#elif defined(__AVX512BF16__)
   return "AVX-512 with bfloat16";
 #elif defined(__AVX512F__)
   return "AVX-512";
@@ -57,17 +59,5 @@ const char *ww_instruction_set(void) {
   return "SSE2";
 #else
   return "vectors of four";
-#endif
-}
-
-/*
- * Whether products of bfloat16 pairs are faster than those of float32: AMD's Zen 4 makes two dot products a cycle, 1.7 times the rate
- * of float32, while Intel's makes one, and the conversions come on top (LOG.md).
- */
-int ww_has_bf16(void) {
-#if defined(__AVX512BF16__)
-  return __builtin_cpu_is("amd") != 0;
-#else
-  return 0;
 #endif
 }
