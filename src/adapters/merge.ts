@@ -14,7 +14,8 @@ import {
   type Checkpoint,
   type FloatDtype,
 } from '../files/index.js';
-import { copyCompanions } from '../models/save.js';
+import { readJson } from '../models/load.js';
+import { copyCompanions, writeConfig } from '../models/save.js';
 import { Tensor } from '../tensor/tensor.js';
 import { UserError } from '../util/errors.js';
 import { ADAPTER_WEIGHTS, PEFT_PREFIX, readAdapterConfig } from './peft.js';
@@ -69,7 +70,8 @@ export async function mergeAdapter(
     });
     mkdirSync(out, { recursive: true });
     await writeCheckpoint(out, tensors, maxShardSize === undefined ? {} : { maxShardSize });
-    copyFileSync(join(baseFolder, 'config.json'), join(out, 'config.json'));
+    if (dtype === undefined) copyFileSync(join(baseFolder, 'config.json'), join(out, 'config.json'));
+    else writeConfig(out, readJson(join(baseFolder, 'config.json')), dtype);
     copyCompanions(baseFolder, out);
     return [...merged.values()];
   } finally {

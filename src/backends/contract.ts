@@ -2,9 +2,8 @@
  * What a backend must offer: memory, and one typed table of kernels. Everything above (tensors, operations, models) is written
  * against this file alone, so a new backend is a folder that fills the table; one that lacks a kernel does not compile.
  *
- * Conventions. Arrays are dense and row-major. Activations and gradients are `f32` spans (a backend may also accept `bf16`
- * activations: see `Backend.activations`). "Accumulate" means `y += result` in place of `y = result`. A kernel may run ahead of the
- * host: only `download` and `synchronize` wait. Reductions have a fixed order that does not depend on the number of threads, nor,
+ * Conventions. Arrays are dense and row-major. Activations and gradients are `f32` spans. "Accumulate" means `y += result` in place
+ * of `y = result`. A kernel may run ahead of the host: only `download` and `synchronize` wait. Reductions have a fixed order that does not depend on the number of threads, nor,
  * for a row of a result, on how many other rows stand in the call: the same rows give the same bits in any batch.
  */
 
@@ -294,8 +293,8 @@ export interface Backend {
   readonly name: DeviceName;
   /** One line for people: processor, threads, instruction set. */
   readonly description: string;
-  /** The type in which activations travel between kernels. */
-  readonly activations: 'f32' | 'bf16';
+  /** What of the machine shows in the bits of results: instruction set, types of products. Not the number of threads. */
+  readonly arithmetic: string;
   /** Whether gemm's `precision: 'bf16'` is faster here. */
   readonly fastBf16: boolean;
   readonly kernels: Kernels;

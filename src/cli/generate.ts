@@ -22,6 +22,7 @@ import type { Verb } from './main.js';
 
 interface Flags extends DeviceFlags {
   readonly adapter?: string;
+  readonly revision?: string;
   readonly prompt?: string[];
   readonly file?: string;
   readonly chat?: boolean;
@@ -40,6 +41,7 @@ export const verb: Verb = (command) => {
   deviceOptions(command)
     .argument('<model>', 'a model folder, a name on the hub, or an adapter folder that names its base model')
     .option('-a, --adapter <dir>', 'a LoRA adapter in PEFT format')
+    .option('--revision <name>', "a branch, tag or commit of the hub's model")
     .option('-p, --prompt <text...>', 'the prompt, or several')
     .option('-f, --file <path>', 'prompts from a file, one a line, or a JSON array; - reads standard input')
     .option('--chat', "put each prompt into the model's chat template as the user's message")
@@ -53,10 +55,11 @@ export const verb: Verb = (command) => {
     .option('--load-in-4bit', 'quantize the weights to NF4 on loading')
     .option('--json', 'one JSON object a line')
     .action(async (name: string, flags: Flags) => {
+      if (flags.system !== undefined && !flags.chat) throw new UserError('--system goes with --chat');
       const texts = promptTexts(flags);
       const adapter = flags.adapter ?? (isAdapterFolder(name) ? name : undefined);
       const base = flags.adapter === undefined && adapter !== undefined ? baseOf(adapter) : name;
-      const folder = await resolveModel(base);
+      const folder = await resolveModel(base, { revision: flags.revision });
       const tokenizer = Tokenizer.load(folder);
       const prompts = texts.map((text, index): Prompt => ({ index, ids: encode(tokenizer, text, flags) }));
       const backend = await openBackend(flags);

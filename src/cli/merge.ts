@@ -11,6 +11,7 @@ const DTYPES: Readonly<Record<string, FloatDtype>> = { float32: 'F32', bfloat16:
 
 interface Flags extends DeviceFlags {
   readonly model?: string;
+  readonly revision?: string;
   readonly out: string;
   readonly dtype?: string;
   readonly maxShardSize?: string;
@@ -24,6 +25,7 @@ export const verb: Verb = (command) => {
       '--model <name>',
       'the base model: a folder or a name on the hub (default: what the adapter names)',
     )
+    .option('--revision <name>', "a branch, tag or commit of the hub's model")
     .option('--dtype <type>', `${Object.keys(DTYPES).join(', ')} (default: as the base)`)
     .option('--max-shard-size <size>', 'the largest file, such as 5GB')
     .action(async (adapter: string, flags: Flags) => {
@@ -34,7 +36,7 @@ export const verb: Verb = (command) => {
         throw new UserError(`--dtype ${flags.dtype}: ${Object.keys(DTYPES).join(', ')} are known`);
       }
       const backend = await openBackend(flags);
-      const base = await resolveModel(name);
+      const base = await resolveModel(name, { revision: flags.revision });
       const modules = await mergeAdapter(backend, base, adapter, flags.out, {
         dtype,
         maxShardSize: flags.maxShardSize,

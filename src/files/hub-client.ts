@@ -9,7 +9,7 @@ import { UserError, messageOf } from '../util/errors.js';
 
 export interface HubOptions {
   /** A branch, tag or commit. Default: 'main' (models), 'refs/convert/parquet' (data sets). */
-  readonly revision?: string;
+  readonly revision?: string | undefined;
   /** Default: HF_HUB_CACHE, or `hub` in HF_HOME, or ~/.cache/huggingface/hub. */
   readonly cacheDir?: string;
   /** Default: HF_TOKEN, or the file `token` in HF_HOME. */

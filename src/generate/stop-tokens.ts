@@ -1,14 +1,15 @@
 /** The tokens that end an answer: generation_config.json's, else config.json's, and the tokenizer's end of text. */
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
+import { readJson } from '../models/load.js';
 
 export function stopTokens(folder: string, eosId: number | undefined): number[] {
   const stops = new Set<number>(eosId === undefined ? [] : [eosId]);
   for (const file of ['generation_config.json', 'config.json']) {
     const path = join(folder, file);
     if (!existsSync(path)) continue;
-    const value = (JSON.parse(readFileSync(path, 'utf8')) as { eos_token_id?: unknown }).eos_token_id;
+    const value = readJson(path)['eos_token_id'];
     for (const id of Array.isArray(value) ? (value as unknown[]) : [value])
       if (typeof id === 'number') stops.add(id);
   }

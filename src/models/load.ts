@@ -1,6 +1,6 @@
 /**
- * From a Hugging Face folder to a model. The architecture is the file of this folder that bears config.json's `model_type`: adding one
- * is adding a file.
+ * From a Hugging Face folder to a model. The architecture is the file in families/ that bears config.json's `model_type`: adding one is
+ * adding a file.
  */
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
@@ -14,9 +14,6 @@ import { RandomWeights } from './random.js';
 import { WeightLoader, type WeightOptions, type WeightSource } from './weights.js';
 
 export type ModelBuilder = (config: unknown, path: string, weights: WeightLoader) => Promise<CausalLM>;
-
-/** Files of this folder that are no architectures. */
-const OTHERS = new Set(['config', 'index', 'load', 'model', 'random', 'save', 'weights']);
 
 /** Loads config.json and the safetensors of `folder`. Throws UserError on anything missing, malformed or unknown. */
 export async function loadModel(
@@ -55,7 +52,9 @@ async function buildModel(
   if (!known.includes(type)) {
     throw new UserError(`${path}: model_type '${type}' is not supported; Westwind knows ${known.join(', ')}`);
   }
-  const { build } = (await import(new URL(`./${type}.js`, import.meta.url).href)) as { build: ModelBuilder };
+  const { build } = (await import(new URL(`./families/${type}.js`, import.meta.url).href)) as {
+    build: ModelBuilder;
+  };
   const loader = new WeightLoader(backend, source, config, options);
   try {
     return await build(config, path, loader);
@@ -67,9 +66,9 @@ async function buildModel(
 
 /** The model types that can be loaded. */
 export function architectures(): string[] {
-  return readdirSync(fileURLToPath(new URL('.', import.meta.url)))
+  return readdirSync(fileURLToPath(new URL('./families', import.meta.url)))
     .map((file) => /^([a-z0-9_]+)\.(?:ts|js)$/.exec(file)?.[1] ?? '')
-    .filter((name) => name !== '' && !OTHERS.has(name))
+    .filter((name) => name !== '')
     .sort();
 }
 

@@ -29,8 +29,7 @@ export async function saveModel(model: CausalLM, folder: string, options: SaveOp
   const { dtype = 'F32', maxShardSize, companionsOf } = options;
   mkdirSync(folder, { recursive: true });
   if (companionsOf !== undefined) copyCompanions(companionsOf, folder);
-  const config = { ...model.sourceConfig, torch_dtype: TORCH_NAMES[dtype] };
-  writeFileAtomic(join(folder, 'config.json'), JSON.stringify(config, null, 2) + '\n');
+  writeConfig(folder, model.sourceConfig, dtype);
   const tensors = model.parameters.map((p) => ({
     name: p.name,
     dtype,
@@ -38,6 +37,17 @@ export async function saveModel(model: CausalLM, folder: string, options: SaveOp
     data: async () => fromFloat32(dtype, await p.value.toFloat32()),
   }));
   await writeCheckpoint(folder, tensors, maxShardSize === undefined ? {} : { maxShardSize });
+}
+
+/** config.json for weights of another type: transformers 5 calls the field `dtype`, earlier ones `torch_dtype`. */
+export function writeConfig(
+  folder: string,
+  config: Readonly<Record<string, unknown>>,
+  dtype: FloatDtype,
+): void {
+  const field = 'dtype' in config ? 'dtype' : 'torch_dtype';
+  const text = JSON.stringify({ ...config, [field]: TORCH_NAMES[dtype] }, null, 2);
+  writeFileAtomic(join(folder, 'config.json'), `${text}\n`);
 }
 
 /** Copies the tokenizer's and the generation's files from one model folder to another. */

@@ -24,7 +24,6 @@ export interface WeightSource extends BnbSource {
     name: string,
     shape?: readonly number[],
   ): { dtype: string; shape: readonly number[]; data: Uint8Array };
-  /** For messages. */
   close(): void;
 }
 

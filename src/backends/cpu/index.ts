@@ -28,6 +28,7 @@ export function createCpuBackend(options: CpuOptions = {}): Backend {
   const setThreads = library.func('int ww_set_threads(int threads)') as (threads: number) => number;
   const instructionSet = library.func('const char *ww_instruction_set()') as () => string;
   const hasBf16 = library.func('int ww_has_bf16()') as () => number;
+  const fastBf16 = hasBf16() === 1;
   const allocate = library.func('uint64_t ww_alloc(size_t bytes)') as (bytes: number) => number;
   const release = library.func('void ww_free(uint64_t memory, size_t bytes)') as (
     memory: number,
@@ -52,8 +53,8 @@ export function createCpuBackend(options: CpuOptions = {}): Backend {
   return {
     name: 'cpu',
     description: `${cpus()[0]?.model.trim() ?? 'CPU'}, ${threads} thread${threads === 1 ? '' : 's'}, ${instructionSet()}`,
-    activations: 'f32',
-    fastBf16: hasBf16() === 1,
+    arithmetic: `${instructionSet()}${fastBf16 ? ', bfloat16 products' : ''}`,
+    fastBf16,
     kernels: { ...bindGemm(library), ...bindOther(library) },
     alloc: (bytes) => pool.alloc(bytes),
     free: (buffer) => pool.free(buffer),

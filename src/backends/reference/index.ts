@@ -55,7 +55,7 @@ export function createReferenceBackend(): Backend {
   return {
     name: 'reference',
     description: 'plain TypeScript, 1 thread',
-    activations: 'f32',
+    arithmetic: 'reference',
     fastBf16: false,
     kernels,
     alloc: (bytes) => memory.alloc(bytes),

@@ -135,7 +135,7 @@ async function fingerprint(
     .filter((file) => /\.(safetensors|json|jinja)$/.test(file))
     .sort()
     .map((file) => join(modelFolder, file));
-  return { model: hashFiles(weights), data, backend: backend.name };
+  return { model: hashFiles(weights), data, backend: `${backend.name}, ${backend.arithmetic}` };
 }
 
 /** Pieces of a large file that are hashed: enough to tell checkpoints apart without reading all of 14 GB at each start. */

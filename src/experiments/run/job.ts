@@ -54,7 +54,8 @@ export async function runJob(
   try {
     const resultsPath = join(folder.path, 'results.json');
     const finished = existsSync(resultsPath);
-    emit({ type: 'run', folder: folder.path, finished, tuning: tuningName(config) });
+    const tuning = tuningName(config, modelFolder);
+    emit({ type: 'run', folder: folder.path, finished, tuning });
     const results: TaskResult[] = [];
     for (const settings of config.tasks) {
       const result = await runTask(job, settings, join(folder.path, settings.name));
@@ -63,7 +64,7 @@ export async function runJob(
       emit({ type: 'result', task: settings.name, result });
     }
     if (!finished) {
-      writeFileAtomic(join(folder.path, 'report.md'), resultsTable(results, tuningName(config)) + '\n');
+      writeFileAtomic(join(folder.path, 'report.md'), resultsTable(results, tuning) + '\n');
       writeFileAtomic(resultsPath, JSON.stringify(results, null, 2) + '\n');
     }
     return 'finished';
@@ -72,10 +73,11 @@ export async function runJob(
   }
 }
 
-/** What the tables call the tuned model. */
-export function tuningName(config: ResolvedConfig): string {
-  if (config.tasks.every((t) => t.lora === false)) return 'fine-tuned';
-  return config.weights.quantization === undefined ? 'LoRA' : 'QLoRA';
+/** What the tables call the tuned model: QLoRA over weights that are quantized on loading or were before. */
+function tuningName({ tasks, weights }: ResolvedConfig, modelFolder: string): string {
+  if (tasks.every((t) => t.lora === false)) return 'fine-tuned';
+  const stored = readJson(join(modelFolder, 'config.json'))['quantization_config'];
+  return weights.quantization === undefined && stored == null ? 'LoRA' : 'QLoRA';
 }
 
 async function runTask(job: Job, settings: ResolvedTask, folder: string): Promise<TaskResult | undefined> {

@@ -80,7 +80,7 @@ function caption(result: TaskResult): string {
   const tested = `${test_rows} test rows; figures in percent.`;
   if (!training) return `${train_rows} training rows, ${tested}`;
   return (
-    `${train_rows} training rows, ${training.steps} steps in ${training.seconds.toFixed(1)} s ` +
+    `${train_rows} training rows, ${training.steps} step${training.steps === 1 ? '' : 's'} in ${training.seconds.toFixed(1)} s ` +
     `(loss ${training.first_loss.toFixed(3)} to ${training.last_loss.toFixed(3)}), ${tested}`
   );
 }

@@ -30,7 +30,7 @@ export function superviseRun(order: WorkerOrder, onEvent: (event: RunEvent) => v
   const child = fork(worker, [JSON.stringify(order)], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     // Not the parent's own flags: under `node -e` those would run the parent's script again.
-    execArgv: extname(here) === '.ts' ? ['--import', 'tsx'] : [],
+    execArgv: extname(here) === '.ts' ? ['--import', import.meta.resolve('tsx')] : [],
   });
   const done = new Promise<'finished' | 'stopped'>((resolve, reject) => {
     let last: RunEvent | undefined;

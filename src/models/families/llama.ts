@@ -1,9 +1,9 @@
 /** Llama 1 to 3 (arXiv:2307.09288, arXiv:2407.21783) and what is built like them. */
 
 import { z } from 'zod';
-import { Decoder } from './blocks/decoder.js';
-import { decoderConfig, decoderSchema, parseConfig } from './config.js';
-import type { ModelBuilder } from './load.js';
+import { Decoder } from '../blocks/decoder.js';
+import { decoderConfig, decoderSchema, parseConfig } from '../config.js';
+import type { ModelBuilder } from '../load.js';
 
 const schema = decoderSchema.extend({
   attention_bias: z.boolean().default(false),

@@ -1,9 +1,9 @@
 /** Qwen 2 and 2.5 (arXiv:2407.10671): biases on queries, keys and values; a window on the upper layers where the config says so. */
 
 import { z } from 'zod';
-import { Decoder } from './blocks/decoder.js';
-import { decoderConfig, decoderSchema, parseConfig } from './config.js';
-import type { ModelBuilder } from './load.js';
+import { Decoder } from '../blocks/decoder.js';
+import { decoderConfig, decoderSchema, parseConfig } from '../config.js';
+import type { ModelBuilder } from '../load.js';
 
 const schema = decoderSchema.extend({
   use_sliding_window: z.boolean().default(false),
