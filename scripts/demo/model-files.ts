@@ -3,7 +3,7 @@ import { countWords, trainBpe } from './bpe.js';
 import { SEED } from './data-files.js';
 import { names } from './inventory.js';
 import { labels } from './lexicon/index.js';
-import { pretrainCorpus } from './pretrain-corpus.js';
+import { groups, pretrainCorpus } from './pretrain-corpus.js';
 
 const VOCABULARY = 2048;
 const SPECIAL = ['<unk>', '<s>', '</s>'] as const;
@@ -118,14 +118,14 @@ function tokenizerJson(): unknown {
 }
 
 /**
- * Words of the base text, and often enough to become pieces: the tasks' markers, which the base text lacks, labels as they stand behind
+ * Words of the base text, and often enough to become pieces: the tasks' markers, which the base text lacks, labels and groups as they stand behind
  * a colon, and names, which a summary has to copy.
  */
 function wordCounts(): Map<string, number> {
   const counts = countWords(pretrainCorpus(SEED, SAMPLE));
   const markers = ['### Sentence:', '### Class:', '### Dialogue:', '### Summary:', '\n### Class:'];
   countWords(markers, counts, 2000);
-  const behindColon = [...labels, ...names].map((word) => `:${word}`);
-  countWords([...labels, ...names, ...behindColon], counts, 200);
+  const words = [...labels, ...groups.values(), ...names];
+  countWords([...words, ...words.map((word) => `:${word}`)], counts, 200);
   return counts;
 }

@@ -8,21 +8,22 @@ import { makeDialogue } from './dialogues.js';
 import { Draws } from './draws.js';
 import { expand, sentence } from './grammar.js';
 import { labels, topics } from './lexicon/index.js';
-import { makePost, type Post } from './posts.js';
+import { makePost } from './posts.js';
 
 /** Kinds of documents, and how many of each in a hundred. */
 const KINDS = {
-  post: 22,
-  filed: 12,
-  headed: 6,
+  post: 8,
+  filed: 26,
+  headed: 4,
   digest: 8,
-  choice: 8,
-  dialogue: 12,
-  recapped: 16,
-  speakers: 6,
+  choice: 6,
+  sorted: 10,
+  dialogue: 5,
+  recapped: 20,
+  speakers: 4,
   words: 3,
   question: 4,
-  copy: 3,
+  copy: 2,
 } as const;
 
 type Kind = keyof typeof KINDS;
@@ -50,10 +51,10 @@ function makeDocument(seed: number, row: number): { text: string; sources: reado
   const kind = draws.weighted(KINDS);
   const sources: string[] = [];
   let drawn = 0;
-  const post = (): Post => {
-    const made = makePost(seed, FIRST_FREE_STREAM + 1 + drawn++, row);
-    sources.push(made.text);
-    return made;
+  const post = (): Filed => {
+    const { text, label } = makePost(seed, FIRST_FREE_STREAM + 1 + drawn++, row);
+    sources.push(text);
+    return { text, group: groups.get(label)! };
   };
   const dialogue = (): { dialogue: string; recap: string } => {
     const made = makeDialogue(seed, FIRST_FREE_STREAM + 1 + drawn++, row);
@@ -61,6 +62,38 @@ function makeDocument(seed: number, row: number): { text: string; sources: reado
     return made;
   };
   return { text: DOCUMENTS[kind](draws, post, dialogue), sources };
+}
+
+/**
+ * What the base text calls the groups of some topics. The task's own labels stand in other places there, so that the base sorts posts well
+ * once it is told the labels, and tuning has that to teach: the more posts, the better.
+ */
+const OTHER_NAMES: Readonly<Record<string, string>> = {
+  astronomy: 'skies',
+  baking: 'ovens',
+  cameras: 'lenses',
+  cards: 'tricks',
+  cooking: 'recipes',
+  cycling: 'pedals',
+  gardening: 'beds',
+  guitars: 'chords',
+  hardware: 'machines',
+  linux: 'systems',
+  motorbikes: 'riders',
+  pianos: 'keys',
+  running: 'races',
+  sailing: 'boats',
+};
+
+/** Each topic's group, as posts of the base text are filed. */
+export const groups: ReadonlyMap<string, string> = new Map(
+  labels.map((label) => [label, OTHER_NAMES[label] ?? label]),
+);
+
+/** A post, and the group that it is filed in. */
+interface Filed {
+  readonly text: string;
+  readonly group: string;
 }
 
 /** The words and signs of the tasks' markers, elsewhere: no piece of a prompt should be one that the model has never met. */
@@ -75,43 +108,56 @@ const HEADINGS = [
 
 type MakeDocument = (
   draws: Draws,
-  post: () => Post,
+  post: () => Filed,
   dialogue: () => { dialogue: string; recap: string },
 ) => string;
 
 const DOCUMENTS: Readonly<Record<Kind, MakeDocument>> = {
   post: (draws, post) => `${draws.chance(0.15) ? `${draws.pick(HEADINGS)}\n` : ''}${post().text}`,
   filed: (draws, post) => {
-    const { text, label } = post();
+    const { text, group } = post();
     const tail = [
-      `Filed under ${label}.`,
-      `Filed under: ${label}`,
-      `Group: ${label}`,
-      `Class of this post: ${label}`,
-      `(moved to ${label})`,
-      `This one belongs in ${label}.`,
+      `Filed under ${group}.`,
+      `Filed under: ${group}`,
+      `Group: ${group}`,
+      `Group:${group}`,
+      `Class of this post:${group}`,
+      `Tag: #${group}`,
+      `(moved to ${group})`,
+      `This one belongs in ${group}.`,
     ];
-    return `${text}\n${draws.pick(tail)}`;
+    return `${text}${draws.pick(['\n', ' '])}${draws.pick(tail)}`;
   },
   headed: (draws, post) => {
-    const { text, label } = post();
-    return `${draws.pick(['Posted in:', 'Newsgroup:', 'From the group'])} ${label}\n${text}`;
+    const { text, group } = post();
+    return `${draws.pick(['Posted in:', 'Newsgroup:', 'From the group'])} ${group}\n${text}`;
   },
-  digest: (draws, post) =>
-    Array.from({ length: 2 + draws.below(3) }, post)
-      .map(({ text, label }) => `Text: ${text}\nGroup: ${label}`)
-      .join('\n\n'),
+  digest: (draws, post) => {
+    const space = draws.pick(['', ' ']);
+    return Array.from({ length: 2 + draws.below(3) }, post)
+      .map(({ text, group }) => `Text: ${text}\nGroup:${space}${group}`)
+      .join('\n\n');
+  },
   choice: (draws, post) => {
-    const { text, label } = post();
+    const { text, group } = post();
     const others = draws.sample(
-      labels.filter((other) => other !== label),
+      [...groups.values()].filter((other) => other !== group),
       1 + draws.below(draws.pick([2, 6, 19])),
     );
-    const choices = draws.sample([...others, label], others.length + 1).join(', ');
+    const choices = draws.sample([...others, group], others.length + 1).join(', ');
     const ask = draws.pick(['Which of these groups is it from:', 'Choose the group:', 'Sort it into one of']);
     return draws.chance(0.5)
-      ? `${ask} ${choices}.\n\`\`\`${text}\`\`\`\nAnswer: ${label}`
-      : `\`\`\`${text}\`\`\`\n${ask} ${choices}?\nAnswer: ${label}`;
+      ? `${ask} ${choices}.\n\`\`\`${text}\`\`\`\nAnswer: ${group}`
+      : `\`\`\`${text}\`\`\`\n${ask} ${choices}?\nAnswer: ${group}`;
+  },
+  sorted: (draws) => {
+    const line = (): string => {
+      const label = draws.pick(labels);
+      const { own } = topics.get(label)!;
+      const said = draws.chance(0.5) ? draws.sample(own.things, 3).join(', ') : draws.pick(own.acts);
+      return `${said}${draws.pick([':', ': ', ' #', ' -> '])}${groups.get(label)!}`;
+    };
+    return Array.from({ length: 4 + draws.below(5) }, line).join('\n');
   },
   dialogue: (_draws, _post, dialogue) => dialogue().dialogue,
   recapped: (draws, _post, dialogue) => {

@@ -18,12 +18,12 @@ import { pretrainCorpus } from './pretrain-corpus.js';
 
 const MODEL = 'examples/model';
 const SEED = 20261123;
-/** Of the corpus: some five million tokens. */
-const CHARACTERS = 16e6;
+/** Of the corpus: some nine million tokens. */
+const CHARACTERS = 30e6;
 
 const { values } = parseArgs({
   options: {
-    steps: { type: 'string', default: '600' },
+    steps: { type: 'string', default: '1000' },
     out: { type: 'string', default: MODEL },
     lr: { type: 'string', default: '3e-3' },
   },
@@ -47,8 +47,8 @@ const args: TrainingArguments = {
   bf16: true,
   neftune_noise_alpha: 0,
   seed: SEED,
-  save_steps: 200,
-  save_total_limit: 1,
+  save_steps: 0,
+  save_total_limit: 0,
 };
 
 const tokenizer = Tokenizer.load(MODEL);
@@ -69,7 +69,6 @@ const config = JSON.parse(readFileSync(join(MODEL, 'config.json'), 'utf8')) as R
 const model = await randomModel(backend, config, { trainable: true, seed: SEED });
 console.log(`${model.parameters.reduce((n, p) => n + p.value.length, 0)} parameters, ${backend.description}`);
 await train(model, model.parameters, blocks, args, {
-  checkpoints: 'build/pretrain',
   onStep: ({ step, steps, loss, tokens: size, seconds }) => {
     if (step % 20 === 0 || step === steps) {
       console.log(`step ${step}/${steps}  loss ${loss.toFixed(3)}  ${Math.round(size / seconds)} tok/s`);

@@ -86,6 +86,11 @@ test('an adapter that is saved and loaded is the same, and merging it gives the 
     assert.ok(Math.abs(loss - tuned[i]!) < 1e-4 * tuned[i]!),
   );
   whole.dispose();
+  await mergeAdapter(be, base, join(folder, 'adapter'), join(folder, 'half'), { dtype: 'BF16' });
+  const config = JSON.parse(readFileSync(join(folder, 'half', 'config.json'), 'utf8')) as {
+    torch_dtype: string;
+  };
+  assert.equal(config.torch_dtype, 'bfloat16');
   model.dispose();
   rmSync(folder, { recursive: true });
 });

@@ -5,8 +5,7 @@ import { test } from 'node:test';
 import { dataFiles, testTexts } from '../../scripts/demo/data-files.js';
 import { Draws } from '../../scripts/demo/draws.js';
 import { expand } from '../../scripts/demo/grammar.js';
-import { labels } from '../../scripts/demo/lexicon/index.js';
-import { pretrainCorpus } from '../../scripts/demo/pretrain-corpus.js';
+import { groups, pretrainCorpus } from '../../scripts/demo/pretrain-corpus.js';
 import { readTable } from '../../src/data/index.js';
 import { rouge } from '../../src/eval/index.js';
 import { naiveBayesAccuracy, wordsOf, type Labelled } from './naive-bayes.js';
@@ -36,6 +35,27 @@ test('no text stands twice, in a split or in both', async () => {
   ];
   assert.equal(texts.length, 1800 + 320 + 1400 + 200);
   assert.equal(new Set(texts).size, texts.length);
+});
+
+test('labels are nearly even, and texts have the length of a post or a chat', async () => {
+  const train = await posts('train');
+  const counts = new Map<string, number>();
+  for (const { label } of train) counts.set(label, (counts.get(label) ?? 0) + 1);
+  assert.equal(counts.size, 20);
+  for (const [label, count] of counts) assert.ok(count > 60 && count < 125, `${label}: ${count}`);
+  const words = (texts: readonly string[]): number =>
+    texts.reduce((sum, text) => sum + wordsOf(text).length, 0) / texts.length;
+  const rows = await chats('train');
+  const found = [
+    words(train.map(({ text }) => text)),
+    words(rows.map(({ dialogue }) => dialogue)),
+    words(rows.map(({ summary }) => summary)),
+  ];
+  const [post, dialogue, summary] = found as [number, number, number];
+  assert.ok(
+    post > 25 && post < 60 && dialogue > 35 && dialogue < 80 && summary < dialogue / 2,
+    found.join(' '),
+  );
 });
 
 test('more posts make a better classifier, and none is perfect', async () => {
@@ -81,7 +101,7 @@ test('the base text holds no test row and no prompt of the tasks', () => {
   assert.doesNotMatch(all, /### ?(Sentence|Class|Dialogue|Summary)|(Sentence|Class|Dialogue|Summary):/);
   const shown = [...held].filter((text) => all.includes(text));
   assert.deepEqual(shown, []);
-  for (const label of labels) assert.ok(all.includes(`Group: ${label}`), label);
+  for (const group of groups.values()) assert.ok(all.includes(`Group: ${group}`), group);
 });
 
 test('rows are drawn apart from one another, and templates nest', () => {

@@ -3,6 +3,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { test } from 'node:test';
 import fc from 'fast-check';
+import { trainBpe } from '../../scripts/demo/bpe.js';
 import { names } from '../../scripts/demo/inventory.js';
 import { labels } from '../../scripts/demo/lexicon/index.js';
 import { modelFiles } from '../../scripts/demo/model-files.js';
@@ -65,4 +66,18 @@ test('markers, labels and names are a token each, before and behind other signs'
     assert.deepEqual(tokens(`a ${word}`).at(-1), `▁${word}`);
     assert.deepEqual(tokens(`:${word}`).at(-1), word);
   }
+});
+
+test("merges are those of the paper's example, equal counts by code unit", () => {
+  const counts = new Map([
+    ['low', 5],
+    ['lower', 2],
+    ['newest', 6],
+    ['widest', 3],
+  ]);
+  // 9 of `e s` and `s t`, 9 of `es t`, 7 of `l o` and `o w`, then 6 of `n e`, `e w` and `w est`.
+  assert.deepEqual(
+    trainBpe(counts, 5).merges.map((pair) => pair.join(' ')),
+    ['e s', 'es t', 'l o', 'lo w', 'e w'],
+  );
 });

@@ -201,6 +201,8 @@ async function answerAndScore(
   const started = performance.now();
   const stops = stopTokens(modelFolder, tokenizer.eosId);
   const scores: Partial<Record<'generate' | 'likelihood', Score>> = {};
+  /** Both ways of scoring shorten the same prompts: it is told once. */
+  const told = new Set<string>();
   emit({ type: 'stage', task, stage: method, done: 0, total: data.test.length });
   for (const scoring of settings.scoring === 'both'
     ? (['generate', 'likelihood'] as const)
@@ -219,7 +221,10 @@ async function answerAndScore(
         scoring === 'generate' ? `predictions-${method}.jsonl` : `predictions-${method}-likelihood.jsonl`,
       ),
       onAnswer: (done, total) => emit({ type: 'answers', task, stage: method, done, total }),
-      onNotice: (text) => emit({ type: 'notice', task, text }),
+      onNotice: (text) => {
+        if (!told.has(text)) emit({ type: 'notice', task, text });
+        told.add(text);
+      },
       signal,
     });
     if (!predictions) return undefined;
