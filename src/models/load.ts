@@ -61,6 +61,8 @@ async function buildModel(
   } catch (error) {
     loader.dispose();
     throw error;
+  } finally {
+    loader.endReading();
   }
 }
 
@@ -91,7 +93,7 @@ function checkpointSource(folder: string): WeightSource {
   return {
     path: folder,
     has: (name) => checkpoint.has(name),
-    read: (name) => checkpoint.read(name),
+    read: (name, _shape, room) => checkpoint.read(name, room?.(checkpoint.info(name).byteLength)),
     close: () => checkpoint.close(),
   };
 }

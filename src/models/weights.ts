@@ -20,9 +20,11 @@ import { Linear } from './blocks/linear.js';
 
 /** A checkpoint, or something that acts as one: arrays by name, with safetensors' names of types. */
 export interface WeightSource extends BnbSource {
+  /** `shape` is what is expected; `room` gives memory of so many bytes to read into. */
   read(
     name: string,
     shape?: readonly number[],
+    room?: (bytes: number) => Uint8Array,
   ): { dtype: string; shape: readonly number[]; data: Uint8Array };
   close(): void;
 }
@@ -47,6 +49,7 @@ export class WeightLoader {
   readonly parameters: Parameter[] = [];
   private readonly matrices: Matrix[] = [];
   bytes = 0;
+  private staging = new Uint8Array(0);
 
   constructor(
     readonly backend: Backend,
@@ -112,6 +115,11 @@ export class WeightLoader {
     return this.vector(`${name}.weight`, dim);
   }
 
+  /** Gives back the memory that tensors were read into. */
+  endReading(): void {
+    this.staging = new Uint8Array(0);
+  }
+
   dispose(): void {
     for (const p of this.parameters) p.value.release();
     for (const m of this.matrices) freeMatrix(this.backend, m);
@@ -146,6 +154,12 @@ export class WeightLoader {
     return parameter;
   }
 
+  /** One block of memory for all tensors, each of which is uploaded before the next is read: dead ones would pile up until V8 looks. */
+  private room(bytes: number): Uint8Array {
+    if (this.staging.byteLength < bytes) this.staging = new Uint8Array(bytes);
+    return this.staging;
+  }
+
   private keep(matrix: Matrix): void {
     this.matrices.push(matrix);
     this.bytes += matrixBytes(matrix);
@@ -155,7 +169,7 @@ export class WeightLoader {
     if (!this.source.has(name)) {
       throw new UserError(`${this.source.path}: tensor '${name}' is missing, which its config.json asks for`);
     }
-    const { dtype, shape: found, data } = this.source.read(name, shape);
+    const { dtype, shape: found, data } = this.source.read(name, shape, (bytes) => this.room(bytes));
     if (found.length !== shape.length || found.some((n, i) => n !== shape[i])) {
       throw new UserError(
         `${this.source.path}: tensor '${name}' has shape [${found.join(', ')}], but config.json asks for [${shape.join(', ')}]`,
