@@ -14,7 +14,7 @@ import type { AdamW } from './optimizer.js';
 const NAME = /^step-(\d+)\.safetensors$/;
 
 /** Writes `folder`/step-N.safetensors and removes all but the newest `limit` (0: keeps all). */
-export async function writeCheckpoint(folder: string, optimizer: AdamW, limit: number): Promise<string> {
+export async function saveCheckpoint(folder: string, optimizer: AdamW, limit: number): Promise<string> {
   mkdirSync(folder, { recursive: true });
   const tensors = [];
   for (const [name, tensor] of contents(optimizer)) {

@@ -7,7 +7,7 @@ import type { Parameter } from '../autograd/parameter.js';
 import { epochOrder, type Block } from '../data/index.js';
 import type { CausalLM } from '../models/model.js';
 import { UserError } from '../util/errors.js';
-import { latestCheckpoint, restoreCheckpoint, writeCheckpoint } from './checkpoint.js';
+import { latestCheckpoint, restoreCheckpoint, saveCheckpoint } from './checkpoint.js';
 import { AdamW, type AdamWOptions } from './optimizer.js';
 import { learningRate, type Schedule } from './schedule.js';
 import { flatten, forwardBackward } from './step.js';
@@ -119,7 +119,7 @@ export async function train(
       options.onStep?.(last);
       const due = args.save_steps > 0 && (step + 1) % args.save_steps === 0 && step + 1 < steps;
       if (checkpoints !== undefined && (due || signal?.aborted)) {
-        await writeCheckpoint(checkpoints, optimizer, args.save_total_limit);
+        await saveCheckpoint(checkpoints, optimizer, args.save_total_limit);
       }
       if (signal?.aborted && step + 1 < steps) return { steps: step + 1, resumedFrom, finished: false, last };
       // Signals and progress bars get their turn between steps.
