@@ -201,6 +201,32 @@ test('a sequence has the same bits alone and in a batch, on one thread and on tw
     assert.deepEqual(alone[name], part(together[name]), name);
 });
 
+test('a text has the same bits wherever it stands in a row of texts', async () => {
+  const [size, heads, kvHeads, headDim] = [111, 4, 2, 24];
+  const common = { batch: 1, heads, kvHeads, headDim };
+  for (const window of [0, 50]) {
+    const alone = { ...common, window, length: size, segments: () => 0 };
+    const inputs = inputsOf(alone);
+    const want = await run(alone, inputs);
+    for (const before of [5, 37, 96]) {
+      const behind = {
+        ...common,
+        window,
+        length: before + size,
+        segments: (_: number, i: number) => Number(i >= before),
+      };
+      const others = inputsOf(behind);
+      const join = (name: keyof Inputs): Float32Array => {
+        const [own, other] = [inputs[name], others[name]];
+        return Float32Array.from([...other.slice(0, other.length - own.length), ...own]);
+      };
+      const got = await run(behind, { q: join('q'), k: join('k'), v: join('v'), dOut: join('dOut') });
+      for (const name of ['out', 'dq', 'dk', 'dv'] as const)
+        assert.deepEqual(got[name].slice(-want[name].length), want[name], `${name} behind ${before}`);
+    }
+  }
+});
+
 test('cached attention over several chunks: the same bits for a row whatever else is decoded', async () => {
   const [slots, capacity, heads, kvHeads, headDim] = [3, 700, 4, 2, 24];
   const keys = span(random(slots * capacity * kvHeads * headDim, 5));

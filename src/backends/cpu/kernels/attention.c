@@ -4,90 +4,11 @@
  * Everything is laid out so that a vector's lanes are QUERIES: a block of queries is transposed once into [headDim][queries], the
  * scores of a block stand as [keys][queries], the running output as [headDim][queries]. Then the softmax needs no sums across lanes,
  * and keys and values are only ever broadcast, so that they are never transposed. Each product of the algorithm is one call of
- * `product`, a small register-blocked matrix product over padded scratch memory; no kernel below sees an odd size.
+ * `product` over padded scratch memory; no kernel below sees an odd size.
  */
-#include "ww.h"
-#include "scratch.h"
+#include "attention-product.h"
 
-#if defined(__AVX512F__) || defined(__aarch64__)
-#define TILE_ROWS 8 /* 32 vector registers: 8 x 3 sums, 3 vectors, 1 broadcast */
-#else
-#define TILE_ROWS 4
-#endif
-#define TILE_VECTORS 3
-
-enum { LANES = WW_LANES, QUERIES = TILE_VECTORS * LANES, KEYS = 48 };
-
-/* What a result tile starts from: nothing, itself, or itself times a factor a column. */
-typedef enum { SET, ADD, RESCALE } Start;
-
-#define INLINE static inline __attribute__((always_inline))
-
-/* c[r][j] = start + sum over k of a[r * rowStride + k * depthStride] * b[k][j], for TILE_ROWS rows and `width` vectors of columns. */
-INLINE void tile(float *c, int64_t ldc, const float *a, int64_t rowStride, int64_t depthStride, const float *b,
-                 int64_t ldb, int64_t depth, Start start, const float *factor, const int width) {
-  vf sum[TILE_ROWS][TILE_VECTORS];
-#pragma GCC unroll 8
-  for (int r = 0; r < TILE_ROWS; r++)
-#pragma GCC unroll 3
-    for (int v = 0; v < width; v++) {
-      if (start == SET)
-        sum[r][v] = vsplat(0);
-      else
-        sum[r][v] = vload(c + r * ldc + v * LANES);
-      if (start == RESCALE) sum[r][v] *= vload(factor + v * LANES);
-    }
-  for (int64_t k = 0; k < depth; k++) {
-    vf column[TILE_VECTORS];
-#pragma GCC unroll 3
-    for (int v = 0; v < width; v++) column[v] = vload(b + k * ldb + v * LANES);
-#pragma GCC unroll 8
-    for (int r = 0; r < TILE_ROWS; r++) {
-      vf row = vsplat(a[r * rowStride + k * depthStride]);
-#pragma GCC unroll 3
-      for (int v = 0; v < width; v++) sum[r][v] += row * column[v];
-    }
-  }
-#pragma GCC unroll 8
-  for (int r = 0; r < TILE_ROWS; r++)
-#pragma GCC unroll 3
-    for (int v = 0; v < width; v++) vstore(c + r * ldc + v * LANES, sum[r][v]);
-}
-
-/* The tile for each width and for either unit stride of `a`. */
-INLINE void tile_any(float *c, int64_t ldc, const float *a, int64_t lda, int transposed, const float *b, int64_t ldb, int64_t depth,
-                     Start start, const float *factor, const int width) {
-  if (transposed)
-    tile(c, ldc, a, 1, lda, b, ldb, depth, start, factor, width);
-  else
-    tile(c, ldc, a, lda, 1, b, ldb, depth, start, factor, width);
-}
-
-/*
- * c [rows, columns] = start + op(a) · b, where op(a)[r][k] is a[r * lda + k], or a[k * lda + r] when `transposed`. Rows are a
- * multiple of 8 and columns of LANES; every array is padded accordingly.
- */
-static void product(float *c, int64_t ldc, const float *a, int64_t lda, int transposed, const float *b, int64_t ldb, int64_t rows,
-                    int64_t columns, int64_t depth, Start start, const float *factor) {
-  int64_t vectors = columns / LANES;
-  while (vectors > 0) {
-    int64_t width = vectors == 1 ? 1 : vectors == 2 || vectors == 4 ? 2 : 3;
-    for (int64_t r = 0; r < rows; r += TILE_ROWS) {
-      float *to = c + r * ldc;
-      const float *from = a + (transposed ? r : r * lda);
-      if (width == 3)
-        tile_any(to, ldc, from, lda, transposed, b, ldb, depth, start, factor, 3);
-      else if (width == 2)
-        tile_any(to, ldc, from, lda, transposed, b, ldb, depth, start, factor, 2);
-      else
-        tile_any(to, ldc, from, lda, transposed, b, ldb, depth, start, factor, 1);
-    }
-    b += width * LANES;
-    c += width * LANES;
-    if (factor) factor += width * LANES;
-    vectors -= width;
-  }
-}
+enum { QUERIES = TILE_VECTORS * LANES, KEYS = 48 };
 
 typedef struct {
   int64_t batch, length, heads, kvHeads, headDim;
@@ -98,31 +19,52 @@ typedef struct {
   float *out, *lse, *dq, *dk, *dv;
   /* headDim rounded up to whole vectors and tiles, and the row stride of scratch blocks, which avoids powers of two (cache sets). */
   int64_t dim, stride;
+  const struct Place *places;
+  int64_t placeCount;
 } Attention;
+
+/*
+ * Where a block of queries stands: within one segment, and at a multiple of QUERIES from its start, as its blocks of keys are at
+ * multiples of KEYS; so a text's bits do not depend on what stands before it.
+ */
+typedef struct Place {
+  int64_t batch, segmentStart, start, count;
+} Place;
+
+/* Every block of queries, in order; `to` may be NULL to count them. */
+static int64_t find_places(const Attention *t, Place *to) {
+  int64_t n = 0;
+  for (int64_t b = 0; b < t->batch; b++) {
+    const int32_t *segments = t->segments + b * t->length;
+    for (int64_t start = 0, end; start < t->length; start = end) {
+      for (end = start + 1; end < t->length && segments[end] == segments[start];) end++;
+      for (int64_t at = start; at < end; at += QUERIES, n++)
+        if (to) to[n] = (Place){b, start, at, end - at < QUERIES ? end - at : QUERIES};
+    }
+  }
+  return n;
+}
 
 /* The queries of one block and the keys they see: lane i sees keys first[i] .. last[i]; padding sees none. */
 typedef struct {
   int64_t start, count;
   int32_t first[QUERIES] __attribute__((aligned(64)));
   int32_t last[QUERIES] __attribute__((aligned(64)));
-  int64_t firstKey, endKey; /* the keys that any lane sees */
+  int64_t firstKey, endKey; /* the keys that any lane sees, from a block's border on */
   int64_t commonFirst;      /* from here to `start` each real lane sees every key */
 } QueryBlock;
 
-static void find_visible(const Attention *t, const int32_t *segments, int64_t start, QueryBlock *block) {
-  int64_t rest = t->length - start;
-  block->start = start;
-  block->count = rest < QUERIES ? rest : QUERIES;
+static void find_visible(const Attention *t, const Place *place, QueryBlock *block) {
+  int padding = t->segments[place->batch * t->length + place->start] < 0;
+  block->start = place->start;
+  block->count = place->count;
   block->firstKey = INT32_MAX;
   block->endKey = 0;
   block->commonFirst = 0;
-  int64_t segmentStart = start;
-  while (segmentStart > 0 && segments[segmentStart - 1] == segments[start]) segmentStart--;
   for (int64_t i = 0; i < QUERIES; i++) {
-    int64_t query = start + i, first = INT32_MAX;
-    if (i < block->count && segments[query] >= 0) {
-      if (i > 0 && segments[query] != segments[query - 1]) segmentStart = query;
-      first = segmentStart;
+    int64_t query = place->start + i, first = INT32_MAX;
+    if (i < block->count && !padding) {
+      first = place->segmentStart;
       if (t->window > 0 && query - t->window + 1 > first) first = query - t->window + 1;
       if (first < block->firstKey) block->firstKey = first;
       block->endKey = query + 1;
@@ -131,6 +73,7 @@ static void find_visible(const Attention *t, const int32_t *segments, int64_t st
     block->last[i] = (int32_t)query;
     if (i < block->count && first > block->commonFirst) block->commonFirst = first;
   }
+  if (block->endKey > 0) block->firstKey -= (block->firstKey - place->segmentStart) % KEYS;
 }
 
 /* Keys from `key` on: how many scratch rows they fill (whole tiles), and whether no lane needs a mask there. */
@@ -217,10 +160,10 @@ static void softmax_block(float *scores, int64_t key, int64_t count, const Query
 
 static void forward_block(void *context, int64_t index) {
   const Attention *t = context;
-  int64_t blocks = (t->length + QUERIES - 1) / QUERIES;
-  int64_t b = index / (blocks * t->heads), h = index / blocks % t->heads, kvHead = h / (t->heads / t->kvHeads);
+  const Place *place = t->places + (t->placeCount - 1 - index / t->heads); /* the last see the most keys: they come first */
+  int64_t b = place->batch, h = index % t->heads, kvHead = h / (t->heads / t->kvHeads);
   QueryBlock block;
-  find_visible(t, t->segments + b * t->length, (blocks - 1 - index % blocks) * QUERIES, &block);
+  find_visible(t, place, &block);
 
   int64_t rowStride = t->heads * t->headDim, kvStride = t->kvHeads * t->headDim;
   int64_t at = (b * t->length + block.start) * rowStride + h * t->headDim;
@@ -236,7 +179,7 @@ static void forward_block(void *context, int64_t index) {
   transpose(queries, QUERIES, rows, t->stride, QUERIES, t->dim);
   memset(out, 0, sizeof(float) * (size_t)(t->dim * QUERIES));
 
-  for (int64_t key = block.firstKey / KEYS * KEYS; key < block.endKey; key += KEYS) {
+  for (int64_t key = block.firstKey; key < block.endKey; key += KEYS) {
     int unmasked;
     int64_t count = keys_in_block(&block, key, &unmasked), real = t->length - key;
     load_rows(t, keys, t->k + kvAt + key * kvStride, kvStride, real, count, NULL, 1);
@@ -284,9 +227,10 @@ static void add_rows(const Attention *t, float *to, int64_t toStride, const floa
 }
 
 /* One head's queries of one block against all their keys: writes dq, adds to dk and dv. */
-static void backward_block(const Attention *t, Workspace *w, int64_t b, int64_t h, int64_t start) {
+static void backward_block(const Attention *t, Workspace *w, const Place *place, int64_t h) {
+  int64_t b = place->batch, start = place->start;
   QueryBlock block;
-  find_visible(t, t->segments + b * t->length, start, &block);
+  find_visible(t, place, &block);
   int64_t rowStride = t->heads * t->headDim, kvStride = t->kvHeads * t->headDim;
   int64_t at = (b * t->length + start) * rowStride + h * t->headDim;
   int64_t kvAt = b * t->length * kvStride + h / (t->heads / t->kvHeads) * t->headDim;
@@ -304,7 +248,7 @@ static void backward_block(const Attention *t, Workspace *w, int64_t b, int64_t 
   transpose(w->dOutT, QUERIES, w->dOut, t->stride, QUERIES, t->dim);
   memset(w->dQueriesT, 0, sizeof(float) * (size_t)(t->dim * QUERIES));
 
-  for (int64_t key = block.firstKey / KEYS * KEYS; key < block.endKey; key += KEYS) {
+  for (int64_t key = block.firstKey; key < block.endKey; key += KEYS) {
     int unmasked;
     int64_t count = keys_in_block(&block, key, &unmasked), real = t->length - key, kvBlock = kvAt + key * kvStride;
     load_rows(t, w->keys, t->k + kvBlock, kvStride, real, count, NULL, 1);
@@ -345,13 +289,21 @@ static void backward_head(void *context, int64_t index) {
   w.p = w.sums + keyRows;
   w.ds = w.p + square;
   for (int64_t h = kvHead * group; h < (kvHead + 1) * group; h++)
-    for (int64_t start = 0; start < t->length; start += QUERIES) backward_block(t, &w, b, h, start);
+    for (const Place *place = t->places; place < t->places + t->placeCount; place++)
+      if (place->batch == b) backward_block(t, &w, place, h);
 }
 
-static void prepare(Attention *t) {
+/* The memory of the places, to be freed. */
+static Place *prepare(Attention *t) {
   int64_t step = LANES < 8 ? 8 : LANES;
   t->dim = (t->headDim + step - 1) / step * step;
   t->stride = t->dim + 16;
+  t->placeCount = find_places(t, NULL);
+  Place *places = malloc(sizeof(Place) * (size_t)(t->placeCount + 1));
+  if (!places) abort();
+  find_places(t, places);
+  t->places = places;
+  return places;
 }
 
 static int64_t work_of(const Attention *t) { return t->batch * t->heads * t->length * t->length * t->headDim / 16; }
@@ -360,8 +312,9 @@ void ww_attention(const float *q, const float *k, const float *v, const int32_t 
                   int64_t length, int64_t heads, int64_t kvHeads, int64_t headDim, float scale, int64_t window) {
   Attention t = {.batch = batch, .length = length, .heads = heads, .kvHeads = kvHeads, .headDim = headDim, .scale = scale,
                  .window = window, .segments = segments, .q = q, .k = k, .v = v, .out = out, .lse = lse};
-  prepare(&t);
-  ww_tasks(forward_block, &t, batch * heads * ((length + QUERIES - 1) / QUERIES), work_of(&t));
+  Place *places = prepare(&t);
+  ww_tasks(forward_block, &t, t.placeCount * heads, work_of(&t));
+  free(places);
 }
 
 void ww_attention_backward(const float *q, const float *k, const float *v, const int32_t *segments, const float *out,
@@ -370,6 +323,7 @@ void ww_attention_backward(const float *q, const float *k, const float *v, const
   Attention t = {.batch = batch, .length = length, .heads = heads, .kvHeads = kvHeads, .headDim = headDim, .scale = scale,
                  .window = window, .segments = segments, .q = q, .k = k, .v = v, .dOut = dOut, .out = (float *)out,
                  .lse = (float *)lse, .dq = dq, .dk = dk, .dv = dv};
-  prepare(&t);
+  Place *places = prepare(&t);
   ww_tasks(backward_head, &t, batch * kvHeads, work_of(&t));
+  free(places);
 }
