@@ -18,7 +18,7 @@ import { readJson } from '../models/load.js';
 import { copyCompanions, writeConfig } from '../models/save.js';
 import { Tensor } from '../tensor/tensor.js';
 import { UserError } from '../util/errors.js';
-import { ADAPTER_WEIGHTS, PEFT_PREFIX, readAdapterConfig } from './peft.js';
+import { ADAPTER_WEIGHTS, PEFT_PREFIX, readAdapterConfig, refuseForeign } from './peft.js';
 import { moduleScaling } from './lora.js';
 
 export interface MergeOptions {
@@ -46,11 +46,13 @@ export async function mergeAdapter(
         `${baseFolder} holds 4-bit weights: merge into the full-precision checkpoint that they were made from`,
       );
     }
+    refuseForeign(adapter.path, adapter.names);
     const merged = new Map<string, string>();
     for (const name of adapter.names) {
       const module = /^base_model\.model\.(.+)\.lora_A\.weight$/.exec(name)?.[1];
       if (module !== undefined) merged.set(weightOf(base, module), module);
     }
+    if (merged.size === 0) throw new UserError(`${adapter.path} holds no tensor of an adapter`);
     const tensors = base.names.map((name) => {
       const { dtype: stored, shape } = base.info(name);
       const module = merged.get(name);

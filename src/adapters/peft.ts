@@ -37,6 +37,9 @@ const configSchema = z.object({
   trainable_token_indices: z.null().optional(),
   target_parameters: z.null().optional(),
   layer_replication: z.null().optional(),
+  /** The others change the base's weights, which plain LoRA over the base as it is would not undo. */
+  init_lora_weights: z.union([z.boolean(), z.enum(['gaussian', 'eva', 'orthogonal'])]).nullish(),
+  alora_invocation_tokens: z.null().optional(),
   use_dora: off,
   use_qalora: off,
   use_bdlora: z.union([z.literal(false), z.null()]).optional(),
@@ -54,13 +57,30 @@ export function readAdapterConfig(folder: string): PeftConfig {
   return parseConfig(configSchema, readJson(path), path);
 }
 
+const LORA_TENSOR = /^base_model\.model\..+\.lora_[AB]\.weight$/;
+/** PEFT saves the base's embedding and head along where one of them is a target. */
+const SAVED_BASE = /\.(embed_tokens|lm_head)(\.base_layer)?\.weight$/;
+
+/** Throws UserError for a tensor that LoRA on Linear layers does not have: to leave it out would be another model. */
+export function refuseForeign(path: string, names: readonly string[]): void {
+  const foreign = names.find((name) => !LORA_TENSOR.test(name) && !SAVED_BASE.test(name));
+  if (foreign !== undefined) {
+    throw new UserError(
+      `${path}: tensor '${foreign}' is none of LoRA on a Linear layer, as Westwind has it; such an adapter is not supported`,
+    );
+  }
+}
+
 /** Reads an adapter folder onto a model. */
 export function loadAdapter(model: CausalLM, folder: string): LoraAdapter {
   const config = readAdapterConfig(folder);
   const path = join(folder, ADAPTER_WEIGHTS);
   const file = SafetensorsFile.open(path);
+  const unread = new Set(file.names.filter((name) => LORA_TENSOR.test(name)));
   try {
+    refuseForeign(path, file.names);
     const read = (name: string, shape: readonly [number, number]): Float32Array => {
+      unread.delete(name);
       if (!file.has(name))
         throw new UserError(`${path}: tensor '${name}' is missing, which ${CONFIG} asks for`);
       const tensor = file.readFloat32(name);
@@ -72,12 +92,18 @@ export function loadAdapter(model: CausalLM, folder: string): LoraAdapter {
       }
       return tensor;
     };
-    return attachLora(model, config, {
+    const adapter = attachLora(model, config, {
       source: (module, r, inFeatures, outFeatures) => ({
         a: read(`${PEFT_PREFIX}${module}.lora_A.weight`, [r, inFeatures]),
         b: read(`${PEFT_PREFIX}${module}.lora_B.weight`, [outFeatures, r]),
       }),
     });
+    const [left] = unread;
+    if (left !== undefined)
+      throw new UserError(
+        `${path}: tensor '${left}' is of a module that ${CONFIG} or the model does not have`,
+      );
+    return adapter;
   } finally {
     file.close();
   }

@@ -34,6 +34,8 @@ export class Graph {
   private grads = new Map<Tensor, Tensor>();
   private scopes: Set<Tensor>[] = [new Set()];
   private recording: boolean;
+  /** Operations so far that had a trained input. */
+  private trainedOperations = 0;
 
   constructor(
     readonly backend: Backend,
@@ -88,6 +90,10 @@ export class Graph {
   close(): void {
     for (const scope of this.scopes) for (const t of scope) t.release();
     this.scopes = [new Set()];
+    this.dropTape();
+  }
+
+  private dropTape(): void {
     for (const node of this.nodes) for (const t of node.saved) t.release();
     this.nodes = [];
     for (const t of this.grads.values()) t.release();
@@ -96,7 +102,9 @@ export class Graph {
 
   /** Whether an operation over these inputs has to leave a node. */
   records(...inputs: (Tensor | undefined)[]): boolean {
-    return this.recording && inputs.some((t) => t?.needsGrad === true);
+    const trained = inputs.some((t) => t?.needsGrad === true);
+    if (trained) this.trainedOperations++;
+    return this.recording && trained;
   }
 
   /** Leaves a node: `backward` will be called with the output's gradient, once, if there is one. */
@@ -176,22 +184,30 @@ export class Graph {
   checkpoint(x: Tensor, body: (x: Tensor) => Tensor): Tensor {
     if (!this.recording) return this.scope(() => body(x));
     this.recording = false;
+    const before = this.trainedOperations;
     let output: Tensor;
     try {
       output = this.scope(() => body(x));
     } finally {
       this.recording = true;
     }
+    // Below the lowest trained layer there is nothing to compute again.
+    if (!x.needsGrad && this.trainedOperations === before) return output;
     this.record(output, [x], (dOutput) => {
       const outer = { nodes: this.nodes, grads: this.grads };
       this.nodes = [];
       this.grads = new Map();
-      const input = this.own(x.view());
-      const again = this.scope(() => body(input));
-      this.backward(again, dOutput.retain());
-      const dInput = this.takeGrad(input);
-      this.nodes = outer.nodes;
-      this.grads = outer.grads;
+      let dInput: Tensor | undefined;
+      try {
+        const input = this.own(x.view());
+        const again = this.scope(() => body(input));
+        this.backward(again, dOutput.retain());
+        dInput = this.takeGrad(input);
+      } finally {
+        this.dropTape();
+        this.nodes = outer.nodes;
+        this.grads = outer.grads;
+      }
       if (dInput && x.needsGrad) this.giveGrad(x, dInput);
       dInput?.release();
     });

@@ -33,7 +33,7 @@ function faultOf(error: CsvError): string {
     case 'CSV_RECORD_INCONSISTENT_COLUMNS':
       return `${line} ends a row of ${lengthOf(error['record'])} fields, but the first line names ${lengthOf(error['columns'])} columns`;
     case 'CSV_QUOTE_NOT_CLOSED':
-      return `the quote opened on ${line} is never closed`;
+      return `the quote that is opened behind ${String(error['records'])} rows of data is never closed`;
     case 'CSV_INVALID_CLOSING_QUOTE':
       return `${line}: after the quote that closes a field comes neither a comma nor the line's end; a quote inside a quoted field is written ""`;
     case 'INVALID_OPENING_QUOTE':

@@ -16,13 +16,13 @@ import {
   rmSync,
   statSync,
   symlinkSync,
-  writeFileSync,
   writeSync,
 } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { writeFault, writeFileAtomic } from '../util/atomic.js';
 import { UserError, messageOf } from '../util/errors.js';
+import { takeLock } from '../util/lock.js';
 import {
   Unreachable,
   endpoint,
@@ -243,30 +243,12 @@ function link(blob: string, pointer: string): void {
   symlinkSync(relative(dirname(pointer), blob), pointer);
 }
 
-/** One process at a time fetches a blob. A lock whose holder has died is taken over. */
+/** One process at a time fetches a blob. */
 async function withLock(path: string, work: () => Promise<void>): Promise<void> {
-  for (;;) {
-    try {
-      writeFileSync(path, String(process.pid), { flag: 'wx' });
-      break;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw error;
-      if (isAbandoned(path)) rmSync(path, { force: true });
-      else await sleep(200);
-    }
-  }
+  while (takeLock(path) !== undefined) await sleep(200);
   try {
     await work();
   } finally {
     rmSync(path, { force: true });
-  }
-}
-
-function isAbandoned(lock: string): boolean {
-  try {
-    process.kill(Number(readFileSync(lock, 'utf8')), 0);
-    return false;
-  } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'ESRCH';
   }
 }

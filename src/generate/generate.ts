@@ -8,6 +8,7 @@ import { linear } from '../ops/linear.js';
 import { slice, Tensor } from '../tensor/tensor.js';
 import type { KvCache } from '../models/blocks/cache.js';
 import type { CausalLM } from '../models/model.js';
+import { checkTokens } from '../models/tokens.js';
 import { UserError } from '../util/errors.js';
 import { sampleToken, type SamplingOptions } from './sampler.js';
 
@@ -46,7 +47,7 @@ interface Sequence {
 }
 
 /** Tokens of prompt to run in one pass. */
-const PREFILL_TOKENS = 2048;
+export const PREFILL_TOKENS = 2048;
 
 /** Yields answers as they are finished, each step's in the order of the slots. */
 export async function* generate(
@@ -55,12 +56,12 @@ export async function* generate(
   options: GenerateOptions,
 ): AsyncGenerator<Answer> {
   if (prompts.length === 0) return;
-  const longest = Math.max(...prompts.map((p) => p.ids.length));
-  checkPrompts(prompts);
+  checkPrompts(model, prompts);
+  const { shortest, longest } = lengthsOf(prompts);
   const slots = Math.min(options.batch_size, prompts.length);
   const cache = model.createCache(slots, longest + options.max_new_tokens);
   try {
-    const prefix = Math.min(options.sharedPrefix ?? 0, Math.min(...prompts.map((p) => p.ids.length)) - 1);
+    const prefix = Math.min(options.sharedPrefix ?? 0, shortest - 1);
     if (prefix > 0) fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options);
     const waiting = [...prompts].reverse();
     const free = Array.from({ length: slots }, (_, i) => slots - 1 - i);
@@ -113,9 +114,22 @@ export function commonPrefix(prompts: readonly (readonly number[])[]): number {
   }, first.length);
 }
 
-export function checkPrompts(prompts: readonly Prompt[]): void {
-  const empty = prompts.find((p) => p.ids.length === 0);
-  if (empty) throw new UserError(`prompt ${empty.index} holds no token; a prompt needs one at least`);
+export function checkPrompts(model: CausalLM, prompts: readonly Prompt[]): void {
+  for (const { index, ids } of prompts) {
+    if (ids.length === 0) throw new UserError(`prompt ${index} holds no token; a prompt needs one at least`);
+    checkTokens(model, ids);
+  }
+}
+
+/** In tokens. */
+export function lengthsOf(prompts: readonly Prompt[]): { shortest: number; longest: number } {
+  return prompts.reduce(
+    ({ shortest, longest }, { ids }) => ({
+      shortest: Math.min(shortest, ids.length),
+      longest: Math.max(longest, ids.length),
+    }),
+    { shortest: Infinity, longest: 0 },
+  );
 }
 
 /** Runs the prefix into slot 0 and copies its keys and values to the others. */

@@ -6,7 +6,17 @@
 import { linear } from '../ops/linear.js';
 import type { KvCache } from '../models/blocks/cache.js';
 import type { CausalLM } from '../models/model.js';
-import { checkPrompts, fillPrefix, gatherLast, inferenceGraph, runPrompts, type Prompt } from './generate.js';
+import { checkTokens } from '../models/tokens.js';
+import {
+  checkPrompts,
+  fillPrefix,
+  gatherLast,
+  inferenceGraph,
+  lengthsOf,
+  PREFILL_TOKENS,
+  runPrompts,
+  type Prompt,
+} from './generate.js';
 
 export interface ScoreOptions {
   readonly batch_size: number;
@@ -29,16 +39,21 @@ export async function* scoreContinuations(
   options: ScoreOptions,
 ): AsyncGenerator<Scores> {
   if (prompts.length === 0) return;
-  checkPrompts(prompts);
+  checkPrompts(model, prompts);
+  for (const tokens of continuations) checkTokens(model, tokens);
   const slots = Math.min(options.batch_size, prompts.length);
-  const longest =
-    Math.max(...prompts.map((p) => p.ids.length)) + Math.max(...continuations.map((c) => c.length));
-  const prefix = Math.min(options.sharedPrefix ?? 0, Math.min(...prompts.map((p) => p.ids.length)) - 1);
-  const cache = model.createCache(slots, longest);
+  const { shortest, longest } = lengthsOf(prompts);
+  const prefix = Math.min(options.sharedPrefix ?? 0, shortest - 1);
+  const cache = model.createCache(slots, longest + Math.max(...continuations.map((c) => c.length)));
   try {
     if (prefix > 0) fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options);
-    for (let i = 0; i < prompts.length && !options.signal?.aborted; i += slots) {
-      yield* await scoreBatch(model, cache, prompts.slice(i, i + slots), continuations, prefix, options);
+    for (let i = 0; i < prompts.length && !options.signal?.aborted;) {
+      const batch: Prompt[] = [];
+      for (let tokens = 0; i < prompts.length && batch.length < slots && tokens < PREFILL_TOKENS; i++) {
+        batch.push(prompts[i]!);
+        tokens += prompts[i]!.ids.length - prefix;
+      }
+      yield* await scoreBatch(model, cache, batch, continuations, prefix, options);
       await new Promise(setImmediate);
     }
   } finally {

@@ -1,4 +1,4 @@
-/** The tokens that end an answer: generation_config.json's, else config.json's, and the tokenizer's end of text. */
+/** The tokens that end an answer: generation_config.json's, config.json's, and the tokenizer's end of text. */
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';

@@ -44,6 +44,9 @@ const FLOAT_TYPES: Readonly<Record<string, 'f32' | 'bf16' | 'f16'>> = {
   F16: 'f16',
 };
 
+const FROZEN =
+  'full fine-tuning cannot train 4-bit weights: add a lora section, or take weights that are not quantized';
+
 export class WeightLoader {
   readonly linears = new Map<string, Linear>();
   readonly parameters: Parameter[] = [];
@@ -57,11 +60,7 @@ export class WeightLoader {
     readonly sourceConfig: Readonly<Record<string, unknown>>,
     private readonly options: WeightOptions,
   ) {
-    if (options.trainable && options.quantization) {
-      throw new UserError(
-        'full fine-tuning cannot train 4-bit weights: add a lora section, or leave quantization out',
-      );
-    }
+    if (options.trainable && options.quantization) throw new UserError(FROZEN);
   }
 
   async linear(
@@ -75,6 +74,7 @@ export class WeightLoader {
     let weight: Matrix;
     let parameter: Parameter | undefined;
     if (isBnbWeight(this.source, weightName)) {
+      if (this.options.trainable) throw new UserError(`${this.source.path}: ${FROZEN}`);
       weight = readBnbMatrix(this.backend, this.source, weightName, [outFeatures, inFeatures]);
       this.keep(weight);
     } else if (quantization && !head) {

@@ -13,8 +13,13 @@ import type { AdamW } from './optimizer.js';
 
 const NAME = /^step-(\d+)\.safetensors$/;
 
-/** Writes `folder`/step-N.safetensors and removes all but the newest `limit` (0: keeps all). */
-export async function saveCheckpoint(folder: string, optimizer: AdamW, limit: number): Promise<string> {
+/** Writes `folder`/step-N.safetensors and removes all but the newest `limit` (0: keeps all). `run` names what is trained. */
+export async function saveCheckpoint(
+  folder: string,
+  optimizer: AdamW,
+  run: string,
+  limit: number,
+): Promise<string> {
   mkdirSync(folder, { recursive: true });
   const tensors = [];
   for (const [name, tensor] of contents(optimizer)) {
@@ -22,7 +27,7 @@ export async function saveCheckpoint(folder: string, optimizer: AdamW, limit: nu
     tensors.push({ name, dtype: 'F32' as const, shape: [...tensor.shape], data });
   }
   const path = join(folder, `step-${optimizer.step}.safetensors`);
-  writeSafetensors(path, tensors, { step: String(optimizer.step) });
+  writeSafetensors(path, tensors, { step: String(optimizer.step), run });
   const old = list(folder).slice(0, -limit || undefined);
   if (limit > 0) for (const step of old) rmSync(join(folder, `step-${step}.safetensors`), { force: true });
   return path;
@@ -34,13 +39,18 @@ export function latestCheckpoint(folder: string): string | undefined {
   return step === undefined ? undefined : join(folder, `step-${step}.safetensors`);
 }
 
-/** Loads the newest checkpoint, where there is one, and returns its step (0 where there is none). */
-export function restoreCheckpoint(folder: string, optimizer: AdamW): number {
+/** Loads the newest checkpoint, where there is one, and returns its step (0 where there is none). Throws UserError for another run's. */
+export function restoreCheckpoint(folder: string, optimizer: AdamW, run: string): number {
   const path = latestCheckpoint(folder);
   if (path === undefined) return 0;
   const file = SafetensorsFile.open(path);
   try {
     const step = Number(file.metadata['step']);
+    if (file.metadata['run'] !== run || !(step > 0)) {
+      throw new UserError(
+        `${path} is of another training (its data, seed or settings differ): remove it to begin anew, or name another folder`,
+      );
+    }
     for (const [name, tensor] of contents(optimizer)) {
       if (!file.has(name) || file.info(name).shape.join() !== tensor.shape.join()) {
         throw new UserError(`${path}: '${name}' does not fit this run; remove the file to begin anew`);

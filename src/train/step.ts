@@ -4,6 +4,7 @@ import { Graph } from '../autograd/graph.js';
 import type { Block } from '../data/index.js';
 import { headLoss } from '../ops/cross-entropy.js';
 import type { CausalLM, ModelInput } from '../models/model.js';
+import { checkTokens } from '../models/tokens.js';
 import type { Neftune } from '../ops/embedding.js';
 
 export interface StepOptions {
@@ -16,6 +17,8 @@ export interface StepOptions {
   readonly neftune_noise_alpha: number;
 }
 
+/** The target of a row that is not trained on. */
+const IGNORED = -100;
 /** NEFTune's stream; the LoRA modules' are hashes of their names. */
 const NEFTUNE_STREAM = 1;
 
@@ -45,7 +48,7 @@ export function flatten(blocks: readonly Block[]): FlatBatch {
       segments[at] = segment;
       lengths[at] = block.ids.length;
       const sameText = i + 1 < block.ids.length && block.segments[i + 1] === block.segments[i];
-      const target = sameText ? block.labels[i + 1]! : -100;
+      const target = sameText ? block.labels[i + 1]! : IGNORED;
       targets[at] = target;
       if (target >= 0) trainedTokens++;
     }
@@ -63,6 +66,7 @@ export async function forwardBackward(
   gradScale: number,
   options: StepOptions,
 ): Promise<Float32Array> {
+  checkBatch(model, batch);
   const g = new Graph(model.backend, {
     training: true,
     precision: options.bf16 ? 'bf16' : 'f32',
@@ -86,6 +90,7 @@ export async function forwardBackward(
 
 /** The rows' losses alone, as an evaluation wants them: no dropout, no noise, no gradient. */
 export async function evaluateLoss(model: CausalLM, batch: FlatBatch): Promise<Float32Array> {
+  checkBatch(model, batch);
   const g = new Graph(model.backend);
   try {
     const hidden = model.forward(g, modelInput(g, batch));
@@ -93,6 +98,11 @@ export async function evaluateLoss(model: CausalLM, batch: FlatBatch): Promise<F
   } finally {
     g.close();
   }
+}
+
+function checkBatch(model: CausalLM, { ids, targets }: FlatBatch): void {
+  checkTokens(model, ids);
+  checkTokens(model, targets, IGNORED);
 }
 
 export function modelInput(

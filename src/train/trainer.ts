@@ -3,6 +3,7 @@
  * (an adapter's, or a whole model's) and can be stopped and resumed at any step with the same bits as without the stop.
  */
 
+import { createHash } from 'node:crypto';
 import type { Parameter } from '../autograd/parameter.js';
 import { epochOrder, type Block } from '../data/index.js';
 import type { CausalLM } from '../models/model.js';
@@ -88,9 +89,10 @@ export async function train(
   const { checkpoints, signal } = options;
   const steps = totalSteps(blocks.length, args);
   const perEpoch = stepsPerEpoch(blocks.length, args);
+  const run = checkpoints === undefined ? '' : nameOf(blocks, args);
   const optimizer = new AdamW(parameters, args);
   try {
-    const resumedFrom = checkpoints === undefined ? 0 : restoreCheckpoint(checkpoints, optimizer);
+    const resumedFrom = checkpoints === undefined ? 0 : restoreCheckpoint(checkpoints, optimizer, run);
     options.onStart?.(resumedFrom, steps);
     let last: StepRecord | undefined;
     for (let step = resumedFrom; step < steps; step++) {
@@ -119,7 +121,7 @@ export async function train(
       options.onStep?.(last);
       const due = args.save_steps > 0 && (step + 1) % args.save_steps === 0 && step + 1 < steps;
       if (checkpoints !== undefined && (due || signal?.aborted)) {
-        await saveCheckpoint(checkpoints, optimizer, args.save_total_limit);
+        await saveCheckpoint(checkpoints, optimizer, run, args.save_total_limit);
       }
       if (signal?.aborted && step + 1 < steps) return { steps: step + 1, resumedFrom, finished: false, last };
       // Signals and progress bars get their turn between steps.
@@ -129,6 +131,15 @@ export async function train(
   } finally {
     optimizer.dispose();
   }
+}
+
+/** A hash of what the steps are made of: a checkpoint is gone on with by the same training alone. */
+function nameOf(blocks: readonly Block[], args: TrainingArguments): string {
+  const determining = { ...args, save_steps: undefined, save_total_limit: undefined };
+  const hash = createHash('sha256').update(JSON.stringify(Object.entries(determining).sort()));
+  for (const { ids, labels, segments } of blocks)
+    for (const numbers of [ids, labels, segments]) hash.update(Int32Array.from(numbers));
+  return hash.digest('hex').slice(0, 16);
 }
 
 /** The step's blocks, a list for each pass. */

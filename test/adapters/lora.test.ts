@@ -109,6 +109,8 @@ test('what Westwind cannot do of PEFT is refused by name', async () => {
     { modules_to_save: ['lm_head'] },
     { peft_type: 'IA3' },
     { r: 5 },
+    { init_lora_weights: 'pissa' },
+    { target_modules: ['q_proj'] },
   ]) {
     writeFileSync(path, JSON.stringify({ ...config, ...change }));
     assert.throws(

@@ -46,6 +46,20 @@ test('an answer does not depend on what is generated beside it', async () => {
   m.dispose();
 });
 
+test("a prompt's likelihoods do not depend on the prompts beside it", async () => {
+  const m = await model();
+  const scores = async (batch_size: number): Promise<number[][]> => {
+    const out: number[][] = [];
+    for await (const s of scoreContinuations(m, prompts, [[3], [9, 4], [7, 7, 1]], { batch_size }))
+      out[s.index] = s.logLikelihoods;
+    return out;
+  };
+  const alone = await scores(1);
+  assert.deepEqual(await scores(2), alone);
+  assert.deepEqual(await scores(7), alone);
+  m.dispose();
+});
+
 test('greedy answers are what the whole model says of each prefix', async () => {
   const m = await model();
   const [answer] = await answers(

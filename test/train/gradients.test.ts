@@ -160,6 +160,33 @@ test('NF4 weights pass gradients to LoRA as their dequantized selves do', async 
   model.dispose();
 });
 
+test('layers below the lowest trained one are not computed again, and leave nothing behind', async () => {
+  const be = await backend();
+  const model = await tinyModel(be);
+  const adapter = attachLora(model, { ...LORA, target_modules: 'lm_head' }, { seed: 3 });
+  const pass = (): Promise<Float32Array[]> =>
+    gradients(model, adapter.parameters, [randomBlocks([30, 20], 6)], { gradient_checkpointing: true });
+  await pass();
+  const before = be.memory().held;
+  await pass();
+  await pass();
+  assert.equal(be.memory().held, before);
+  adapter.dispose();
+  model.dispose();
+});
+
+test('a token that the model does not have is refused before a kernel looks it up', async () => {
+  const model = await tinyModel(await backend());
+  const [block] = randomBlocks([9], 1);
+  const ids = Int32Array.from(block!.ids, (id, i) => (i === 3 ? model.config.vocab_size : id));
+  for (const faulty of [
+    { ...block!, ids },
+    { ...block!, labels: ids },
+  ])
+    await assert.rejects(evaluateLoss(model, flatten([faulty])), /token \d+, but the model's vocabulary has/);
+  model.dispose();
+});
+
 test('a step leaves no memory behind', async () => {
   const be = await backend();
   const model = await tinyModel(be, { quantization: { doubleQuant: true } });

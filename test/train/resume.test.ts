@@ -61,6 +61,18 @@ test('a run stopped after any step and resumed ends in the same bits as one that
   }
 });
 
+test('the checkpoint of another training is refused by name', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
+  const stop = new AbortController();
+  await run({ checkpoints: folder, signal: stop.signal, onStep: () => stop.abort() });
+  await assert.rejects(run({ checkpoints: folder }, { seed: 99 }), (error: Error) => {
+    assert.ok(error instanceof UserError);
+    assert.match(error.message, /step-1\.safetensors is of another training/);
+    return true;
+  });
+  rmSync(folder, { recursive: true });
+});
+
 test('only the newest checkpoints are kept', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
   await run({ checkpoints: folder });

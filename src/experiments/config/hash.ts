@@ -9,7 +9,7 @@ import type { ResolvedConfig, ResolvedSource, ResolvedTask } from './resolve.js'
 /** Raised when a change to Westwind changes what the same configuration gives. */
 const RESULTS_VERSION = 1;
 
-/** Hashes of contents: a file that is moved or renamed gives the same result. */
+/** Hashes of contents (of large checkpoints: of pieces of them): a file that is moved or renamed gives the same result. */
 export interface Fingerprints {
   readonly model: string;
   /** By `task.split`, as in 'topics.train'. */

@@ -101,7 +101,7 @@ export function resolveConfig(file: ConfigFile): { config: ResolvedConfig; probl
   const tasks = Object.entries(file.tasks).map(([name, task]) => resolveTask(name, task, file, seed));
   const problems = Object.entries(file.tasks).flatMap(([name, task]) => taskProblems(['tasks', name], task));
   for (const { name, lora } of tasks) {
-    if (lora !== false) continue;
+    if (lora !== false || file.tasks[name]!.train === undefined) continue;
     const path = file.tasks[name]!.lora === false ? ['tasks', name, 'lora'] : ['lora'];
     if (quantized) {
       const message = `is needed with 4-bit weights, which cannot be trained themselves: task '${name}' has none`;
@@ -197,7 +197,9 @@ function resolveSource(
             ...(config && { config }),
             ...(revision && { revision }),
           },
-    columns: Object.fromEntries(roles.map((role) => [role, given[role] ?? role])),
+    columns: Object.fromEntries(
+      roles.map((role) => [role, Object.hasOwn(given, role) ? given[role]! : role]),
+    ),
     ...(fraction !== undefined && { fraction }),
     ...(count !== undefined && { count }),
     stratify: source.stratify ?? labelled,

@@ -8,16 +8,16 @@ import {
   mkdirSync,
   openSync,
   readdirSync,
-  readFileSync,
   readSync,
   rmSync,
-  writeFileSync,
 } from 'node:fs';
 import { arch, cpus, platform, totalmem } from 'node:os';
 import { basename, join } from 'node:path';
 import type { Backend } from '../../backends/contract.js';
+import { readFault } from '../../files/faults.js';
 import { writeFault, writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
+import { takeLock } from '../../util/lock.js';
 import { version } from '../../util/version.js';
 import { resultHash, type Fingerprints, type LoadedConfig } from '../config/index.js';
 import { sourceFiles } from './task-data.js';
@@ -44,7 +44,7 @@ export async function openRunFolder(
   } catch (error) {
     throw writeFault(path, error);
   }
-  const lock = takeLock(path);
+  const lock = hold(path);
   removeUnfinished(path);
   const manifest = join(path, 'manifest.json');
   if (!existsSync(manifest)) {
@@ -70,47 +70,19 @@ export async function openRunFolder(
   return { path, release: () => rmSync(lock, { force: true }) };
 }
 
-/** A file with this process's number and start; one that a killed process left behind is taken over. */
-function takeLock(folder: string): string {
+function hold(folder: string): string {
   const path = join(folder, LOCK);
-  for (;;) {
-    try {
-      writeFileSync(path, `${process.pid} ${startOf(process.pid) ?? ''}`, { flag: 'wx' });
-      return path;
-    } catch (error) {
-      if ((error as NodeJS.ErrnoException).code !== 'EEXIST') throw writeFault(path, error);
-    }
-    const [pid, start] = readFileSync(path, 'utf8').split(' ');
-    const holder = Number(pid);
-    const found = holder > 0 && holder !== process.pid ? startOf(holder) : undefined;
-    if (found !== undefined && (found === '' || found === start)) {
-      throw new UserError(`${folder} is being worked on by process ${holder}: wait for it, or stop it first`);
-    }
-    rmSync(path, { force: true });
-  }
-}
-
-/**
- * When a process started ('' where the system does not tell): numbers are given again, in a container soon. Undefined for one that
- * is no more, or is dead and only waits for its parent to ask how it ended.
- */
-function startOf(pid: number): string | undefined {
+  let holder: number | undefined;
   try {
-    // The second field, the program's name in parentheses, may hold anything.
-    const [state, ...others] = readFileSync(`/proc/${pid}/stat`, 'utf8').split(') ').at(-1)!.split(' ');
-    return state === 'Z' || state === 'X' ? undefined : others[18];
-  } catch {
-    return isAlive(pid) ? '' : undefined;
-  }
-}
-
-function isAlive(pid: number): boolean {
-  try {
-    process.kill(pid, 0);
-    return true;
+    holder = takeLock(path);
   } catch (error) {
-    return (error as NodeJS.ErrnoException).code === 'EPERM';
+    throw writeFault(path, error);
   }
+  if (holder !== undefined) {
+    const process = holder > 0 ? `process ${holder}` : 'another process';
+    throw new UserError(`${folder} is being worked on by ${process}: wait for it, or stop it first`);
+  }
+  return path;
 }
 
 /** Files that a killed process was writing have temporary names still. */
@@ -128,22 +100,22 @@ async function fingerprint(
   for (const task of config.tasks) {
     for (const split of ['train', 'test'] as const) {
       const source = task[split];
-      if (source) data[`${task.name}.${split}`] = hashFiles(await sourceFiles(source));
+      if (source) data[`${task.name}.${split}`] = hashFiles(await sourceFiles(source), Infinity);
     }
   }
   const weights = readdirSync(modelFolder)
     .filter((file) => /\.(safetensors|json|jinja)$/.test(file))
     .sort()
     .map((file) => join(modelFolder, file));
-  return { model: hashFiles(weights), data, backend: `${backend.name}, ${backend.arithmetic}` };
+  return { model: hashFiles(weights, SAMPLES), data, backend: `${backend.name}, ${backend.arithmetic}` };
 }
 
-/** Pieces of a large file that are hashed: enough to tell checkpoints apart without reading all of 14 GB at each start. */
+/** Pieces of a checkpoint's file that are hashed: enough to tell checkpoints apart without reading all of 14 GB at each start. */
 const SAMPLES = 64;
 const SAMPLE_BYTES = 1 << 20;
 
-/** Small files whole; of larger ones the size and 64 evenly spaced pieces. */
-function hashFiles(paths: readonly string[]): string {
+/** The files' sizes and contents; of one larger than `samples` MiB, that many evenly spaced pieces. */
+function hashFiles(paths: readonly string[], samples: number): string {
   const hash = createHash('sha256');
   const buffer = Buffer.alloc(SAMPLE_BYTES);
   for (const path of paths) {
@@ -151,9 +123,11 @@ function hashFiles(paths: readonly string[]): string {
     try {
       const { size } = fstatSync(file);
       hash.update(`${size}\n`);
-      const step = Math.max(SAMPLE_BYTES, Math.floor(size / SAMPLES));
+      const step = Math.max(SAMPLE_BYTES, Math.floor(size / samples));
       for (let at = 0; at < size; at += step)
         hash.update(buffer.subarray(0, readSync(file, buffer, 0, SAMPLE_BYTES, at)));
+    } catch (error) {
+      throw readFault(path, error);
     } finally {
       closeSync(file);
     }

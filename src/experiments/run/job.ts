@@ -6,7 +6,7 @@
 
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { attachLora } from '../../adapters/lora.js';
+import { attachLora, type LoraAdapter } from '../../adapters/lora.js';
 import { loadAdapter, saveAdapter } from '../../adapters/peft.js';
 import { createBackend } from '../../backends/select.js';
 import type { Backend } from '../../backends/contract.js';
@@ -100,6 +100,7 @@ async function runTask(job: Job, settings: ResolvedTask, folder: string): Promis
     trainable: settings.lora === false && settings.train !== undefined,
   });
   let tuned = model;
+  let adapter: LoraAdapter | undefined;
   try {
     for (const method of settings.baselines) if (!(await answer(model, method))) return undefined;
     let training: TaskResult['training'];
@@ -108,6 +109,7 @@ async function runTask(job: Job, settings: ResolvedTask, folder: string): Promis
       if (outcome === undefined) return undefined;
       training = outcome.training;
       tuned = outcome.model;
+      adapter = outcome.adapter;
       if (!(await answer(tuned, 'tuned'))) return undefined;
     }
     const result: TaskResult = {
@@ -124,9 +126,16 @@ async function runTask(job: Job, settings: ResolvedTask, folder: string): Promis
     rmSync(join(folder, 'checkpoints'), { recursive: true, force: true });
     return result;
   } finally {
+    adapter?.dispose();
     if (tuned !== model) tuned.dispose();
     model.dispose();
   }
+}
+
+interface Trained {
+  readonly model: CausalLM;
+  readonly adapter: LoraAdapter | undefined;
+  readonly training: NonNullable<TaskResult['training']>;
 }
 
 /** Leaves the model tuned: trained now, or as an earlier attempt saved it. */
@@ -136,16 +145,16 @@ async function trainTask(
   folder: string,
   data: TaskData,
   model: CausalLM,
-): Promise<{ model: CausalLM; training: NonNullable<TaskResult['training']> } | undefined> {
+): Promise<Trained | undefined> {
   const { config, backend, tokenizer, emit, signal } = job;
   const task = settings.name;
   const stepsPath = join(folder, 'train.jsonl');
   const saved = join(folder, settings.lora === false ? 'model' : 'adapter');
   const donePath = join(folder, 'trained.json');
   if (existsSync(donePath)) {
-    if (settings.lora !== false) loadAdapter(model, saved);
+    const adapter = settings.lora === false ? undefined : loadAdapter(model, saved);
     const tuned = settings.lora === false ? await loadModel(backend, saved, { dtype: 'f32' }) : model;
-    return { model: tuned, training: summary(readRecords<StepRecord>(stepsPath)) };
+    return { model: tuned, adapter, training: summary(readRecords<StepRecord>(stepsPath)) };
   }
   const { blocks, notices } = trainingBlocks(data, settings, tokenizer);
   for (const text of notices) emit({ type: 'notice', task, text });
@@ -174,7 +183,7 @@ async function trainTask(
   if (adapter) await saveAdapter(adapter, saved, config.model_name_or_path);
   else await saveModel(model, saved, { companionsOf: job.modelFolder });
   writeFileAtomic(donePath, JSON.stringify({ steps: steps.size }) + '\n');
-  return { model, training: summary([...steps.values()]) };
+  return { model, adapter, training: summary([...steps.values()]) };
 }
 
 function summary(steps: readonly StepRecord[]): NonNullable<TaskResult['training']> {

@@ -9,6 +9,7 @@ import {
   trainTestSplit,
   unpacked,
   type Block,
+  type Row,
 } from '../../data/index.js';
 import { resolveDataset } from '../../files/index.js';
 import {
@@ -50,8 +51,10 @@ export async function readTaskData(settings: ResolvedTask, seed: number): Promis
     if (!source) return { rows: [], indices: [] };
     const files = await sourceFiles(source);
     const format = 'path' in source.from ? source.from.format : 'parquet';
-    const table = (await Promise.all(files.map((file) => readTable(file, { format })))).flat();
-    const where = 'path' in source.from ? source.from.path : source.from.hub;
+    const table: Row[] = [];
+    // One after the other: a Parquet file is decoded in a process of its own.
+    for (const file of files) for (const row of await readTable(file, { format })) table.push(row);
+    const where = nameOf(source);
     const { rows, indices, dropped } = selectColumns(table, source.columns, where);
     if (dropped.length > 0) notices.push(droppedNotice(where, table.length, dropped));
     if (rows.length === 0)
@@ -64,14 +67,35 @@ export async function readTaskData(settings: ResolvedTask, seed: number): Promis
   const testTable = await load(settings.test);
   const task = createTask(settings.settings, trainTable.rows);
   const sample = (table: typeof trainTable, source: ResolvedSource | undefined): Sample[] => {
-    const samples = table.rows.map((row, i) => toSample(task, row, table.indices[i]!));
+    const samples = locate(source, () => table.rows.map((row, i) => toSample(task, row, table.indices[i]!)));
     const size = source?.count ?? source?.fraction;
     if (size === undefined || size === samples.length || source?.fraction === 1) return samples;
-    const stratify = source!.stratify && task.labels ? samples.map((s) => s.answer) : undefined;
-    const picked = trainTestSplit(samples.length, { trainSize: size, stratify, randomState: seed }).train;
+    const stratify = source!.stratify && task.labels ? classesOf(samples) : undefined;
+    const options = { trainSize: size, stratify, randomState: seed };
+    const picked = locate(source, () => trainTestSplit(samples.length, options)).train;
     return picked.map((i) => samples[i]!);
   };
   return { task, train: sample(trainTable, settings.train), test: sample(testTable, settings.test), notices };
+}
+
+/** Puts the source's name before what is wrong with its rows. */
+function locate<R>(source: ResolvedSource | undefined, work: () => R): R {
+  try {
+    return work();
+  } catch (error) {
+    if (!(error instanceof UserError) || source === undefined) throw error;
+    throw new UserError(`${nameOf(source)}: ${error.message}`);
+  }
+}
+
+function nameOf({ from }: ResolvedSource): string {
+  return 'path' in from ? from.path : from.hub;
+}
+
+/** The classes to stratify by, as scikit-learn sorts them: whole numbers by their value, anything else as text. */
+function classesOf(samples: readonly Sample[]): string[] | number[] {
+  const texts = samples.map((s) => s.answer);
+  return texts.every((text) => /^(0|-?[1-9]\d{0,14})$/.test(text)) ? texts.map(Number) : texts;
 }
 
 /** The training rows as packed blocks; texts that had to be shortened are counted in the notice. */
