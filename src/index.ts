@@ -14,13 +14,23 @@ export {
   starterConfig,
   type LoadedConfig,
   type ResolvedConfig,
+  type ResolvedTask,
 } from './experiments/config/index.js';
+export {
+  benchGeneration,
+  benchTraining,
+  type GenerateFigures,
+  type TrainFigures,
+} from './experiments/bench/model.js';
+export { benchShape, type BenchShape } from './experiments/bench/shapes.js';
+export { describeMachine } from './experiments/machine.js';
 export type { RunEvent } from './experiments/run/events.js';
 export type { Prediction } from './experiments/run/predictions.js';
 export { readRecords } from './experiments/run/records.js';
 export { resultsTable, type MethodResult, type TaskResult } from './experiments/run/results.js';
 export { scorePredictions, type Score } from './experiments/run/score.js';
 export { superviseRun, type Supervision } from './experiments/run/supervise.js';
+export { describeRow, readTaskData, trainingBlocks, type TaskData } from './experiments/run/task-data.js';
 export { verifyFolder } from './experiments/verify/index.js';
 export type { Check } from './experiments/verify/check.js';
 export {
@@ -47,6 +57,7 @@ export { saveModel } from './models/save.js';
 export type { WeightOptions } from './models/weights.js';
 export * from './tasks/index.js';
 export { TextStream, Tokenizer, type ChatMessage } from './tokenizer/index.js';
+export { evaluateLoss, flatten, type FlatBatch } from './train/step.js';
 export {
   totalSteps,
   train,

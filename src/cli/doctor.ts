@@ -1,37 +1,14 @@
 /** `westwind doctor`: what this machine offers, and what is missing with the way to mend it. */
 
-import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
-import { createBackend } from '../backends/select.js';
-import { findCompiler } from '../backends/cpu/compile.js';
-import { architectures } from '../models/load.js';
-import { messageOf } from '../util/errors.js';
-import { version } from '../util/version.js';
+import { describeMachine } from '../experiments/machine.js';
 import type { Verb } from './main.js';
 
 export const verb: Verb = (command) => {
   command.option('--json', 'as JSON').action(async (flags: { json?: boolean }) => {
-    const found = await examine();
+    const found = await describeMachine();
     if (flags.json) process.stdout.write(JSON.stringify(found, null, 2) + '\n');
     else
       for (const [name, value] of Object.entries(found))
         process.stdout.write(`${name.padEnd(10)} ${value}\n`);
   });
 };
-
-async function examine(): Promise<Record<string, string>> {
-  const gib = (bytes: number): string => `${(bytes / 2 ** 30).toFixed(1)} GiB`;
-  const cpu = await createBackend('cpu').then(
-    ({ backend }) => `ready: ${backend.description}${backend.fastBf16 ? '; fast bfloat16 products' : ''}`,
-    (error: unknown) => `not available: ${messageOf(error)}`,
-  );
-  return {
-    westwind: version(),
-    node: process.version,
-    processor: `${cpus()[0]?.model.trim() ?? 'unknown'}, ${availableParallelism()} of ${cpus().length} cores`,
-    memory: `${gib(totalmem())}, ${gib(freemem())} free`,
-    compiler: findCompiler()?.version ?? 'none found: install gcc or clang, then run npm rebuild westwind',
-    cpu,
-    reference: 'ready: plain TypeScript, slow, for checking and where there is no compiler',
-    models: architectures().join(', '),
-  };
-}

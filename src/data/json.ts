@@ -20,7 +20,7 @@ export async function readJsonLines(path: string): Promise<Row[]> {
   return parseJsonLines(await readText(path), path);
 }
 
-export function parseJsonLines(text: string, path: string): Row[] {
+function parseJsonLines(text: string, path: string): Row[] {
   const rows: Row[] = [];
   for (const [i, line] of text.split('\n').entries()) {
     if (line.trim() === '') continue;

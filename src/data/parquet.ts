@@ -10,7 +10,6 @@ import { buffer, text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
 import { readFault } from '../files/faults.js';
 import { UserError } from '../util/errors.js';
-import { parseJsonLines } from './json.js';
 import type { Row } from './read.js';
 
 /** The child stands beside this file: .js in the package, .ts where the sources run. */
@@ -44,12 +43,21 @@ export async function readParquet(path: string, limits?: ParquetLimits): Promise
   });
   const closed = once(child, 'close') as Promise<[code: number | null]>;
   const [lines, complaint, [code]] = await Promise.all([buffer(child.stdout), text(child.stderr), closed]);
-  if (code === 0) return parseJsonLines(lines.toString('utf8'), path);
+  if (code === 0) return [...rowsOf(lines)];
   throw new UserError(
     code === 1
       ? `${path} is not a readable Parquet file: ${oneLine(complaint)}`
       : `${path} cannot be decoded within ${megabytes} MB of memory and ${seconds} s: it is damaged, or needs splitting`,
   );
+}
+
+/** The child's rows, a JSON text a line; all of them at once may be longer than a string can be. */
+function* rowsOf(lines: Buffer): Generator<Row> {
+  for (let at = 0, end; at < lines.length; at = end + 1) {
+    end = lines.indexOf(0x0a, at);
+    if (end < 0) end = lines.length;
+    yield JSON.parse(lines.toString('utf8', at, end)) as Row;
+  }
 }
 
 /** The reason may quote names out of the file. */

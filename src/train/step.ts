@@ -28,7 +28,7 @@ export interface FlatBatch {
   readonly positions: Int32Array;
   readonly segments: Int32Array;
   readonly targets: Int32Array;
-  /** The length of the block that a row stands in. */
+  /** The length of the text, or of the joined texts, that a row stands in. */
   readonly lengths: Int32Array;
   readonly trainedTokens: number;
 }
@@ -46,12 +46,15 @@ export function flatten(blocks: readonly Block[]): FlatBatch {
       ids[at] = block.ids[i]!;
       positions[at] = block.positions[i]!;
       segments[at] = segment;
-      lengths[at] = block.ids.length;
       const sameText = i + 1 < block.ids.length && block.segments[i + 1] === block.segments[i];
       const target = sameText ? block.labels[i + 1]! : IGNORED;
       targets[at] = target;
       if (target >= 0) trainedTokens++;
     }
+  }
+  for (let start = 0, end; start < rows; start = end) {
+    for (end = start + 1; end < rows && segments[end] === segments[start];) end++;
+    lengths.fill(end - start, start, end);
   }
   return { ids, positions, segments, targets, lengths, trainedTokens };
 }

@@ -177,7 +177,7 @@ describe('a batch', () => {
     assert.deepEqual([...batch.targets], [1001, 1002, -100, 2001, -100, -100, 3002, 3003, -100]);
     assert.deepEqual([...batch.segments], [0, 0, 0, 1, 1, 2, 2, 2, 2]);
     assert.deepEqual([...batch.positions], [0, 1, 2, 0, 1, 0, 1, 2, 3]);
-    assert.deepEqual([...batch.lengths], [5, 5, 5, 5, 5, 4, 4, 4, 4]);
+    assert.deepEqual([...batch.lengths], [3, 3, 3, 2, 2, 4, 4, 4, 4]);
     assert.equal(batch.trainedTokens, 5);
   });
 });
