@@ -1,7 +1,7 @@
 /** Wrong input, as a person meets it: one clear line that names the thing, exit code 1 or 2, no stack. */
 
 import assert from 'node:assert/strict';
-import { cpSync, readFileSync, truncateSync, writeFileSync } from 'node:fs';
+import { cpSync, readFileSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import {
@@ -125,6 +125,22 @@ describe('westwind run says what is wrong', { concurrency: 2 }, () => {
     assertOneLine(full, /cannot write .*step-3\.safetensors/);
     const resumed = await westwind(['run', job.config]);
     assert.equal(resumed.code, 0, resumed.stderr);
+  });
+
+  it('what a finished run left is damaged', async () => {
+    const job = makeJob(model);
+    assert.equal((await westwind(['run', job.config])).code, 0);
+    const file = (name: string): string => join(runFolder(job), 'subjects', name);
+    writeFileSync(file('result.json'), '{');
+    assertOneLine(await westwind(['run', job.config]), /result\.json is not valid JSON.*; remove it/);
+    rmSync(file('result.json'));
+    writeFileSync(file('predictions-tuned.jsonl'), 'damaged\n');
+    assertOneLine(
+      await westwind(['run', job.config]),
+      /predictions-tuned\.jsonl: record 1 is damaged; remove/,
+    );
+    rmSync(file('predictions-tuned.jsonl'));
+    assert.equal((await westwind(['run', job.config])).code, 0);
   });
 
   it("the run's own process dies", async () => {

@@ -19,6 +19,7 @@ import type { PromptKind } from '../../tasks/index.js';
 import { Tokenizer } from '../../tokenizer/index.js';
 import { train, type StepRecord } from '../../train/trainer.js';
 import { writeFileAtomic } from '../../util/atomic.js';
+import { messageOf, UserError } from '../../util/errors.js';
 import { loadConfig, type ResolvedConfig, type ResolvedTask } from '../config/index.js';
 import type { RunEvent } from './events.js';
 import { openRunFolder } from './folder.js';
@@ -80,9 +81,17 @@ function tuningName({ tasks, weights }: ResolvedConfig, modelFolder: string): st
   return weights.quantization === undefined && stored == null ? 'LoRA' : 'QLoRA';
 }
 
+function savedResult(path: string): TaskResult {
+  try {
+    return readJson(path) as unknown as TaskResult;
+  } catch (error) {
+    throw new UserError(`${messageOf(error)}; remove it, and it is made again from what stands beside it`);
+  }
+}
+
 async function runTask(job: Job, settings: ResolvedTask, folder: string): Promise<TaskResult | undefined> {
   const resultPath = join(folder, 'result.json');
-  if (existsSync(resultPath)) return readJson(resultPath) as unknown as TaskResult;
+  if (existsSync(resultPath)) return savedResult(resultPath);
   mkdirSync(folder, { recursive: true });
   const { emit, signal } = job;
   const task = settings.name;

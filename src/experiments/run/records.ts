@@ -5,6 +5,7 @@
 
 import { closeSync, existsSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
 import { writeFault } from '../../util/atomic.js';
+import { UserError } from '../../util/errors.js';
 
 /** Appends records to a file, each in one write. */
 export class RecordWriter<T> {
@@ -40,13 +41,21 @@ export class RecordWriter<T> {
   }
 }
 
-/** The whole records of a file; none where there is no file. */
+/** The whole records of a file; none where there is no file. Throws UserError for a line that is none of ours. */
 export function readRecords<T>(path: string): T[] {
   if (!existsSync(path)) return [];
   return wholeLines(path)
     .split('\n')
     .filter((line) => line !== '')
-    .map((line) => JSON.parse(line) as T);
+    .map((line, i) => {
+      try {
+        return JSON.parse(line) as T;
+      } catch {
+        throw new UserError(
+          `${path}: record ${i + 1} is damaged; remove the file, and what it held is made again`,
+        );
+      }
+    });
 }
 
 function wholeLines(path: string): string {
