@@ -4,12 +4,12 @@ import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadAdapter, readAdapterConfig } from '../adapters/peft.js';
 import { isAdapterFolder } from '../adapters/merge.js';
-import { resolveModel } from '../files/index.js';
+import { readFault, resolveModel } from '../files/index.js';
 import { generate, type Prompt } from '../generate/generate.js';
 import { stopTokens } from '../generate/stop-tokens.js';
 import { loadModel } from '../models/load.js';
 import { Tokenizer } from '../tokenizer/index.js';
-import { messageOf, UserError } from '../util/errors.js';
+import { UserError } from '../util/errors.js';
 import {
   deviceOptions,
   nonNegative,
@@ -120,7 +120,7 @@ function promptTexts({ prompt, file }: Flags): string[] {
   try {
     text = readFileSync(file === '-' ? 0 : file, 'utf8');
   } catch (error) {
-    throw new UserError(`cannot read ${file}: ${messageOf(error)}`);
+    throw readFault(file, error);
   }
   if (text.trimStart().startsWith('[')) {
     try {

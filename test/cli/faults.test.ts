@@ -158,6 +158,7 @@ describe('the other verbs say what is wrong', { concurrency: 2 }, () => {
     [['run'], /missing required argument 'config'/],
     [['generate', '/nowhere', '-p', 'Hello'], /\/nowhere/],
     [['generate', 'examples/model', '-p', 'Hello', '--system', 'Be brief.'], /--system goes with --chat/],
+    [['generate', 'examples/model', '-f', '/nowhere'], /cannot read \/nowhere: there is no such file/],
     [['merge', '/nowhere', '-o', '/tmp/out'], /\/nowhere/],
     [['verify', '/nowhere'], /\/nowhere/],
     [['bench', '--model', '7b'], /no shape '7b': 6m, 126m/],
