@@ -103,7 +103,7 @@ export function packConcat(examples: readonly Example[], options: ConcatOptions)
 }
 
 /** Whether the token of this label is trained on. */
-export function isTrained(label: number): boolean {
+function isTrained(label: number): boolean {
   return label !== IGNORE_INDEX;
 }
 

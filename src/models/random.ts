@@ -39,7 +39,7 @@ export class RandomWeights implements WeightSource {
 }
 
 /** Normal numbers by Box and Muller's transform of Philox's. */
-export function fillNormal(values: Float32Array, deviation: number, seed: number, stream: number): void {
+function fillNormal(values: Float32Array, deviation: number, seed: number, stream: number): void {
   for (let i = 0; i < values.length; i += 4) {
     const words = philox4x32([i >>> 2, 0, 0, 0], [seed, stream]);
     for (let j = 0; j < 4; j += 2) {

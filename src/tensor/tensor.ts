@@ -123,7 +123,7 @@ export class Tensor implements Span {
   }
 }
 
-export function numel(shape: readonly number[]): number {
+function numel(shape: readonly number[]): number {
   return shape.reduce((a, b) => a * b, 1);
 }
 

@@ -1,7 +1,7 @@
 /** One forward and backward pass over a few blocks of tokens. */
 
 import { Graph } from '../autograd/graph.js';
-import type { Block } from '../data/index.js';
+import { IGNORE_INDEX, type Block } from '../data/index.js';
 import { headLoss } from '../ops/cross-entropy.js';
 import type { CausalLM, ModelInput } from '../models/model.js';
 import { checkTokens } from '../models/tokens.js';
@@ -17,8 +17,6 @@ export interface StepOptions {
   readonly neftune_noise_alpha: number;
 }
 
-/** The target of a row that is not trained on. */
-const IGNORED = -100;
 /** NEFTune's stream; the LoRA modules' are hashes of their names. */
 const NEFTUNE_STREAM = 1;
 
@@ -47,7 +45,7 @@ export function flatten(blocks: readonly Block[]): FlatBatch {
       positions[at] = block.positions[i]!;
       segments[at] = segment;
       const sameText = i + 1 < block.ids.length && block.segments[i + 1] === block.segments[i];
-      const target = sameText ? block.labels[i + 1]! : IGNORED;
+      const target = sameText ? block.labels[i + 1]! : IGNORE_INDEX;
       targets[at] = target;
       if (target >= 0) trainedTokens++;
     }
@@ -105,7 +103,7 @@ export async function evaluateLoss(model: CausalLM, batch: FlatBatch): Promise<F
 
 function checkBatch(model: CausalLM, { ids, targets }: FlatBatch): void {
   checkTokens(model, ids);
-  checkTokens(model, targets, IGNORED);
+  checkTokens(model, targets, IGNORE_INDEX);
 }
 
 export function modelInput(

@@ -138,7 +138,7 @@ function nameOf(blocks: readonly Block[], args: TrainingArguments): string {
   const determining = { ...args, save_steps: undefined, save_total_limit: undefined };
   const hash = createHash('sha256').update(JSON.stringify(Object.entries(determining).sort()));
   for (const { ids, labels, segments } of blocks)
-    for (const numbers of [ids, labels, segments]) hash.update(Int32Array.from(numbers));
+    for (const numbers of [ids, labels, segments]) hash.update(numbers);
   return hash.digest('hex').slice(0, 16);
 }
 

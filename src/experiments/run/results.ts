@@ -45,7 +45,7 @@ const COLUMNS: Readonly<Record<TaskResult['metric'], readonly (readonly [string,
 };
 
 /** A method's name as people write it. */
-export function methodName(method: MethodResult['method'], tuning: string): string {
+function methodName(method: MethodResult['method'], tuning: string): string {
   return { zero_shot: 'zero-shot', few_shot: 'few-shot', tuned: tuning }[method];
 }
 
