@@ -21,7 +21,7 @@ export {
   benchTraining,
   type GenerateFigures,
   type TrainFigures,
-} from './experiments/bench/model.js';
+} from './experiments/bench/index.js';
 export { benchShape, type BenchShape } from './experiments/bench/shapes.js';
 export { describeMachine } from './experiments/machine.js';
 export type { RunEvent } from './experiments/run/events.js';
@@ -41,13 +41,8 @@ export {
   writeCheckpoint,
   writeSafetensors,
 } from './files/index.js';
-export {
-  commonPrefix,
-  generate,
-  type Answer,
-  type GenerateOptions,
-  type Prompt,
-} from './generate/generate.js';
+export { generate, type Answer, type GenerateOptions } from './generate/generate.js';
+export { commonPrefix, type Prompt } from './generate/prompts.js';
 export type { SamplingOptions } from './generate/sampler.js';
 export { scoreContinuations, type Scores } from './generate/score.js';
 export { stopTokens } from './generate/stop-tokens.js';

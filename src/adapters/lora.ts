@@ -48,18 +48,32 @@ export function attachLora(
 ): LoraAdapter {
   const source = 'source' in start ? start.source : initialPairs(start.seed);
   const names = targetModules([...model.linears.keys()], model.head.name, config.target_modules);
-  const modules = names.map((name) => ({ name, linear: model.linears.get(name)! }));
+  const modules = names.map((name) => {
+    const linear = model.linears.get(name)!;
+    return { name, linear, r: pattern(config.rank_pattern, name) ?? config.r };
+  });
   const parameters: Parameter[] = [];
-  for (const { name, linear } of modules) {
+  // One behind the other, so that the optimizer updates all in one go.
+  const size = modules.reduce((n, m) => n + m.r * (m.linear.inFeatures + m.linear.outFeatures), 0);
+  const all = Tensor.empty(model.backend, [size]);
+  let at = 0;
+  const parameter = (name: string, values: Float32Array, shape: readonly number[]): Parameter => {
+    const value = all.view(shape, at);
+    model.backend.upload(values, value);
+    at += value.length;
+    const made = new Parameter(name, value);
+    parameters.push(made);
+    return made;
+  };
+  for (const { name, linear, r } of modules) {
     const { inFeatures, outFeatures } = linear;
-    const r = pattern(config.rank_pattern, name) ?? config.r;
     const pair = source(name, r, inFeatures, outFeatures);
-    const a = new Parameter(`${name}.lora_A.weight`, Tensor.from(model.backend, pair.a, [r, inFeatures]));
-    const b = new Parameter(`${name}.lora_B.weight`, Tensor.from(model.backend, pair.b, [outFeatures, r]));
+    const a = parameter(`${name}.lora_A.weight`, pair.a, [r, inFeatures]);
+    const b = parameter(`${name}.lora_B.weight`, pair.b, [outFeatures, r]);
     const scaling = moduleScaling(config, name)(r);
     linear.lora = { a, b, r, scaling, dropout: config.lora_dropout, stream: streamOf(name) };
-    parameters.push(a, b);
   }
+  all.release();
   return {
     config,
     modules,

@@ -18,7 +18,7 @@ interface Node {
 export interface GraphOptions {
   /** Record for a backward pass, and let dropout and NEFTune act. */
   readonly training?: boolean;
-  /** Round matrix products' factors to bfloat16 where the backend gains by it. */
+  /** bf16: products' factors are rounded to it where the backend gains by that, activations where it keeps them so. */
   readonly precision?: 'f32' | 'bf16';
   /** The run's seed and the number of this forward pass: together with a layer's stream they fix every random mask. */
   readonly seed?: number;
@@ -28,12 +28,15 @@ export interface GraphOptions {
 export class Graph {
   readonly training: boolean;
   readonly precision: 'f32' | 'bf16';
+  /** The type of activations and their gradients. */
+  readonly activations: 'f32' | 'bf16';
   private readonly seed: number;
   private readonly step: number;
   private nodes: Node[] = [];
   private grads = new Map<Tensor, Tensor>();
   private scopes: Set<Tensor>[] = [new Set()];
   private recording: boolean;
+  private again = false;
   /** Operations so far that had a trained input. */
   private trainedOperations = 0;
 
@@ -44,6 +47,7 @@ export class Graph {
     this.training = options.training ?? false;
     this.recording = this.training;
     this.precision = options.precision ?? 'f32';
+    this.activations = this.precision === 'bf16' ? backend.activations : 'f32';
     this.seed = options.seed ?? 0;
     this.step = options.step ?? 0;
   }
@@ -56,8 +60,16 @@ export class Graph {
     return { seed: this.seed, stream, step: this.step };
   }
 
-  /** Uninitialized memory that lives until the innermost scope ends, or longer if the tape or the scope's caller holds it. */
-  empty(shape: readonly number[], dtype: DType = 'f32'): Tensor {
+  /** Whether a checkpointed piece runs for the second time: of its output only the place is wanted. */
+  get recomputing(): boolean {
+    return this.again;
+  }
+
+  /**
+   * Uninitialized memory, for activations where no type is given, that lives until the innermost scope ends, or longer if the tape or the
+   * scope's caller holds it.
+   */
+  empty(shape: readonly number[], dtype: DType = this.activations): Tensor {
     return this.own(Tensor.empty(this.backend, shape, dtype));
   }
 
@@ -125,7 +137,7 @@ export class Graph {
       write(there, true);
       return;
     }
-    const fresh = Tensor.empty(this.backend, t.shape);
+    const fresh = Tensor.empty(this.backend, t.shape, t.dtype);
     this.grads.set(t, fresh);
     write(fresh, false);
   }
@@ -134,12 +146,12 @@ export class Graph {
   writeGrad(t: Tensor, write: (target: Tensor) => void): void {
     const there = this.grads.get(t);
     if (!there) {
-      const fresh = Tensor.empty(this.backend, t.shape);
+      const fresh = Tensor.empty(this.backend, t.shape, t.dtype);
       this.grads.set(t, fresh);
       write(fresh);
       return;
     }
-    const extra = Tensor.empty(this.backend, t.shape);
+    const extra = Tensor.empty(this.backend, t.shape, t.dtype);
     write(extra);
     this.kernels.add({ a: there, b: extra, y: there, n: extra.length });
     extra.release();
@@ -194,19 +206,22 @@ export class Graph {
     // Below the lowest trained layer there is nothing to compute again.
     if (!x.needsGrad && this.trainedOperations === before) return output;
     this.record(output, [x], (dOutput) => {
-      const outer = { nodes: this.nodes, grads: this.grads };
+      const outer = { nodes: this.nodes, grads: this.grads, again: this.again };
       this.nodes = [];
       this.grads = new Map();
       let dInput: Tensor | undefined;
       try {
         const input = this.own(x.view());
-        const again = this.scope(() => body(input));
-        this.backward(again, dOutput.retain());
+        this.again = true;
+        const output = this.scope(() => body(input));
+        this.again = outer.again;
+        this.backward(output, dOutput.retain());
         dInput = this.takeGrad(input);
       } finally {
         this.dropTape();
         this.nodes = outer.nodes;
         this.grads = outer.grads;
+        this.again = outer.again;
       }
       if (dInput && x.needsGrad) this.giveGrad(x, dInput);
       dInput?.release();

@@ -2,8 +2,10 @@
  * What a backend must offer: memory, and one typed table of kernels. Everything above (tensors, operations, models) is written
  * against this file alone, so a new backend is a folder that fills the table; one that lacks a kernel does not compile.
  *
- * Conventions. Arrays are dense and row-major. Activations and gradients are `f32` spans. "Accumulate" means `y += result` in place
- * of `y = result`. A kernel may run ahead of the host: only `download` and `synchronize` wait. Reductions have a fixed order that does not depend on the number of threads, nor,
+ * Conventions. Arrays are dense and row-major. Activations and their gradients are spans of one type in a call, f32 everywhere, bf16
+ * too on a backend whose `activations` says so; sums are taken in f32 or better whatever the type. Parameters' gradients, losses and
+ * norms are f32. "Accumulate" means `y += result` in place of `y = result`. A kernel may run ahead of the host: only `download` and
+ * `synchronize` wait. Reductions have a fixed order that does not depend on the number of threads; on a `batchInvariant` backend nor,
  * for a row of a result, on how many other rows stand in the call: the same rows give the same bits in any batch.
  */
 
@@ -36,7 +38,7 @@ export interface DenseMatrix {
 /**
  * A matrix [rows, cols] in NF4 as bitsandbytes stores it (QLoRA, arXiv:2305.14314): flattened row-major, blocks of 64 values, two
  * 4-bit codes a byte, the earlier value in the high nibble. A block's scale is `absmax[b]` (f32); or, doubly quantized,
- * `nested.map[absmax[b]] * nested.absmax[b >> 8] + nested.offset` with `absmax` u8 and blocks of 256 scales.
+ * `nested.map[absmax[b]] * nested.absmax[b >> 8] + nested.offset[0]` with `absmax` u8 and blocks of 256 scales.
  */
 export interface Nf4Matrix {
   readonly kind: 'nf4';
@@ -51,8 +53,11 @@ export interface Nf4Matrix {
     readonly absmax: Span;
     /** f32 [256] */
     readonly map: Span;
-    readonly offset: number;
+    /** f32 [1] */
+    readonly offset: Span;
   };
+  /** The same values unpacked, where there is room: what multiplies many rows may read it instead of unpacking anew. */
+  readonly dense?: DenseMatrix | undefined;
 }
 
 export type Matrix = DenseMatrix | Nf4Matrix;
@@ -67,32 +72,48 @@ export interface RandomStream {
   readonly step: number;
 }
 
+/** Inverted dropout (Srivastava et al., JMLR 2014): element i of an array is kept, over 1 - p, where its number (of 2³²) >= p · 2³². */
+export interface Dropout {
+  readonly p: number;
+  readonly random: RandomStream;
+  /** The number of the array's first element in the stream. */
+  readonly firstElement: number;
+}
+
 /** c = alpha · op(a) · op(b) [+ extra.alpha · op(extra.a) · op(extra.b)] [+ bias] [+ residual | + c]. */
 export interface GemmArgs {
   readonly m: number;
   readonly n: number;
   readonly k: number;
-  /** f32, [m, k], or [k, m] when `transA`. */
+  /** [m, k], or [k, m] when `transA`. */
   readonly a: Span;
   readonly transA?: boolean;
-  /** [k, n], or [n, k] when `transB` (a Linear's weight is [out, in]: its forward product takes `transB`, its input gradient does not). */
+  /**
+   * [k, n], or [n, k] when `transB` (a Linear's weight is [out, in]: its forward product takes `transB`, its input gradient does not).
+   * A dense one may have another type than `a`.
+   */
   readonly b: Matrix;
   readonly transB?: boolean;
-  /** f32 [m, n] */
+  /** [m, n]; of a's type, or f32. */
   readonly c: Span;
   readonly alpha?: number;
   readonly accumulate?: boolean;
-  /** A second, thin product into the same result, laid out as the first (LoRA's). f32: a [m, k] (or [k, m]), b [k, n] (or [n, k]). */
+  /** A second, thin product into the same result, laid out as the first (LoRA's): a [m, k] (or [k, m]), b f32 [k, n] (or [n, k]). */
   readonly extra?: { readonly a: Span; readonly b: Span; readonly k: number; readonly alpha: number };
   /** f32 [n] */
   readonly bias?: Span;
-  /** f32 [m, n], added; may be `c` itself. Excludes `accumulate`. */
+  /** [m, n] of c's type, added; may be `c` itself. Excludes `accumulate`. */
   readonly residual?: Span;
   /**
    * 'rows' promises few rows (decoding): b is read once, without repacking. The rounding differs from the default path's, so that a
    * caller which wants the same bits for a row in any batch chooses by what it does, not by m.
    */
   readonly path?: 'tiles' | 'rows';
+  /**
+   * Drops elements of a factor as they lie in memory, or of the product (before anything is added to it). Excludes `extra`, `bias` and
+   * `residual`.
+   */
+  readonly dropout?: Dropout & { readonly of: 'a' | 'b' | 'product' };
   /** 'bf16' lets the backend round both factors to bfloat16 (f32 accumulation) where its hardware multiplies that faster. */
   readonly precision?: 'f32' | 'bf16';
 }
@@ -124,14 +145,20 @@ export interface Kernels {
 
   /** y[n] = NF4 codes of x (f32, bf16 or f16) with f32 scales: nearest code, ties and constants as bitsandbytes has them. */
   quantizeNf4(args: { x: Span; n: number; packed: Span; absmax: Span }): void;
+  /**
+   * Scales of NF4 blocks in eight bits (QLoRA, section 3): with offset[0] their mean, absmax[b] ≈ map[codes[b]] · scales[b >> 8] +
+   * offset[0]. `absmax` f32 [n], finite; `map` f32 [256], ascending; codes u8 [n]; scales f32 [ceil(n / 256)], the largest |absmax - mean|
+   * of each 256; of two equally near codes the even one.
+   */
+  quantizeScales(args: { absmax: Span; n: number; map: Span; codes: Span; scales: Span; offset: Span }): void;
   /** y f32 (or bf16) [rows * cols]. */
   dequantizeNf4(args: { w: Nf4Matrix; y: Span }): void;
   /** y = x in y's type, round to nearest even; any of f32, bf16, f16. */
   convert(args: { x: Span; y: Span; n: number }): void;
 
-  /** y[row] = table[ids[row]]; y f32 [rows, table.cols]. */
+  /** y[row] = table[ids[row]]; y [rows, table.cols]. */
   embedding(args: { table: DenseMatrix; ids: Span; y: Span; rows: number }): void;
-  /** dTable[ids[row]] += dy[row], in the order of the rows. f32. */
+  /** dTable[ids[row]] += dy[row], in the order of the rows; dTable f32. */
   embeddingBackward(args: {
     ids: Span;
     dy: Span;
@@ -140,6 +167,11 @@ export interface Kernels {
     vocab: number;
     dim: number;
   }): void;
+  /**
+   * y[i] = deviation · a normal number, from elements 2j and 2j + 1 of the stream by Box and Muller: with the words a and b,
+   * sqrt(-2 · ln((a + 0.5) / 2³²)) times cosine, then sine, of 2π · b / 2³². y f32, bf16 or f16.
+   */
+  fillNormal(args: { y: Span; n: number; deviation: number; random: RandomStream }): void;
   /** x[row, i] += magnitude[row] · u, u uniform in [-1, 1) from element row · dim + i (NEFTune, arXiv:2310.05914). In place. */
   addUniformNoise(args: { x: Span; magnitude: Span; rows: number; dim: number; random: RandomStream }): void;
 
@@ -197,7 +229,7 @@ export interface Kernels {
       dv: Span;
     },
   ): void;
-  /** cache[slots[row], positions[row]] = x[row]; cache f32 or bf16 [slots, capacity, kvHeads, headDim], x f32 [rows, kvHeads, headDim]. */
+  /** cache[slots[row], positions[row]] = x[row]; cache f32 or bf16 [slots, capacity, kvHeads, headDim], x [rows, kvHeads, headDim]. */
   cacheWrite(
     args: KvCacheShape & { x: Span; cache: Span; slotOf: Span; positions: Span; rows: number },
   ): void;
@@ -218,8 +250,9 @@ export interface Kernels {
   ): void;
 
   /**
-   * losses[row] = logsumexp(logits[row]) - logits[row, targets[row]]; 0 where the target is negative. Where `gradScale` is given the
-   * logits [rows, vocab] are overwritten by (softmax - onehot) · gradScale (0 in rows without a target).
+   * losses[row] = logsumexp(logits[row]) - logits[row, targets[row]]; 0 where the target is negative. `logits` f32 [rows, vocab].
+   * `gradient`, where given, becomes (softmax - onehot) · scale (0 in rows without a target): an activation [rows, vocab], which may be
+   * `logits` itself where that has its type.
    */
   crossEntropy(args: {
     logits: Span;
@@ -227,9 +260,9 @@ export interface Kernels {
     losses: Span;
     rows: number;
     vocab: number;
-    gradScale?: number;
+    gradient?: { readonly to: Span; readonly scale: number };
   }): void;
-  /** out i32 [rows]: the first largest. */
+  /** x f32; out i32 [rows]: the first largest. */
   argmax(args: { x: Span; out: Span; rows: number; cols: number }): void;
 
   /** y[i] = x[index[i]], rows of `dim`. */
@@ -243,25 +276,18 @@ export interface Kernels {
   scale(args: { x: Span; y: Span; n: number; alpha: number }): void;
   copy(args: { x: Span; y: Span; n: number }): void;
   fill(args: { y: Span; n: number; value: number }): void;
-  /** y[c] (+)= sum over rows of x[row, c]. */
+  /** y[c] (+)= sum over rows of x[row, c]; y f32. */
   sumRows(args: { x: Span; y: Span; rows: number; cols: number; accumulate: boolean }): void;
-  /** y (+)= x · mask / (1 - p); element i is kept where its number (of 2³²) >= p · 2³², from element firstElement + i. Its own gradient. y may be x. */
-  dropout(args: {
-    x: Span;
-    y: Span;
-    n: number;
-    p: number;
-    random: RandomStream;
-    firstElement: number;
-    accumulate: boolean;
-  }): void;
+  /** y (+)= x · mask / (1 - p). Its own gradient. y may be x. */
+  dropout(args: Dropout & { x: Span; y: Span; n: number; accumulate: boolean }): void;
 
   /** out f32 [1] (+)= sum of x², summed in double precision over blocks of a fixed size. */
   sumSquares(args: { x: Span; n: number; out: Span; accumulate: boolean }): void;
-  /** out f32 [1] = min(1, maxNorm / (sqrt(sumSquares) + 1e-6)), as torch's clip_grad_norm_. */
+  /** out f32 [1] = min(1, maxNorm / (sqrt(sumSquares) + 1e-6)), as torch's clip_grad_norm_ (maxNorm Infinity: 1); NaN where sumSquares is not finite. */
   clipCoefficient(args: { sumSquares: Span; maxNorm: number; out: Span }): void;
   /**
-   * AdamW as torch.optim.AdamW (arXiv:1711.05101), all f32, gradient times gradScale[0] first; `step` counts from 1.
+   * AdamW as torch.optim.AdamW (arXiv:1711.05101), all f32, gradient times gradScale[0] first; `step` counts from 1. Nothing is
+   * changed where gradScale[0] is NaN: a host that runs behind has not seen yet that the gradient overflowed.
    */
   adamw(args: {
     param: Span;
@@ -279,7 +305,19 @@ export interface Kernels {
   }): void;
 }
 
-export type DeviceName = 'reference' | 'cpu';
+export type DeviceName = 'reference' | 'cpu' | 'cuda';
+
+/** Work that was recorded once and runs again and again. */
+export interface Recording {
+  /** Enqueues the work: the same kernels over the same memory, which holds what the host or other kernels put there since. */
+  run(): void;
+  dispose(): void;
+}
+
+/** Time on the device by kernel, from the call of `profile` on. */
+export interface Profile {
+  stop(): Promise<ReadonlyMap<string, { readonly calls: number; readonly milliseconds: number }>>;
+}
 
 export interface MemoryUse {
   /** Bytes in spans that somebody holds. */
@@ -297,9 +335,18 @@ export interface Backend {
   readonly arithmetic: string;
   /** Whether gemm's `precision: 'bf16'` is faster here. */
   readonly fastBf16: boolean;
+  /** The type of activations in bf16 precision: f32 where only the factors of products are rounded. */
+  readonly activations: 'f32' | 'bf16';
+  /** Whether kernels run behind the host, so that it had better ask for the next work before it waits for this. */
+  readonly runsAhead: boolean;
+  /** Whether a row's bits are the same in any batch. */
+  readonly batchInvariant: boolean;
   readonly kernels: Kernels;
-  /** Uninitialized memory, aligned to 64 bytes. Throws UserError when the device has no more. */
-  alloc(bytes: number): DeviceBuffer;
+  /**
+   * Uninitialized memory, aligned to 64 bytes. Throws UserError when the device has no more. 'host' asks for the machine's main memory
+   * as the kernels see it, slowly, from the device: for what is touched once a step.
+   */
+  alloc(bytes: number, place?: 'device' | 'host'): DeviceBuffer;
   /** Gives a buffer back; using it afterwards is a fault. */
   free(buffer: DeviceBuffer): void;
   /** Copies host bytes to a span; the source may change after the call. */
@@ -307,8 +354,19 @@ export interface Backend {
   /** The span's bytes once all that was asked before is done. */
   download(from: Span): Promise<Uint8Array<ArrayBuffer>>;
   synchronize(): Promise<void>;
+  /**
+   * Runs `body`, which only enqueues kernels and may neither upload nor download, and keeps what it enqueued. Memory that it allocates
+   * and frees stays the recording's own.
+   */
+  record(body: () => void): Recording;
+  /** Host memory of at least so many bytes from which uploads are fastest. Its contents may be overwritten by the next call's holder. */
+  staging(bytes: number): Uint8Array;
+  /** Bytes that could still be allocated. */
+  available(): number;
   memory(): MemoryUse;
   resetPeak(): void;
   /** Gives free blocks back to the system. */
   trim(): void;
+  /** Times every kernel from here to `stop`, at some cost, where the device has clocks for it. */
+  profile?(): Profile;
 }

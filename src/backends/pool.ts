@@ -37,7 +37,13 @@ export class Pool<Handle> {
 
   constructor(
     private readonly system: SystemMemory<Handle>,
-    private readonly device: string,
+    device: string,
+    /** What is thrown when `bytes` more cannot be had beside the `held` ones. */
+    private readonly shortage = (bytes: number, held: number): UserError =>
+      new UserError(
+        `${device} has no ${mebibytes(bytes)} MiB left (${mebibytes(held)} MiB in use): ` +
+          'take a smaller batch or shorter texts, or turn gradient checkpointing on',
+      ),
   ) {}
 
   /** Uninitialized memory, aligned as the system's. Throws UserError when the device has no more. */
@@ -92,11 +98,7 @@ export class Pool<Handle> {
       this.trim();
       handle = this.system.alloc(capacity);
     }
-    if (handle === undefined)
-      throw new UserError(
-        `${this.device} has no ${mebibytes(bytes)} MiB left (${mebibytes(this.held)} MiB in use): ` +
-          'take a smaller batch or shorter texts, or turn gradient checkpointing on',
-      );
+    if (handle === undefined) throw this.shortage(bytes, this.held);
     this.reserved += capacity;
     return handle;
   }

@@ -2,6 +2,7 @@
 
 import { messageOf, UserError } from '../util/errors.js';
 import type { Backend, DeviceName } from './contract.js';
+import { idleKernels, imaginedBackend, ImaginedMemory } from './imagined.js';
 import { createReferenceBackend } from './reference/index.js';
 
 export interface BackendOptions {
@@ -19,6 +20,7 @@ type Opener = (options: BackendOptions) => Promise<Backend>;
 
 /** Loaded only when asked for: `cpu` brings native code along. */
 const OPENERS: Readonly<Record<DeviceName, Opener>> = {
+  cuda: async () => (await import('./cuda/index.js')).createCudaBackend(),
   cpu: async (options) => (await import('./cpu/index.js')).createCpuBackend(options),
   reference: () => Promise.resolve(createReferenceBackend()),
 };
@@ -39,7 +41,10 @@ export async function createBackend(name: string, options: BackendOptions = {}):
     }
   }
   if (!isDevice(name)) {
-    throw new UserError(`unknown device '${name}': choose auto, ${Object.keys(OPENERS).join(' or ')}`);
+    const names = ['auto', ...Object.keys(OPENERS)];
+    throw new UserError(
+      `unknown device '${name}': choose ${names.slice(0, -1).join(', ')} or ${names.at(-1)}`,
+    );
   }
   try {
     return { backend: await OPENERS[name](options) };
@@ -47,6 +52,21 @@ export async function createBackend(name: string, options: BackendOptions = {}):
     if (error instanceof UserError) throw error;
     throw new UserError(`the ${name} backend does not work here: ${messageOf(error)}`, { cause: error });
   }
+}
+
+/** A backend that lays out memory as the named one does, and computes nothing: for plans. */
+export async function createPlanBackend(name: DeviceName): Promise<Backend> {
+  if (name === 'cuda') return (await import('./cuda/index.js')).createImaginedCuda();
+  const like = {
+    name,
+    activations: 'f32',
+    batchInvariant: true,
+    runsAhead: false,
+    arithmetic: '',
+    fastBf16: false,
+  } as const;
+  const { kernels } = createReferenceBackend();
+  return imaginedBackend(like, new ImaginedMemory(), idleKernels(Object.keys(kernels)));
 }
 
 function isDevice(name: string): name is DeviceName {

@@ -4,22 +4,16 @@ import { availableParallelism } from 'node:os';
 import { InvalidArgumentError } from 'commander';
 import type { Backend } from '../backends/contract.js';
 import { compareWithOpenBlas } from '../backends/cpu/peer.js';
-import {
-  benchGeneration,
-  benchTraining,
-  collectGarbage,
-  type WeightFormat,
-} from '../experiments/bench/model.js';
-import { benchShape, type BenchShape } from '../experiments/bench/shapes.js';
+import { benchGeneration, benchLoading, benchProduct, benchTraining } from '../experiments/bench/index.js';
+import { collectGarbage, type KernelTimes, type WeightFormat } from '../experiments/bench/model.js';
+import { benchShape, shapeNames, type BenchShape } from '../experiments/bench/shapes.js';
 import { markdownTable } from '../experiments/run/results.js';
 import { deviceOptions, nonNegative, openBackend, positiveInteger, type DeviceFlags } from './device.js';
 import type { Verb } from './main.js';
 
-const WHAT = ['train', 'generate', 'gemm'] as const;
+const WHAT = ['gemm', 'train', 'generate', 'load'] as const;
 const WEIGHTS: readonly WeightFormat[] = ['f32', 'bf16', 'nf4'];
 const PRECISIONS = ['f32', 'bf16'] as const;
-/** The prompt and answer that the PyTorch peer script times. */
-const PROMPT_TOKENS = 64;
 
 interface Flags extends DeviceFlags {
   readonly model: string;
@@ -28,10 +22,16 @@ interface Flags extends DeviceFlags {
   readonly precision: (typeof PRECISIONS)[number][];
   readonly gradientCheckpointing?: boolean;
   readonly r: number;
+  readonly targets: string;
+  readonly dropout: number;
+  readonly accumulation: number;
+  readonly unpacked: number;
+  readonly profile?: boolean;
   readonly seconds: number;
   readonly steps?: number;
   readonly batch?: number[];
   readonly length?: number;
+  readonly promptTokens: number;
   readonly newTokens: number;
   readonly json?: boolean;
 }
@@ -42,25 +42,33 @@ interface Figures {
   readonly tokens_per_second?: number;
   readonly gflops: number;
   readonly peak_bytes?: number;
+  readonly planned_bytes?: number;
   readonly resident_bytes?: number;
   readonly [detail: string]: unknown;
 }
 
 export const verb: Verb = (command) => {
   deviceOptions(command)
-    .option('--model <name>', '6m, 126m, or a folder with a config.json; the weights are random', '6m')
-    .option('--what <list>', WHAT.join(', '), oneOf(WHAT), [...WHAT])
+    .option('--model <name>', `${shapeNames().join(', ')}, or a folder with a config.json`, '6m')
+    .option('--random-weights', 'take random weights (the only ones that bench takes; says so in a script)')
+    .option('--what <list>', WHAT.join(', '), oneOf(WHAT), ['gemm', 'train', 'generate'])
     .option('--weights <list>', WEIGHTS.join(', '), oneOf(WEIGHTS), [...WEIGHTS])
     .option('--precision <list>', "training's matrix products: f32, bf16", oneOf(PRECISIONS), [
       'f32' as const,
     ])
     .option('--gradient-checkpointing', 'train with it')
     .option('-r, --r <n>', "the adapter's rank", positiveInteger, 8)
+    .option('--targets <list>', "the adapter's target_modules", 'all-linear')
+    .option('--dropout <p>', "the adapter's dropout", nonNegative, 0)
+    .option('--accumulation <n>', 'batches a training step', positiveInteger, 1)
+    .option('--unpacked <gib>', 'keep unpacked copies of NF4 weights in so much memory', nonNegative, 0)
+    .option('--profile', 'show the time of each kernel, where the device has clocks for it')
     .option('--seconds <n>', 'train for so long', nonNegative, 5)
     .option('--steps <n>', 'train for so many steps instead, and show the memory on the way', positiveInteger)
     .option('--batch <list>', "sequences at once (default: the shape's own, and 1,16 to generate)", numbers)
     .option('--length <n>', 'tokens of a training sequence', positiveInteger)
-    .option('--new-tokens <n>', `generate so many after ${PROMPT_TOKENS} of prompt`, positiveInteger, 48)
+    .option('--prompt-tokens <n>', 'tokens of a prompt', positiveInteger, 64)
+    .option('--new-tokens <n>', 'generate so many', positiveInteger, 48)
     .option('--json', 'one JSON object a line')
     .action(async (flags: Flags) => {
       const shape = benchShape(flags.model);
@@ -72,14 +80,19 @@ export const verb: Verb = (command) => {
         lines.push(line);
         if (flags.json) process.stdout.write(JSON.stringify({ model: flags.model, ...line }) + '\n');
       };
-      if (what.includes('gemm')) gemm(backend, flags, add);
+      if (what.includes('gemm')) await gemm(backend, flags, add);
       if (what.includes('train')) await training(backend, shape, flags, add);
       if (what.includes('generate')) await generation(backend, shape, flags, add);
+      if (what.includes('load')) await loading(backend, shape, flags);
       if (!flags.json) process.stdout.write(table(flags.model, lines));
     });
 };
 
-function gemm(backend: Backend, flags: Flags, add: (line: Figures) => void): void {
+async function gemm(backend: Backend, flags: Flags, add: (line: Figures) => void): Promise<void> {
+  if (backend.name === 'cuda') {
+    const { size, precision, gflops } = await benchProduct(backend, 8192, 20);
+    add({ what: `${precision} product ${size} x ${size} x ${size}`, gflops });
+  }
   if (backend.name !== 'cpu') return;
   const result = compareWithOpenBlas(backend, flags.threads ?? availableParallelism());
   if (result === undefined) {
@@ -112,21 +125,30 @@ async function training(
             precision,
             gradientCheckpointing,
             r,
+            targets: flags.targets.includes(',') ? flags.targets.split(',') : flags.targets,
+            dropout: flags.dropout,
+            accumulation: flags.accumulation,
+            unpackedBytes: flags.unpacked * 2 ** 30,
+            profile: flags.profile ?? false,
             seconds,
             steps,
             onStep: steps === undefined ? undefined : showMemory(steps, flags.json),
           },
         );
-        const how = `${precision === 'bf16' ? ', bf16 products' : ''}${gradientCheckpointing ? ', checkpointing' : ''}`;
+        const how = `${precision === 'bf16' ? ', bf16' : ''}${gradientCheckpointing ? ', checkpointing' : ''}`;
+        const passes = flags.accumulation > 1 ? ` x ${flags.accumulation}` : '';
         add({
-          what: `train ${weights}${how}, ${batch} x ${length}`,
+          what: `train ${weights}${how}, r ${r} on ${flags.targets}, ${batch} x ${length}${passes}`,
           tokens_per_second: figures.tokensPerSecond,
           gflops: figures.gflops,
           peak_bytes: figures.peakBytes,
+          planned_bytes: figures.plannedBytes,
           resident_bytes: figures.residentBytes,
           parameters: figures.parameters,
           steps: figures.steps,
+          losses: figures.losses,
         });
+        if (figures.kernels) showKernels(figures.kernels, flags.json);
       }
     }
   }
@@ -158,34 +180,71 @@ async function generation(
       const figures = await benchGeneration(backend, shape, {
         weights,
         batch,
-        promptTokens: PROMPT_TOKENS,
+        promptTokens: flags.promptTokens,
         newTokens: flags.newTokens,
+        unpackedBytes: flags.unpacked * 2 ** 30,
+        profile: flags.profile ?? false,
       });
       add({
-        what: `generate ${weights}, ${batch} x ${flags.newTokens}`,
+        what: `generate ${weights}, ${batch} x (${flags.promptTokens} + ${flags.newTokens})`,
         tokens_per_second: figures.tokensPerSecond,
         gflops: figures.gflops,
         peak_bytes: figures.peakBytes,
         resident_bytes: figures.residentBytes,
       });
+      if (figures.kernels) showKernels(figures.kernels, flags.json);
     }
   }
+}
+
+async function loading(backend: Backend, shape: BenchShape, flags: Flags): Promise<void> {
+  const { bytes, readSeconds, loadSeconds } = await benchLoading(backend, shape, 2);
+  const line = { what: 'load', bytes, read_seconds: readSeconds, load_seconds: loadSeconds };
+  process.stdout.write(
+    flags.json
+      ? `${JSON.stringify({ model: flags.model, ...line })}\n`
+      : `a checkpoint of ${(bytes / 1e9).toFixed(2)} GB: read in ${readSeconds.toFixed(2)} s, loaded and quantized in ` +
+          `${loadSeconds.toFixed(2)} s, ${(loadSeconds / readSeconds).toFixed(2)} times as long\n`,
+  );
+}
+
+function showKernels(kernels: KernelTimes, json = false): void {
+  const rows = [...kernels]
+    .map(([kernel, { calls, milliseconds }]) => ({ kernel, calls, milliseconds }))
+    .sort((a, b) => b.milliseconds - a.milliseconds);
+  const total = rows.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
+  process.stdout.write(
+    json
+      ? `${JSON.stringify({ kernels: rows })}\n`
+      : `${markdownTable(
+          ['kernel', 'calls', 'ms', 'share'],
+          rows.map(({ kernel, calls, milliseconds: ms }) => [
+            kernel,
+            String(calls),
+            ms.toFixed(2),
+            `${((100 * ms) / total).toFixed(1)} %`,
+          ]),
+        )}\n\n`,
+  );
 }
 
 function table(model: string, lines: readonly Figures[]): string {
   const cell = (n: number | undefined, show: (n: number) => string): string =>
     n === undefined ? '' : show(n);
+  const most = lines.find((line) => line.what.includes(' product '))?.gflops;
   const rows = lines.map((line) => [
     line.what,
     cell(line.tokens_per_second, (n) => n.toFixed(0)),
     line.gflops.toFixed(1),
+    cell(most, (n) => `${((100 * line.gflops) / n).toFixed(0)} %`),
     cell(line.peak_bytes, megabytes),
+    cell(line.planned_bytes, megabytes),
     cell(line.resident_bytes, megabytes),
   ]);
-  const heads = [model, 'tok/s', 'GFLOP/s', 'held at most', 'resident'];
+  const heads = [model, 'tok/s', 'GFLOP/s', 'of the product', 'held at most', 'planned', 'resident'];
   return (
-    `\n${markdownTable(heads, rows)}\n\nGFLOP/s: training counts 4 operations a parameter and token, generation 2; ` +
-    'held: by the backend; resident: the whole process\n'
+    `\n${markdownTable(heads, rows)}\n\nGFLOP/s: training counts 4 operations a parameter and token, 6 with checkpointing, generation 2; ` +
+    'held: by the backend; planned: by the rule of `westwind plan`; resident: the whole process\n'
   );
 }
 

@@ -11,7 +11,7 @@ export interface DeviceFlags {
 
 export function deviceOptions(command: Command): Command {
   return command
-    .option('--device <name>', 'auto, cpu or reference', 'auto')
+    .option('--device <name>', 'auto, cuda, cpu or reference', 'auto')
     .option('--threads <n>', 'threads of the cpu backend (default: all cores)', positiveInteger);
 }
 

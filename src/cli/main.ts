@@ -10,6 +10,7 @@ export type Verb = (command: Command) => void;
 
 const VERBS = {
   run: 'run the job of a configuration file: baselines, training, answers, scores',
+  plan: 'say what memory and time a configuration will take, before anything is loaded',
   init: 'write a commented configuration to start from',
   schema: "print the configuration's JSON Schema, for editors",
   inspect: 'show the tokens of some training rows, and which are trained on',

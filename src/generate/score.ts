@@ -13,10 +13,10 @@ import {
   gatherLast,
   inferenceGraph,
   lengthsOf,
-  PREFILL_TOKENS,
+  prefillTokens,
   runPrompts,
   type Prompt,
-} from './generate.js';
+} from './prompts.js';
 
 export interface ScoreOptions {
   readonly batch_size: number;
@@ -44,12 +44,14 @@ export async function* scoreContinuations(
   const slots = Math.min(options.batch_size, prompts.length);
   const { shortest, longest } = lengthsOf(prompts);
   const prefix = Math.min(options.sharedPrefix ?? 0, shortest - 1);
-  const cache = model.createCache(slots, longest + Math.max(...continuations.map((c) => c.length)));
+  const capacity = longest + Math.max(...continuations.map((c) => c.length));
+  const cache = model.createCache(slots, capacity, options.bf16 ? 'bf16' : 'f32');
   try {
     if (prefix > 0) fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options);
+    const room = prefillTokens(model);
     for (let i = 0; i < prompts.length && !options.signal?.aborted;) {
       const batch: Prompt[] = [];
-      for (let tokens = 0; i < prompts.length && batch.length < slots && tokens < PREFILL_TOKENS; i++) {
+      for (let tokens = 0; i < prompts.length && batch.length < slots && tokens < room; i++) {
         batch.push(prompts[i]!);
         tokens += prompts[i]!.ids.length - prefix;
       }
@@ -81,10 +83,10 @@ async function scoreBatch(
       placed.map((p) => p.ids.length - prefix),
       dim,
     );
-    const first = linear(g, last, model.head, { path: 'rows' });
+    const first = linear(g, last, model.head, { path: 'rows', output: 'f32' });
     const scores = prompts.map((p) => ({ index: p.index, logLikelihoods: [] as number[] }));
     for (const tokens of continuations) {
-      const losses = g.empty([prompts.length]);
+      const losses = g.empty([prompts.length], 'f32');
       const starts = g.from(new Int32Array(prompts.length).fill(tokens[0]!));
       g.kernels.crossEntropy({ logits: first, targets: starts, losses, rows: prompts.length, vocab });
       const firstLosses = await losses.toFloat32();
@@ -115,13 +117,13 @@ async function restLosses(
     const hidden = model.forward(inner, {
       ids: inner.from(Int32Array.from(perRow((_, i) => given[i]!))),
       positions: inner.from(Int32Array.from(perRow((p, i) => p.ids.length + i))),
-      length: cache.capacity,
+      length: cache.shape.capacity,
       cache: { store: cache, slotOf: inner.from(Int32Array.from(perRow((p) => p.slot))) },
       path: 'rows',
     });
-    const logits = linear(inner, hidden, model.head, { path: 'rows' });
+    const logits = linear(inner, hidden, model.head, { path: 'rows', output: 'f32' });
     const targets = inner.from(Int32Array.from(perRow((_, i) => tokens[i + 1]!)));
-    const losses = inner.empty([rows]);
+    const losses = inner.empty([rows], 'f32');
     inner.kernels.crossEntropy({ logits, targets, losses, rows, vocab: model.head.outFeatures });
     const each = await losses.toFloat32();
     return placed.map((_, p) => given.reduce((sum, _, i) => sum + each[p * given.length + i]!, 0));

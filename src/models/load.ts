@@ -43,7 +43,7 @@ async function buildModel(
   backend: Backend,
   config: Record<string, unknown>,
   path: string,
-  source: WeightSource,
+  source: WeightSource | RandomWeights,
   options: WeightOptions,
 ): Promise<CausalLM> {
   const type = config['model_type'];
@@ -62,7 +62,8 @@ async function buildModel(
     loader.dispose();
     throw error;
   } finally {
-    loader.endReading();
+    // What reading and quantizing took on the way.
+    backend.trim();
   }
 }
 
@@ -93,7 +94,7 @@ function checkpointSource(folder: string): WeightSource {
   return {
     path: folder,
     has: (name) => checkpoint.has(name),
-    read: (name, _shape, room) => checkpoint.read(name, room?.(checkpoint.info(name).byteLength)),
+    read: (name, room) => checkpoint.read(name, room?.(checkpoint.info(name).byteLength)),
     close: () => checkpoint.close(),
   };
 }

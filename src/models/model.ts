@@ -52,7 +52,8 @@ export interface CausalLM {
   readonly weightBytes: number;
   /** Hidden states [rows, hidden_size] after the last norm: the head's input. */
   forward(g: Graph, input: ModelInput): Tensor;
-  createCache(slots: number, capacity: number): KvCache;
+  /** Keys and values have the type of activations in this precision. */
+  createCache(slots: number, capacity: number, precision?: 'f32' | 'bf16'): KvCache;
   /** Multiply-adds of one token's forward pass in matrix products, the head's included: for rates and plans. */
   readonly multiplyAddsPerToken: number;
   dispose(): void;

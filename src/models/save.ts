@@ -24,7 +24,7 @@ export interface SaveOptions {
   readonly companionsOf?: string;
 }
 
-/** Weights (which must be f32 on the device), config.json and, where asked, the tokenizer. */
+/** Weights (f32 on the device, or of the type that is written), config.json and, where asked, the tokenizer. */
 export async function saveModel(model: CausalLM, folder: string, options: SaveOptions = {}): Promise<void> {
   const { dtype = 'F32', maxShardSize, companionsOf } = options;
   mkdirSync(folder, { recursive: true });
@@ -34,7 +34,10 @@ export async function saveModel(model: CausalLM, folder: string, options: SaveOp
     name: p.name,
     dtype,
     shape: p.value.shape,
-    data: async () => fromFloat32(dtype, await p.value.toFloat32()),
+    data: async () =>
+      dtype === 'BF16' && p.value.dtype === 'bf16'
+        ? model.backend.download(p.value)
+        : fromFloat32(dtype, await p.value.toFloat32()),
   }));
   await writeCheckpoint(folder, tensors, maxShardSize === undefined ? {} : { maxShardSize });
 }

@@ -17,13 +17,13 @@ import {
 import { Tensor } from '../tensor/tensor.js';
 import { UserError } from '../util/errors.js';
 import { Linear } from './blocks/linear.js';
+import { RandomWeights } from './random.js';
 
-/** A checkpoint, or something that acts as one: arrays by name, with safetensors' names of types. */
+/** A checkpoint: arrays by name, with safetensors' names of types. */
 export interface WeightSource extends BnbSource {
-  /** `shape` is what is expected; `room` gives memory of so many bytes to read into. */
+  /** `room` gives memory of so many bytes to read into. */
   read(
     name: string,
-    shape?: readonly number[],
     room?: (bytes: number) => Uint8Array,
   ): { dtype: string; shape: readonly number[]; data: Uint8Array };
   close(): void;
@@ -52,11 +52,10 @@ export class WeightLoader {
   readonly parameters: Parameter[] = [];
   private readonly matrices: Matrix[] = [];
   bytes = 0;
-  private staging = new Uint8Array(0);
 
   constructor(
     readonly backend: Backend,
-    private readonly source: WeightSource,
+    private readonly source: WeightSource | RandomWeights,
     readonly sourceConfig: Readonly<Record<string, unknown>>,
     private readonly options: WeightOptions,
   ) {
@@ -73,17 +72,12 @@ export class WeightLoader {
     const { quantization } = this.options;
     let weight: Matrix;
     let parameter: Parameter | undefined;
-    if (isBnbWeight(this.source, weightName)) {
+    if (!(this.source instanceof RandomWeights) && isBnbWeight(this.source, weightName)) {
       if (this.options.trainable) throw new UserError(`${this.source.path}: ${FROZEN}`);
       weight = readBnbMatrix(this.backend, this.source, weightName, [outFeatures, inFeatures]);
       this.keep(weight);
     } else if (quantization && !head) {
-      const { dtype, data } = this.read(weightName, [outFeatures, inFeatures]);
-      weight = await quantizeMatrix(
-        this.backend,
-        { data, dtype, rows: outFeatures, cols: inFeatures, name: weightName },
-        quantization,
-      );
+      weight = await this.quantized(weightName, outFeatures, inFeatures, quantization);
       this.keep(weight);
     } else {
       parameter = this.dense(weightName, [outFeatures, inFeatures]);
@@ -115,11 +109,6 @@ export class WeightLoader {
     return this.vector(`${name}.weight`, dim);
   }
 
-  /** Gives back the memory that tensors were read into. */
-  endReading(): void {
-    this.staging = new Uint8Array(0);
-  }
-
   dispose(): void {
     for (const p of this.parameters) p.value.release();
     for (const m of this.matrices) freeMatrix(this.backend, m);
@@ -139,7 +128,12 @@ export class WeightLoader {
     shape: readonly number[],
     kept: 'auto' | 'f32' | 'bf16' | 'f16',
   ): Parameter {
-    const { dtype, data } = this.read(name, shape);
+    if (this.source instanceof RandomWeights) {
+      const value = Tensor.empty(this.backend, shape, kept === 'auto' ? 'f32' : kept);
+      this.source.fill(name, value);
+      return this.register(name, value);
+    }
+    const { dtype, data } = this.read(this.source, name, shape);
     const raw = uploadAs(this.backend, data, shape, dtype);
     const wanted = kept === 'auto' ? dtype : kept;
     let value = raw;
@@ -148,16 +142,34 @@ export class WeightLoader {
       this.backend.kernels.convert({ x: raw, y: value, n: raw.length });
       raw.release();
     }
+    return this.register(name, value);
+  }
+
+  private register(name: string, value: Tensor): Parameter {
     const parameter = new Parameter(name, value);
     this.parameters.push(parameter);
     this.bytes += value.buffer.bytes;
     return parameter;
   }
 
-  /** One block of memory for all tensors, each of which is uploaded before the next is read: dead ones would pile up until V8 looks. */
-  private room(bytes: number): Uint8Array {
-    if (this.staging.byteLength < bytes) this.staging = new Uint8Array(bytes);
-    return this.staging;
+  private async quantized(
+    name: string,
+    rows: number,
+    cols: number,
+    options: { doubleQuant: boolean },
+  ): Promise<Matrix> {
+    const { backend, source } = this;
+    if (!(source instanceof RandomWeights)) {
+      const host = { ...this.read(source, name, [rows, cols]), rows, cols, name };
+      return quantizeMatrix(backend, host, options);
+    }
+    const values = Tensor.empty(backend, [rows, cols], 'bf16');
+    try {
+      source.fill(name, values);
+      return await quantizeMatrix(backend, { values, rows, cols, name }, options);
+    } finally {
+      values.release();
+    }
   }
 
   private keep(matrix: Matrix): void {
@@ -165,20 +177,24 @@ export class WeightLoader {
     this.bytes += matrixBytes(matrix);
   }
 
-  private read(name: string, shape: readonly number[]): { dtype: 'f32' | 'bf16' | 'f16'; data: Uint8Array } {
-    if (!this.source.has(name)) {
-      throw new UserError(`${this.source.path}: tensor '${name}' is missing, which its config.json asks for`);
+  private read(
+    source: WeightSource,
+    name: string,
+    shape: readonly number[],
+  ): { dtype: 'f32' | 'bf16' | 'f16'; data: Uint8Array } {
+    if (!source.has(name)) {
+      throw new UserError(`${source.path}: tensor '${name}' is missing, which its config.json asks for`);
     }
-    const { dtype, shape: found, data } = this.source.read(name, shape, (bytes) => this.room(bytes));
+    const { dtype, shape: found, data } = source.read(name, (bytes) => this.backend.staging(bytes));
     if (found.length !== shape.length || found.some((n, i) => n !== shape[i])) {
       throw new UserError(
-        `${this.source.path}: tensor '${name}' has shape [${found.join(', ')}], but config.json asks for [${shape.join(', ')}]`,
+        `${source.path}: tensor '${name}' has shape [${found.join(', ')}], but config.json asks for [${shape.join(', ')}]`,
       );
     }
     const float = FLOAT_TYPES[dtype];
     if (!float) {
       throw new UserError(
-        `${this.source.path}: tensor '${name}' has type ${dtype}; Westwind reads F32, BF16 and F16 weights`,
+        `${source.path}: tensor '${name}' has type ${dtype}; Westwind reads F32, BF16 and F16 weights`,
       );
     }
     return { dtype: float, data };

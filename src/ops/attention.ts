@@ -36,7 +36,7 @@ export function rope(
 /** q [batch, length, heads, headDim] over k, v [batch, length, kvHeads, headDim]. */
 export function attention(g: Graph, q: Tensor, k: Tensor, v: Tensor, shape: AttentionShape): Tensor {
   const out = g.empty(q.shape);
-  const lse = g.empty([shape.batch, shape.heads, shape.length]);
+  const lse = g.empty([shape.batch, shape.heads, shape.length], 'f32');
   g.kernels.attention({ ...shape, q, k, v, out, lse });
   if (g.records(q, k, v)) {
     g.record(out, [q, k, v, out, lse], (dOut) => {

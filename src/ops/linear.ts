@@ -5,7 +5,7 @@
 
 import type { Graph } from '../autograd/graph.js';
 import type { Parameter } from '../autograd/parameter.js';
-import type { Matrix, Span } from '../backends/contract.js';
+import type { Dropout, GemmArgs, Matrix, Span } from '../backends/contract.js';
 import { Tensor } from '../tensor/tensor.js';
 
 export interface Lora {
@@ -40,6 +40,10 @@ export interface LinearOptions {
   readonly path?: 'tiles' | 'rows';
   /** The number of x's first row, for the dropout mask of a product done in pieces. */
   readonly firstRow?: number;
+  /** The type of the result where it is not that of activations: logits are f32. */
+  readonly output?: 'f32';
+  /** The result is all that a checkpointed piece returns: when the piece runs again for its backward, nobody reads it. */
+  readonly last?: boolean;
 }
 
 /** x [rows, in] to [rows, out]. */
@@ -60,11 +64,12 @@ export function linearForward(
   g: Graph,
   x: Tensor,
   w: LinearWeights,
-  { residual, path = 'tiles', firstRow = 0 }: LinearOptions,
+  { residual, path = 'tiles', firstRow = 0, output, last }: LinearOptions,
 ): { y: Tensor; u: Tensor | undefined } {
   const rows = x.length / w.inFeatures;
-  const y = g.empty([rows, w.outFeatures]);
-  const u = w.lora && inner(g, dropped(g, x, w.lora, firstRow), w.lora, rows, w.inFeatures, path);
+  const y = g.empty([rows, w.outFeatures], output);
+  const u = w.lora && inner(g, x, w.lora, firstRow, path);
+  if (last && g.recomputing) return { y, u };
   g.kernels.gemm({
     m: rows,
     n: w.outFeatures,
@@ -112,10 +117,13 @@ export function linearBackward(
       precision: g.precision,
     });
     if (lora.b.grad) outer(g, dy, u, lora.b.grad, outFeatures, lora.r, rows, lora.scaling);
-    if (lora.a.grad) outer(g, du, dropped(g, x, lora, firstRow), lora.a.grad, lora.r, inFeatures, rows, 1);
+    if (lora.a.grad) {
+      const mask = dropoutOf(g, lora, firstRow);
+      outer(g, du, x, lora.a.grad, lora.r, inFeatures, rows, 1, mask && { ...mask, of: 'b' });
+    }
   }
   if (!x.needsGrad) return;
-  const mask = lora && du && lora.dropout > 0 && g.training;
+  const mask = lora && du && dropoutOf(g, lora, firstRow);
   g.addGrad(x, (dx, accumulate) => {
     g.kernels.gemm({
       m: rows,
@@ -129,10 +137,17 @@ export function linearBackward(
       ...(lora && du && !mask && { extra: { a: du, b: lora.a.value, k: lora.r, alpha: 1 } }),
     });
     if (mask) {
-      const masked = g.empty([rows, inFeatures]);
-      const a: Matrix = { kind: 'dense', rows: lora.r, cols: inFeatures, data: lora.a.value };
-      g.kernels.gemm({ m: rows, n: inFeatures, k: lora.r, a: du!, b: a, c: masked, precision: g.precision });
-      applyDropout(g, masked, dx, lora, firstRow * inFeatures, true);
+      g.kernels.gemm({
+        m: rows,
+        n: inFeatures,
+        k: lora.r,
+        a: du!,
+        b: { kind: 'dense', rows: lora.r, cols: inFeatures, data: lora.a.value },
+        c: dx,
+        accumulate: true,
+        dropout: { ...mask, of: 'product' },
+        precision: g.precision,
+      });
     }
   });
 }
@@ -141,45 +156,30 @@ function trains(w: LinearWeights): boolean {
   return w.lora !== undefined || w.parameter?.grad !== undefined;
 }
 
-function dropped(g: Graph, x: Tensor, lora: Lora, firstRow: number): Tensor {
-  if (lora.dropout === 0 || !g.training) return x;
-  const y = g.empty(x.shape);
-  applyDropout(g, x, y, lora, firstRow * lora.a.value.shape[1]!, false);
-  return y;
+/** The mask on LoRA's input x, whose first row has the number `firstRow`. */
+function dropoutOf(g: Graph, lora: Lora, firstRow: number): Dropout | undefined {
+  if (lora.dropout === 0 || !g.training) return undefined;
+  const firstElement = firstRow * lora.a.value.shape[1]!;
+  return { p: lora.dropout, random: g.random(lora.stream), firstElement };
 }
 
-function applyDropout(
-  g: Graph,
-  x: Tensor,
-  y: Tensor,
-  lora: Lora,
-  firstElement: number,
-  accumulate: boolean,
-): void {
-  const random = g.random(lora.stream);
-  g.kernels.dropout({ x, y, n: x.length, p: lora.dropout, random, firstElement, accumulate });
-}
-
-function inner(
-  g: Graph,
-  x: Tensor,
-  lora: Lora,
-  rows: number,
-  inFeatures: number,
-  path: 'tiles' | 'rows',
-): Tensor {
+/** u = dropout(x)·Aᵀ, [rows, r]. */
+function inner(g: Graph, x: Tensor, lora: Lora, firstRow: number, path: 'tiles' | 'rows'): Tensor {
+  const cols = lora.a.value.shape[1]!;
+  const rows = x.length / cols;
   const u = g.empty([rows, lora.r]);
-  const b: Matrix = { kind: 'dense', rows: lora.r, cols: inFeatures, data: lora.a.value };
+  const mask = dropoutOf(g, lora, firstRow);
   g.kernels.gemm({
     m: rows,
     n: lora.r,
-    k: inFeatures,
+    k: cols,
     a: x,
-    b,
+    b: { kind: 'dense', rows: lora.r, cols, data: lora.a.value },
     transB: true,
     c: u,
     path,
     precision: g.precision,
+    ...(mask && { dropout: { ...mask, of: 'a' } }),
   });
   return u;
 }
@@ -194,6 +194,7 @@ function outer(
   k: number,
   rows: number,
   alpha: number,
+  dropout?: GemmArgs['dropout'],
 ): void {
   const b: Matrix = { kind: 'dense', rows, cols: k, data: x };
   g.kernels.gemm({
@@ -207,5 +208,6 @@ function outer(
     alpha,
     accumulate: true,
     precision: g.precision,
+    ...(dropout && { dropout }),
   });
 }

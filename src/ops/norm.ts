@@ -9,7 +9,7 @@ export function rmsNorm(g: Graph, x: Tensor, weight: Parameter, eps: number): Te
   const dim = weight.value.length;
   const rows = x.length / dim;
   const y = g.empty([rows, dim]);
-  const rstd = g.empty([rows]);
+  const rstd = g.empty([rows], 'f32');
   const w = weight.value;
   g.kernels.rmsNorm({ x, w, y, rstd, rows, dim, eps });
   if (g.records(x, w)) {

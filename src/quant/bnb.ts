@@ -8,7 +8,7 @@ import { z } from 'zod';
 import type { Backend, Nf4Matrix } from '../backends/contract.js';
 import { messageOf, UserError } from '../util/errors.js';
 import { NF4_BLOCK, NF4_CODES } from '../util/nf4.js';
-import { NESTED_BLOCK } from './double-quant.js';
+import { NESTED_BLOCK } from '../util/double-quant.js';
 import { allocateNf4 } from './nf4.js';
 
 /** Arrays by name, with safetensors' names of types and little-endian bytes. */
@@ -84,12 +84,13 @@ export function readBnbMatrix(
     map: read('nested_quant_map', 'F32', 256),
   };
 
-  const matrix = allocateNf4(backend, rows, cols, doubled ? state.nested_offset : undefined);
+  const matrix = allocateNf4(backend, rows, cols, doubled);
   backend.upload(packed, matrix.packed);
   backend.upload(absmax, matrix.absmax);
   if (nested && matrix.nested) {
     backend.upload(nested.absmax, matrix.nested.absmax);
     backend.upload(nested.map, matrix.nested.map);
+    backend.upload(Float32Array.of(state.nested_offset ?? 0), matrix.nested.offset);
   }
   return matrix;
 }
@@ -135,7 +136,7 @@ export async function writeBnbMatrix(
     ...(nested && {
       nested_blocksize: NESTED_BLOCK,
       nested_dtype: 'float32',
-      nested_offset: nested.offset,
+      nested_offset: new Float32Array((await backend.download(nested.offset)).buffer)[0],
     }),
   };
   const json = new TextEncoder().encode(JSON.stringify(state));

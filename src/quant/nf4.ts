@@ -14,13 +14,23 @@ import {
 } from '../backends/contract.js';
 import { UserError } from '../util/errors.js';
 import { NF4_BLOCK } from '../util/nf4.js';
-import { dynamicMap, NESTED_BLOCK, quantizeScales } from './double-quant.js';
+import { dynamicMap, NESTED_BLOCK } from '../util/double-quant.js';
 
 /** A matrix on the host, row-major. */
 export interface HostMatrix {
   /** Float32Array, or the little-endian bytes of `dtype`. */
   readonly data: Float32Array | Uint8Array;
   readonly dtype: 'f32' | 'bf16' | 'f16';
+  readonly rows: number;
+  readonly cols: number;
+  /** For messages. */
+  readonly name?: string;
+}
+
+/** A matrix on the backend, row-major. */
+export interface DeviceMatrix {
+  /** f32, bf16 or f16 [rows * cols] */
+  readonly values: Span;
   readonly rows: number;
   readonly cols: number;
   /** For messages. */
@@ -41,7 +51,7 @@ function parts(n: number): { packed: number; blocks: number; nested: number } {
 /** Bytes that a matrix takes on a device. */
 export function nf4Bytes(rows: number, cols: number, doubleQuant: boolean): number {
   const { packed, blocks, nested } = parts(rows * cols);
-  const sizes = doubleQuant ? [packed, blocks, nested * 4, 256 * 4] : [packed, blocks * 4];
+  const sizes = doubleQuant ? [packed, blocks, nested * 4, 256 * 4, 4] : [packed, blocks * 4];
   return sizes.reduce((sum, size) => sum + aligned(size), 0);
 }
 
@@ -49,10 +59,10 @@ function aligned(bytes: number): number {
   return Math.ceil(bytes / ALIGNMENT) * ALIGNMENT;
 }
 
-/** Memory for a matrix, uninitialized. `nestedOffset`: doubly quantized, with this offset. */
-export function allocateNf4(backend: Backend, rows: number, cols: number, nestedOffset?: number): Nf4Matrix {
+/** Memory for a matrix; of what is in it, only a doubly quantized one's map is set. */
+export function allocateNf4(backend: Backend, rows: number, cols: number, doubleQuant: boolean): Nf4Matrix {
   const { packed, blocks, nested } = parts(rows * cols);
-  const buffer = backend.alloc(nf4Bytes(rows, cols, nestedOffset !== undefined));
+  const buffer = backend.alloc(nf4Bytes(rows, cols, doubleQuant));
   let offset = 0;
   const take = (dtype: DType, length: number): Span => {
     const span = { buffer, offset, dtype, length };
@@ -60,49 +70,54 @@ export function allocateNf4(backend: Backend, rows: number, cols: number, nested
     return span;
   };
   const common = { kind: 'nf4', rows, cols, packed: take('u8', packed) } as const;
-  if (nestedOffset === undefined) return { ...common, absmax: take('f32', blocks) };
+  if (!doubleQuant) return { ...common, absmax: take('f32', blocks) };
   const absmax = take('u8', blocks);
-  return {
-    ...common,
-    absmax,
-    nested: { absmax: take('f32', nested), map: take('f32', 256), offset: nestedOffset },
-  };
+  const scales = take('f32', nested);
+  const map = take('f32', 256);
+  backend.upload(dynamicMap(), map);
+  return { ...common, absmax, nested: { absmax: scales, map, offset: take('f32', 1) } };
 }
 
 /**
- * Quantizes a matrix to NF4 on the backend, a piece at a time. Throws UserError where it holds a value that is not finite: as a scale
- * it would spoil its whole block.
+ * Quantizes a matrix to NF4 on the backend: one of the host's a piece at a time, or one that is on the device. Throws UserError where it
+ * holds a value that is not finite: as a scale it would spoil its whole block.
  */
 export async function quantizeMatrix(
   backend: Backend,
-  source: HostMatrix,
+  source: HostMatrix | DeviceMatrix,
   { doubleQuant }: { doubleQuant: boolean },
 ): Promise<Nf4Matrix> {
   const { rows, cols, name = 'a weight' } = source;
-  const single = allocateNf4(backend, rows, cols);
-  quantizeValues(backend, source, single);
-  const absmax = new Float32Array((await backend.download(single.absmax)).buffer);
-  if (!absmax.every(Number.isFinite)) {
-    freeMatrix(backend, single);
+  const matrix = allocateNf4(backend, rows, cols, doubleQuant);
+  const { blocks } = parts(rows * cols);
+  const room = backend.alloc((doubleQuant ? blocks + 1 : 1) * 4);
+  const scratch: Span = { buffer: room, offset: 0, dtype: 'f32', length: blocks };
+  const absmax = doubleQuant ? scratch : matrix.absmax;
+  const sum: Span = { ...scratch, offset: doubleQuant ? blocks * 4 : 0, length: 1 };
+  if ('data' in source) quantizeValues(backend, source, matrix.packed, absmax);
+  else backend.kernels.quantizeNf4({ x: source.values, n: rows * cols, packed: matrix.packed, absmax });
+  if (matrix.nested) {
+    const { absmax: scales, map, offset } = matrix.nested;
+    backend.kernels.quantizeScales({ absmax, n: blocks, map, codes: matrix.absmax, scales, offset });
+  }
+  // One number tells of all: a sum with a term that is not finite is not finite.
+  backend.kernels.sumSquares({ x: absmax, n: blocks, out: sum, accumulate: false });
+  const [total] = new Float32Array((await backend.download(sum)).buffer);
+  backend.free(room);
+  if (!Number.isFinite(total)) {
+    freeMatrix(backend, matrix);
     throw new UserError(`${name} holds a value that is not finite: the checkpoint is damaged`);
   }
-  if (!doubleQuant) return single;
-
-  const map = dynamicMap();
-  const { codes, scales, offset } = quantizeScales(absmax, map);
-  const double = allocateNf4(backend, rows, cols, offset);
-  backend.kernels.copy({ x: single.packed, y: double.packed, n: single.packed.length });
-  freeMatrix(backend, single);
-  backend.upload(codes, double.absmax);
-  if (double.nested) {
-    backend.upload(scales, double.nested.absmax);
-    backend.upload(map, double.nested.map);
-  }
-  return double;
+  return matrix;
 }
 
 /** Fills `packed` and `absmax` (f32). */
-function quantizeValues(backend: Backend, { data, dtype, rows, cols }: HostMatrix, to: Nf4Matrix): void {
+function quantizeValues(
+  backend: Backend,
+  { data, dtype, rows, cols }: HostMatrix,
+  packed: Span,
+  absmax: Span,
+): void {
   const size = BYTES_PER_ELEMENT[dtype];
   const total = rows * cols;
   if (data.byteLength !== total * size)
@@ -112,12 +127,12 @@ function quantizeValues(backend: Backend, { data, dtype, rows, cols }: HostMatri
     const n = Math.min(PIECE, total - first);
     const x: Span = { buffer: room, offset: 0, dtype, length: n };
     backend.upload(new Uint8Array(data.buffer, data.byteOffset + first * size, n * size), x);
-    const { packed, blocks } = parts(n);
+    const length = parts(n);
     backend.kernels.quantizeNf4({
       x,
       n,
-      packed: { ...to.packed, offset: to.packed.offset + first / 2, length: packed },
-      absmax: { ...to.absmax, offset: to.absmax.offset + (first / NF4_BLOCK) * 4, length: blocks },
+      packed: { ...packed, offset: packed.offset + first / 2, length: length.packed },
+      absmax: { ...absmax, offset: absmax.offset + (first / NF4_BLOCK) * 4, length: length.blocks },
     });
   }
   backend.free(room);

@@ -19,8 +19,9 @@ class Storage {
   constructor(
     readonly backend: Backend,
     bytes: number,
+    place: 'device' | 'host',
   ) {
-    this.buffer = backend.alloc(bytes);
+    this.buffer = backend.alloc(bytes, place);
   }
 
   retain(): void {
@@ -53,13 +54,24 @@ export class Tensor implements Span {
     this.length = numel(shape);
   }
 
-  /** Uninitialized memory. */
-  static empty(backend: Backend, shape: readonly number[], dtype: DType = 'f32'): Tensor {
-    return new Tensor(new Storage(backend, numel(shape) * BYTES_PER_ELEMENT[dtype]), shape, dtype, 0, false);
+  /** Uninitialized memory; `place` as in `Backend.alloc`. */
+  static empty(
+    backend: Backend,
+    shape: readonly number[],
+    dtype: DType = 'f32',
+    place: 'device' | 'host' = 'device',
+  ): Tensor {
+    const storage = new Storage(backend, numel(shape) * BYTES_PER_ELEMENT[dtype], place);
+    return new Tensor(storage, shape, dtype, 0, false);
   }
 
-  static zeros(backend: Backend, shape: readonly number[]): Tensor {
-    const t = Tensor.empty(backend, shape);
+  static zeros(
+    backend: Backend,
+    shape: readonly number[],
+    dtype: 'f32' | 'bf16' = 'f32',
+    place: 'device' | 'host' = 'device',
+  ): Tensor {
+    const t = Tensor.empty(backend, shape, dtype, place);
     backend.kernels.fill({ y: t, n: t.length, value: 0 });
     return t;
   }

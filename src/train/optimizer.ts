@@ -1,7 +1,8 @@
 /** AdamW (Loshchilov and Hutter, arXiv:1711.05101) over a set of parameters, with the gradient's norm clipped; all state in f32. */
 
 import type { Parameter } from '../autograd/parameter.js';
-import { Tensor } from '../tensor/tensor.js';
+import type { Span } from '../backends/contract.js';
+import { slice, Tensor } from '../tensor/tensor.js';
 
 export interface AdamWOptions {
   readonly adam_beta1: number;
@@ -10,6 +11,8 @@ export interface AdamWOptions {
   readonly weight_decay: number;
   /** 0: no clipping. */
   readonly max_grad_norm: number;
+  /** Keep the moments in the host's memory (QLoRA's paged optimizer, arXiv:2305.14314): slower, the same bits. */
+  readonly paged?: boolean;
 }
 
 export class AdamW {
@@ -21,7 +24,13 @@ export class AdamW {
   readonly v: Tensor;
   private readonly sumSquares: Tensor;
   private readonly clip: Tensor;
-  private readonly parts: { readonly p: Parameter; readonly m: Tensor; readonly v: Tensor }[];
+  /** Parameters that lie one behind the other are one part. */
+  private readonly parts: {
+    readonly param: Span;
+    readonly grad: Span;
+    readonly m: Span;
+    readonly v: Span;
+  }[] = [];
 
   /** Makes every one of `parameters` trained until `dispose`. */
   constructor(
@@ -31,49 +40,54 @@ export class AdamW {
     const { backend } = parameters[0]!.value;
     const size = parameters.reduce((n, p) => n + p.value.length, 0);
     this.grads = Tensor.zeros(backend, [size]);
-    this.m = Tensor.zeros(backend, [size]);
-    this.v = Tensor.zeros(backend, [size]);
+    const place = options.paged ? 'host' : 'device';
+    this.m = Tensor.zeros(backend, [size], 'f32', place);
+    this.v = Tensor.zeros(backend, [size], 'f32', place);
     this.sumSquares = Tensor.zeros(backend, [1]);
     this.clip = Tensor.zeros(backend, [1]);
-    backend.kernels.fill({ y: this.clip, n: 1, value: 1 });
     let first = 0;
-    this.parts = parameters.map((p) => {
+    let start = 0;
+    for (const [i, p] of parameters.entries()) {
       if (p.value.dtype !== 'f32')
         throw new Error(`${p.name} is ${p.value.dtype}: only f32 parameters can be trained`);
-      const { shape, length } = p.value;
+      const { shape, length, buffer, offset } = p.value;
       p.grad = this.grads.view(shape, first);
-      const part = { p, m: this.m.view(shape, first), v: this.v.view(shape, first) };
       first += length;
-      return part;
-    });
+      const next = parameters[i + 1]?.value;
+      if (next?.buffer === buffer && next.offset === offset + length * 4) continue;
+      const part = (t: Tensor): Span => slice(t, start, first - start);
+      const param: Span = {
+        buffer,
+        offset: offset + length * 4 - (first - start) * 4,
+        dtype: 'f32',
+        length: first - start,
+      };
+      this.parts.push({ param, grad: part(this.grads), m: part(this.m), v: part(this.v) });
+      start = first;
+    }
   }
 
   zeroGrad(): void {
     this.grads.backend.kernels.fill({ y: this.grads, n: this.grads.length, value: 0 });
   }
 
-  /** The gradient's Euclidean norm over all parameters, before clipping. */
-  async gradNorm(): Promise<number> {
-    const { kernels } = this.grads.backend;
-    kernels.sumSquares({ x: this.grads, n: this.grads.length, out: this.sumSquares, accumulate: false });
-    return Math.sqrt((await this.sumSquares.toFloat32())[0]!);
-  }
-
-  /** One update with what has gathered in the gradients. Call `gradNorm` before. */
-  update(lr: number): void {
+  /**
+   * One update with what has gathered in the gradients, asked of the backend at once. Where the gradient is not finite, parameters and
+   * moments stay as they are.
+   * @returns the gradient's Euclidean norm over all parameters, before clipping, when it is there
+   */
+  update(lr: number): Promise<number> {
     const { kernels } = this.grads.backend;
     const { adam_beta1, adam_beta2, adam_epsilon, weight_decay, max_grad_norm } = this.options;
     this.step++;
-    if (max_grad_norm > 0) {
-      kernels.clipCoefficient({ sumSquares: this.sumSquares, maxNorm: max_grad_norm, out: this.clip });
-    }
-    for (const { p, m, v } of this.parts) {
+    kernels.sumSquares({ x: this.grads, n: this.grads.length, out: this.sumSquares, accumulate: false });
+    const squares = this.sumSquares.toFloat32();
+    const maxNorm = max_grad_norm > 0 ? max_grad_norm : Infinity;
+    kernels.clipCoefficient({ sumSquares: this.sumSquares, maxNorm, out: this.clip });
+    for (const part of this.parts) {
       kernels.adamw({
-        param: p.value,
-        grad: p.grad!,
-        m,
-        v,
-        n: p.value.length,
+        ...part,
+        n: part.param.length,
         lr,
         beta1: adam_beta1,
         beta2: adam_beta2,
@@ -83,14 +97,13 @@ export class AdamW {
         gradScale: this.clip,
       });
     }
+    return squares.then(([sum]) => Math.sqrt(sum!));
   }
 
   dispose(): void {
-    for (const { p, m, v } of this.parts) {
+    for (const p of this.parameters) {
       p.grad?.release();
       p.grad = undefined;
-      m.release();
-      v.release();
     }
     for (const t of [this.grads, this.m, this.v, this.sumSquares, this.clip]) t.release();
   }

@@ -58,10 +58,11 @@ export function flatten(blocks: readonly Block[]): FlatBatch {
 }
 
 /**
- * Adds gradScale · d(sum of the rows' losses) to the gradients of the parameters that are trained.
- * @returns each trained row's loss
+ * Adds gradScale · d(sum of the rows' losses) to the gradients of the parameters that are trained: asks the backend for it at once and
+ * waits for nothing.
+ * @returns each trained row's loss, when it is there
  */
-export async function forwardBackward(
+export function forwardBackward(
   model: CausalLM,
   batch: FlatBatch,
   gradScale: number,
@@ -83,16 +84,20 @@ export async function forwardBackward(
     const { losses, dHidden } = headLoss(g, hidden, model.head, batch.targets, gradScale);
     g.own(losses);
     if (dHidden) g.backward(hidden, dHidden);
-    return await losses.toFloat32();
+    return losses.toFloat32();
   } finally {
     g.close();
   }
 }
 
 /** The rows' losses alone, as an evaluation wants them: no dropout, no noise, no gradient. */
-export async function evaluateLoss(model: CausalLM, batch: FlatBatch): Promise<Float32Array> {
+export async function evaluateLoss(
+  model: CausalLM,
+  batch: FlatBatch,
+  precision: 'f32' | 'bf16' = 'f32',
+): Promise<Float32Array> {
   checkBatch(model, batch);
-  const g = new Graph(model.backend);
+  const g = new Graph(model.backend, { precision });
   try {
     const hidden = model.forward(g, modelInput(g, batch));
     return await g.own(headLoss(g, hidden, model.head, batch.targets, 0).losses).toFloat32();

@@ -94,40 +94,43 @@ export async function train(
   try {
     const resumedFrom = checkpoints === undefined ? 0 : restoreCheckpoint(checkpoints, optimizer, run);
     options.onStart?.(resumedFrom, steps);
+    let started = performance.now();
     let last: StepRecord | undefined;
+    let before: StepUnderWay | undefined;
     for (let step = resumedFrom; step < steps; step++) {
-      const started = performance.now();
-      const epoch = Math.floor(step / perEpoch);
-      const batches = batchesOfStep(blocks, args, epoch, step % perEpoch);
-      const { losses, tokens, trained } = await accumulate(model, batches, args, step, optimizer);
-      const gradNorm = await optimizer.gradNorm();
-      const loss = losses / trained;
-      if (!Number.isFinite(loss) || !Number.isFinite(gradNorm)) {
-        throw notFinite(step + 1, loss, gradNorm, batches.flat(), options);
-      }
-      const lr = learningRate(args, step, steps);
-      optimizer.update(lr);
-      last = {
-        step: step + 1,
-        steps,
-        epoch: (step + 1) / perEpoch,
-        loss,
-        grad_norm: gradNorm,
-        learning_rate: lr,
-        tokens,
-        trained_tokens: trained,
-        seconds: (performance.now() - started) / 1000,
-      };
-      options.onStep?.(last);
+      const batches = batchesOfStep(blocks, args, Math.floor(step / perEpoch), step % perEpoch);
+      const now = begin(model, batches, args, step, learningRate(args, step, steps), optimizer);
+      // A device has its next step before the last one's loss is looked at, so that it never waits for the host.
+      if (before) last = await settle(before);
+      before = now;
       const due = args.save_steps > 0 && (step + 1) % args.save_steps === 0 && step + 1 < steps;
-      if (checkpoints !== undefined && (due || signal?.aborted)) {
-        await saveCheckpoint(checkpoints, optimizer, run, args.save_total_limit);
+      if (step + 1 === steps || due || signal?.aborted || !model.backend.runsAhead) {
+        last = await settle(now);
+        before = undefined;
+        if (checkpoints !== undefined && (due || signal?.aborted)) {
+          await saveCheckpoint(checkpoints, optimizer, run, args.save_total_limit);
+        }
       }
       if (signal?.aborted && step + 1 < steps) return { steps: step + 1, resumedFrom, finished: false, last };
       // Signals and progress bars get their turn between steps.
       await new Promise(setImmediate);
     }
     return { steps, resumedFrom, finished: true, last };
+
+    /** Waits for a step's loss, checks and reports it. */
+    async function settle({ batches, losses, ...done }: StepUnderWay): Promise<StepRecord> {
+      const [rows, grad_norm] = await Promise.all([losses, done.grad_norm]);
+      const loss = rows.reduce((sum, part) => part.reduce((a, b) => a + b, sum), 0) / done.trained_tokens;
+      if (!Number.isFinite(loss) || !Number.isFinite(grad_norm)) {
+        throw notFinite(done.step, loss, grad_norm, batches.flat(), options);
+      }
+      const ended = performance.now();
+      const seconds = (ended - started) / 1000;
+      started = ended;
+      const record = { ...done, steps, epoch: done.step / perEpoch, loss, grad_norm, seconds };
+      options.onStep?.(record);
+      return record;
+    }
   } finally {
     optimizer.dispose();
   }
@@ -159,27 +162,44 @@ function batchesOfStep(
   return batches;
 }
 
+/** A step that the backend was asked for. */
+interface StepUnderWay extends Omit<StepRecord, 'steps' | 'epoch' | 'loss' | 'grad_norm' | 'seconds'> {
+  readonly batches: readonly Block[][];
+  /** Those of its passes' rows. */
+  readonly losses: Promise<Float32Array[]>;
+  readonly grad_norm: Promise<number>;
+}
+
 /**
- * The passes of one step. Each row's loss counts 1 / trained tokens of the whole step, so that the gradient is that of the whole batch
- * however it is cut.
+ * The passes of one step and its update. Each row's loss counts 1 / trained tokens of the whole step, so that the gradient is that of
+ * the whole batch however it is cut.
  */
-async function accumulate(
+function begin(
   model: CausalLM,
   batches: readonly Block[][],
   args: TrainingArguments,
   step: number,
+  learning_rate: number,
   optimizer: AdamW,
-): Promise<{ losses: number; tokens: number; trained: number }> {
+): StepUnderWay {
   const flat = batches.map(flatten);
-  const trained = flat.reduce((n, b) => n + b.trainedTokens, 0);
+  const trained_tokens = flat.reduce((n, b) => n + b.trainedTokens, 0);
   const tokens = flat.reduce((n, b) => n + b.ids.length, 0);
   optimizer.zeroGrad();
-  let losses = 0;
-  for (const [i, batch] of flat.entries()) {
+  const losses = flat.map((batch, i) => {
     const pass = step * args.gradient_accumulation_steps + i;
-    for (const loss of await forwardBackward(model, batch, 1 / trained, { ...args, pass })) losses += loss;
-  }
-  return { losses, tokens, trained };
+    return forwardBackward(model, batch, 1 / trained_tokens, { ...args, pass });
+  });
+  const grad_norm = optimizer.update(learning_rate);
+  return {
+    step: step + 1,
+    batches,
+    losses: Promise.all(losses),
+    grad_norm,
+    learning_rate,
+    tokens,
+    trained_tokens,
+  };
 }
 
 function notFinite(

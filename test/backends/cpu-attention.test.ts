@@ -308,7 +308,14 @@ test('a NaN comes through: attention, loss, norm, gate', async () => {
     eps: 0,
   });
   assert.deepEqual(Array.from(await read(rstd), Number.isNaN), [false, true, false]);
-  kernels.crossEntropy({ logits: data, targets, losses, rows: 3, vocab: 2000, gradScale: 1 });
+  kernels.crossEntropy({
+    logits: data,
+    targets,
+    losses,
+    rows: 3,
+    vocab: 2000,
+    gradient: { to: data, scale: 1 },
+  });
   assert.deepEqual(Array.from(await read(losses), Number.isNaN), [false, true, false]);
   const gate = span(Float32Array.of(1, NaN, -200, 200));
   const y = empty(4);

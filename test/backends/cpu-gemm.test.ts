@@ -70,7 +70,7 @@ async function matrix(kind: Kind, rows: number, cols: number, seed: number): Pro
           nested: {
             absmax: span(noise(Math.ceil(blocks / 256), seed + 1)),
             map: span(noise(256, seed + 2)),
-            offset: 0.75,
+            offset: span(Float32Array.of(0.75)),
           },
         };
   backend.kernels.dequantizeNf4({ w, y: values });

@@ -162,7 +162,7 @@ describe('the other verbs say what is wrong', { concurrency: 2 }, () => {
     [['merge', '/nowhere', '-o', '/tmp/out'], /\/nowhere/],
     [['verify', '/nowhere'], /\/nowhere/],
     [['bench', '--model', '7b'], /no shape '7b': 6m, 126m/],
-    [['bench', '--what', 'dance'], /train, generate, gemm are known/],
+    [['bench', '--what', 'dance'], /gemm, train, generate, load are known/],
     [['init', 'poetry'], /Allowed choices are classification, summarization, custom/],
     [['eval', '/nowhere.jsonl', '--metric', 'rouge'], /\/nowhere\.jsonl/],
   ];

@@ -183,7 +183,10 @@ describe('verbs', { concurrency: 2 }, () => {
     const figures = lines.filter((line) => 'what' in line);
     assert.deepEqual(
       figures.map((line) => line['what']),
-      ['train f32, checkpointing, 2 x 32', 'train nf4, checkpointing, 2 x 32'],
+      [
+        'train f32, checkpointing, r 8 on all-linear, 2 x 32',
+        'train nf4, checkpointing, r 8 on all-linear, 2 x 32',
+      ],
     );
     for (const line of figures) {
       assert.equal(line['steps'], 400);
@@ -203,7 +206,7 @@ describe('verbs', { concurrency: 2 }, () => {
     );
     assert.deepEqual(
       generation.map((line) => line['what']),
-      ['generate f32, 2 x 8', 'generate nf4, 2 x 8'],
+      ['generate f32, 2 x (64 + 8)', 'generate nf4, 2 x (64 + 8)'],
     );
     assert.ok((generation[1]!['peak_bytes'] as number) < (generation[0]!['peak_bytes'] as number));
   });

@@ -173,7 +173,7 @@ device: gpu
       '19: quantization must be false or a mapping of keys to values; it is the text "nf4"',
       '20: generation must be a mapping of keys to values; it is empty',
       '21: seed must be 0 or more; it is -1',
-      '22: device must be one of auto, cpu, reference; it is the text "gpu"; did you mean cpu?',
+      '22: device must be one of auto, cuda, cpu, reference; it is the text "gpu"; did you mean cpu?',
     ],
   );
 });

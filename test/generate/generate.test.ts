@@ -1,7 +1,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { attachLora } from '../../src/adapters/lora.js';
-import { commonPrefix, generate, type GenerateOptions } from '../../src/generate/generate.js';
+import { generate, type GenerateOptions } from '../../src/generate/generate.js';
+import { commonPrefix } from '../../src/generate/prompts.js';
 import { sampleToken } from '../../src/generate/sampler.js';
 import { scoreContinuations } from '../../src/generate/score.js';
 import type { CausalLM } from '../../src/models/model.js';

@@ -1,16 +1,21 @@
 /** The matrix product and the conversions of weights as entries of the contract's table. */
 
-import type { GemmArgs, Kernels, Matrix, Span } from '../contract.js';
-import { DTYPE_CODE, address, declare, type Library } from './library.js';
+import { quantizeScales } from '../../util/double-quant.js';
+import type { Kernels, Matrix } from '../contract.js';
+import { checkGemm } from '../gemm.js';
+import { DTYPE_CODE, address, bytesOf, declare, floatsOf, type Library } from './library.js';
 
-export type GemmKernels = Pick<Kernels, 'gemm' | 'quantizeNf4' | 'dequantizeNf4' | 'convert'>;
+export type GemmKernels = Pick<
+  Kernels,
+  'gemm' | 'quantizeNf4' | 'quantizeScales' | 'dequantizeNf4' | 'convert'
+>;
 
 /** Beside the codes of the plain types (gemm.h). */
 const NF4_CODE = 5;
 
 /** Binds gemm.c, rows.c, amx.c and nf4.c. Where bfloat16 would be slower, products that ask for it are computed in float32. */
 export function bindGemm(library: Library): GemmKernels {
-  const scales = 'uint64_t absmax, uint64_t nestedAbsmax, uint64_t map, float offset';
+  const scales = 'uint64_t absmax, uint64_t nestedAbsmax, uint64_t map, uint64_t offset';
   const gemm = declare(
     library,
     `void ww_gemm(int64_t m, int64_t n, int64_t k, uint64_t a, int transA, uint64_t b, int bType, ${scales}, int transB,
@@ -31,7 +36,7 @@ export function bindGemm(library: Library): GemmKernels {
   );
   return {
     gemm(g) {
-      check(g);
+      checkGemm(g);
       const { b, extra } = g;
       gemm(
         g.m,
@@ -58,6 +63,15 @@ export function bindGemm(library: Library): GemmKernels {
     quantizeNf4({ x, n, packed, absmax }) {
       quantize(address(x), DTYPE_CODE[x.dtype], n, address(packed), address(absmax));
     },
+    quantizeScales(args) {
+      const { codes, scales, offset } = quantizeScales(
+        floatsOf(args.absmax).subarray(0, args.n),
+        floatsOf(args.map),
+      );
+      bytesOf(args.codes).set(codes);
+      floatsOf(args.scales).set(scales);
+      floatsOf(args.offset)[0] = offset;
+    },
     dequantizeNf4({ w, y }) {
       dequantize(address(w.packed), ...scalesOf(w), address(y), DTYPE_CODE[y.dtype], w.rows * w.cols);
     },
@@ -71,29 +85,5 @@ function scalesOf(w: Matrix): [absmax: number, nestedAbsmax: number, map: number
   if (w.kind === 'dense') return [0, 0, 0, 0];
   const { absmax, nested } = w;
   if (!nested) return [address(absmax), 0, 0, 0];
-  return [address(absmax), address(nested.absmax), address(nested.map), nested.offset];
-}
-
-/** Sizes that do not fit would read or write foreign memory: a fault of the caller, told before it happens. */
-function check(g: GemmArgs): void {
-  const { m, n, k, b, extra } = g;
-  const [rows, cols] = g.transB ? [n, k] : [k, n];
-  if (b.rows !== rows || b.cols !== cols)
-    throw new RangeError(`gemm: b is [${b.rows}, ${b.cols}], the product wants [${rows}, ${cols}]`);
-  if (g.residual && g.accumulate) throw new RangeError('gemm: residual excludes accumulate');
-  fits('a', g.a, m * k);
-  if (b.kind === 'nf4') fits('b', b.packed, Math.ceil((rows * cols) / 2));
-  else fits('b', b.data, rows * cols);
-  fits('c', g.c, m * n);
-  if (g.bias) fits('bias', g.bias, n);
-  if (g.residual) fits('residual', g.residual, m * n);
-  if (extra) {
-    fits('extra.a', extra.a, m * extra.k);
-    fits('extra.b', extra.b, n * extra.k);
-  }
-}
-
-function fits(name: string, span: Span, length: number): void {
-  if (span.length < length)
-    throw new RangeError(`gemm: ${name} has ${span.length} elements, needs ${length}`);
+  return [address(absmax), address(nested.absmax), address(nested.map), address(nested.offset)];
 }

@@ -4,9 +4,13 @@
  */
 
 import { BYTES_PER_ELEMENT, type DType, type Kernels, type Span } from '../contract.js';
-import { address, declare as declareIn, DTYPE_CODE, type Library } from './library.js';
+import { fillNormal as fillNormalInto } from '../reference/random.js';
+import { address, bytesOf, declare as declareIn, DTYPE_CODE, type Library } from './library.js';
 
-export type OtherKernels = Omit<Kernels, 'gemm' | 'quantizeNf4' | 'dequantizeNf4' | 'convert'>;
+export type OtherKernels = Omit<
+  Kernels,
+  'gemm' | 'quantizeNf4' | 'quantizeScales' | 'dequantizeNf4' | 'convert'
+>;
 
 function flag(value: boolean): number {
   return value ? 1 : 0;
@@ -92,6 +96,11 @@ export function bindOther(library: Library): OtherKernels {
     embeddingBackward({ ids, dy, dTable, rows, dim }) {
       embeddingBackward(address(ids), address(dy), address(dTable), rows, dim);
     },
+    // Once a model's life, and only where weights are random: the reference's loop, on this memory.
+    fillNormal({ y, ...more }) {
+      const buffer = { bytes: 0, handle: bytesOf(y).buffer };
+      fillNormalInto({ ...more, y: { ...y, buffer, offset: 0 } });
+    },
     addUniformNoise({ x, magnitude, rows, dim, random }) {
       addUniformNoise(address(x), address(magnitude), rows, dim, random.seed, random.stream, random.step);
     },
@@ -146,9 +155,22 @@ export function bindOther(library: Library): OtherKernels {
       const { rows, heads, kvHeads, headDim, capacity, window } = args;
       attentionCached(...spans, rows, heads, kvHeads, headDim, capacity, args.scale, window, bf16);
     },
-    crossEntropy({ logits, targets, losses, rows, vocab, gradScale }) {
-      const gradient = flag(gradScale !== undefined);
-      crossEntropy(address(logits), address(targets), address(losses), rows, vocab, gradScale ?? 0, gradient);
+    crossEntropy({ logits, targets, losses, rows, vocab, gradient }) {
+      // The C kernel turns logits into their gradient in place.
+      let from = address(logits);
+      if (gradient && address(gradient.to) !== from) {
+        from = address(gradient.to);
+        copy(address(logits), from, rows * vocab * 4);
+      }
+      crossEntropy(
+        from,
+        address(targets),
+        address(losses),
+        rows,
+        vocab,
+        gradient?.scale ?? 0,
+        flag(gradient !== undefined),
+      );
     },
     argmax({ x, out, rows, cols }) {
       argmax(address(x), address(out), rows, cols);

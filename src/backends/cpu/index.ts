@@ -3,8 +3,9 @@
  * handle is its address.
  */
 
-import { availableParallelism, cpus } from 'node:os';
-import { BYTES_PER_ELEMENT, type Backend } from '../contract.js';
+import { availableParallelism, cpus, freemem } from 'node:os';
+import { BYTES_PER_ELEMENT, type Backend, type DeviceBuffer } from '../contract.js';
+import { gemmWithDropout } from '../gemm.js';
 import { Pool } from '../pool.js';
 import { UserError } from '../../util/errors.js';
 import { bindGemm } from './bind-gemm.js';
@@ -50,14 +51,22 @@ export function createCpuBackend(options: CpuOptions = {}): Backend {
     { alloc: (bytes) => allocate(bytes) || undefined, free: release },
     'the memory',
   );
+  const alloc = (bytes: number): DeviceBuffer => pool.alloc(bytes);
+  const free = (buffer: DeviceBuffer): void => pool.free(buffer);
+  // One block for all that is read: dead ones would pile up until V8 looks.
+  let staging = new Uint8Array(0);
+  const plain = { ...bindGemm(library), ...bindOther(library) };
   return {
     name: 'cpu',
     description: `${cpus()[0]?.model.trim() ?? 'CPU'}, ${threads} thread${threads === 1 ? '' : 's'}, ${instructionSet()}`,
     arithmetic: `${instructionSet()}${fastBf16 ? ', bfloat16 products' : ''}`,
     fastBf16,
-    kernels: { ...bindGemm(library), ...bindOther(library) },
-    alloc: (bytes) => pool.alloc(bytes),
-    free: (buffer) => pool.free(buffer),
+    activations: 'f32',
+    runsAhead: false,
+    batchInvariant: true,
+    kernels: { ...plain, gemm: gemmWithDropout({ ...plain, alloc, free }) },
+    alloc,
+    free,
     upload(data, to) {
       const room = to.length * BYTES_PER_ELEMENT[to.dtype];
       if (data.byteLength > room)
@@ -70,9 +79,18 @@ export function createCpuBackend(options: CpuOptions = {}): Backend {
       return Promise.resolve(bytes);
     },
     synchronize: () => Promise.resolve(),
+    record: (body) => ({ run: body, dispose: () => undefined }),
+    staging(bytes) {
+      if (staging.byteLength < bytes) staging = new Uint8Array(bytes);
+      return staging;
+    },
+    available: () => freemem(),
     memory: () => pool.use(),
     resetPeak: () => pool.resetPeak(),
-    trim: () => pool.trim(),
+    trim() {
+      pool.trim();
+      staging = new Uint8Array(0);
+    },
   };
 }
 

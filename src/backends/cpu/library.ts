@@ -3,8 +3,8 @@
  * address is its buffer's handle (a number) plus its offset. koffi converts nothing on the way.
  */
 
-import { load, type LibraryHandle } from 'koffi';
-import { type DType, type Span } from '../contract.js';
+import { load, view, type LibraryHandle } from 'koffi';
+import { BYTES_PER_ELEMENT, type DType, type Span } from '../contract.js';
 
 export type Library = LibraryHandle;
 
@@ -24,6 +24,16 @@ export function declare(library: Library, prototype: string): (...args: number[]
 /** The address of a span's first element. */
 export function address(span: Span): number {
   return (span.buffer.handle as number) + span.offset;
+}
+
+/** The bytes of a span in place. */
+export function bytesOf(span: Span): Uint8Array {
+  return new Uint8Array(view(BigInt(address(span)), span.length * BYTES_PER_ELEMENT[span.dtype]));
+}
+
+/** An f32 span in place. */
+export function floatsOf(span: Span): Float32Array {
+  return new Float32Array(view(BigInt(address(span)), span.length * 4));
 }
 
 /** The kernels' codes for element types (enum in ww.h). */

@@ -3,6 +3,7 @@
  * in float32. The oracle of the other backends, and the last resort on a machine without a compiler.
  */
 
+import { freemem } from 'node:os';
 import type { Backend, Kernels } from '../contract.js';
 import { attention, attentionBackward } from './attention.js';
 import { attentionCached, cacheWrite } from './attention-cached.js';
@@ -10,40 +11,43 @@ import { add, convert, copy, fill, scale, sumRows, swiglu, swigluBackward } from
 import { gemm } from './gemm.js';
 import { argmax, crossEntropy } from './loss.js';
 import { bytesOf, Memory } from './memory.js';
-import { dequantizeNf4, quantizeNf4 } from './nf4.js';
+import { dequantizeNf4, quantizeNf4, quantizeScales } from './nf4.js';
 import { rmsNorm, rmsNormBackward } from './norm.js';
 import { adamw, clipCoefficient, sumSquares } from './optimizer.js';
-import { addUniformNoise, dropout } from './random.js';
+import { addUniformNoise, dropout, fillNormal } from './random.js';
 import { rope } from './rope.js';
 import { embedding, embeddingBackward, gatherRows, scatterRows } from './rows.js';
+import { widen } from './widen.js';
 
 const kernels: Kernels = {
-  gemm,
+  gemm: widen(gemm),
   quantizeNf4,
+  quantizeScales,
   dequantizeNf4,
   convert,
-  embedding,
-  embeddingBackward,
-  addUniformNoise,
-  rmsNorm,
-  rmsNormBackward,
-  swiglu,
-  swigluBackward,
-  rope,
-  attention,
-  attentionBackward,
-  cacheWrite,
-  attentionCached,
-  crossEntropy,
+  embedding: widen(embedding),
+  embeddingBackward: widen(embeddingBackward),
+  fillNormal,
+  addUniformNoise: widen(addUniformNoise),
+  rmsNorm: widen(rmsNorm),
+  rmsNormBackward: widen(rmsNormBackward),
+  swiglu: widen(swiglu),
+  swigluBackward: widen(swigluBackward),
+  rope: widen(rope),
+  attention: widen(attention),
+  attentionBackward: widen(attentionBackward),
+  cacheWrite: widen(cacheWrite),
+  attentionCached: widen(attentionCached),
+  crossEntropy: widen(crossEntropy),
   argmax,
-  gatherRows,
-  scatterRows,
-  add,
-  scale,
+  gatherRows: widen(gatherRows),
+  scatterRows: widen(scatterRows),
+  add: widen(add),
+  scale: widen(scale),
   copy,
-  fill,
-  sumRows,
-  dropout,
+  fill: widen(fill),
+  sumRows: widen(sumRows),
+  dropout: widen(dropout),
   sumSquares,
   clipCoefficient,
   adamw,
@@ -57,6 +61,10 @@ export function createReferenceBackend(): Backend {
     description: 'plain TypeScript, 1 thread',
     arithmetic: 'reference',
     fastBf16: false,
+    // The kernels take bf16 as well, as the oracle of backends that have it; a model here keeps f32.
+    activations: 'f32',
+    runsAhead: false,
+    batchInvariant: true,
     kernels,
     alloc: (bytes) => memory.alloc(bytes),
     free: (buffer) => memory.free(buffer),
@@ -68,6 +76,9 @@ export function createReferenceBackend(): Backend {
     },
     download: (from) => Promise.resolve(bytesOf(from).slice()),
     synchronize: () => Promise.resolve(),
+    record: (body) => ({ run: body, dispose: () => undefined }),
+    staging: (bytes) => new Uint8Array(bytes),
+    available: () => freemem(),
     memory: () => memory.use(),
     resetPeak: () => memory.resetPeak(),
     // Nothing is kept in reserve.

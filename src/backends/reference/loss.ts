@@ -4,17 +4,19 @@ import type { Kernels } from '../contract.js';
 import { f32, i32 } from './memory.js';
 
 export const crossEntropy: Kernels['crossEntropy'] = (args) => {
-  const { rows, vocab, gradScale } = args;
+  const { rows, vocab } = args;
   const logits = f32(args.logits, rows * vocab);
   const targets = i32(args.targets, rows);
   const losses = f32(args.losses, rows);
+  const gradient = args.gradient && f32(args.gradient.to, rows * vocab);
+  const scale = args.gradient?.scale ?? 0;
   for (let r = 0; r < rows; r++) {
     const row = logits.subarray(r * vocab, (r + 1) * vocab);
     const target = targets[r]!;
     if (target >= vocab) throw new RangeError(`target ${target} in a vocabulary of ${vocab}`);
     if (target < 0) {
       losses[r] = 0;
-      if (gradScale !== undefined) row.fill(0);
+      gradient?.fill(0, r * vocab, (r + 1) * vocab);
       continue;
     }
     let most = -Infinity;
@@ -22,10 +24,10 @@ export const crossEntropy: Kernels['crossEntropy'] = (args) => {
     let sum = 0;
     for (let i = 0; i < vocab; i++) sum += Math.exp(row[i]! - most);
     losses[r] = most + Math.log(sum) - row[target]!;
-    if (gradScale === undefined) continue;
+    if (!gradient) continue;
     for (let i = 0; i < vocab; i++) {
       const softmax = Math.exp(row[i]! - most) / sum;
-      row[i] = (softmax - (i === target ? 1 : 0)) * gradScale;
+      gradient[r * vocab + i] = (softmax - (i === target ? 1 : 0)) * scale;
     }
   }
 };

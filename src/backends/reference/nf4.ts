@@ -1,5 +1,6 @@
 /** NF4 to numbers and back, in float32 arithmetic as bitsandbytes has it: here each rounding counts, for a code is picked by it. */
 
+import { quantizeScales as quantizeHostScales } from '../../util/double-quant.js';
 import { NF4_BLOCK, NF4_BORDERS, NF4_CODES } from '../../util/nf4.js';
 import type { Kernels, Nf4Matrix } from '../contract.js';
 import { f32, readFloats, u8, writeFloats } from './memory.js';
@@ -36,6 +37,14 @@ function nearestCode(x: number): number {
   return code;
 }
 
+export const quantizeScales: Kernels['quantizeScales'] = (args) => {
+  const { n } = args;
+  const { codes, scales, offset } = quantizeHostScales(f32(args.absmax, n), f32(args.map, 256));
+  u8(args.codes, n).set(codes);
+  f32(args.scales, scales.length).set(scales);
+  f32(args.offset, 1)[0] = offset;
+};
+
 export const dequantizeNf4: Kernels['dequantizeNf4'] = ({ w, y }) => {
   writeFloats(y, dequantized(w));
 };
@@ -58,6 +67,6 @@ function blockScales({ absmax, nested }: Nf4Matrix, blocks: number): Float32Arra
   const codes = u8(absmax, blocks);
   const map = f32(nested.map, 256);
   const scales = f32(nested.absmax, Math.ceil(blocks / 256));
-  const offset = fround(nested.offset);
+  const offset = f32(nested.offset, 1)[0]!;
   return Float32Array.from(codes, (code, b) => fround(map[code]! * scales[b >>> 8]!) + offset);
 }

@@ -12,8 +12,9 @@ export const sumSquares: Kernels['sumSquares'] = ({ x, n, out, accumulate }) => 
 };
 
 export const clipCoefficient: Kernels['clipCoefficient'] = (args) => {
-  const norm = Math.sqrt(f32(args.sumSquares, 1)[0]!);
-  f32(args.out, 1)[0] = Math.min(1, args.maxNorm / (norm + 1e-6));
+  const sum = f32(args.sumSquares, 1)[0]!;
+  const coefficient = Math.min(1, args.maxNorm / (Math.sqrt(sum) + 1e-6));
+  f32(args.out, 1)[0] = Number.isFinite(sum) ? coefficient : NaN;
 };
 
 export const adamw: Kernels['adamw'] = (args) => {
@@ -23,6 +24,7 @@ export const adamw: Kernels['adamw'] = (args) => {
   const m = f32(args.m, n);
   const v = f32(args.v, n);
   const scale = f32(args.gradScale, 1)[0]!;
+  if (Number.isNaN(scale)) return;
   const rate = lr / (1 - beta1 ** step);
   const rootCorrection = Math.sqrt(1 - beta2 ** step);
   for (let i = 0; i < n; i++) {

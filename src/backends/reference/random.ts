@@ -1,11 +1,11 @@
 /**
- * Dropout and NEFTune's noise (arXiv:2310.05914) from counter-based streams: the number of an element depends on seed, stream, step
+ * Normal numbers, dropout and NEFTune's noise (arXiv:2310.05914) from counter-based streams: the number of an element depends on seed, stream, step
  * and place alone, so that a mask is drawn again in the backward pass and never stored. Bits are the same on every backend.
  */
 
 import { philox4x32 } from '../../util/philox.js';
-import type { Kernels, RandomStream } from '../contract.js';
-import { f32 } from './memory.js';
+import type { Dropout, Kernels, RandomStream } from '../contract.js';
+import { f32, writeFloats } from './memory.js';
 
 /** u32 numbers of elements first … first + n - 1. */
 function randomWords({ seed, stream, step }: RandomStream, first: number, n: number): Uint32Array {
@@ -22,16 +22,37 @@ function randomWords({ seed, stream, step }: RandomStream, first: number, n: num
   return words;
 }
 
+/** What each of n elements is multiplied by: 0 or 1 / (1 - p). */
+export function dropoutFactors({ p, random, firstElement }: Dropout, n: number): Float32Array {
+  const factor = Math.fround(1 / (1 - p));
+  return Float32Array.from(randomWords(random, firstElement, n), (word) =>
+    word >= p * 2 ** 32 ? factor : 0,
+  );
+}
+
 export const dropout: Kernels['dropout'] = (args) => {
-  const { n, p, random, firstElement, accumulate } = args;
+  const { n, accumulate } = args;
   const x = f32(args.x, n);
   const y = f32(args.y, n);
-  const words = randomWords(random, firstElement, n);
-  const factor = Math.fround(1 / (1 - p));
+  const factors = dropoutFactors(args, n);
   for (let i = 0; i < n; i++) {
-    const kept = words[i]! >= p * 2 ** 32 ? x[i]! * factor : 0;
+    const kept = factors[i] === 0 ? 0 : x[i]! * factors[i]!;
     y[i] = accumulate ? y[i]! + kept : kept;
   }
+};
+
+/** Box and Muller's transform (Annals of Mathematical Statistics 29, 1958). */
+export const fillNormal: Kernels['fillNormal'] = ({ y, n, deviation, random }) => {
+  const even = n + (n % 2);
+  const words = randomWords(random, 0, even);
+  const values = new Float32Array(even);
+  for (let i = 0; i < even; i += 2) {
+    const radius = deviation * Math.sqrt(-2 * Math.log((words[i]! + 0.5) / 2 ** 32));
+    const angle = (2 * Math.PI * words[i + 1]!) / 2 ** 32;
+    values[i] = radius * Math.cos(angle);
+    values[i + 1] = radius * Math.sin(angle);
+  }
+  writeFloats(y, values.subarray(0, n));
 };
 
 /** The upper 24 bits of a number make u, which float32 holds exactly. */

@@ -5,6 +5,20 @@ import { join } from 'node:path';
 import { readJson } from '../../models/load.js';
 import { UserError } from '../../util/errors.js';
 
+/** Shapes of the models that the origin compares: their config.json, as far as it shows in speed and memory. */
+const MISTRAL_7B = {
+  ...mistral(4096, 14336, 32, 32, 8, 32000),
+  max_position_embeddings: 32768,
+  rms_norm_eps: 1e-5,
+  sliding_window: 4096,
+};
+const LLAMA2_13B = {
+  ...mistral(5120, 13824, 40, 40, 40, 32000),
+  model_type: 'llama',
+  max_position_embeddings: 4096,
+  rms_norm_eps: 1e-5,
+};
+
 function mistral(
   hidden_size: number,
   intermediate_size: number,
@@ -38,11 +52,17 @@ export interface BenchShape {
   readonly length: number;
 }
 
-/** The two shapes that the PyTorch peer script measures on a CPU. */
 const SHAPES: Readonly<Record<string, BenchShape>> = {
+  // The two that the PyTorch peer script measures on a CPU.
   '6m': { config: mistral(256, 688, 6, 4, 2, 4096), batch: 8, length: 256 },
   '126m': { config: mistral(768, 2048, 12, 12, 4, 32000), batch: 4, length: 512 },
+  'mistral-7b': { config: MISTRAL_7B, batch: 4, length: 512 },
+  'llama2-13b': { config: LLAMA2_13B, batch: 4, length: 512 },
 };
+
+export function shapeNames(): string[] {
+  return Object.keys(SHAPES);
+}
 
 /** A shape by its name here, or that of a model folder (its config.json alone is read). Throws UserError for neither. */
 export function benchShape(name: string): BenchShape {

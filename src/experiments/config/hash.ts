@@ -48,6 +48,9 @@ function taskParts(task: ResolvedTask, { data }: Fingerprints): Record<string, u
       logging_steps: undefined,
       save_steps: undefined,
       save_total_limit: undefined,
+      // Where memory is, and what is computed twice, shows in no bit.
+      gradient_checkpointing: undefined,
+      optim: undefined,
     },
     // An answer is the same whatever is generated beside it.
     generation: { ...task.generation, batch_size: undefined },

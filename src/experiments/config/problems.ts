@@ -21,7 +21,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   load_in_8bit: 'is not supported: use load_in_4bit',
   bnb_4bit_compute_dtype: 'is not needed: training.bf16 chooses the type of matrix products',
   bnb_4bit_quant_storage: 'is not needed: weights are stored as bytes',
-  optim: 'is not needed: the optimizer is AdamW with float32 state',
   fp16: 'is not supported: use bf16',
   per_device_eval_batch_size: 'is not needed: generation.batch_size says how many rows are answered at once',
   max_seq_length: 'is named max_length',

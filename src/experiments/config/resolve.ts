@@ -4,6 +4,7 @@
  */
 
 import type { LoraConfig } from '../../adapters/lora.js';
+import type { DeviceName } from '../../backends/contract.js';
 import type { GenerateOptions } from '../../generate/generate.js';
 import type { WeightOptions } from '../../models/weights.js';
 import { taskColumns, type TaskName, type TaskSettings } from '../../tasks/index.js';
@@ -34,7 +35,10 @@ export interface ResolvedSource {
   readonly stratify: boolean;
 }
 
-export interface ResolvedTraining extends TrainingArguments {
+export interface ResolvedTraining extends Omit<TrainingArguments, 'gradient_checkpointing' | 'paged'> {
+  /** auto: settled when the run knows its memory (plan/fit.ts). */
+  readonly gradient_checkpointing: boolean | 'auto';
+  readonly optim: 'auto' | 'adamw_torch' | 'paged_adamw_32bit';
   readonly max_length: number;
   readonly packing: 'none' | 'concat' | 'isolated';
   readonly completion_only_loss: boolean;
@@ -67,7 +71,7 @@ export interface ResolvedTask {
 export interface ResolvedConfig {
   readonly model_name_or_path: string;
   readonly revision: string;
-  readonly device: 'auto' | 'cpu' | 'reference';
+  readonly device: 'auto' | DeviceName;
   readonly output_dir: string;
   readonly seed: number;
   /** How the base model's weights are kept where they are not trained. */
@@ -232,6 +236,7 @@ function resolveTraining(section: TrainingSection, defaults: TaskDefaults, seed:
     adam_beta2: section.adam_beta2 ?? 0.999,
     adam_epsilon: section.adam_epsilon ?? 1e-8,
     gradient_checkpointing: section.gradient_checkpointing ?? true,
+    optim: section.optim ?? 'auto',
     neftune_noise_alpha: section.neftune_noise_alpha ?? 0,
     bf16: section.bf16 ?? true,
     seed,

@@ -93,7 +93,19 @@ const training = section({
   adam_beta1: belowOne('AdamW’s first decay rate. Default 0.9.').optional(),
   adam_beta2: belowOne('AdamW’s second decay rate. Default 0.999.').optional(),
   adam_epsilon: positive('AdamW’s epsilon. Default 1e-8.').optional(),
-  gradient_checkpointing: flag('Compute activations again instead of keeping them. Default true.').optional(),
+  gradient_checkpointing: z
+    .union([z.boolean(), z.literal('auto')])
+    .optional()
+    .describe(
+      'Compute activations again instead of keeping them; auto: only where memory is too small to keep them. Default true.',
+    ),
+  optim: z
+    .enum(['auto', 'adamw_torch', 'paged_adamw_32bit'])
+    .optional()
+    .describe(
+      'Where AdamW’s float32 state lies: adamw_torch on the device, paged_adamw_32bit in the machine’s main memory, auto there ' +
+        'only where the device is too small. Default auto.',
+    ),
   neftune_noise_alpha: atLeastZero('NEFTune’s noise on the input embeddings; 0: none. Default 0.').optional(),
   max_length: whole(2, 'Tokens of a training text or packed block at most. Default 512.').optional(),
   packing: z
@@ -104,7 +116,9 @@ const training = section({
         'each other). Default concat.',
     ),
   completion_only_loss: flag('Train on the answers alone, not on the prompts. Default true.').optional(),
-  bf16: flag('bf16 matrix products where the machine has them. Default true.').optional(),
+  bf16: flag(
+    'bf16 where the machine has it: on a GPU activations too, on a CPU matrix products. Default true.',
+  ).optional(),
   logging_steps: whole(1, 'Steps between plain progress lines. Default 10.').optional(),
   save_steps: whole(0, 'Steps between checkpoints; 0: only when stopped. Default 100.').optional(),
   save_total_limit: whole(1, 'Checkpoints to keep. Default 2.').optional(),
@@ -269,7 +283,7 @@ export const configSchema = section({
   model_name_or_path: text('A model folder in Hugging Face’s layout, or a model’s name on the hub.'),
   revision: text('The hub model’s branch, tag or commit. Default main.').optional(),
   device: z
-    .enum(['auto', 'cpu', 'reference'])
+    .enum(['auto', 'cuda', 'cpu', 'reference'])
     .optional()
     .describe('Where to compute. auto: the fastest there is. Default auto.'),
   output_dir: text(

@@ -15,11 +15,13 @@ import { stopTokens } from '../../generate/stop-tokens.js';
 import { loadModel, readJson } from '../../models/load.js';
 import type { CausalLM } from '../../models/model.js';
 import { saveModel } from '../../models/save.js';
+import { unpackWeights } from '../../models/unpacked.js';
 import type { PromptKind } from '../../tasks/index.js';
 import { Tokenizer } from '../../tokenizer/index.js';
 import { train, type StepRecord } from '../../train/trainer.js';
 import { writeFileAtomic } from '../../util/atomic.js';
 import { messageOf, UserError } from '../../util/errors.js';
+import { fitTraining } from '../plan/fit.js';
 import { loadConfig, type ResolvedConfig, type ResolvedTask } from '../config/index.js';
 import type { RunEvent } from './events.js';
 import { openRunFolder } from './folder.js';
@@ -167,13 +169,25 @@ async function trainTask(
   }
   const { blocks, notices } = trainingBlocks(data, settings, tokenizer);
   for (const text of notices) emit({ type: 'notice', task, text });
+  const fit = await fitTraining(
+    backend,
+    {
+      model: readJson(join(job.modelFolder, 'config.json')),
+      weights: config.weights,
+      lora: settings.lora,
+      training: settings.training,
+      blocks,
+    },
+    backend.available() + backend.memory().held,
+  );
   const adapter =
     settings.lora === false ? undefined : attachLora(model, settings.lora, { seed: config.seed });
+  const unpacked = unpackWeights(model, fit.unpackedBytes);
   const checkpoints = join(folder, 'checkpoints');
   const steps = new Map(readRecords<StepRecord>(stepsPath).map((s) => [s.step, s]));
   const writer = new RecordWriter<StepRecord>(stepsPath);
   try {
-    const result = await train(model, adapter?.parameters ?? model.parameters, blocks, settings.training, {
+    const result = await train(model, adapter?.parameters ?? model.parameters, blocks, fit.training, {
       checkpoints,
       signal,
       describeRow: (row) => describeRow(data, row),
@@ -187,6 +201,7 @@ async function trainTask(
     });
     if (!result.finished) return undefined;
   } finally {
+    unpacked.dispose();
     writer.close();
   }
   if (adapter) await saveAdapter(adapter, saved, config.model_name_or_path);

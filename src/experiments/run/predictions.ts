@@ -1,8 +1,9 @@
 /** Answering the test rows by one method, each answer written as it comes; a resumed run answers only what is missing. */
 
-import { commonPrefix, generate, type Prompt } from '../../generate/generate.js';
+import { generate } from '../../generate/generate.js';
+import { commonPrefix, type Prompt } from '../../generate/prompts.js';
 import { scoreContinuations } from '../../generate/score.js';
-import type { CausalLM } from '../../models/model.js';
+import type { CausalLM, ModelConfig } from '../../models/model.js';
 import {
   chooseExamples,
   labelContinuations,
@@ -30,16 +31,20 @@ export interface Prediction {
   readonly log_likelihoods?: readonly number[];
 }
 
-export interface PredictArguments {
+export interface PromptArguments {
   readonly method: PromptKind;
   /** Generate an answer, or take the likeliest label. */
   readonly scoring: 'generate' | 'likelihood';
   readonly data: TaskData;
   readonly settings: ResolvedTask;
-  readonly model: CausalLM;
+  readonly model: { readonly config: Pick<ModelConfig, 'max_position_embeddings'> };
   readonly tokenizer: Tokenizer;
-  readonly stops: readonly number[];
   readonly seed: number;
+}
+
+export interface PredictArguments extends PromptArguments {
+  readonly model: CausalLM;
+  readonly stops: readonly number[];
   /** Where the predictions go, as JSON lines. */
   readonly path: string;
   readonly onAnswer: (done: number, total: number) => void;
@@ -116,7 +121,8 @@ async function* answers(
   }
 }
 
-function promptSet(args: PredictArguments): PromptSet {
+/** The prompts of a method for all test rows. */
+export function promptSet(args: PromptArguments): PromptSet {
   const { data, method, model, tokenizer, settings } = args;
   const longest =
     args.scoring === 'generate'
@@ -128,7 +134,8 @@ function promptSet(args: PredictArguments): PromptSet {
   return promptsFor(data.task, method, data.test, tokenizer, { limit, shown });
 }
 
-function newTokens({ method, settings }: PredictArguments): number {
+/** How long an answer may be. */
+export function newTokens({ method, settings }: Pick<PromptArguments, 'method' | 'settings'>): number {
   return method === 'tuned'
     ? settings.generation.max_new_tokens
     : settings.generation.baseline_max_new_tokens;

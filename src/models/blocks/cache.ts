@@ -3,27 +3,23 @@
 import type { Backend, KvCacheShape } from '../../backends/contract.js';
 import { Tensor } from '../../tensor/tensor.js';
 
-export class KvCache implements KvCacheShape {
+export class KvCache {
+  /** Its measures, as kernels take them. */
+  readonly shape: KvCacheShape;
   readonly keys: readonly Tensor[];
   readonly values: readonly Tensor[];
 
   constructor(
     backend: Backend,
-    layers: number,
-    readonly slots: number,
-    readonly capacity: number,
-    readonly kvHeads: number,
-    readonly headDim: number,
+    { layers, ...shape }: KvCacheShape & { readonly layers: number },
+    precision: 'f32' | 'bf16',
   ) {
-    const shape = [slots, capacity, kvHeads, headDim];
-    this.keys = Array.from({ length: layers }, () => Tensor.empty(backend, shape));
-    this.values = Array.from({ length: layers }, () => Tensor.empty(backend, shape));
-  }
-
-  /** Its measures, as kernels take them. */
-  get shape(): KvCacheShape {
-    const { slots, capacity, kvHeads, headDim } = this;
-    return { slots, capacity, kvHeads, headDim };
+    this.shape = shape;
+    const dtype = precision === 'bf16' ? backend.activations : 'f32';
+    const dims = [shape.slots, shape.capacity, shape.kvHeads, shape.headDim];
+    const make = (): Tensor[] => Array.from({ length: layers }, () => Tensor.empty(backend, dims, dtype));
+    this.keys = make();
+    this.values = make();
   }
 
   dispose(): void {

@@ -133,7 +133,7 @@ export class Decoder implements CausalLM {
     const h = linear(g, attended, l.o, { residual: x, path });
     const n = rmsNorm(g, h, l.postNorm, eps);
     const gated = swiglu(g, linear(g, n, l.gate, { path }), linear(g, n, l.up, { path }));
-    return linear(g, gated, l.down, { residual: h, path });
+    return linear(g, gated, l.down, { residual: h, path, last: true });
   }
 
   private attend(g: Graph, x: Tensor, l: Layer, index: number, input: ModelInput): Tensor {
@@ -171,9 +171,9 @@ export class Decoder implements CausalLM {
     });
   }
 
-  createCache(slots: number, capacity: number): KvCache {
-    const { num_hidden_layers, num_key_value_heads, head_dim } = this.config;
-    return new KvCache(this.backend, num_hidden_layers, slots, capacity, num_key_value_heads, head_dim);
+  createCache(slots: number, capacity: number, precision: 'f32' | 'bf16' = 'f32'): KvCache {
+    const { num_hidden_layers: layers, num_key_value_heads: kvHeads, head_dim: headDim } = this.config;
+    return new KvCache(this.backend, { layers, slots, capacity, kvHeads, headDim }, precision);
   }
 
   dispose(): void {

@@ -10,7 +10,8 @@ export class Linear implements LinearWeights {
 
   constructor(
     readonly name: string,
-    readonly weight: Matrix,
+    /** Set by models/unpacked.ts, too. */
+    public weight: Matrix,
     readonly parameter: Parameter | undefined,
     readonly bias: Parameter | undefined,
   ) {}

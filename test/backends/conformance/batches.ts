@@ -82,7 +82,8 @@ export function batchCases(): BatchCase[] {
           losses: unwritten(count),
         },
         ['logits', 'losses'],
-        (kernels, s) => kernels.crossEntropy({ ...s, rows: count, vocab: dim, gradScale: 0.5 }),
+        (kernels, s) =>
+          kernels.crossEntropy({ ...s, rows: count, vocab: dim, gradient: { to: s.logits, scale: 0.5 } }),
       ),
   });
 

@@ -19,10 +19,12 @@ export const CASES: Readonly<Record<keyof Kernels, readonly Case[]>> = {
 export const TOLERANCE: Readonly<Record<keyof Kernels, number>> = {
   gemm: 2e-6,
   quantizeNf4: 0,
+  quantizeScales: 0,
   dequantizeNf4: 0,
   convert: 0,
   embedding: 0,
   embeddingBackward: 1e-6,
+  fillNormal: 1e-6,
   addUniformNoise: 0,
   rmsNorm: 1e-6,
   rmsNormBackward: 2e-6,

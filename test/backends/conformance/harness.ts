@@ -1,7 +1,7 @@
 /** How a kernel's cases are stated and run: host arrays in, one call, host arrays out, on any backend. */
 
 import assert from 'node:assert/strict';
-import { type Backend, type DType, type Kernels, type Span } from '../../../src/backends/contract.js';
+import type { Backend, Dropout, DType, Kernels, Span } from '../../../src/backends/contract.js';
 import { bf16ToFloat32, f16ToFloat32, float32ToBf16, float32ToF16 } from '../../../src/files/convert.js';
 import { philox4x32 } from '../../../src/util/philox.js';
 
@@ -79,19 +79,34 @@ export function valuesOf({ dtype, data }: HostArray): Numbers {
   return dtype === 'f16' ? f16ToFloat32(data as Uint16Array) : data;
 }
 
+/** What dropout multiplies an array's element i by. */
+export function dropoutFactor({ p, random, firstElement }: Dropout, i: number): number {
+  const element = firstElement + i;
+  const block = Math.floor(element / 4);
+  const words = philox4x32(
+    [block % 2 ** 32, Math.floor(block / 2 ** 32), random.step, 0],
+    [random.seed, random.stream],
+  );
+  return words[element % 4]! >= p * 2 ** 32 ? Math.fround(1 / (1 - p)) : 0;
+}
+
 export type Results = Readonly<Record<string, HostArray>>;
 
 const GUARD = 0xa5;
 
-/**
- * Runs a case. All arrays lie in one block at addresses of the least alignment that their type has, bytes between them that nobody
- * may touch.
- */
-export async function execute(backend: Backend, { arrays, outputs, call }: Case): Promise<Results> {
+/** Where arrays may begin: at the least that their type needs, and as a backend's own allocations do. */
+export const ALIGNMENTS = [4, 256] as const;
+
+/** Runs a case. All arrays lie in one block, at addresses of no more than the alignment, with bytes between that nobody may touch. */
+export async function execute(
+  backend: Backend,
+  { arrays, outputs, call }: Case,
+  alignment: (typeof ALIGNMENTS)[number] = 4,
+): Promise<Results> {
   const layout = new Map<string, { array: HostArray; offset: number }>();
-  let end = 64;
+  let end = Math.max(64, alignment);
   for (const [name, array] of Object.entries(arrays)) {
-    const offset = Math.ceil(end / 4) * 4;
+    const offset = Math.ceil(end / alignment) * alignment;
     layout.set(name, { array, offset });
     end = offset + array.data.byteLength + 68;
   }

@@ -1,10 +1,11 @@
 /** Cases of the kernels over matrices: the product, NF4 and conversions. */
 
 import type { GemmArgs, Matrix, Span } from '../../../src/backends/contract.js';
-import { dynamicMap } from '../../../src/quant/index.js';
+import { dynamicMap, quantizeScales } from '../../../src/util/double-quant.js';
 import { NF4_CODES } from '../../../src/util/nf4.js';
 import {
   define,
+  dropoutFactor,
   f32,
   floats,
   random,
@@ -40,7 +41,6 @@ export function matrix(kind: MatrixKind, rows: number, cols: number): HostMatrix
   const packed = Uint8Array.from(random(Math.ceil(n / 2), 0, 256));
   const arrays: Record<string, HostArray> = { b: u8(packed) };
   let scales: ArrayLike<number>;
-  let offset: number | undefined;
   if (kind === 'nf4') {
     scales = random(blocks, 0.5, 2);
     arrays['bAbsmax'] = f32(scales);
@@ -48,9 +48,14 @@ export function matrix(kind: MatrixKind, rows: number, cols: number): HostMatrix
     const codes = Uint8Array.from(random(blocks, 0, 256));
     const nested = random(Math.ceil(blocks / 256), 0.5, 1);
     const map = dynamicMap();
-    const shift = (offset = Math.fround(1.3));
+    const shift = Math.fround(1.3);
     scales = Array.from(codes, (code, i) => Math.fround(Math.fround(map[code]! * nested[i >> 8]!) + shift));
-    Object.assign(arrays, { bAbsmax: u8(codes), bNested: f32(nested), bMap: f32(map) });
+    Object.assign(arrays, {
+      bAbsmax: u8(codes),
+      bNested: f32(nested),
+      bMap: f32(map),
+      bOffset: f32([shift]),
+    });
   }
   const values = Float32Array.from({ length: n }, (_, i) => {
     const nibble = i % 2 === 0 ? packed[i >> 1]! >> 4 : packed[i >> 1]! & 15;
@@ -65,7 +70,9 @@ export function matrix(kind: MatrixKind, rows: number, cols: number): HostMatrix
       cols,
       packed: s['b']!,
       absmax: s['bAbsmax']!,
-      ...(offset !== undefined && { nested: { absmax: s['bNested']!, map: s['bMap']!, offset } }),
+      ...(kind === 'nf4x2' && {
+        nested: { absmax: s['bNested']!, map: s['bMap']!, offset: s['bOffset']! },
+      }),
     }),
   };
 }
@@ -84,6 +91,7 @@ interface Product {
   readonly bias?: boolean;
   /** k of a second product. */
   readonly extra?: number;
+  readonly dropout?: 'a' | 'b' | 'product';
 }
 
 export function gemmCase(p: Product): Case {
@@ -92,6 +100,7 @@ export function gemmCase(p: Product): Case {
   const a = random(m * k);
   const before = random(m * n);
   const residual = random(m * n);
+  const drop = { p: 0.3, random: { seed: 5, stream: 6, step: 7 }, firstElement: 12 } as const;
   const bias = random(n);
   const extraA = random(m * extra);
   const extraB = random(n * extra);
@@ -120,7 +129,11 @@ export function gemmCase(p: Product): Case {
           c[i * n + j]! += factor * sum;
         }
     };
-    product(a, b.values, k, alpha);
+    const masked = (x: Numbers, of: Product['dropout']): Numbers =>
+      p.dropout === of ? Array.from(x, (v, i) => v * dropoutFactor(drop, i)) : x;
+    product(masked(a, 'a'), masked(b.values, 'b'), k, alpha);
+    if (p.dropout === 'product')
+      for (let i = 0; i < m * n; i++) c[i] = addend[i]! + (c[i]! - addend[i]!) * dropoutFactor(drop, i);
     product(extraA, extraB, extra, -0.75);
     if (p.bias) for (let i = 0; i < m * n; i++) c[i]! += bias[i % n]!;
     return { c };
@@ -134,6 +147,7 @@ export function gemmCase(p: Product): Case {
       ...(p.add === 'residual' && { residual: s['residual']! }),
       ...(p.add === 'in place' && { residual: s['c']! }),
       ...(p.bias && { bias: s['bias']! }),
+      ...(p.dropout && { dropout: { ...drop, of: p.dropout } }),
       ...(extra > 0 && { extra: { a: s['extraA']!, b: s['extraB']!, k: extra, alpha: -0.75 } }),
     };
     kernels.gemm(args);
@@ -189,6 +203,25 @@ function gemmCases(): Case[] {
     cases.push(
       gemmCase({ m: 3, n: 600, k: 300, kind, transA: false, transB: true, path: 'rows', precision: 'f32' }),
     );
+  // LoRA's products: thin in n, in k, in m, with and without dropout.
+  for (const r of [1, 8, 16, 64, 100])
+    for (const dropout of [undefined, 'a', 'b', 'product'] as const)
+      for (const accumulate of [true, false]) {
+        const common = { kind: 'f32', path: 'tiles', precision: 'f32', alpha: 0.5 } as const;
+        const more = {
+          ...common,
+          ...(accumulate && { add: 'accumulate' as const }),
+          ...(dropout && { dropout }),
+        };
+        for (const transB of [true, false]) {
+          cases.push(gemmCase({ ...more, m: 70, n: r, k: 200, transA: false, transB }));
+          cases.push(gemmCase({ ...more, m: 70, n: 136, k: r, transA: false, transB }));
+        }
+        for (const kind of ['f32', 'bf16'] as const) {
+          cases.push(gemmCase({ ...more, kind, m: r, n: 136, k: 150, transA: true, transB: false }));
+          cases.push(gemmCase({ ...more, kind, m: 136, n: r, k: 150, transA: true, transB: false }));
+        }
+      }
   return cases;
 }
 
@@ -258,11 +291,34 @@ function convertCase(from: 'f32' | 'bf16' | 'f16', to: 'f32' | 'bf16' | 'f16', n
   );
 }
 
+function scalesCase(n: number, spread: number): Case {
+  const absmax = random(n, 1, 1 + spread);
+  return define(
+    `${n}, spread ${spread}`,
+    {
+      absmax: f32(absmax),
+      map: f32(dynamicMap()),
+      codes: u8(new Uint8Array(n).fill(99)),
+      scales: unwritten(Math.ceil(n / 256)),
+      offset: unwritten(1),
+    },
+    ['codes', 'scales', 'offset'],
+    (kernels, s) => kernels.quantizeScales({ ...s, n }),
+    {
+      expected: () => {
+        const { codes, scales, offset } = quantizeScales(absmax, dynamicMap());
+        return { codes, scales, offset: [offset] };
+      },
+    },
+  );
+}
+
 const TYPES = ['f32', 'bf16', 'f16'] as const;
 
 export const matrixCases = {
   gemm: gemmCases(),
   quantizeNf4: TYPES.flatMap((type) => [1, 63, 64, 1000, 40_001].map((n) => quantizeCase(type, n))),
+  quantizeScales: [scalesCase(1, 1), scalesCase(255, 1), scalesCase(1000, 0), scalesCase(70_001, 2)],
   dequantizeNf4: (['nf4', 'nf4x2'] as const).flatMap((kind) =>
     (['f32', 'bf16'] as const).flatMap((dtype) =>
       (

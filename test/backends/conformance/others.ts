@@ -2,7 +2,17 @@
 
 import type { RandomStream } from '../../../src/backends/contract.js';
 import { philox4x32 } from '../../../src/util/philox.js';
-import { define, f32, floats, i32, random, unwritten, valuesOf, type Case } from './harness.js';
+import {
+  define,
+  dropoutFactor,
+  f32,
+  floats,
+  i32,
+  random,
+  unwritten,
+  valuesOf,
+  type Case,
+} from './harness.js';
 import { crossEntropy, inner, numericGradient, rmsNorm, swiglu } from './naive.js';
 
 const SIZES = [1, 3, 17, 64, 100, 176, 40_000] as const;
@@ -81,23 +91,36 @@ function swigluBackwardCase(n: number, inPlace: boolean): Case {
   );
 }
 
-function crossEntropyCase(rows: number, vocab: number, gradScale: number | undefined): Case {
+function crossEntropyCase(
+  rows: number,
+  vocab: number,
+  scale: number | undefined,
+  to: 'logits' | 'gradient' = 'logits',
+): Case {
   const logits = random(rows * vocab, -9, 9);
   const targets = Array.from({ length: rows }, (_, r) => (r % 4 === 2 ? -100 : (r * 31) % vocab));
   return define(
-    `[${rows}, ${vocab}]${gradScale === undefined ? '' : ', with gradient'}`,
-    { logits: f32(logits), targets: i32(targets), losses: unwritten(rows) },
-    ['logits', 'losses'],
-    (kernels, s) =>
-      kernels.crossEntropy({ ...s, rows, vocab, ...(gradScale !== undefined && { gradScale }) }),
+    `[${rows}, ${vocab}]${scale === undefined ? '' : `, gradient to ${to}`}`,
+    {
+      logits: f32(logits),
+      targets: i32(targets),
+      losses: unwritten(rows),
+      gradient: unwritten(rows * vocab),
+    },
+    [to, 'losses'],
+    (kernels, { gradient, ...s }) =>
+      kernels.crossEntropy({
+        ...{ ...s, rows, vocab },
+        ...(scale !== undefined && { gradient: { to: to === 'logits' ? s.logits : gradient, scale } }),
+      }),
     {
       expected: () => {
         const losses = crossEntropy(logits, targets);
-        if (gradScale === undefined) return { losses, logits };
+        if (scale === undefined) return { losses, logits };
         if (!small(logits.length)) return { losses };
         const total = (v: ArrayLike<number>): number =>
-          crossEntropy(v, targets).reduce((sum, loss) => sum + loss * gradScale, 0);
-        return { losses, logits: numericGradient(logits, total) };
+          crossEntropy(v, targets).reduce((sum, loss) => sum + loss * scale, 0);
+        return { losses, [to]: numericGradient(logits, total) };
       },
     },
   );
@@ -232,13 +255,32 @@ function dropoutCase(
     {
       expected: () => ({
         [out]: Array.from(x, (v, i) => {
-          const kept =
-            word(firstElement + i, STREAM) >= p * 2 ** 32 ? Math.fround(v * Math.fround(1 / (1 - p))) : 0;
+          const kept = Math.fround(v * dropoutFactor({ p, random: STREAM, firstElement }, i));
           return form === 'accumulated' ? kept + y[i]! : kept;
         }),
       }),
       // The product may be fused with the sum.
       ...(form === 'accumulated' && { tolerance: 1e-7 }),
+    },
+  );
+}
+
+function normalCase(dtype: 'f32' | 'bf16' | 'f16', n: number): Case {
+  return define(
+    `${n} ${dtype}`,
+    { y: unwritten(n, dtype) },
+    ['y'],
+    (kernels, s) => kernels.fillNormal({ ...s, n, deviation: 0.5, random: STREAM }),
+    {
+      expected: () => ({
+        y: Array.from({ length: n }, (_, i) => {
+          const radius = 0.5 * Math.sqrt(-2 * Math.log((word(i - (i % 2), STREAM) + 0.5) / 2 ** 32));
+          const angle = (2 * Math.PI * word(i - (i % 2) + 1, STREAM)) / 2 ** 32;
+          return radius * (i % 2 === 0 ? Math.cos(angle) : Math.sin(angle));
+        }),
+      }),
+      // Another last bit before the rounding may end on the other side of it.
+      ...(dtype !== 'f32' && { tolerance: 4e-3 }),
     },
   );
 }
@@ -264,19 +306,20 @@ function noiseCase(rows: number, dim: number, onZeros: boolean): Case {
   );
 }
 
-function adamwCase(n: number, step: number, weightDecay: number): Case {
+function adamwCase(n: number, step: number, weightDecay: number, scale = 0.3): Case {
   const param = random(n);
   const grad = random(n, -1e-2, 1e-2);
   const m = step === 1 ? new Float32Array(n) : random(n, -1e-2, 1e-2);
   const v = step === 1 ? new Float32Array(n) : random(n, 0, 1e-4);
-  const [lr, beta1, beta2, eps, scale] = [1e-2, 0.9, 0.999, 1e-8, 0.3];
+  const [lr, beta1, beta2, eps] = [1e-2, 0.9, 0.999, 1e-8];
   return define(
-    `${n}, step ${step}, decay ${weightDecay}`,
+    `${n}, step ${step}, decay ${weightDecay}, gradient times ${scale}`,
     { param: f32(param), grad: f32(grad), m: f32(m), v: f32(v), gradScale: f32([scale]) },
     ['param', 'm', 'v'],
     (kernels, s) => kernels.adamw({ ...s, n, lr, beta1, beta2, eps, weightDecay, step }),
     {
       expected: () => {
+        if (Number.isNaN(scale)) return { param, m, v };
         const g = Array.from(grad, (x) => x * Math.fround(scale));
         const mean = g.map((x, i) => beta1 * m[i]! + (1 - beta1) * x);
         const square = g.map((x, i) => beta2 * v[i]! + (1 - beta2) * x * x);
@@ -349,7 +392,11 @@ function clipCase(squares: number, maxNorm: number): Case {
     { sumSquares: f32([squares]), out: unwritten(1) },
     ['out'],
     (kernels, s) => kernels.clipCoefficient({ ...s, maxNorm }),
-    { expected: () => ({ out: [Math.min(1, maxNorm / (Math.sqrt(squares) + 1e-6))] }) },
+    {
+      expected: () => ({
+        out: [Number.isFinite(squares) ? Math.min(1, maxNorm / (Math.sqrt(squares) + 1e-6)) : NaN],
+      }),
+    },
   );
 }
 
@@ -366,6 +413,9 @@ export const otherCases = {
     embeddingBackwardCase(17, 5, 100),
     embeddingBackwardCase(300, 40, 176),
   ],
+  fillNormal: (['f32', 'bf16', 'f16'] as const).flatMap((dtype) =>
+    [1, 17, 40_001].map((n) => normalCase(dtype, n)),
+  ),
   addUniformNoise: GRIDS.flatMap(([rows, dim]) => BOTH.map((zeros) => noiseCase(rows, dim, zeros))),
   rmsNorm: GRIDS.map(([rows, dim]) => rmsNormCase(rows, dim)),
   rmsNormBackward: [
@@ -380,6 +430,8 @@ export const otherCases = {
       [undefined, 0.25].map((scale) => crossEntropyCase(rows, vocab, scale)),
     ),
     crossEntropyCase(3, 5000, 1),
+    crossEntropyCase(3, 5000, 0.5, 'gradient'),
+    crossEntropyCase(17, 33, 0.5, 'gradient'),
   ],
   argmax: GRIDS.map(([rows, cols]) => argmaxCase(rows, cols)),
   gatherRows: indexCases('gatherRows'),
@@ -398,6 +450,19 @@ export const otherCases = {
     dropoutCase(40_000, 0.3, 12_345, 'new'),
   ],
   sumSquares: SIZES.flatMap((n) => BOTH.map((accumulate) => sumSquaresCase(n, accumulate))),
-  clipCoefficient: [clipCase(0, 0.3), clipCase(0.01, 0.3), clipCase(100, 0.3)],
-  adamw: [adamwCase(1, 1, 0), adamwCase(17, 1, 0.01), adamwCase(100, 7, 0.01), adamwCase(40_000, 1000, 0.1)],
+  clipCoefficient: [
+    clipCase(0, 0.3),
+    clipCase(0.01, 0.3),
+    clipCase(100, 0.3),
+    clipCase(9, Infinity),
+    clipCase(NaN, 0.3),
+    clipCase(Infinity, Infinity),
+  ],
+  adamw: [
+    adamwCase(1, 1, 0),
+    adamwCase(17, 1, 0.01),
+    adamwCase(100, 7, 0.01),
+    adamwCase(40_000, 1000, 0.1),
+    adamwCase(17, 3, 0.1, NaN),
+  ],
 };

@@ -229,12 +229,12 @@ static int pairs_pay(void) {
 int ww_has_bf16(void) { return pairs_pay() || ww_has_amx(); }
 
 void ww_gemm(int64_t m, int64_t n, int64_t k, const float *a, int transA, const void *b, int bType, const void *absmax,
-             const float *nestedAbsmax, const float *map, float offset, int transB, float *c, float alpha, const float *extraA,
+             const float *nestedAbsmax, const float *map, const float *offset, int transB, float *c, float alpha, const float *extraA,
              const float *extraB, int64_t extraK, float extraAlpha, const float *bias, const float *add, int rows, int bf16) {
   Gemm g = {.m = m, .n = n, .k = k, .extraK = extraK, .a = a, .extraA = extraA, .extraB = extraB, .bias = bias, .add = add, .c = c,
             .transA = transA, .transB = transB, .alpha = alpha, .extraAlpha = extraAlpha};
   g.b = (Matrix){.data = b, .type = bType, .rows = transB ? n : k, .cols = transB ? k : n};
-  g.b.nf4 = (Nf4){.packed = b, .absmax = absmax, .nestedAbsmax = nestedAbsmax, .map = map, .offset = offset};
+  g.b.nf4 = (Nf4){.packed = b, .absmax = absmax, .nestedAbsmax = nestedAbsmax, .map = map, .offset = offset ? *offset : 0};
   if (m == 0 || n == 0) return;
   if (bf16 && ww_amx_takes(&g)) {
     ww_gemm_amx(&g);

@@ -117,9 +117,9 @@ static void dequantize_chunk(void *context, int64_t chunk) {
   }
 }
 
-void ww_dequantize_nf4(const uint8_t *packed, const void *absmax, const float *nestedAbsmax, const float *map, float offset, void *y,
+void ww_dequantize_nf4(const uint8_t *packed, const void *absmax, const float *nestedAbsmax, const float *map, const float *offset, void *y,
                        int yType, int64_t n) {
-  Nf4 w = {.packed = packed, .absmax = absmax, .nestedAbsmax = nestedAbsmax, .map = map, .offset = offset};
+  Nf4 w = {.packed = packed, .absmax = absmax, .nestedAbsmax = nestedAbsmax, .map = map, .offset = offset ? *offset : 0};
   Task t = {.w = &w, .y = y, .yType = yType, .n = n};
   run_chunks(dequantize_chunk, &t);
 }

@@ -37,7 +37,7 @@ void ww_sum_squares(const float *x, int64_t n, float *out, int accumulate) {
 
 void ww_clip_coefficient(const float *sumSquares, float maxNorm, float *out) {
   float coefficient = maxNorm / (sqrtf(sumSquares[0]) + 1e-6f);
-  out[0] = coefficient > 1 ? 1 : coefficient;
+  out[0] = !isfinite(sumSquares[0]) ? NAN : coefficient > 1 ? 1 : coefficient;
 }
 
 typedef struct {
@@ -64,6 +64,7 @@ static void adam_block(void *context, int64_t block) {
 
 void ww_adamw(float *param, const float *grad, float *m, float *v, int64_t n, double lr, double beta1, double beta2, double eps,
               double weightDecay, double step, const float *gradScale) {
+  if (isnan(gradScale[0])) return;
   Adam t = {param, m, v, grad, n, gradScale[0], (float)(1 - lr * weightDecay), (float)(1 - beta1), (float)beta2, (float)(1 - beta2),
             (float)(lr / (1 - pow(beta1, step))), (float)sqrt(1 - pow(beta2, step)), (float)eps};
   ww_tasks(adam_block, &t, (n + BLOCK - 1) / BLOCK, n * 4);

@@ -1,0 +1,96 @@
+/** What the bindings of plain kernels share: checked arguments, grids, and kernels by their types. */
+
+import type { Dropout, DType, RandomStream, Span } from '../contract.js';
+import type { Defines } from './compile.js';
+import { address, type CudaDevice, type Grid, type Kernel } from './device.js';
+
+const C_TYPE: Partial<Record<DType, string>> = { f32: 'float', bf16: 'bf16', f16: 'f16' };
+
+/** The kernels' name of a type of numbers. */
+export function cType(dtype: DType): string {
+  const type = C_TYPE[dtype];
+  if (type === undefined) throw new TypeError(`no numbers: ${dtype}`);
+  return type;
+}
+
+/** Says how arguments of the kernel `name` are checked: the address of n elements of a span of one of some types. */
+export function argumentsOf(
+  name: string,
+): (argument: string, span: Span, n: number, ...types: DType[]) => number {
+  return (argument, span, n, ...types) => {
+    if (!types.includes(span.dtype))
+      throw new TypeError(`${name}: ${argument} is ${span.dtype}, not ${types.join(' or ')}`);
+    if (span.length < n) throw new RangeError(`${name}: ${argument} has ${span.length} elements, needs ${n}`);
+    return address(span);
+  };
+}
+
+/** A family of kernels, each compiled for the defines that its key stands for. */
+export function family(
+  device: CudaDevice,
+  source: string,
+  name: string,
+  parameters: string,
+  defines: (key: string) => Defines,
+): (key: string) => Kernel {
+  const known = new Map<string, Kernel>();
+  return (key) => {
+    let kernel = known.get(key);
+    if (!kernel) known.set(key, (kernel = device.kernel(source, name, parameters, defines(key))));
+    return kernel;
+  };
+}
+
+/** A family by the activations' type. */
+export function byActivation(
+  device: CudaDevice,
+  source: string,
+  name: string,
+  parameters: string,
+): (dtype: DType) => Kernel {
+  const kernels = family(device, source, name, parameters, (type) => ({ ACTIVATION: type }));
+  return (dtype) => kernels(cType(dtype));
+}
+
+export const BLOCK = 256;
+
+/** Elements of a type in 16 bytes. */
+export function lanes(dtype: DType): number {
+  return dtype === 'f32' ? 4 : 8;
+}
+
+/** 1 where all addresses allow accesses of 16 bytes. */
+export function aligned(...addresses: number[]): 0 | 1 {
+  return addresses.every((at) => at % 16 === 0) ? 1 : 0;
+}
+
+/** Blocks of BLOCK threads, one thread for each of n things. */
+export function blocks(n: number): Grid {
+  return [Math.ceil(n / BLOCK), 1, 1];
+}
+
+/** The grid of a kernel on for_elements. */
+export function elementGrid(n: number, width: number, vector: number): Grid {
+  return n === 0 ? [0, 1, 1] : blocks(vector ? Math.floor(n / width) + 1 : n);
+}
+
+/** How row_place's kernels lay rows of so many units on blocks. */
+export function rowLayout(rows: number, units: number): { grid: Grid; shift: number } {
+  const shift = Math.min(8, Math.ceil(Math.log2(Math.max(1, units))));
+  return { grid: blocks(rows * 2 ** shift), shift };
+}
+
+/** Threads of a block that treats a row of so many units, several a thread. */
+export function rowBlock(units: number, most: number): number {
+  return Math.min(most, Math.max(32, Math.ceil(units / 64) * 32));
+}
+
+/** The seed, stream and step that kernels take. */
+export function randomArguments({ seed, stream, step }: RandomStream): [number, number, number] {
+  return [seed, stream, step];
+}
+
+/** The least number of an element that dropout keeps. */
+export function keepThreshold({ p }: Dropout): number {
+  return Math.min(2 ** 32 - 1, Math.ceil(p * 2 ** 32));
+}

@@ -1,0 +1,114 @@
+/**
+ * The matrix product, handed to whoever does it best: decoding's few rows and LoRA's thin products to our kernels, the rest to cuBLASLt
+ * in the activations' type, weights of another type being unpacked into scratch memory first. What is added to the product stands in c
+ * before it, so that the library adds its result to it (beta = 1).
+ */
+
+import { BYTES_PER_ELEMENT, type DType, type GemmArgs, type Kernels, type Span } from '../contract.js';
+import { checkGemm } from '../gemm.js';
+import type { Blas } from './blas.js';
+import { address, type CudaDevice } from './device.js';
+
+type Type = 'f32' | 'bf16';
+
+interface Parts {
+  readonly blas: Blas;
+  /** Products of few rows (`path: 'rows'`). */
+  readonly rows: { supports(args: GemmArgs): boolean; gemmRows(args: GemmArgs): void };
+  /** LoRA's products, and what stands in c before a product. */
+  readonly thin: {
+    tryGemm(args: GemmArgs): boolean;
+    prepare(
+      c: Span,
+      m: number,
+      n: number,
+      parts: {
+        residual?: Span | undefined;
+        bias?: Span | undefined;
+        extra?: GemmArgs['extra'];
+        transB: boolean;
+      },
+    ): void;
+  };
+  readonly dequantizeNf4: Kernels['dequantizeNf4'];
+  readonly convert: Kernels['convert'];
+}
+
+/** Ranks that the thin products' kernels take. */
+const THIN = 64;
+
+/** `gemm` without dropout, but for the thin products that have it built in. */
+export function bindGemm(device: CudaDevice, parts: Parts): Kernels['gemm'] {
+  const { blas, rows, thin } = parts;
+
+  /** Calls `use` with the address of n elements of `span` in `type`: its own, or of a copy. */
+  function as(type: Type, span: Span, n: number, use: (at: number) => void): void {
+    if (span.dtype === type) use(address(span));
+    else
+      device.withScratch(n * BYTES_PER_ELEMENT[type], (at) => {
+        parts.convert({ x: span, y: spanAt(at, type, n), n });
+        use(at);
+      });
+  }
+
+  function right({ b }: GemmArgs, type: Type, use: (at: number) => void): void {
+    const n = b.rows * b.cols;
+    if (b.kind === 'dense') as(type, b.data, n, use);
+    else if (b.dense?.data.dtype === type) use(address(b.dense.data));
+    else
+      device.withScratch(n * BYTES_PER_ELEMENT[type], (at) => {
+        parts.dequantizeNf4({ w: b, y: spanAt(at, type, n) });
+        use(at);
+      });
+  }
+
+  /** Puts into c what is added to the product; says from where the product takes it, if anything is. */
+  function before(args: GemmArgs, type: Type): Span | undefined {
+    const { m, n, c, transA = false, transB = false, extra, bias, accumulate = false } = args;
+    const residual = args.residual ?? (accumulate ? c : undefined);
+    if (!extra && !bias) return residual;
+    if (!extra || (extra.k <= THIN && !transA)) {
+      thin.prepare(c, m, n, { residual, bias, extra, transB });
+      return c;
+    }
+    if (bias) thin.prepare(c, m, n, { residual, bias, transB });
+    const from = bias ? c : residual;
+    as(type, extra.b, n * extra.k, (b) =>
+      blas.matmul({
+        ...{ m, n, k: extra.k, transA, transB, type, a: address(extra.a), b, alpha: extra.alpha },
+        ...{ c: address(from ?? c), d: address(c), outputType: floating(c), beta: from ? 1 : 0 },
+      }),
+    );
+    return c;
+  }
+
+  return (args) => {
+    checkGemm(args);
+    const { m, n, k, a, c, transA = false, transB = false, alpha = 1 } = args;
+    if (m === 0 || n === 0) return;
+    if (args.path === 'rows' && rows.supports(args)) {
+      rows.gemmRows(args);
+      return;
+    }
+    if (thin.tryGemm(args)) return;
+    const type = floating(a);
+    const from = before(args, type);
+    right(args, type, (b) =>
+      blas.matmul({
+        ...{ m, n, k, transA, transB, type, a: address(a), b, alpha },
+        ...{ c: address(from ?? c), d: address(c), outputType: floating(c), beta: from ? 1 : 0 },
+      }),
+    );
+  };
+}
+
+/** `n` elements of scratch memory. */
+function spanAt(at: number, dtype: DType, length: number): Span {
+  return { buffer: { bytes: length * BYTES_PER_ELEMENT[dtype], handle: at }, offset: 0, dtype, length };
+}
+
+function floating(span: Span): Type {
+  if (span.dtype !== 'f32' && span.dtype !== 'bf16')
+    throw new TypeError(`gemm: activations are f32 or bf16, not ${span.dtype}`);
+  return span.dtype;
+}

@@ -1,0 +1,205 @@
+/** Kernels over rows: norms, rotation, the embedding and its gradient, rows by index, sums over rows, and what a row of logits says. */
+
+import { BYTES_PER_ELEMENT, type Kernels } from '../contract.js';
+import {
+  aligned,
+  argumentsOf,
+  BLOCK,
+  byActivation,
+  cType,
+  family,
+  lanes,
+  rowBlock,
+  rowLayout,
+} from './arguments.js';
+import { unitOf } from './bind-elementwise.js';
+import { address, type CudaDevice, type Grid } from './device.js';
+
+type RowKernels = Pick<
+  Kernels,
+  | 'rmsNorm'
+  | 'rmsNormBackward'
+  | 'rope'
+  | 'embedding'
+  | 'embeddingBackward'
+  | 'gatherRows'
+  | 'scatterRows'
+  | 'sumRows'
+  | 'crossEntropy'
+  | 'argmax'
+>;
+
+/** Rows that the first stage of a sum over rows adds up. */
+const CHUNK = 64;
+/** Columns of the table that a block of the embedding's gradient treats. */
+const EMBEDDING_COLUMNS = 1024;
+
+export function bindRowsOfTables(device: CudaDevice): RowKernels {
+  const norm = byActivation(device, 'norm', 'ww_rms_norm', 'ppppifi');
+  const normBackward = byActivation(device, 'norm', 'ww_rms_norm_backward', 'pppppiii');
+  const normWeight = byActivation(device, 'norm', 'ww_norm_weight_parts', 'ppppiii');
+  const sumRows = byActivation(device, 'reduce', 'ww_sum_rows_parts', 'ppiii');
+  const sumParts = device.kernel('reduce', 'ww_sum_parts', 'ppiii');
+  const rope = byActivation(device, 'rope', 'ww_rope', 'pppppiiiiiiii');
+  const embedding = family(device, 'rows', 'ww_embedding', 'pppiiiii', (types) => {
+    const [TABLE, ACTIVATION] = types.split(' ') as [string, string];
+    return { TABLE, ACTIVATION };
+  });
+  const embeddingBackward = byActivation(device, 'rows', 'ww_embedding_backward', 'pppiii');
+  const gather = family(device, 'rows', 'ww_gather_rows', 'pppiiii', (UNIT) => ({ UNIT }));
+  const scatter = family(device, 'rows', 'ww_scatter_rows', 'pppiiii', (UNIT) => ({ UNIT }));
+  const crossEntropy = byActivation(device, 'loss', 'ww_cross_entropy', 'ppppifi');
+  const argmax = device.kernel('loss', 'ww_argmax', 'ppii');
+
+  /** y (+)= the sums over rows that `first` puts into parts of CHUNK rows each, by blocks of columns and of rows. */
+  function sumOver(
+    rows: number,
+    cols: number,
+    y: number,
+    accumulate: boolean,
+    first: (grid: Grid, parts: number) => void,
+  ): void {
+    const count = Math.ceil(rows / CHUNK);
+    const width = Math.ceil(cols / BLOCK);
+    device.withScratch(Math.max(1, count) * cols * 4, (parts) => {
+      first([width, count, 1], parts);
+      sumParts.launch([width, 1, 1], BLOCK, 0, parts, y, count, cols, accumulate ? 1 : 0);
+    });
+  }
+
+  const move = (
+    name: 'gatherRows' | 'scatterRows',
+    kernels: typeof gather,
+  ): Kernels['gatherRows' | 'scatterRows'] => {
+    const take = argumentsOf(name);
+    return ({ x, index, y, rows, dim }) => {
+      const [from, to] = [address(x), take('y', y, 0, x.dtype)];
+      take(name === 'gatherRows' ? 'y' : 'x', name === 'gatherRows' ? y : x, rows * dim, x.dtype);
+      const rowBytes = dim * BYTES_PER_ELEMENT[x.dtype];
+      const unit = unitOf(from, to, rowBytes);
+      const units = rowBytes / unit.bytes;
+      const count = Math.floor((name === 'gatherRows' ? x : y).length / dim);
+      const { grid, shift } = rowLayout(rows, units);
+      const at = take('index', index, rows, 'i32');
+      kernels(unit.type).launch(grid, BLOCK, 0, from, at, to, rows, count, units, shift);
+    };
+  };
+
+  return {
+    rmsNorm({ x, w, y, rstd, rows, dim, eps }) {
+      const take = argumentsOf('rmsNorm');
+      const { dtype } = x;
+      const [from, to] = [take('x', x, rows * dim, 'f32', 'bf16'), take('y', y, rows * dim, dtype)];
+      const [weight, scale] = [take('w', w, dim, 'f32'), take('rstd', rstd, rows, 'f32')];
+      const width = lanes(dtype);
+      const vector = dim % width === 0 ? aligned(from, to, weight) : 0;
+      const threads = rowBlock(dim / width, 512);
+      norm(dtype).launch([rows, 1, 1], threads, 0, from, weight, to, scale, dim, eps, vector);
+    },
+    rmsNormBackward({ dy, x, w, rstd, dx, accumulate, dw, rows, dim }) {
+      const take = argumentsOf('rmsNormBackward');
+      const { dtype } = x;
+      const n = rows * dim;
+      const from = [take('dy', dy, n, dtype), take('x', x, n, 'f32', 'bf16')] as const;
+      const [weight, scale] = [take('w', w, dim, 'f32'), take('rstd', rstd, rows, 'f32')];
+      const to = take('dx', dx, n, dtype);
+      // Before dx, which may take the place of dy.
+      if (dw)
+        sumOver(rows, dim, take('dw', dw, dim, 'f32'), true, (grid, parts) => {
+          normWeight(dtype).launch(grid, BLOCK, 0, ...from, scale, parts, rows, dim, CHUNK);
+        });
+      const width = lanes(dtype);
+      const vector = dim % width === 0 ? aligned(...from, weight, to) : 0;
+      const flags = [accumulate ? 1 : 0, vector];
+      const threads = rowBlock(dim / width, 512);
+      normBackward(dtype).launch([rows, 1, 1], threads, 0, ...from, weight, scale, to, dim, ...flags);
+    },
+    rope({ x, y, cos, sin, positions, rows, heads, headDim, rotaryDim, inverse }) {
+      const take = argumentsOf('rope');
+      const { dtype } = x;
+      const n = rows * heads * headDim;
+      const half = rotaryDim / 2;
+      const at = [take('x', x, n, 'f32', 'bf16'), take('y', y, n, dtype)] as const;
+      const tables = [take('cos', cos, 0, 'f32'), take('sin', sin, cos.length, 'f32')] as const;
+      const width = lanes(dtype);
+      const even = half % width === 0 && headDim % width === 0;
+      const vector = even ? aligned(...at, ...tables) : 0;
+      const { grid, shift } = rowLayout(rows, (heads * (headDim - half)) / (vector ? width : 1));
+      rope(dtype).launch(
+        grid,
+        BLOCK,
+        0,
+        ...at,
+        ...tables,
+        take('positions', positions, rows, 'i32'),
+        Math.floor(cos.length / half),
+        rows,
+        heads,
+        headDim,
+        half,
+        inverse ? 1 : 0,
+        shift,
+        vector,
+      );
+    },
+    embedding({ table, ids, y, rows }) {
+      const take = argumentsOf('embedding');
+      const { rows: vocab, cols: dim } = table;
+      const from = take('table', table.data, vocab * dim, 'f32', 'bf16', 'f16');
+      const to = take('y', y, rows * dim, 'f32', 'bf16');
+      const vector = dim % 8 === 0 ? aligned(from, to) : 0;
+      const { grid, shift } = rowLayout(rows, dim / (vector ? 8 : 1));
+      const types = `${cType(table.data.dtype)} ${cType(y.dtype)}`;
+      const at = take('ids', ids, rows, 'i32');
+      embedding(types).launch(grid, BLOCK, 0, from, at, to, rows, vocab, dim, shift, vector);
+    },
+    embeddingBackward({ ids, dy, dTable, rows, vocab, dim }) {
+      const take = argumentsOf('embeddingBackward');
+      embeddingBackward(dy.dtype).launch(
+        [rows, Math.ceil(dim / EMBEDDING_COLUMNS), 1],
+        BLOCK,
+        0,
+        take('ids', ids, rows, 'i32'),
+        take('dy', dy, rows * dim, 'f32', 'bf16'),
+        take('dTable', dTable, vocab * dim, 'f32'),
+        rows,
+        vocab,
+        dim,
+      );
+    },
+    gatherRows: move('gatherRows', gather),
+    scatterRows: move('scatterRows', scatter),
+    sumRows({ x, y, rows, cols, accumulate }) {
+      const take = argumentsOf('sumRows');
+      const from = take('x', x, rows * cols, 'f32', 'bf16');
+      sumOver(rows, cols, take('y', y, cols, 'f32'), accumulate, (grid, parts) => {
+        sumRows(x.dtype).launch(grid, BLOCK, 0, from, parts, rows, cols, CHUNK);
+      });
+    },
+    crossEntropy({ logits, targets, losses, rows, vocab, gradient }) {
+      const take = argumentsOf('crossEntropy');
+      const from = take('logits', logits, rows * vocab, 'f32');
+      const to = gradient ? take('gradient', gradient.to, rows * vocab, 'f32', 'bf16') : 0;
+      const vector = vocab % 4 === 0 ? aligned(from, to) : 0;
+      crossEntropy(gradient?.to.dtype ?? 'f32').launch(
+        [rows, 1, 1],
+        rowBlock(vocab / 4, 1024),
+        0,
+        from,
+        take('targets', targets, rows, 'i32'),
+        take('losses', losses, rows, 'f32'),
+        to,
+        vocab,
+        gradient?.scale ?? 0,
+        vector,
+      );
+    },
+    argmax({ x, out, rows, cols }) {
+      const take = argumentsOf('argmax');
+      const from = take('x', x, rows * cols, 'f32');
+      const vector = cols % 4 === 0 ? aligned(from) : 0;
+      const to = take('out', out, rows, 'i32');
+      argmax.launch([rows, 1, 1], rowBlock(cols / 4, 1024), 0, from, to, cols, vector);
+    },
+  };
+}

@@ -1,0 +1,147 @@
+/**
+ * The `cuda` backend: NVIDIA GPUs by the driver's API, NVRTC and cuBLASLt, which are found and called at run time. What a kernel's call
+ * enqueues stands on one stream, behind everything before it.
+ */
+
+import type { Backend, DeviceBuffer, Kernels } from '../contract.js';
+import { gemmWithDropout } from '../gemm.js';
+import { imaginedBackend, ImaginedMemory } from '../imagined.js';
+import { bindAttention } from './bind-attention.js';
+import { bindGemm } from './bind-gemm.js';
+import { bindNf4 } from './bind-nf4.js';
+import { bindPlain } from './bind-plain.js';
+import { bindRows } from './bind-rows.js';
+import { bindThin } from './bind-thin.js';
+import { createBlas, WORKSPACE_BYTES, type Blas } from './blas.js';
+import { createCompiler } from './compile.js';
+import { Launcher, openDevice, type CudaDevice } from './device.js';
+import { Driver } from './driver.js';
+import { findLibraries } from './libraries.js';
+import { CudaMemory } from './memory.js';
+
+const NON_BLOCKING = 1;
+const CAPTURE_RELAXED = 2;
+
+let opened: Backend | undefined;
+
+/** The first visible GPU, which a process opens once. Throws UserError where none can be used. */
+export function createCudaBackend(): Backend {
+  return (opened ??= open());
+}
+
+function open(): Backend {
+  const libraries = findLibraries();
+  const driver = new Driver(libraries.driver);
+  const properties = openDevice(driver);
+  const stream = driver.get('cuStreamCreate', NON_BLOCKING);
+  const launcher = new Launcher(driver, createCompiler(libraries.nvrtc, properties.capability), stream);
+  const memory = new CudaMemory(driver, stream, properties.name);
+  const device: CudaDevice = {
+    ...properties,
+    kernel: (...args) => launcher.kernel(...args),
+    withScratch: (bytes, use) => memory.withScratch(bytes, use),
+  };
+  const workspace = memory.alloc(WORKSPACE_BYTES, 'device').handle as number;
+  const blas = createBlas(libraries.cublasLt, stream, workspace, (name, enqueue) =>
+    launcher.timed(name, enqueue),
+  );
+  const alloc = (bytes: number, place: 'device' | 'host' = 'device'): DeviceBuffer =>
+    memory.alloc(bytes, place);
+  const free = (buffer: DeviceBuffer): void => memory.free(buffer);
+  return {
+    ...likeness(properties.capability),
+    description: `${properties.name}, ${(properties.memoryBytes / 2 ** 30).toFixed(0)} GiB, compute capability ${(properties.capability / 10).toFixed(1)}${properties.capability < 80 ? ' (too old for bfloat16: float32 throughout)' : ''}`,
+    arithmetic: `${properties.name}, compute capability ${properties.capability / 10}`,
+    kernels: bindKernels(device, blas, { alloc, free }),
+    alloc,
+    free,
+    upload: (data, to) => memory.upload(data, to),
+    download: (from) => memory.download(from),
+    synchronize: () => memory.synchronize(),
+    record(body) {
+      // Single kernels of a graph cannot be timed.
+      if (launcher.isProfiling) return { run: body, dispose: () => undefined };
+      let graph = 0;
+      driver.call('cuStreamBeginCapture_v2', stream, CAPTURE_RELAXED);
+      const apart = memory.apart(() => {
+        try {
+          body();
+        } finally {
+          const out: [number | bigint] = [0];
+          driver.call('cuStreamEndCapture', stream, out);
+          graph = Number(out[0]);
+        }
+      });
+      const exec = driver.get('cuGraphInstantiateWithFlags', graph, 0);
+      driver.call('cuGraphDestroy', graph);
+      return {
+        run: () => driver.call('cuGraphLaunch', exec, stream),
+        dispose() {
+          driver.call('cuStreamSynchronize', stream);
+          driver.call('cuGraphExecDestroy', exec);
+          apart.release();
+        },
+      };
+    },
+    staging: (bytes) => memory.staging(bytes),
+    available: () => memory.available(),
+    memory: () => memory.use(),
+    resetPeak: () => memory.resetPeak(),
+    trim: () => memory.trim(),
+    profile: () => launcher.profile(),
+  };
+}
+
+/** A backend that lays out memory as this one does on a card of compute capability 9.0, and computes nothing. */
+export function createImaginedCuda(): Backend {
+  const memory = new ImaginedMemory();
+  const alloc = (bytes: number): DeviceBuffer => memory.pool.alloc(bytes);
+  const free = (buffer: DeviceBuffer): void => memory.pool.free(buffer);
+  const device: CudaDevice = {
+    name: 'imagined',
+    capability: 90,
+    multiprocessors: 132,
+    sharedPerBlock: 227 << 10,
+    kernel: () => ({ launch: () => undefined }),
+    withScratch(bytes, use) {
+      const buffer = alloc(bytes);
+      use(buffer.handle as number);
+      free(buffer);
+    },
+  };
+  alloc(WORKSPACE_BYTES);
+  const kernels = bindKernels(device, { matmul: () => undefined }, { alloc, free });
+  return imaginedBackend({ ...likeness(90), arithmetic: '' }, memory, kernels);
+}
+
+function likeness(
+  capability: number,
+): Pick<Backend, 'name' | 'fastBf16' | 'activations' | 'batchInvariant' | 'runsAhead'> {
+  const bf16 = capability >= 80;
+  return {
+    name: 'cuda',
+    fastBf16: bf16,
+    activations: bf16 ? 'bf16' : 'f32',
+    // The library chooses its tiles by the whole shape.
+    batchInvariant: false,
+    runsAhead: true,
+  };
+}
+
+function bindKernels(
+  device: CudaDevice,
+  blas: Blas,
+  memory: { alloc: (bytes: number) => DeviceBuffer; free: (buffer: DeviceBuffer) => void },
+): Kernels {
+  const plain = { ...bindPlain(device), ...bindAttention(device), ...bindNf4(device) };
+  const thin = bindThin(device);
+  const gemm = bindGemm(device, { ...plain, blas, thin, rows: bindRows(device) });
+  const dropping = gemmWithDropout({ ...plain, ...memory, gemm });
+  return {
+    ...plain,
+    gemm(args) {
+      // LoRA's thin products drop elements as they read them.
+      if (!args.dropout || !thin.tryGemm(args)) dropping(args);
+    },
+  };
+}

@@ -1,0 +1,122 @@
+/** `westwind plan CONFIG`: what a configuration will take of the device's memory, part by part, and how long. */
+
+import type { Backend } from '../backends/contract.js';
+import { createBackend } from '../backends/select.js';
+import { benchCopy, benchProduct } from '../experiments/bench/index.js';
+import { loadConfig } from '../experiments/config/index.js';
+import { planRun, secondsOf, type Rates, type TaskPlan } from '../experiments/plan/index.js';
+import { markdownTable } from '../experiments/run/results.js';
+import { messageOf } from '../util/errors.js';
+import { nonNegative } from './device.js';
+import type { Verb } from './main.js';
+
+interface Flags {
+  readonly device?: string;
+  readonly memory?: number;
+  readonly json?: boolean;
+}
+
+export const verb: Verb = (command) => {
+  command
+    .argument('<config>', 'a YAML or JSON configuration')
+    .option(
+      '--device <name>',
+      "plan for this one instead of the configuration's: auto, cuda, cpu or reference",
+    )
+    .option(
+      '--memory <gib>',
+      'plan for so much memory on the device (default: what is free there)',
+      nonNegative,
+    )
+    .option('--json', 'as JSON')
+    .action(async (path: string, flags: Flags) => {
+      const { config } = loadConfig(path);
+      const name = flags.device ?? config.device;
+      const there = await deviceThere(name);
+      const target = there ?? ({ name: 'cuda', activations: 'bf16' } as const);
+      const room = flags.memory === undefined ? (there?.available() ?? Infinity) : flags.memory * 2 ** 30;
+      const plans = await planRun(config, target, room);
+      const rates = there && (await measure(there));
+      if (flags.json)
+        process.stdout.write(JSON.stringify({ device: target.name, room, rates, plans }, null, 2) + '\n');
+      else process.stdout.write(text(target.name, room, plans, rates));
+    });
+};
+
+/** The device, or undefined where plans for a GPU are wanted on a machine that has none. */
+async function deviceThere(name: string): Promise<Backend | undefined> {
+  try {
+    return (await createBackend(name)).backend;
+  } catch (error) {
+    if (name !== 'cuda') throw error;
+    process.stderr.write(
+      `westwind: planned for a GPU that is not here, without times (${messageOf(error)})\n`,
+    );
+    return undefined;
+  }
+}
+
+/** What the device reaches in large products and copies. */
+async function measure(backend: Backend): Promise<Rates> {
+  const [size, bytes] = backend.name === 'cuda' ? [8192, 2 ** 30] : [512, 2 ** 26];
+  const { gflops } = await benchProduct(backend, size, 3);
+  return { operations: gflops * 1e9, bytes: await benchCopy(backend, bytes, 3) };
+}
+
+function text(device: string, room: number, plans: readonly TaskPlan[], rates: Rates | undefined): string {
+  const time = (work: Parameters<typeof secondsOf>[0]): string =>
+    rates ? duration(secondsOf(work, rates)) : '';
+  const rows = plans.flatMap(({ task, training, answers }) => [
+    ...(training ? [trainingRow(task, training.plan, time(training.plan.work))] : []),
+    ...answers.map(({ method, plan }) => [
+      `${task}: ${method.replace('_', '-')} answers`,
+      ...[plan.weights, 0, 0, plan.activations, plan.cache, plan.peak].map(gib),
+      String(plan.tokens),
+      time(plan.work),
+    ]),
+  ]);
+  const heads = ['', 'weights', 'adapter', 'optimizer', 'activations', 'cache', 'peak', 'tokens', 'at least'];
+  const notes = plans.flatMap(({ task, training }) => (training ? [noteOf(task, training, room)] : []));
+  return (
+    `${device}${Number.isFinite(room) ? `, ${gib(room)} GiB of memory` : ''}; figures in GiB\n\n` +
+    `${markdownTable(heads, rows)}\n\n${notes.join('\n')}\n` +
+    (rates
+      ? `times: at this machine's ${(rates.operations / 1e12).toFixed(1)} TFLOP/s in products and ${(rates.bytes / 1e9).toFixed(0)} GB/s in copies\n`
+      : '')
+  );
+}
+
+function trainingRow(task: string, plan: NonNullable<TaskPlan['training']>['plan'], time: string): string[] {
+  const { weights, adapter, optimizer, activations, peak, tokens } = plan;
+  return [
+    `${task}: training`,
+    ...[weights, adapter, optimizer, activations, 0, peak].map(gib),
+    String(tokens),
+    time,
+  ];
+}
+
+function noteOf(
+  task: string,
+  { training, fits, unpackedBytes }: NonNullable<TaskPlan['training']>,
+  room: number,
+): string {
+  const how = `${training.gradient_checkpointing ? 'with' : 'without'} gradient checkpointing${training.paged ? ', the optimizer in main memory' : ''}`;
+  if (!fits)
+    return `${task}: does not fit into ${gib(room)} GiB even ${how}: take a smaller per_device_train_batch_size or max_length`;
+  const kept =
+    Number.isFinite(unpackedBytes) && unpackedBytes > 0
+      ? `; ${gib(unpackedBytes)} GiB are left for unpacked weights`
+      : '';
+  return `${task}: ${how}${kept}`;
+}
+
+function gib(bytes: number): string {
+  return bytes === 0 ? '' : (bytes / 2 ** 30).toFixed(bytes < 2 ** 30 ? 3 : 2);
+}
+
+function duration(seconds: number): string {
+  if (seconds < 90) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
+  const minutes = seconds / 60;
+  return minutes < 90 ? `${minutes.toFixed(0)} min` : `${(minutes / 60).toFixed(1)} h`;
+}

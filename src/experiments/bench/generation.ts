@@ -1,0 +1,80 @@
+/** New tokens per second of greedy generation, for a shape with random weights: what `westwind bench --what generate` prints. */
+
+import type { Backend } from '../../backends/contract.js';
+import { generate } from '../../generate/generate.js';
+import { unpackWeights } from '../../models/unpacked.js';
+import {
+  benchModel,
+  countParameters,
+  randomTexts,
+  settle,
+  type KernelTimes,
+  type WeightFormat,
+} from './model.js';
+import type { BenchShape } from './shapes.js';
+
+export interface GenerateBench {
+  readonly weights: WeightFormat;
+  readonly batch: number;
+  readonly promptTokens: number;
+  readonly newTokens: number;
+  /** As in TrainBench. */
+  readonly unpackedBytes: number;
+  readonly profile: boolean;
+}
+
+export interface GenerateFigures {
+  /** New tokens a second, the prompts' time included. */
+  readonly tokensPerSecond: number;
+  /** Counted as 2 operations a parameter and new token. */
+  readonly gflops: number;
+  /** The most that the backend held at a time, weights included. */
+  readonly peakBytes: number;
+  readonly residentBytes: number;
+  readonly kernels?: KernelTimes;
+}
+
+export async function benchGeneration(
+  backend: Backend,
+  shape: BenchShape,
+  options: GenerateBench,
+): Promise<GenerateFigures> {
+  const model = await benchModel(backend, shape, options.weights);
+  const unpacked = unpackWeights(model, options.unpackedBytes);
+  try {
+    const prompts = randomTexts(model, options.batch, options.promptTokens, 1).map((b, index) => ({
+      index,
+      ids: [...b.ids],
+    }));
+    const run = async (newTokens: number): Promise<number> => {
+      const started = performance.now();
+      const settings = { do_sample: false, temperature: 1, top_p: 1, top_k: 0, seed: 0, stopTokens: [] };
+      let count = 0;
+      for await (const answer of generate(model, prompts, {
+        ...settings,
+        max_new_tokens: newTokens,
+        batch_size: options.batch,
+        bf16: options.weights !== 'f32',
+      })) {
+        count += answer.tokens.length;
+      }
+      return count / ((performance.now() - started) / 1000);
+    };
+    await run(2);
+    backend.resetPeak();
+    const tokensPerSecond = await run(options.newTokens);
+    const profiler = options.profile ? backend.profile?.() : undefined;
+    if (profiler) await run(3);
+    return {
+      tokensPerSecond,
+      gflops: (2 * countParameters(model) * tokensPerSecond) / 1e9,
+      peakBytes: backend.memory().peak,
+      residentBytes: process.memoryUsage.rss(),
+      ...(profiler && { kernels: await profiler.stop() }),
+    };
+  } finally {
+    unpacked.dispose();
+    model.dispose();
+    settle(backend);
+  }
+}

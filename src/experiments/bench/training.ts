@@ -1,0 +1,163 @@
+/** Tokens per second of training, for a shape with random weights: what `westwind bench --what train` prints. */
+
+import { attachLora } from '../../adapters/lora.js';
+import type { Backend } from '../../backends/contract.js';
+import { createPlanBackend } from '../../backends/select.js';
+import { unpackWeights } from '../../models/unpacked.js';
+import { AdamW } from '../../train/optimizer.js';
+import { flatten, forwardBackward } from '../../train/step.js';
+import {
+  benchModel,
+  countParameters,
+  randomTexts,
+  settle,
+  weightOptions,
+  type KernelTimes,
+  type WeightFormat,
+} from './model.js';
+import type { TrainingArguments } from '../../train/trainer.js';
+import { planTraining } from '../plan/training.js';
+import type { BenchShape } from './shapes.js';
+
+export interface TrainBench {
+  readonly weights: WeightFormat;
+  readonly precision: 'f32' | 'bf16';
+  readonly gradientCheckpointing: boolean;
+  readonly r: number;
+  /** PEFT's `target_modules`. */
+  readonly targets: readonly string[] | string;
+  readonly dropout: number;
+  /** Passes a step, each over the shape's batch. */
+  readonly accumulation: number;
+  /** Bytes that unpacked copies of NF4 weights may take. */
+  readonly unpackedBytes: number;
+  /** Measure for at least so long, after one step of warming up. */
+  readonly seconds: number;
+  /** So many steps in place of a time. */
+  readonly steps?: number | undefined;
+  /** Sum up the time of each kernel over one more step. */
+  readonly profile: boolean;
+  /** Called after each measured step. */
+  readonly onStep?: ((step: number) => void) | undefined;
+}
+
+export interface TrainFigures {
+  readonly tokensPerSecond: number;
+  /** Counted as 4 operations a parameter and token, 6 with checkpointing: frozen weights have no gradient. */
+  readonly gflops: number;
+  readonly parameters: number;
+  /** The most that the backend held at a time, weights included. */
+  readonly peakBytes: number;
+  /** What `westwind plan` says of it. */
+  readonly plannedBytes: number;
+  /** The most that the process took of the machine's memory after a step; the loading of the model is left out. */
+  readonly residentBytes: number;
+  readonly steps: number;
+  /** Each step's mean loss. */
+  readonly losses: readonly number[];
+  readonly kernels?: KernelTimes;
+}
+
+export async function benchTraining(
+  backend: Backend,
+  shape: BenchShape,
+  options: TrainBench,
+): Promise<TrainFigures> {
+  const model = await benchModel(backend, shape, options.weights);
+  const lora = {
+    r: options.r,
+    lora_alpha: 16,
+    lora_dropout: options.dropout,
+    use_rslora: false,
+    target_modules: options.targets,
+  };
+  const adapter = attachLora(model, lora, { seed: 0 });
+  const unpacked = unpackWeights(model, options.unpackedBytes);
+  const training = trainingArguments(shape, options);
+  const optimizer = new AdamW(adapter.parameters, training);
+  const tokens = shape.batch * shape.length * options.accumulation;
+  const losses: number[] = [];
+  const begin = (step: number): Promise<number> => {
+    const passes = Array.from({ length: options.accumulation }, (_, i) => step * options.accumulation + i);
+    const batches = passes.map((pass) => flatten(randomTexts(model, shape.batch, shape.length, pass)));
+    const trained = batches.reduce((n, b) => n + b.trainedTokens, 0);
+    optimizer.zeroGrad();
+    const rows = batches.map((batch, i) =>
+      forwardBackward(model, batch, 1 / trained, { ...training, pass: passes[i]! }),
+    );
+    return Promise.all([Promise.all(rows), optimizer.update(2e-4)]).then(
+      ([parts]) => parts.reduce((sum, part) => part.reduce((a, b) => a + b, sum), 0) / trained,
+    );
+  };
+  try {
+    await begin(0);
+    backend.resetPeak();
+    const started = performance.now();
+    let steps = 0;
+    let residentBytes = 0;
+    const more = (): boolean =>
+      options.steps === undefined
+        ? performance.now() - started < options.seconds * 1000
+        : steps < options.steps;
+    // As the trainer does it: the next step is asked for before this one's loss is waited for.
+    let before: Promise<number> | undefined;
+    while (more()) {
+      const now = begin(++steps);
+      if (before) losses.push(await before);
+      before = now;
+      residentBytes = Math.max(residentBytes, process.memoryUsage.rss());
+      options.onStep?.(steps);
+    }
+    if (before) losses.push(await before);
+    await backend.synchronize();
+    const rate = (steps * tokens) / ((performance.now() - started) / 1000);
+    const profiler = options.profile ? backend.profile?.() : undefined;
+    if (profiler) await begin(steps + 1);
+    const parameters = countParameters(model);
+    const { peak } = await planTraining(await createPlanBackend(backend.name), {
+      ...{ model: shape.config, weights: weightOptions(options.weights), lora, training },
+      blocks: randomTexts(model, shape.batch, shape.length, 0),
+    });
+    return {
+      tokensPerSecond: rate,
+      gflops: ((options.gradientCheckpointing ? 6 : 4) * parameters * rate) / 1e9,
+      parameters,
+      peakBytes: backend.memory().peak,
+      plannedBytes: peak + unpacked.bytes,
+      residentBytes,
+      steps,
+      losses,
+      ...(profiler && { kernels: await profiler.stop() }),
+    };
+  } finally {
+    optimizer.dispose();
+    unpacked.dispose();
+    adapter.dispose();
+    model.dispose();
+    settle(backend);
+  }
+}
+
+function trainingArguments({ batch }: BenchShape, options: TrainBench): TrainingArguments {
+  return {
+    num_train_epochs: 1,
+    max_steps: 1,
+    per_device_train_batch_size: batch,
+    gradient_accumulation_steps: options.accumulation,
+    gradient_checkpointing: options.gradientCheckpointing,
+    bf16: options.precision === 'bf16',
+    neftune_noise_alpha: 0,
+    seed: 0,
+    save_steps: 0,
+    save_total_limit: 0,
+    learning_rate: 2e-4,
+    lr_scheduler_type: 'constant',
+    warmup_ratio: 0,
+    warmup_steps: 0,
+    adam_beta1: 0.9,
+    adam_beta2: 0.999,
+    adam_epsilon: 1e-8,
+    weight_decay: 0.01,
+    max_grad_norm: 0.3,
+  };
+}

@@ -1,0 +1,121 @@
+/**
+ * One step of generation: the next token of each of some sequences. A step over sequences that stand in the cache is always the same
+ * work on other numbers, so it is recorded once for each number of sequences and run again; a backend with a device replays it without
+ * the host's cost for each kernel.
+ */
+
+import type { Graph } from '../autograd/graph.js';
+import type { Recording } from '../backends/contract.js';
+import type { KvCache } from '../models/blocks/cache.js';
+import type { CausalLM } from '../models/model.js';
+import { linear } from '../ops/linear.js';
+import { slice, Tensor } from '../tensor/tensor.js';
+import { gatherLast, inferenceGraph, runPrompts, type Prompt } from './prompts.js';
+import { sampleToken, type SamplingOptions } from './sampler.js';
+
+/** A prompt that stands in a slot of the cache, or will, and what was generated behind it. */
+export interface Sequence {
+  readonly prompt: Prompt;
+  readonly slot: number;
+  readonly tokens: readonly number[];
+}
+
+export interface DecodeOptions extends SamplingOptions {
+  /** Run in bf16 precision (`GraphOptions.precision`). */
+  readonly bf16?: boolean;
+}
+
+export class Decoder {
+  /** Last tokens, their positions and their slots, i32 [3, slots]. */
+  private readonly inputs: Tensor;
+  private readonly logits: Tensor;
+  private readonly chosen: Tensor;
+  private readonly steps = new Map<number, Recording>();
+
+  constructor(
+    private readonly model: CausalLM,
+    private readonly cache: KvCache,
+    private readonly options: DecodeOptions,
+  ) {
+    const { backend, head } = model;
+    const { slots } = cache.shape;
+    this.inputs = Tensor.empty(backend, [3, slots], 'i32');
+    this.logits = Tensor.empty(backend, [slots, head.outFeatures]);
+    this.chosen = Tensor.empty(backend, [slots], 'i32');
+  }
+
+  /** The first tokens after prompts whose first `prefix` tokens stand in the cache already. */
+  async first(sequences: readonly Sequence[], prefix: number): Promise<ArrayLike<number>> {
+    const { model, cache } = this;
+    const prompts = sequences.map((s) => ({ slot: s.slot, ids: s.prompt.ids }));
+    const g = inferenceGraph(model, this.options);
+    try {
+      const hidden = runPrompts(g, model, cache, prompts, prefix);
+      const lengths = prompts.map((p) => p.ids.length - prefix);
+      this.choose(g, gatherLast(g, hidden, lengths, model.config.hidden_size), sequences.length);
+    } finally {
+      g.close();
+    }
+    return this.tokens(sequences);
+  }
+
+  /** The next token of sequences that have some. */
+  async next(sequences: readonly Sequence[]): Promise<ArrayLike<number>> {
+    const { slots } = this.cache.shape;
+    const count = sequences.length;
+    const inputs = new Int32Array(3 * slots);
+    sequences.forEach(({ prompt, slot, tokens }, i) => {
+      inputs[i] = tokens.at(-1)!;
+      inputs[slots + i] = prompt.ids.length + tokens.length - 1;
+      inputs[2 * slots + i] = slot;
+    });
+    this.model.backend.upload(inputs, this.inputs);
+    let step = this.steps.get(count);
+    if (!step) this.steps.set(count, (step = this.model.backend.record(() => this.step(count))));
+    step.run();
+    return this.tokens(sequences);
+  }
+
+  dispose(): void {
+    for (const step of this.steps.values()) step.dispose();
+    for (const t of [this.inputs, this.logits, this.chosen]) t.release();
+  }
+
+  private step(count: number): void {
+    const { model, cache } = this;
+    const { slots, capacity } = cache.shape;
+    const g = inferenceGraph(model, this.options);
+    const input = (row: number): Tensor => g.own(this.inputs.view([count], row * slots));
+    try {
+      const hidden = model.forward(g, {
+        ids: input(0),
+        positions: input(1),
+        length: capacity,
+        cache: { store: cache, slotOf: input(2) },
+        path: 'rows',
+      });
+      this.choose(g, hidden, count);
+    } finally {
+      g.close();
+    }
+  }
+
+  /** From hidden states [count, hidden] to logits and their largest. */
+  private choose(g: Graph, hidden: Tensor, count: number): void {
+    const { head } = this.model;
+    const logits = linear(g, hidden, head, { path: 'rows', output: 'f32' });
+    if (this.options.do_sample) g.kernels.copy({ x: logits, y: this.logits, n: logits.length });
+    else g.kernels.argmax({ x: logits, out: this.chosen, rows: count, cols: head.outFeatures });
+  }
+
+  private async tokens(sequences: readonly Sequence[]): Promise<ArrayLike<number>> {
+    const { backend, head } = this.model;
+    if (!this.options.do_sample) return this.chosen.toInt32();
+    const vocab = head.outFeatures;
+    const bytes = await backend.download(slice(this.logits, 0, sequences.length * vocab));
+    const rows = new Float32Array(bytes.buffer, bytes.byteOffset, sequences.length * vocab);
+    return sequences.map((s, i) =>
+      sampleToken(rows.subarray(i * vocab, (i + 1) * vocab), this.options, s.prompt.index, s.tokens.length),
+    );
+  }
+}
