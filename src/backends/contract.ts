@@ -72,7 +72,11 @@ export interface RandomStream {
   readonly step: number;
 }
 
-/** Inverted dropout (Srivastava et al., JMLR 2014): element i of an array is kept, over 1 - p, where its number (of 2³²) >= p · 2³². */
+/**
+ * Inverted dropout (Srivastava et al., JMLR 2014): an element is kept, over 1 - p, where its number of 16 bits is at least
+ * round(p · 2¹⁶), at most 2¹⁶ - 1. Masks are most of what streams are asked for, so that an element takes half a word: element i the
+ * low half of word i >> 1 where i is even, else the high half.
+ */
 export interface Dropout {
   readonly p: number;
   readonly random: RandomStream;
@@ -109,13 +113,19 @@ export interface GemmArgs {
    * caller which wants the same bits for a row in any batch chooses by what it does, not by m.
    */
   readonly path?: 'tiles' | 'rows';
-  /**
-   * Drops elements of a factor as they lie in memory, or of the product (before anything is added to it). Excludes `extra`, `bias` and
-   * `residual`.
-   */
-  readonly dropout?: Dropout & { readonly of: 'a' | 'b' | 'product' };
   /** 'bf16' lets the backend round both factors to bfloat16 (f32 accumulation) where its hardware multiplies that faster. */
   readonly precision?: 'f32' | 'bf16';
+}
+
+/** A module's x [rows, cols], the factor A of its adapter, and the mask between them. */
+export interface LoraShape {
+  readonly rows: number;
+  readonly cols: number;
+  /** A is f32 [r, cols]. */
+  readonly r: number;
+  readonly dropout: Dropout;
+  /** As in GemmArgs. */
+  readonly precision: 'f32' | 'bf16';
 }
 
 export interface AttentionShape {
@@ -142,6 +152,12 @@ export interface KvCacheShape {
 
 export interface Kernels {
   gemm(args: GemmArgs): void;
+  /** u [rows, r] = drop(x)·Aᵀ (arXiv:2106.09685); without a mask that is a plain product. */
+  loraDown(args: LoraShape & { x: Span; a: Span; u: Span }): void;
+  /** dA, where given, += duᵀ·drop(x); dx, where given, (+)= drop(du·A), by the same mask. */
+  loraDownBackward(
+    args: LoraShape & { x: Span; du: Span; a: Span; dA?: Span; dx?: Span; accumulate: boolean },
+  ): void;
 
   /** y[n] = NF4 codes of x (f32, bf16 or f16) with f32 scales: nearest code, ties and constants as bitsandbytes has them. */
   quantizeNf4(args: { x: Span; n: number; packed: Span; absmax: Span }): void;

@@ -5,7 +5,7 @@
 
 import type { Graph } from '../autograd/graph.js';
 import type { Parameter } from '../autograd/parameter.js';
-import type { Dropout, GemmArgs, Matrix, Span } from '../backends/contract.js';
+import type { Dropout, Matrix, Span } from '../backends/contract.js';
 import { Tensor } from '../tensor/tensor.js';
 
 export interface Lora {
@@ -102,29 +102,23 @@ export function linearBackward(
   if (w.parameter?.grad) {
     outer(g, dy, x, w.parameter.grad, outFeatures, inFeatures, rows, 1);
   }
-  let du: Tensor | undefined;
-  if (lora && u) {
-    du = g.empty([rows, lora.r]);
-    const b: Matrix = { kind: 'dense', rows: outFeatures, cols: lora.r, data: lora.b.value };
-    g.kernels.gemm({
-      m: rows,
-      n: lora.r,
-      k: outFeatures,
-      a: dy,
-      b,
-      c: du,
-      alpha: lora.scaling,
-      precision: g.precision,
-    });
-    if (lora.b.grad) outer(g, dy, u, lora.b.grad, outFeatures, lora.r, rows, lora.scaling);
-    if (lora.a.grad) {
-      const mask = dropoutOf(g, lora, firstRow);
-      outer(g, du, x, lora.a.grad, lora.r, inFeatures, rows, 1, mask && { ...mask, of: 'b' });
-    }
+  const du = lora && u && upBackward(g, dy, u, lora);
+  const dropout = lora && dropoutOf(g, lora, firstRow);
+  const dA = lora?.a.grad;
+  const downBackward = (dx?: Span, accumulate = false): void => {
+    if (!lora || !du) return;
+    if (dropout && (dA || dx)) {
+      const shape = { rows, cols: inFeatures, r: lora.r, dropout, precision: g.precision };
+      const into = { ...(dA && { dA }), ...(dx && { dx }), accumulate };
+      g.kernels.loraDownBackward({ x, du, a: lora.a.value, ...into, ...shape });
+    } else if (dA) outer(g, du, x, dA, lora.r, inFeatures, rows, 1);
+  };
+  if (!x.needsGrad) {
+    downBackward();
+    return;
   }
-  if (!x.needsGrad) return;
-  const mask = lora && du && dropoutOf(g, lora, firstRow);
   g.addGrad(x, (dx, accumulate) => {
+    downBackward(dx, accumulate);
     g.kernels.gemm({
       m: rows,
       n: inFeatures,
@@ -132,24 +126,24 @@ export function linearBackward(
       a: dy,
       b: w.weight,
       c: dx,
-      accumulate,
+      accumulate: accumulate || dropout !== undefined,
       precision: g.precision,
-      ...(lora && du && !mask && { extra: { a: du, b: lora.a.value, k: lora.r, alpha: 1 } }),
+      ...(lora && du && !dropout && { extra: { a: du, b: lora.a.value, k: lora.r, alpha: 1 } }),
     });
-    if (mask) {
-      g.kernels.gemm({
-        m: rows,
-        n: inFeatures,
-        k: lora.r,
-        a: du!,
-        b: { kind: 'dense', rows: lora.r, cols: inFeatures, data: lora.a.value },
-        c: dx,
-        accumulate: true,
-        dropout: { ...mask, of: 'product' },
-        precision: g.precision,
-      });
-    }
   });
+}
+
+/** du = scaling · dy·B, the gradient of LoRA's inner activation; adds to B's. */
+function upBackward(g: Graph, dy: Tensor, u: Tensor, lora: Lora): Tensor {
+  const { r, scaling, b } = lora;
+  const [outFeatures] = b.value.shape as [number, number];
+  const rows = dy.length / outFeatures;
+  const du = g.empty([rows, r]);
+  const factor: Matrix = { kind: 'dense', rows: outFeatures, cols: r, data: b.value };
+  const { precision } = g;
+  g.kernels.gemm({ m: rows, n: r, k: outFeatures, a: dy, b: factor, c: du, alpha: scaling, precision });
+  if (b.grad) outer(g, dy, u, b.grad, outFeatures, r, rows, scaling);
+  return du;
 }
 
 function trains(w: LinearWeights): boolean {
@@ -165,22 +159,18 @@ function dropoutOf(g: Graph, lora: Lora, firstRow: number): Dropout | undefined 
 
 /** u = dropout(x)·Aᵀ, [rows, r]. */
 function inner(g: Graph, x: Tensor, lora: Lora, firstRow: number, path: 'tiles' | 'rows'): Tensor {
-  const cols = lora.a.value.shape[1]!;
+  const { r } = lora;
+  const a = lora.a.value;
+  const cols = a.shape[1]!;
   const rows = x.length / cols;
-  const u = g.empty([rows, lora.r]);
-  const mask = dropoutOf(g, lora, firstRow);
-  g.kernels.gemm({
-    m: rows,
-    n: lora.r,
-    k: cols,
-    a: x,
-    b: { kind: 'dense', rows: lora.r, cols, data: lora.a.value },
-    transB: true,
-    c: u,
-    path,
-    precision: g.precision,
-    ...(mask && { dropout: { ...mask, of: 'a' } }),
-  });
+  const u = g.empty([rows, r]);
+  const dropout = dropoutOf(g, lora, firstRow);
+  const { precision } = g;
+  if (dropout) g.kernels.loraDown({ x, a, u, rows, cols, r, dropout, precision });
+  else {
+    const b: Matrix = { kind: 'dense', rows: r, cols, data: a };
+    g.kernels.gemm({ m: rows, n: r, k: cols, a: x, b, transB: true, c: u, path, precision });
+  }
   return u;
 }
 
@@ -194,7 +184,6 @@ function outer(
   k: number,
   rows: number,
   alpha: number,
-  dropout?: GemmArgs['dropout'],
 ): void {
   const b: Matrix = { kind: 'dense', rows, cols: k, data: x };
   g.kernels.gemm({
@@ -208,6 +197,5 @@ function outer(
     alpha,
     accumulate: true,
     precision: g.precision,
-    ...(dropout && { dropout }),
   });
 }

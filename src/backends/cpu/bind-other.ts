@@ -9,7 +9,7 @@ import { address, bytesOf, declare as declareIn, DTYPE_CODE, type Library } from
 
 export type OtherKernels = Omit<
   Kernels,
-  'gemm' | 'quantizeNf4' | 'quantizeScales' | 'dequantizeNf4' | 'convert'
+  'gemm' | 'loraDown' | 'loraDownBackward' | 'quantizeNf4' | 'quantizeScales' | 'dequantizeNf4' | 'convert'
 >;
 
 function flag(value: boolean): number {

@@ -5,7 +5,7 @@
 
 import { availableParallelism, cpus, freemem } from 'node:os';
 import { BYTES_PER_ELEMENT, type Backend, type DeviceBuffer } from '../contract.js';
-import { gemmWithDropout } from '../gemm.js';
+import { loraByGemm } from '../lora.js';
 import { Pool } from '../pool.js';
 import { UserError } from '../../util/errors.js';
 import { bindGemm } from './bind-gemm.js';
@@ -64,7 +64,7 @@ export function createCpuBackend(options: CpuOptions = {}): Backend {
     activations: 'f32',
     runsAhead: false,
     batchInvariant: true,
-    kernels: { ...plain, gemm: gemmWithDropout({ ...plain, alloc, free }) },
+    kernels: { ...plain, ...loraByGemm({ ...plain, alloc, free }) },
     alloc,
     free,
     upload(data, to) {

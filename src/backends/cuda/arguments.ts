@@ -92,5 +92,5 @@ export function randomArguments({ seed, stream, step }: RandomStream): [number, 
 
 /** The least number of an element that dropout keeps. */
 export function keepThreshold({ p }: Dropout): number {
-  return Math.min(2 ** 32 - 1, Math.ceil(p * 2 ** 32));
+  return Math.min(2 ** 16 - 1, Math.round(p * 2 ** 16));
 }

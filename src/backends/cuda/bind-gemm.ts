@@ -37,7 +37,6 @@ interface Parts {
 /** Ranks that the thin products' kernels take. */
 const THIN = 64;
 
-/** `gemm` without dropout, but for the thin products that have it built in. */
 export function bindGemm(device: CudaDevice, parts: Parts): Kernels['gemm'] {
   const { blas, rows, thin } = parts;
 

@@ -23,8 +23,8 @@ export function bindRows(device: CudaDevice): {
   gemmRows(args: GemmArgs): void;
 } {
   return {
-    supports({ m, k, a, b, c, transA, transB, dropout, extra, residual }) {
-      if (transA || !transB || dropout) return false;
+    supports({ m, k, a, b, c, transA, transB, extra, residual }) {
+      if (transA || !transB) return false;
       const packed = b.kind === 'nf4';
       if (m > (packed && !b.dense ? MOST_ROWS : PLANS.at(-1)!.most)) return false;
       const operands = [a, packed ? b.packed : b.data];

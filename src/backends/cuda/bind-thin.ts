@@ -1,10 +1,11 @@
 /**
  * LoRA's products, whose rank (at most 64) is thin beside the other sizes: on tensor cores where type, sizes and addresses allow, else
- * in plain f32 arithmetic. They draw dropout's mask as they read or write.
+ * in plain f32 arithmetic. Those of the masked input draw dropout's mask as they read.
  */
 
-import type { DenseMatrix, Dropout, DType, GemmArgs, Span } from '../contract.js';
+import type { DenseMatrix, Dropout, DType, GemmArgs, Kernels, Span } from '../contract.js';
 import { checkGemm } from '../gemm.js';
+import { checkLora } from '../lora.js';
 import { aligned, BLOCK, cType, elementGrid, family, keepThreshold, randomArguments } from './arguments.js';
 import { address, type CudaDevice } from './device.js';
 
@@ -32,6 +33,9 @@ export interface Prepared {
 export interface Thin {
   /** Does the product if it is a thin one; else does nothing and says false. */
   tryGemm(args: GemmArgs): boolean;
+  /** Does the masked product if it can; else does nothing and says false. */
+  tryLoraDown(args: Parameters<Kernels['loraDown']>[0]): boolean;
+  tryLoraDownBackward(args: Parameters<Kernels['loraDownBackward']>[0]): boolean;
   /** c [m, n] = residual + bias + extra's product (of a rank of at most 64, not transposed on the left); without them 0. */
   prepare(c: Span, m: number, n: number, parts: Prepared): void;
 }
@@ -53,6 +57,10 @@ function slices(
   return { size, count: Math.max(1, Math.ceil(length / size)) };
 }
 
+function scaleOf(mask: Dropout | undefined): number {
+  return mask ? 1 / (1 - mask.p) : 1;
+}
+
 function maskArguments(mask: Dropout | undefined): number[] {
   if (!mask) return [0, 0, 0, 0, 0];
   return [keepThreshold(mask), ...randomArguments(mask.random), mask.firstElement];
@@ -62,9 +70,10 @@ export function bindThin(device: CudaDevice): Thin {
   const keyed = (source: string, name: string, parameters: string): ReturnType<typeof family> =>
     family(device, source, name, parameters, (key) => JSON.parse(key) as Record<string, string | number>);
   const inner = keyed('thin', 'ww_thin_inner', 'pppiiiiuuuul');
-  const outer = keyed('thin', 'ww_thin_outer', 'pppppiiifiuuuul');
-  const gradient = keyed('thin', 'ww_thin_gradient', 'pppiiiiuuuul');
-  const plain = keyed('thin-plain', 'ww_thin_plain', 'ppppppiiiiifiiuuuul');
+  const outer = keyed('thin', 'ww_thin_outer', 'pppppiiifi');
+  const gradient = keyed('thin', 'ww_thin_gradient', 'pppiiii');
+  const downBackward = keyed('lora', 'ww_lora_down_backward', 'pppppiiiifuuuul');
+  const plain = keyed('thin-plain', 'ww_thin_plain', 'ppppppiiiiifi');
   const reduce = keyed('thin-plain', 'ww_thin_reduce', 'ppplifi');
 
   /** The defines of a kernel on tensor cores. */
@@ -95,33 +104,33 @@ export function bindThin(device: CudaDevice): Thin {
     });
   }
 
-  const factorOf = ({ alpha = 1, dropout }: Pick<GemmArgs, 'alpha' | 'dropout'>): number =>
-    dropout ? alpha / (1 - dropout.p) : alpha;
   const onTensorCores = (rank: number, ...operands: Span[]): boolean =>
     device.capability >= 80 && rank % 8 === 0 && operands.every((span) => span.dtype === 'bf16');
 
-  function innerOnTensorCores(g: Dense): boolean {
-    const { m, n: r, k, a, b, transB = false, dropout } = g;
-    const at = [address(a), address(b.data)] as const;
+  /** c = [from] + alpha · mask(a) · op(b) */
+  function innerOnTensorCores(
+    g: Omit<Dense, 'b'> & { readonly b: Span; readonly dropout?: Dropout },
+  ): boolean {
+    const { m, n: r, k, a, b, transB = false, alpha = 1, dropout } = g;
+    const at = [address(a), address(b)] as const;
     if (!onTensorCores(r, a) || k % 8 !== 0 || !aligned(at[0], transB ? at[1] : 0)) return false;
-    if (dropout && dropout.firstElement % 4 !== 0) return false;
+    if (dropout && dropout.firstElement % 8 !== 0) return false;
     const key = tensor(r, { TRANS_B: transB, DROP: dropout !== undefined });
     const rank = Math.ceil(r / 16) * 16;
     const stage = transB ? rank * (INNER_STEP + 4) : INNER_STEP * (rank + 1);
     const shared = 4 * Math.max(INNER_STAGES * stage, INNER_ROWS * rank);
     const strips = Math.ceil(m / INNER_ROWS);
     const { size, count } = slices(k, INNER_STEP, strips, device.multiprocessors);
-    reduced(g, count, factorOf(g), (parts) => {
+    reduced(g, count, alpha * scaleOf(dropout), (parts) => {
       const grid = [strips, count, 1] as const;
       inner(key).launch(grid, 512, shared, ...at, parts, m, k, r, size, ...maskArguments(dropout));
     });
     return true;
   }
 
-  /** c = [from] + [bias] + alpha · mask(a · op(b)); without `a` and `b` k is 0. */
+  /** c = [from] + [bias] + alpha · a · op(b); without `a` and `b` k is 0. */
   function outerOnTensorCores(
     g: Pick<GemmArgs, 'm' | 'n' | 'k' | 'c'> & {
-      readonly dropout?: GemmArgs['dropout'] | undefined;
       readonly a: Span | undefined;
       readonly b: Span | undefined;
       readonly transB: boolean;
@@ -130,12 +139,12 @@ export function bindThin(device: CudaDevice): Thin {
       readonly bias: Span | undefined;
     },
   ): boolean {
-    const { m, n, k: r, a, b, c, from, bias, dropout } = g;
+    const { m, n, k: r, a, b, c, from, bias } = g;
     const at = (span: Span | undefined): number => (span ? address(span) : 0);
     if (device.capability < 80 || r % 8 !== 0 || n % 8 !== 0) return false;
     if (a && a.dtype !== 'bf16') return false;
     if (!aligned(at(a), at(c), at(from), at(bias))) return false;
-    const key = tensor(r, { TRANS_B: g.transB, DROP: dropout !== undefined, OUT: cType(c.dtype) });
+    const key = tensor(r, { TRANS_B: g.transB, OUT: cType(c.dtype) });
     const strips = Math.ceil(n / COLUMNS);
     const { size, count } = slices(m, OUTER_STEP, strips, 2 * device.multiprocessors);
     outer(key).launch(
@@ -144,39 +153,36 @@ export function bindThin(device: CudaDevice): Thin {
       0,
       ...[at(a), at(b), at(from), at(bias), at(c)],
       ...[m, n, r, g.alpha, size],
-      ...maskArguments(dropout),
     );
     return true;
   }
 
   function gradientOnTensorCores(g: Dense): boolean {
-    const { m, n, k: rows, a, b, dropout } = g;
+    const { m, n, k: rows, a, b, alpha = 1 } = g;
     const thinN = n < m;
     const [rank, width] = thinN ? [n, m] : [m, n];
     const [thin, large] = thinN ? [b.data, a] : [a, b.data];
     const at = [address(thin), address(large)] as const;
     if (!onTensorCores(rank, thin, large) || width % 8 !== 0 || !aligned(...at)) return false;
-    if (dropout && (dropout.of !== (thinN ? 'a' : 'b') || dropout.firstElement % 4 !== 0)) return false;
-    const key = tensor(rank, { DROP: dropout !== undefined, THIN_N: thinN });
+    const key = tensor(rank, { THIN_N: thinN });
     const strips = Math.ceil(width / COLUMNS);
     const { size, count } = slices(rows, GRADIENT_STEP, strips, 2 * device.multiprocessors);
-    reduced(g, count, factorOf(g), (parts) => {
+    reduced(g, count, alpha, (parts) => {
       const grid = [strips, count, 1] as const;
-      gradient(key).launch(grid, BLOCK, 0, ...at, parts, rows, width, rank, size, ...maskArguments(dropout));
+      gradient(key).launch(grid, BLOCK, 0, ...at, parts, rows, width, rank, size);
     });
     return true;
   }
 
-  /** Any of the three; splits long sums, but for products with a bias or a mask of their own. */
+  /** Any of the three; splits long sums, but for products with a bias. */
   function onPlainCores(g: Omit<Dense, 'b'> & { readonly b: Span }, split: boolean): void {
-    const { m, n, k, a, b, c, dropout } = g;
+    const { m, n, k, a, b, c, alpha = 1 } = g;
     const from = g.residual ?? (g.accumulate ? c : undefined);
     const types = { TA: cType(a.dtype), TB: cType(b.dtype), OUT: cType(c.dtype) };
     const tiles = [Math.ceil(m / PLAIN_TILE), Math.ceil(n / PLAIN_TILE)] as const;
     const { size, count } = split
       ? slices(k, PLAIN_STEP, tiles[0] * tiles[1], 2 * device.multiprocessors)
       : { size: Math.max(1, k), count: 1 };
-    const drop = dropout ? 1 + ['a', 'b', 'product'].indexOf(dropout.of) : 0;
     const launch = (parts: number): void =>
       plain(JSON.stringify(types)).launch(
         [...tiles, count],
@@ -190,37 +196,59 @@ export function bindThin(device: CudaDevice): Thin {
           address(c),
           parts,
         ],
-        ...[m, n, k, g.transA ? 1 : 0, g.transB ? 1 : 0, factorOf(g), size, drop],
-        ...maskArguments(dropout),
+        ...[m, n, k, g.transA ? 1 : 0, g.transB ? 1 : 0, alpha, size],
       );
     if (count === 1) launch(0);
-    else reduced(g, count, factorOf(g), launch);
+    else reduced(g, count, alpha, launch);
   }
 
   return {
     tryGemm(args) {
-      const { m, n, k, a, b, c, transA = false, transB = false, dropout, bias, extra } = args;
+      const { m, n, k, a, b, c, transA = false, transB = false, alpha = 1, bias, extra } = args;
       if (b.kind !== 'dense' || extra || !isActivation(a.dtype)) return false;
       if (c.dtype !== 'f32' && c.dtype !== a.dtype) return false;
       const g: Dense = { ...args, b };
-      const of = dropout?.of;
       const run = (fast: () => boolean, split: boolean): true => {
         checkGemm(args);
         if (!fast()) onPlainCores({ ...g, b: b.data }, split);
         return true;
       };
       if (transA) {
-        if (transB || Math.min(m, n) > MAX_RANK || b.data.dtype !== a.dtype || bias || of === 'product')
-          return false;
+        if (transB || Math.min(m, n) > MAX_RANK || b.data.dtype !== a.dtype || bias) return false;
         return run(() => gradientOnTensorCores(g), true);
       }
       if (b.data.dtype !== 'f32') return false;
-      if (n <= MAX_RANK && !bias && (of === undefined || of === 'a'))
-        return run(() => innerOnTensorCores(g), true);
-      if (k > MAX_RANK || (of !== undefined && of !== 'product')) return false;
+      if (n <= MAX_RANK && !bias) return run(() => innerOnTensorCores({ ...g, b: b.data }), true);
+      if (k > MAX_RANK) return false;
       const from = args.residual ?? (args.accumulate ? c : undefined);
-      const more = { a, b: b.data, transB, alpha: factorOf(args), from, bias };
-      return run(() => outerOnTensorCores({ m, n, k, c, dropout, ...more }), false);
+      const more = { a, b: b.data, transB, alpha, from, bias };
+      return run(() => outerOnTensorCores({ m, n, k, c, ...more }), false);
+    },
+
+    tryLoraDown(args) {
+      const { x, a, u, rows, cols, r, dropout } = args;
+      if (r > MAX_RANK || u.dtype !== 'bf16') return false;
+      checkLora('loraDown', args, args);
+      return innerOnTensorCores({ m: rows, n: r, k: cols, a: x, b: a, transB: true, c: u, dropout });
+    },
+
+    tryLoraDownBackward(args) {
+      const { x, du, a, dA, dx, rows, cols, r, dropout, accumulate } = args;
+      const at = [address(x), address(du), address(a)] as const;
+      const dxAt = dx ? address(dx) : 0;
+      if (r > MAX_RANK || !dA || !onTensorCores(r, x, du)) return false;
+      if (cols % 8 !== 0 || dropout.firstElement % 8 !== 0 || !aligned(...at, dxAt)) return false;
+      checkLora('loraDownBackward', args, args);
+      const rank = tensor(r, { ACCUMULATE: accumulate && dx !== undefined });
+      const strips = Math.ceil(cols / COLUMNS);
+      const places = (r <= 32 ? 2 : 1) * device.multiprocessors;
+      const { size, count } = slices(rows, GRADIENT_STEP, strips, places);
+      const scale = scaleOf(dropout);
+      reduced({ m: r, n: cols, c: dA, accumulate: true }, count, scale, (parts) => {
+        const sizes = [rows, cols, r, size, scale, ...maskArguments(dropout)];
+        downBackward(rank).launch([strips, count, 1], BLOCK, 0, ...at, parts, dxAt, ...sizes);
+      });
+      return true;
     },
 
     prepare(c, m, n, { residual, bias, extra, transB }) {

@@ -4,8 +4,8 @@
  */
 
 import type { Backend, DeviceBuffer, Kernels } from '../contract.js';
-import { gemmWithDropout } from '../gemm.js';
 import { imaginedBackend, ImaginedMemory } from '../imagined.js';
+import { loraByGemm } from '../lora.js';
 import { bindAttention } from './bind-attention.js';
 import { bindGemm } from './bind-gemm.js';
 import { bindNf4 } from './bind-nf4.js';
@@ -136,12 +136,15 @@ function bindKernels(
   const plain = { ...bindPlain(device), ...bindAttention(device), ...bindNf4(device) };
   const thin = bindThin(device);
   const gemm = bindGemm(device, { ...plain, blas, thin, rows: bindRows(device) });
-  const dropping = gemmWithDropout({ ...plain, ...memory, gemm });
+  const lora = loraByGemm({ ...plain, ...memory, gemm });
   return {
     ...plain,
-    gemm(args) {
-      // LoRA's thin products drop elements as they read them.
-      if (!args.dropout || !thin.tryGemm(args)) dropping(args);
+    gemm,
+    loraDown(args) {
+      if (!thin.tryLoraDown(args)) lora.loraDown(args);
+    },
+    loraDownBackward(args) {
+      if (!thin.tryLoraDownBackward(args)) lora.loraDownBackward(args);
     },
   };
 }

@@ -3,18 +3,12 @@
 import type { Kernels, Matrix } from '../contract.js';
 import { f32, readFloats } from './memory.js';
 import { dequantized } from './nf4.js';
-import { dropoutFactors } from './random.js';
 
 export const gemm: Kernels['gemm'] = (args) => {
-  const { m, n, k, transA = false, transB = false, alpha = 1, extra, accumulate = false, dropout } = args;
+  const { m, n, k, transA = false, transB = false, alpha = 1, extra, accumulate = false } = args;
   if (accumulate && args.residual) throw new Error('gemm: accumulate and residual exclude each other');
-  if (dropout && (extra || args.bias || args.residual))
-    throw new Error('gemm: dropout excludes extra, bias and residual');
-  const factors = (of: 'a' | 'b' | 'product', size: number): Float32Array | undefined =>
-    dropout?.of === of ? dropoutFactors(dropout, size) : undefined;
-  const a = leftRows(times(f32(args.a, m * k), factors('a', m * k)), m, k, transA);
-  const b = rightColumns(times(matrixFloats(args.b), factors('b', k * n)), n, k, transB);
-  const mask = factors('product', m * n);
+  const a = leftRows(f32(args.a, m * k), m, k, transA);
+  const b = rightColumns(matrixFloats(args.b), n, k, transB);
   const extraA = extra && leftRows(f32(extra.a, m * extra.k), m, extra.k, transA);
   const extraB = extra && rightColumns(f32(extra.b, n * extra.k), n, extra.k, transB);
   const bias = args.bias && f32(args.bias, n);
@@ -25,7 +19,6 @@ export const gemm: Kernels['gemm'] = (args) => {
   for (let i = 0; i < m; i++) {
     sum.fill(0);
     addProducts(sum, a, i * k, b, k, alpha);
-    if (mask) for (let j = 0; j < n; j++) sum[j]! *= mask[i * n + j]!;
     if (extra) addProducts(sum, extraA!, i * extra.k, extraB!, extra.k, extra.alpha);
     if (bias) for (let j = 0; j < n; j++) sum[j]! += bias[j]!;
     if (addend) for (let j = 0; j < n; j++) sum[j]! += addend[i * n + j]!;
@@ -71,10 +64,6 @@ function addProducts(
 
 function matrixFloats(matrix: Matrix): Float32Array {
   return matrix.kind === 'nf4' ? dequantized(matrix) : readFloats(matrix.data, matrix.rows * matrix.cols);
-}
-
-function times(x: Float32Array, factors: Float32Array | undefined): Float32Array {
-  return factors ? x.map((v, i) => (factors[i] === 0 ? 0 : v * factors[i]!)) : x;
 }
 
 /** op(a) as [m, k]. */

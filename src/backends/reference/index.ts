@@ -5,6 +5,7 @@
 
 import { freemem } from 'node:os';
 import type { Backend, Kernels } from '../contract.js';
+import { loraByGemm } from '../lora.js';
 import { attention, attentionBackward } from './attention.js';
 import { attentionCached, cacheWrite } from './attention-cached.js';
 import { add, convert, copy, fill, scale, sumRows, swiglu, swigluBackward } from './elementwise.js';
@@ -19,8 +20,17 @@ import { rope } from './rope.js';
 import { embedding, embeddingBackward, gatherRows, scatterRows } from './rows.js';
 import { widen } from './widen.js';
 
+const { loraDown, loraDownBackward } = loraByGemm({
+  gemm,
+  dropout,
+  alloc: (bytes) => ({ bytes, handle: new ArrayBuffer(bytes) }),
+  free: () => undefined,
+});
+
 const kernels: Kernels = {
   gemm: widen(gemm),
+  loraDown: widen(loraDown),
+  loraDownBackward: widen(loraDownBackward),
   quantizeNf4,
   quantizeScales,
   dequantizeNf4,

@@ -23,11 +23,16 @@ function randomWords({ seed, stream, step }: RandomStream, first: number, n: num
 }
 
 /** What each of n elements is multiplied by: 0 or 1 / (1 - p). */
-export function dropoutFactors({ p, random, firstElement }: Dropout, n: number): Float32Array {
+function dropoutFactors({ p, random, firstElement }: Dropout, n: number): Float32Array {
   const factor = Math.fround(1 / (1 - p));
-  return Float32Array.from(randomWords(random, firstElement, n), (word) =>
-    word >= p * 2 ** 32 ? factor : 0,
-  );
+  const threshold = Math.min(2 ** 16 - 1, Math.round(p * 2 ** 16));
+  const firstWord = Math.floor(firstElement / 2);
+  const words = randomWords(random, firstWord, Math.ceil((firstElement + n) / 2) - firstWord);
+  return Float32Array.from({ length: n }, (_, i) => {
+    const half = firstElement + i - 2 * firstWord;
+    const number = (words[half >> 1]! >>> (16 * (half & 1))) & 0xffff;
+    return number >= threshold ? factor : 0;
+  });
 }
 
 export const dropout: Kernels['dropout'] = (args) => {

@@ -6,6 +6,8 @@ import { floats, type Case } from './harness.js';
 /** Which arrays of a kernel's cases are activations. */
 const ACTIVATIONS: Readonly<Partial<Record<keyof Kernels, readonly string[]>>> = {
   gemm: ['a', 'c', 'residual', 'extraA'],
+  loraDown: ['x', 'u'],
+  loraDownBackward: ['x', 'du', 'dx'],
   embedding: ['y'],
   embeddingBackward: ['dy'],
   addUniformNoise: ['x'],

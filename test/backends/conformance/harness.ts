@@ -82,12 +82,13 @@ export function valuesOf({ dtype, data }: HostArray): Numbers {
 /** What dropout multiplies an array's element i by. */
 export function dropoutFactor({ p, random, firstElement }: Dropout, i: number): number {
   const element = firstElement + i;
-  const block = Math.floor(element / 4);
+  const block = Math.floor(element / 8);
   const words = philox4x32(
     [block % 2 ** 32, Math.floor(block / 2 ** 32), random.step, 0],
     [random.seed, random.stream],
   );
-  return words[element % 4]! >= p * 2 ** 32 ? Math.fround(1 / (1 - p)) : 0;
+  const number = Math.floor(words[(element % 8) >> 1]! / 2 ** (16 * (element % 2))) % 2 ** 16;
+  return number >= Math.min(65535, Math.round(p * 65536)) ? Math.fround(1 / (1 - p)) : 0;
 }
 
 export type Results = Readonly<Record<string, HostArray>>;

@@ -1,6 +1,6 @@
 /** Cases of the kernels over matrices: the product, NF4 and conversions. */
 
-import type { GemmArgs, Matrix, Span } from '../../../src/backends/contract.js';
+import type { Dropout, GemmArgs, Matrix, Span } from '../../../src/backends/contract.js';
 import { dynamicMap, quantizeScales } from '../../../src/util/double-quant.js';
 import { NF4_CODES } from '../../../src/util/nf4.js';
 import {
@@ -91,7 +91,6 @@ interface Product {
   readonly bias?: boolean;
   /** k of a second product. */
   readonly extra?: number;
-  readonly dropout?: 'a' | 'b' | 'product';
 }
 
 export function gemmCase(p: Product): Case {
@@ -100,7 +99,6 @@ export function gemmCase(p: Product): Case {
   const a = random(m * k);
   const before = random(m * n);
   const residual = random(m * n);
-  const drop = { p: 0.3, random: { seed: 5, stream: 6, step: 7 }, firstElement: 12 } as const;
   const bias = random(n);
   const extraA = random(m * extra);
   const extraB = random(n * extra);
@@ -129,11 +127,7 @@ export function gemmCase(p: Product): Case {
           c[i * n + j]! += factor * sum;
         }
     };
-    const masked = (x: Numbers, of: Product['dropout']): Numbers =>
-      p.dropout === of ? Array.from(x, (v, i) => v * dropoutFactor(drop, i)) : x;
-    product(masked(a, 'a'), masked(b.values, 'b'), k, alpha);
-    if (p.dropout === 'product')
-      for (let i = 0; i < m * n; i++) c[i] = addend[i]! + (c[i]! - addend[i]!) * dropoutFactor(drop, i);
+    product(a, b.values, k, alpha);
     product(extraA, extraB, extra, -0.75);
     if (p.bias) for (let i = 0; i < m * n; i++) c[i]! += bias[i % n]!;
     return { c };
@@ -147,7 +141,6 @@ export function gemmCase(p: Product): Case {
       ...(p.add === 'residual' && { residual: s['residual']! }),
       ...(p.add === 'in place' && { residual: s['c']! }),
       ...(p.bias && { bias: s['bias']! }),
-      ...(p.dropout && { dropout: { ...drop, of: p.dropout } }),
       ...(extra > 0 && { extra: { a: s['extraA']!, b: s['extraB']!, k: extra, alpha: -0.75 } }),
     };
     kernels.gemm(args);
@@ -203,27 +196,89 @@ function gemmCases(): Case[] {
     cases.push(
       gemmCase({ m: 3, n: 600, k: 300, kind, transA: false, transB: true, path: 'rows', precision: 'f32' }),
     );
-  // LoRA's products: thin in n, in k, in m, with and without dropout.
+  // LoRA's products: thin in n, in k, in m.
   for (const r of [1, 8, 16, 64, 100])
-    for (const dropout of [undefined, 'a', 'b', 'product'] as const)
-      for (const accumulate of [true, false]) {
-        const common = { kind: 'f32', path: 'tiles', precision: 'f32', alpha: 0.5 } as const;
-        const more = {
-          ...common,
-          ...(accumulate && { add: 'accumulate' as const }),
-          ...(dropout && { dropout }),
-        };
-        for (const transB of [true, false]) {
-          cases.push(gemmCase({ ...more, m: 70, n: r, k: 200, transA: false, transB }));
-          cases.push(gemmCase({ ...more, m: 70, n: 136, k: r, transA: false, transB }));
-        }
-        for (const kind of ['f32', 'bf16'] as const) {
-          cases.push(gemmCase({ ...more, kind, m: r, n: 136, k: 150, transA: true, transB: false }));
-          cases.push(gemmCase({ ...more, kind, m: 136, n: r, k: 150, transA: true, transB: false }));
-        }
+    for (const accumulate of [true, false]) {
+      const common = { kind: 'f32', path: 'tiles', precision: 'f32', alpha: 0.5 } as const;
+      const more = { ...common, ...(accumulate && { add: 'accumulate' as const }) };
+      for (const transB of [true, false]) {
+        cases.push(gemmCase({ ...more, m: 70, n: r, k: 200, transA: false, transB }));
+        cases.push(gemmCase({ ...more, m: 70, n: 136, k: r, transA: false, transB }));
       }
+      for (const kind of ['f32', 'bf16'] as const) {
+        cases.push(gemmCase({ ...more, kind, m: r, n: 136, k: 150, transA: true, transB: false }));
+        cases.push(gemmCase({ ...more, kind, m: 136, n: r, k: 150, transA: true, transB: false }));
+      }
+    }
   return cases;
 }
+
+/** Both of LoRA's masked products; `into`: which gradients are asked for. */
+function loraCase(
+  rows: number,
+  cols: number,
+  r: number,
+  into: 'u' | 'dA' | 'dx' | 'dA, dx' | 'dA, dx accumulated',
+  precision: 'f32' | 'bf16' = 'f32',
+): Case {
+  const dropout: Dropout = { p: 0.3, random: { seed: 5, stream: 6, step: 7 }, firstElement: 3 * cols };
+  const [x, a, du] = [random(rows * cols), random(r * cols), random(rows * r)];
+  const [dA, dx] = [random(r * cols), random(rows * cols)];
+  const accumulate = into.endsWith('accumulated');
+  const arrays = {
+    ...{ x: f32(x), a: f32(a), u: unwritten(rows * r), du: f32(du), dA: f32(dA) },
+    dx: accumulate ? f32(dx) : unwritten(rows * cols),
+  };
+  const outputs =
+    into === 'u' ? (['u'] as const) : (['dA', 'dx'] as const).filter((name) => into.includes(name));
+  return define(
+    `${rows} rows of ${cols}, r ${r}, ${into}, ${precision}`,
+    arrays,
+    outputs,
+    (kernels, s) => {
+      const shape = { x: s.x, a: s.a, rows, cols, r, dropout, precision };
+      if (into === 'u') kernels.loraDown({ ...shape, u: s.u });
+      else
+        kernels.loraDownBackward({
+          ...{ ...shape, du: s.du, accumulate },
+          ...(into.includes('dA') && { dA: s.dA }),
+          ...(into.includes('dx') && { dx: s.dx }),
+        });
+    },
+    {
+      expected: () => {
+        const u = new Float64Array(rows * r);
+        const gradA = Float64Array.from(dA);
+        const gradX = Float64Array.from(accumulate ? dx : new Float32Array(rows * cols));
+        for (let row = 0; row < rows; row++)
+          for (let c = 0; c < cols; c++) {
+            const at = row * cols + c;
+            const factor = dropoutFactor(dropout, at);
+            for (let i = 0; i < r; i++) {
+              u[row * r + i]! += factor * x[at]! * a[i * cols + c]!;
+              gradA[i * cols + c]! += factor * x[at]! * du[row * r + i]!;
+              gradX[at]! += factor * a[i * cols + c]! * du[row * r + i]!;
+            }
+          }
+        const all = { u, dA: gradA, dx: gradX };
+        return Object.fromEntries(outputs.map((name) => [name, all[name]]));
+      },
+      ...(precision === 'bf16' && { tolerance: 1e-2 }),
+    },
+  );
+}
+
+/** Ranks and sizes that fill tiles and such that do not. */
+const LORA_SHAPES: readonly (readonly [rows: number, cols: number, r: number])[] = [
+  [1, 1, 1],
+  [7, 17, 3],
+  [5, 24, 8],
+  [70, 200, 8],
+  [33, 136, 16],
+  [300, 264, 24],
+  [150, 520, 64],
+  [40, 100, 100],
+];
 
 function quantizeCase(dtype: 'f32' | 'bf16' | 'f16', n: number): Case {
   const values = random(n, -3, 3);
@@ -317,6 +372,13 @@ const TYPES = ['f32', 'bf16', 'f16'] as const;
 
 export const matrixCases = {
   gemm: gemmCases(),
+  loraDown: LORA_SHAPES.flatMap((shape) =>
+    (['f32', 'bf16'] as const).map((precision) => loraCase(...shape, 'u', precision)),
+  ),
+  loraDownBackward: LORA_SHAPES.flatMap((shape) => [
+    ...(['dA', 'dx', 'dA, dx', 'dA, dx accumulated'] as const).map((into) => loraCase(...shape, into)),
+    loraCase(...shape, 'dA, dx', 'bf16'),
+  ]),
   quantizeNf4: TYPES.flatMap((type) => [1, 63, 64, 1000, 40_001].map((n) => quantizeCase(type, n))),
   quantizeScales: [scalesCase(1, 1), scalesCase(255, 1), scalesCase(1000, 0), scalesCase(70_001, 2)],
   dequantizeNf4: (['nf4', 'nf4x2'] as const).flatMap((kind) =>

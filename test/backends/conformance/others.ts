@@ -444,7 +444,7 @@ export const otherCases = {
   dropout: [
     dropoutCase(1, 0.5, 0, 'new'),
     dropoutCase(17, 0.1, 3, 'new'),
-    dropoutCase(100, 0.1, 2 ** 34 - 50, 'in place'),
+    dropoutCase(100, 0.1, 2 ** 35 - 50, 'in place'),
     dropoutCase(176, 0.5, 1, 'accumulated'),
     dropoutCase(64, 0, 0, 'new'),
     dropoutCase(40_000, 0.3, 12_345, 'new'),

@@ -15,22 +15,27 @@ typedef struct {
   int accumulate;
 } Draw;
 
-/* Calls `apply` on the part [begin, end) of the elements that each block of numbers covers; numbers[0] belongs to element begin. */
-static inline __attribute__((always_inline)) void each_block(const Draw *t, int64_t task,
+/* Calls `apply` on the part [begin, end) of the elements that each block of numbers covers, `each` elements a block; numbers[0] belongs
+ * to element begin. */
+static inline __attribute__((always_inline)) void each_block(const Draw *t, int64_t task, uint64_t each,
                                                              void (*apply)(const Draw *, int64_t, int64_t, const uint32_t *)) {
-  uint64_t first = t->first / WW_RANDOM_BLOCK + (uint64_t)task * BLOCKS, end = t->first + (uint64_t)t->n;
-  for (uint64_t block = first; block < first + BLOCKS && block * WW_RANDOM_BLOCK < end; block++) {
-    uint32_t numbers[WW_RANDOM_BLOCK + WW_LANES]; /* the tail may be read, not used */
-    ww_random_block(&t->random, block, numbers);
-    uint64_t from = block * WW_RANDOM_BLOCK, to = from + WW_RANDOM_BLOCK, skip = 0;
+  uint64_t first = t->first / each + (uint64_t)task * BLOCKS, end = t->first + (uint64_t)t->n;
+  for (uint64_t block = first; block < first + BLOCKS && block * each < end; block++) {
+    uint32_t words[WW_RANDOM_BLOCK], numbers[2 * WW_RANDOM_BLOCK + WW_LANES]; /* the tail may be read, not used */
+    ww_random_block(&t->random, block, words);
+    if (each == WW_RANDOM_BLOCK)
+      memcpy(numbers, words, sizeof words);
+    else
+      for (int i = 0; i < WW_RANDOM_BLOCK; i++) numbers[2 * i] = words[i] & 0xffffu, numbers[2 * i + 1] = words[i] >> 16;
+    uint64_t from = block * each, to = from + each, skip = 0;
     if (from < t->first) skip = t->first - from;
     if (to > end) to = end;
     apply(t, (int64_t)(from + skip - t->first), (int64_t)(to - t->first), numbers + skip);
   }
 }
 
-static int64_t tasks_of(const Draw *t) {
-  uint64_t blocks = (t->first + (uint64_t)t->n + WW_RANDOM_BLOCK - 1) / WW_RANDOM_BLOCK - t->first / WW_RANDOM_BLOCK;
+static int64_t tasks_of(const Draw *t, uint64_t each) {
+  uint64_t blocks = (t->first + (uint64_t)t->n + each - 1) / each - t->first / each;
   return (int64_t)((blocks + BLOCKS - 1) / BLOCKS);
 }
 
@@ -44,15 +49,15 @@ static void drop(const Draw *t, int64_t begin, int64_t end, const uint32_t *numb
   }
 }
 
-static void dropout_task(void *context, int64_t task) { each_block(context, task, drop); }
+static void dropout_task(void *context, int64_t task) { each_block(context, task, 2 * WW_RANDOM_BLOCK, drop); }
 
 void ww_dropout(const float *x, float *y, int64_t n, double p, uint32_t seed, uint32_t stream, uint32_t step, uint64_t firstElement,
                 int accumulate) {
-  double threshold = ceil(p * 4294967296.0);
+  double threshold = floor(p * 65536 + 0.5);
   Draw t = {.x = x, .y = y, .random = {seed, stream, step}, .first = firstElement, .n = n, .accumulate = accumulate,
-            .threshold = threshold > UINT32_MAX ? UINT32_MAX : (uint32_t)threshold,
+            .threshold = threshold > 65535 ? 65535 : (uint32_t)threshold,
             .factor = p < 1 ? (float)(1 / (1 - p)) : 0};
-  ww_tasks(dropout_task, &t, tasks_of(&t), n * 4);
+  ww_tasks(dropout_task, &t, tasks_of(&t, 2 * WW_RANDOM_BLOCK), n * 4);
 }
 
 /* 24 bits, so that the result is exact and stays below 1. */
@@ -64,10 +69,10 @@ static void add_noise(const Draw *t, int64_t begin, int64_t end, const uint32_t 
   }
 }
 
-static void noise_task(void *context, int64_t task) { each_block(context, task, add_noise); }
+static void noise_task(void *context, int64_t task) { each_block(context, task, WW_RANDOM_BLOCK, add_noise); }
 
 void ww_add_uniform_noise(float *x, const float *magnitude, int64_t rows, int64_t dim, uint32_t seed, uint32_t stream,
                           uint32_t step) {
   Draw t = {.magnitude = magnitude, .y = x, .random = {seed, stream, step}, .n = rows * dim, .dim = dim};
-  ww_tasks(noise_task, &t, tasks_of(&t), t.n * 4);
+  ww_tasks(noise_task, &t, tasks_of(&t, WW_RANDOM_BLOCK), t.n * 4);
 }

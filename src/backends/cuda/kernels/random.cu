@@ -31,10 +31,14 @@ extern "C" __global__ void ww_add_uniform_noise(T* x, const float* magnitude, in
   for_row<LANES>(dim, vector, at.thread, at.threads, [=](int i, auto width) {
     constexpr int N = WIDTH_OF(width);
     i64 element = at.row * dim + i;
-    u32 w[N];
-    words_of<N>(element, {seed, stream, step}, w);
     Floats<N> v = load<N>(x + element);
-    for (int j = 0; j < N; j++) v.v[j] += by * ((float)(w[j] >> 8) * 0x1p-23f - 1.f);
+    uint4 w = {};
+#pragma unroll
+    for (int j = 0; j < N; j++) {
+      if (j % 4 == 0) w = four_words((u64)(element + j) >> 2, {seed, stream, step});
+      u32 word = word_of(w, N % 4 == 0 ? j % 4 : (int)(element & 3));
+      v.v[j] += by * ((float)(word >> 8) * 0x1p-23f - 1.f);
+    }
     store(x + element, v);
   });
 }
@@ -43,12 +47,11 @@ extern "C" __global__ void ww_dropout(const T* x, T* y, i64 n, u32 threshold, fl
                                       u32 step, i64 first, int accumulate, int vector) {
   for_elements<LANES>(n, vector, [=](i64 i, auto width) {
     constexpr int N = WIDTH_OF(width);
-    u32 w[N];
-    words_of<N>(first + i, {seed, stream, step}, w);
+    u32 bits = kept<N>(first + i, {seed, stream, step}, threshold);
     Floats<N> v = load<N>(x + i), before;
     if (accumulate) before = load<N>(y + i);
     for (int j = 0; j < N; j++) {
-      v.v[j] = w[j] >= threshold ? v.v[j] * factor : 0.f;
+      v.v[j] = bits >> j & 1 ? v.v[j] * factor : 0.f;
       if (accumulate) v.v[j] += before.v[j];
     }
     store(y + i, v);

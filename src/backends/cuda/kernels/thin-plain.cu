@@ -1,6 +1,5 @@
 /* Thin products in f32 arithmetic, for activations in f32 and for sizes and addresses that the tensor cores' kernels do not take; and
  * the last stage of both, which adds up the parts of a split sum in a fixed order. */
-#include "random.cuh"
 #include "vector.cuh"
 
 #ifndef TA /* types of the factors and of the result */
@@ -17,15 +16,13 @@ constexpr int TILE = 64;
 constexpr int DEPTH = 16;
 
 /* c = [from] + [bias] + alpha · op(a) · op(b), or, with `parts`, parts[slice] = op(a) · op(b) over a slice of k (a multiple of 16). A
- * block: 64 x 64 results, 256 threads with 4 x 4 each, 16 apart. `drop`: 0 nothing, 1 elements of a, 2 of b, 3 of the product. */
+ * block: 64 x 64 results, 256 threads with 4 x 4 each, 16 apart. */
 extern "C" __global__ void __launch_bounds__(256)
     ww_thin_plain(const TA* a, const TB* b, const OUT* from, const float* bias, OUT* c, float* parts, int m, int n, int k,
-                  int trans_a, int trans_b, float alpha, int slice, int drop, u32 threshold, u32 seed, u32 stream, u32 step,
-                  i64 first) {
+                  int trans_a, int trans_b, float alpha, int slice) {
   __shared__ float left[DEPTH][TILE + 1], right[DEPTH][TILE + 1];
   int row0 = blockIdx.x * TILE, column0 = blockIdx.y * TILE, x = threadIdx.x % 16, y = threadIdx.x / 16;
   int begin = blockIdx.z * slice, end = min(k, begin + slice);
-  Stream random = {seed, stream, step};
   float sum[4][4] = {};
   for (int k0 = begin; k0 < end; k0 += DEPTH) {
     for (int i = threadIdx.x; i < TILE * DEPTH; i += 256) {
@@ -33,14 +30,14 @@ extern "C" __global__ void __launch_bounds__(256)
       float v = 0;
       if (row0 + line < m && k0 + depth < end) {
         i64 at = trans_a ? (i64)(k0 + depth) * m + row0 + line : (i64)(row0 + line) * k + k0 + depth;
-        if (drop != 1 || word_of(first + at, random) >= threshold) v = to_float(a[at]);
+        v = to_float(a[at]);
       }
       left[depth][line] = v;
       line = trans_b ? i / DEPTH : i % TILE, depth = trans_b ? i % DEPTH : i / TILE;
       v = 0;
       if (column0 + line < n && k0 + depth < end) {
         i64 at = trans_b ? (i64)(column0 + line) * k + k0 + depth : (i64)(k0 + depth) * n + column0 + line;
-        if (drop != 2 || word_of(first + at, random) >= threshold) v = to_float(b[at]);
+        v = to_float(b[at]);
       }
       right[depth][line] = v;
     }
@@ -65,7 +62,6 @@ extern "C" __global__ void __launch_bounds__(256)
         continue;
       }
       float v = alpha * sum[i][j];
-      if (drop == 3 && word_of(first + at, random) < threshold) v = 0;
       if (bias) v += bias[column];
       if (from) v += to_float(from[at]);
       c[at] = from_float<OUT>(v);

@@ -12,7 +12,7 @@
 #ifndef TRANS_B /* whether the f32 factor is [n, k], not [k, n] */
 #define TRANS_B 1
 #endif
-#ifndef DROP /* whether the large operand, or the product, is masked */
+#ifndef DROP /* whether inner's x is masked */
 #define DROP 0
 #endif
 #ifndef THIN_N /* of the transposed product: whether r is n, not m */
@@ -23,28 +23,6 @@
 #endif
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
-
-/* 16 or 8 bytes that are read once; zeros, reading nothing, where not `valid`. */
-__device__ __forceinline__ uint4 stream_16(const void* p, bool valid) {
-  uint4 v = make_uint4(0, 0, 0, 0);
-  if (valid)
-    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
-                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
-                 : "l"(p));
-  return v;
-}
-__device__ __forceinline__ uint2 stream_8(const void* p, bool valid) {
-  uint2 v = make_uint2(0, 0);
-  if (valid) asm volatile("ld.global.nc.L1::no_allocate.v2.u32 {%0,%1}, [%2];" : "=r"(v.x), "=r"(v.y) : "l"(p));
-  return v;
-}
-
-/* Zeros those of four bf16 whose words are below the threshold. `element`, a multiple of 4: the first one's number. */
-__device__ __forceinline__ void drop_four(u32& low, u32& high, u64 element, u32 threshold, Stream random) {
-  uint4 w = four_words(element >> 2, random);
-  low &= (w.x >= threshold ? 0xffffu : 0u) | (w.y >= threshold ? 0xffff0000u : 0u);
-  high &= (w.z >= threshold ? 0xffffu : 0u) | (w.w >= threshold ? 0xffff0000u : 0u);
-}
 
 /* ---- parts[slice][m, r] = drop(x)[m, k] · op(w), k in slices. A block: 256 rows, by 8 warps of 32 rows for each half of a chunk of 64
  * k's. In a step of 32 k's lane 4g + t takes k 8t to 8t + 7 of its rows g + 8i. */
@@ -100,8 +78,9 @@ extern "C" __global__ void __launch_bounds__(512, 1)
 #pragma unroll
       for (int i = 0; i < 4; i++) {
         u64 element = first + (i64)(row + 8 * i) * k + column + chunk * CHUNK;
-        drop_four(a[i].x, a[i].y, element, threshold, {seed, stream, step});
-        drop_four(a[i].z, a[i].w, element + 4, threshold, {seed, stream, step});
+        uint4 w = four_words(element >> 3, {seed, stream, step});
+        a[i].x &= kept_pair(w.x, threshold), a[i].y &= kept_pair(w.y, threshold);
+        a[i].z &= kept_pair(w.z, threshold), a[i].w &= kept_pair(w.w, threshold);
       }
     }
     const float* stage = shared + chunk % STAGES * W_STAGE;
@@ -171,7 +150,7 @@ extern "C" __global__ void __launch_bounds__(512, 1)
     }
 }
 
-/* ---- c[m, n] = [from] + [bias] + alpha · mask(u[m, r] · op(w)). A warp: 32 columns, whose factors it keeps in registers, of `slice`
+/* ---- c[m, n] = [from] + [bias] + alpha · u[m, r] · op(w). A warp: 32 columns, whose factors it keeps in registers, of `slice`
  * rows (a multiple of 32). Lane 4g + t holds columns 8t to 8t + 7 of its rows, two of each of four n tiles. r may be 0. */
 
 constexpr int K_STEPS = RANK / 16;
@@ -183,7 +162,7 @@ __device__ __forceinline__ int k_of(int s, int t, int half) {
 
 extern "C" __global__ void __launch_bounds__(256, 2)
     ww_thin_outer(const bf16* u, const float* w, const OUT* from, const float* bias, OUT* c, int m, int n, int r, float alpha,
-                  int slice, u32 threshold, u32 seed, u32 stream, u32 step, i64 first) {
+                  int slice) {
   int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
   int columns = blockIdx.x * 256 + threadIdx.x / 32 * 32, column = columns + 8 * t;
   if (columns >= n) return;
@@ -244,21 +223,16 @@ extern "C" __global__ void __launch_bounds__(256, 2)
       for (int h = 0; h < 2; h++) {
         int row = rows + 16 * tile + 8 * h;
         if (!inside || row >= end) continue;
-        u32 words[8];
-        if (DROP) words_of<8>(first + (i64)row * n + column, {seed, stream, step}, words);
         Floats<8> v = before[2 * tile + h];
 #pragma unroll
-        for (int i = 0; i < 8; i++) {
-          float product = alpha * sum[i / 2][2 * h + i % 2];
-          v.v[i] += (DROP && words[i] < threshold ? 0.f : product) + shift.v[i];
-        }
+        for (int i = 0; i < 8; i++) v.v[i] += alpha * sum[i / 2][2 * h + i % 2] + shift.v[i];
         store(c + (i64)row * n + column, v);
       }
     }
   }
 }
 
-/* ---- parts[slice] = u[rows, r]ᵀ · drop(x)[rows, width], or its transpose, rows in slices (multiples of 64). A warp: 32 columns of x;
+/* ---- parts[slice] = u[rows, r]ᵀ · x[rows, width], or its transpose, rows in slices (multiples of 64). A warp: 32 columns of x;
  * lane 4g + t takes columns 4g to 4g + 3, one of each of four n tiles, of rows 2t, 2t + 1, 2t + 8 and 2t + 9 of 16. */
 
 constexpr int M_TILES = RANK / 16;
@@ -266,8 +240,7 @@ constexpr int U_ROWS = 64;
 constexpr int U_STRIDE = RANK + 8;
 
 extern "C" __global__ void __launch_bounds__(256, 2)
-    ww_thin_gradient(const bf16* u, const bf16* x, float* parts, int rows, int width, int r, int slice, u32 threshold, u32 seed,
-                     u32 stream, u32 step, i64 first) {
+    ww_thin_gradient(const bf16* u, const bf16* x, float* parts, int rows, int width, int r, int slice) {
   __shared__ alignas(16) bf16 shared[2][U_ROWS * U_STRIDE];
   int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
   int columns = blockIdx.x * 256 + threadIdx.x / 32 * 32, column = columns + 4 * g;
@@ -304,12 +277,6 @@ extern "C" __global__ void __launch_bounds__(256, 2)
     u32 stage = shared_address(shared[chunk % 2]) + (place.row * U_STRIDE + place.column) * 2;
 #pragma unroll
     for (int s = 0; s < 4; s++) {
-      if (DROP) {
-#pragma unroll
-        for (int i = 0; i < 4; i++)
-          drop_four(large[s][i].x, large[s][i].y, first + (i64)row_of(chunk, s, i) * width + column, threshold,
-                    {seed, stream, step});
-      }
       // Pairs of rows, column by column.
       u32 b[4][2];
 #pragma unroll

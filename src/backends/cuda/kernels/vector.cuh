@@ -75,6 +75,21 @@ __device__ __forceinline__ void store(E* p, const Floats<N>& f) {
   }
 }
 
+/* 16 or 8 bytes that are read once; zeros, reading nothing, where not `valid`. */
+__device__ __forceinline__ uint4 stream_16(const void* p, bool valid) {
+  uint4 v = make_uint4(0, 0, 0, 0);
+  if (valid)
+    asm volatile("ld.global.nc.L1::no_allocate.v4.u32 {%0,%1,%2,%3}, [%4];"
+                 : "=r"(v.x), "=r"(v.y), "=r"(v.z), "=r"(v.w)
+                 : "l"(p));
+  return v;
+}
+__device__ __forceinline__ uint2 stream_8(const void* p, bool valid) {
+  uint2 v = make_uint2(0, 0);
+  if (valid) asm volatile("ld.global.nc.L1::no_allocate.v2.u32 {%0,%1}, [%2];" : "=r"(v.x), "=r"(v.y) : "l"(p));
+  return v;
+}
+
 template <int N>
 struct Width {
   static constexpr int value = N;
