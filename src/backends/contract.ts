@@ -117,13 +117,11 @@ export interface GemmArgs {
   readonly precision?: 'f32' | 'bf16';
 }
 
-/** A module's x [rows, cols], the factor A of its adapter, and the mask between them. */
+/** One of LoRA's products between rows of `cols` elements (a module's input or output) and rows of r. */
 export interface LoraShape {
   readonly rows: number;
   readonly cols: number;
-  /** A is f32 [r, cols]. */
   readonly r: number;
-  readonly dropout: Dropout;
   /** As in GemmArgs. */
   readonly precision: 'f32' | 'bf16';
 }
@@ -152,12 +150,22 @@ export interface KvCacheShape {
 
 export interface Kernels {
   gemm(args: GemmArgs): void;
-  /** u [rows, r] = drop(x)·Aᵀ (arXiv:2106.09685); without a mask that is a plain product. */
-  loraDown(args: LoraShape & { x: Span; a: Span; u: Span }): void;
+  /** LoRA's inner activation (arXiv:2106.09685), u [rows, r] = drop(x)·Aᵀ: x [rows, cols], A f32 [r, cols]. */
+  loraDown(args: LoraShape & { x: Span; a: Span; u: Span; dropout?: Dropout }): void;
   /** dA, where given, += duᵀ·drop(x); dx, where given, (+)= drop(du·A), by the same mask. */
   loraDownBackward(
-    args: LoraShape & { x: Span; du: Span; a: Span; dA?: Span; dx?: Span; accumulate: boolean },
+    args: LoraShape & {
+      x: Span;
+      du: Span;
+      a: Span;
+      dA?: Span;
+      dx?: Span;
+      accumulate: boolean;
+      dropout?: Dropout;
+    },
   ): void;
+  /** Of alpha · u·Bᵀ, B f32 [cols, r]: du = alpha · dy·B; dB, where given, += alpha · dyᵀ·u. dy [rows, cols]. */
+  loraUpBackward(args: LoraShape & { dy: Span; u: Span; b: Span; du: Span; dB?: Span; alpha: number }): void;
 
   /** y[n] = NF4 codes of x (f32, bf16 or f16) with f32 scales: nearest code, ties and constants as bitsandbytes has them. */
   quantizeNf4(args: { x: Span; n: number; packed: Span; absmax: Span }): void;

@@ -1,9 +1,9 @@
-/** LoRA's masked products out of products and dropout's passes over copies, for backends and types that have no kernels of their own. */
+/** LoRA's products out of plain ones and dropout's passes over copies, for backends and types that have no kernels of their own. */
 
-import type { DeviceBuffer, Dropout, DType, Kernels, LoraShape, Span } from './contract.js';
+import type { DeviceBuffer, Dropout, Kernels, LoraShape, Span } from './contract.js';
 import { BYTES_PER_ELEMENT } from './contract.js';
 
-type LoraKernels = Pick<Kernels, 'loraDown' | 'loraDownBackward'>;
+export type LoraKernels = Pick<Kernels, 'loraDown' | 'loraDownBackward' | 'loraUpBackward'>;
 
 interface Parts extends Pick<Kernels, 'gemm' | 'dropout'> {
   readonly alloc: (bytes: number) => DeviceBuffer;
@@ -11,42 +11,63 @@ interface Parts extends Pick<Kernels, 'gemm' | 'dropout'> {
 }
 
 export function loraByGemm({ gemm, dropout, alloc, free }: Parts): LoraKernels {
-  function withCopy(dtype: DType, length: number, use: (copy: Span) => void): void {
-    const buffer = alloc(length * BYTES_PER_ELEMENT[dtype]);
-    use({ buffer, offset: 0, dtype, length });
+  /** Calls `use` with a copy's memory, of the type and size of x. */
+  function withCopy(x: Span, length: number, use: (copy: Span) => void): void {
+    const buffer = alloc(length * BYTES_PER_ELEMENT[x.dtype]);
+    use({ buffer, offset: 0, dtype: x.dtype, length });
     free(buffer);
   }
   const drop = (mask: Dropout, x: Span, y: Span, n: number, accumulate: boolean): void => {
     const { p, random, firstElement } = mask;
     dropout({ x, y, n, p, random, firstElement, accumulate });
   };
+  function withDropped(mask: Dropout | undefined, x: Span, n: number, use: (dropped: Span) => void): void {
+    if (!mask) use(x);
+    else
+      withCopy(x, n, (copy) => {
+        drop(mask, x, copy, n, false);
+        use(copy);
+      });
+  }
 
   return {
     loraDown(args) {
       checkLora('loraDown', args, args);
       const { x, a, u, rows, cols, r, precision } = args;
-      withCopy(x.dtype, rows * cols, (dropped) => {
-        drop(args.dropout, x, dropped, rows * cols, false);
-        const b = { kind: 'dense', rows: r, cols, data: a } as const;
-        gemm({ m: rows, n: r, k: cols, a: dropped, b, transB: true, c: u, precision });
-      });
+      const b = { kind: 'dense', rows: r, cols, data: a } as const;
+      withDropped(args.dropout, x, rows * cols, (dropped) =>
+        gemm({ m: rows, n: r, k: cols, a: dropped, b, transB: true, c: u, precision }),
+      );
     },
 
     loraDownBackward(args) {
       checkLora('loraDownBackward', args, args);
-      const { x, du, a, dA, dx, rows, cols, r, precision } = args;
-      withCopy(x.dtype, rows * cols, (copy) => {
-        if (dA) {
-          drop(args.dropout, x, copy, rows * cols, false);
-          const b = { kind: 'dense', rows, cols, data: copy } as const;
+      const { x, du, a, dA, dx, accumulate, rows, cols, r, precision, dropout: mask } = args;
+      if (dA)
+        withDropped(mask, x, rows * cols, (data) => {
+          const b = { kind: 'dense', rows, cols, data } as const;
           gemm({ m: r, n: cols, k: rows, a: du, transA: true, b, c: dA, accumulate: true, precision });
-        }
-        if (dx) {
-          const b = { kind: 'dense', rows: r, cols, data: a } as const;
-          gemm({ m: rows, n: cols, k: r, a: du, b, c: copy, precision });
-          drop(args.dropout, copy, dx, rows * cols, args.accumulate);
-        }
-      });
+        });
+      if (!dx) return;
+      const b = { kind: 'dense', rows: r, cols, data: a } as const;
+      const product = { m: rows, n: cols, k: r, a: du, b, precision } as const;
+      if (!mask) gemm({ ...product, c: dx, accumulate });
+      else
+        withCopy(x, rows * cols, (copy) => {
+          gemm({ ...product, c: copy });
+          drop(mask, copy, dx, rows * cols, accumulate);
+        });
+    },
+
+    loraUpBackward(args) {
+      checkLora('loraUpBackward', args, args);
+      const { dy, u, du, dB, alpha, rows, cols, r, precision } = args;
+      const b = { kind: 'dense', rows: cols, cols: r, data: args.b } as const;
+      gemm({ m: rows, n: r, k: cols, a: dy, b, c: du, alpha, precision });
+      if (!dB) return;
+      const right = { kind: 'dense', rows, cols: r, data: u } as const;
+      const product = { m: cols, n: r, k: rows, a: dy, transA: true, b: right, precision } as const;
+      gemm({ ...product, c: dB, alpha, accumulate: true });
     },
   };
 }
@@ -55,21 +76,18 @@ export function loraByGemm({ gemm, dropout, alloc, free }: Parts): LoraKernels {
 export function checkLora(
   kernel: string,
   { rows, cols, r }: LoraShape,
-  spans: {
-    readonly x: Span;
-    readonly a: Span;
-    readonly u?: Span;
-    readonly du?: Span;
-    readonly dA?: Span;
-    readonly dx?: Span;
-  },
+  spans: Readonly<Partial<Record<'x' | 'dx' | 'dy' | 'u' | 'du' | 'a' | 'b' | 'dA' | 'dB', Span>>>,
 ): void {
-  const needed = { x: rows * cols, dx: rows * cols, a: r * cols, dA: r * cols, u: rows * r, du: rows * r };
-  for (const name of ['x', 'a', 'u', 'du', 'dA', 'dx'] as const) {
-    const span = spans[name];
-    if (span && span.length < needed[name])
-      throw new RangeError(`${kernel}: ${name} has ${span.length} elements, needs ${needed[name]}`);
-    if (span && span.dtype !== (name === 'a' || name === 'dA' ? 'f32' : spans.x.dtype))
-      throw new TypeError(`${kernel}: ${name} is ${span.dtype}`);
-  }
+  const check = (length: number, dtype: 'f32' | undefined, ...names: (keyof typeof spans)[]): void => {
+    for (const name of names) {
+      const span = spans[name];
+      if (span && span.length < length)
+        throw new RangeError(`${kernel}: ${name} has ${span.length} elements, needs ${length}`);
+      if (span && dtype && span.dtype !== dtype)
+        throw new TypeError(`${kernel}: ${name} is ${span.dtype}, not ${dtype}`);
+    }
+  };
+  check(rows * cols, undefined, 'x', 'dx', 'dy');
+  check(rows * r, undefined, 'u', 'du');
+  check(r * cols, 'f32', 'a', 'b', 'dA', 'dB');
 }

@@ -100,25 +100,31 @@ export function linearBackward(
   const rows = dy.length / outFeatures;
   if (w.bias?.grad) g.kernels.sumRows({ x: dy, y: w.bias.grad, rows, cols: outFeatures, accumulate: true });
   if (w.parameter?.grad) {
-    outer(g, dy, x, w.parameter.grad, outFeatures, inFeatures, rows, 1);
+    const b: Matrix = { kind: 'dense', rows, cols: inFeatures, data: x };
+    const product = { m: outFeatures, n: inFeatures, k: rows, a: dy, transA: true, b } as const;
+    g.kernels.gemm({ ...product, c: w.parameter.grad, accumulate: true, precision: g.precision });
   }
-  const du = lora && u && upBackward(g, dy, u, lora);
-  const dropout = lora && dropoutOf(g, lora, firstRow);
-  const dA = lora?.a.grad;
-  const downBackward = (dx?: Span, accumulate = false): void => {
-    if (!lora || !du) return;
-    if (dropout && (dA || dx)) {
-      const shape = { rows, cols: inFeatures, r: lora.r, dropout, precision: g.precision };
-      const into = { ...(dA && { dA }), ...(dx && { dx }), accumulate };
-      g.kernels.loraDownBackward({ x, du, a: lora.a.value, ...into, ...shape });
-    } else if (dA) outer(g, du, x, dA, lora.r, inFeatures, rows, 1);
-  };
+  const { precision } = g;
+  let downBackward: ((dx?: Span, accumulate?: boolean) => void) | undefined;
+  if (lora && u) {
+    const { r, a, b, scaling: alpha } = lora;
+    const du = g.empty([rows, r]);
+    const up = { rows, cols: outFeatures, r, precision, alpha };
+    g.kernels.loraUpBackward({ ...up, dy, u, b: b.value, du, ...(b.grad && { dB: b.grad }) });
+    const dropout = dropoutOf(g, lora, firstRow);
+    const down = { rows, cols: inFeatures, r, precision, ...(dropout && { dropout }) };
+    downBackward = (dx, accumulate = false) => {
+      const into = { ...(a.grad && { dA: a.grad }), ...(dx && { dx }), accumulate };
+      g.kernels.loraDownBackward({ ...down, x, du, a: a.value, ...into });
+    };
+  }
   if (!x.needsGrad) {
-    downBackward();
+    downBackward?.();
     return;
   }
   g.addGrad(x, (dx, accumulate) => {
-    downBackward(dx, accumulate);
+    // The adapter first: the large product then adds to what stands there.
+    downBackward?.(dx, accumulate);
     g.kernels.gemm({
       m: rows,
       n: inFeatures,
@@ -126,24 +132,10 @@ export function linearBackward(
       a: dy,
       b: w.weight,
       c: dx,
-      accumulate: accumulate || dropout !== undefined,
-      precision: g.precision,
-      ...(lora && du && !dropout && { extra: { a: du, b: lora.a.value, k: lora.r, alpha: 1 } }),
+      accumulate: accumulate || downBackward !== undefined,
+      precision,
     });
   });
-}
-
-/** du = scaling · dy·B, the gradient of LoRA's inner activation; adds to B's. */
-function upBackward(g: Graph, dy: Tensor, u: Tensor, lora: Lora): Tensor {
-  const { r, scaling, b } = lora;
-  const [outFeatures] = b.value.shape as [number, number];
-  const rows = dy.length / outFeatures;
-  const du = g.empty([rows, r]);
-  const factor: Matrix = { kind: 'dense', rows: outFeatures, cols: r, data: b.value };
-  const { precision } = g;
-  g.kernels.gemm({ m: rows, n: r, k: outFeatures, a: dy, b: factor, c: du, alpha: scaling, precision });
-  if (b.grad) outer(g, dy, u, b.grad, outFeatures, r, rows, scaling);
-  return du;
 }
 
 function trains(w: LinearWeights): boolean {
@@ -166,36 +158,9 @@ function inner(g: Graph, x: Tensor, lora: Lora, firstRow: number, path: 'tiles' 
   const u = g.empty([rows, r]);
   const dropout = dropoutOf(g, lora, firstRow);
   const { precision } = g;
-  if (dropout) g.kernels.loraDown({ x, a, u, rows, cols, r, dropout, precision });
-  else {
+  if (path === 'rows') {
     const b: Matrix = { kind: 'dense', rows: r, cols, data: a };
     g.kernels.gemm({ m: rows, n: r, k: cols, a: x, b, transB: true, c: u, path, precision });
-  }
+  } else g.kernels.loraDown({ x, a, u, rows, cols, r, precision, ...(dropout && { dropout }) });
   return u;
-}
-
-/** dw [n, k] += alpha · dyᵀ [n, rows] · x [rows, k]. */
-function outer(
-  g: Graph,
-  dy: Span,
-  x: Span,
-  dw: Span,
-  n: number,
-  k: number,
-  rows: number,
-  alpha: number,
-): void {
-  const b: Matrix = { kind: 'dense', rows, cols: k, data: x };
-  g.kernels.gemm({
-    m: n,
-    n: k,
-    k: rows,
-    a: dy,
-    transA: true,
-    b,
-    c: dw,
-    alpha,
-    accumulate: true,
-    precision: g.precision,
-  });
 }

@@ -5,11 +5,12 @@
 
 import { BYTES_PER_ELEMENT, type DType, type Kernels, type Span } from '../contract.js';
 import { fillNormal as fillNormalInto } from '../reference/random.js';
+import type { LoraKernels } from '../lora.js';
 import { address, bytesOf, declare as declareIn, DTYPE_CODE, type Library } from './library.js';
 
 export type OtherKernels = Omit<
   Kernels,
-  'gemm' | 'loraDown' | 'loraDownBackward' | 'quantizeNf4' | 'quantizeScales' | 'dequantizeNf4' | 'convert'
+  'gemm' | keyof LoraKernels | 'quantizeNf4' | 'quantizeScales' | 'dequantizeNf4' | 'convert'
 >;
 
 function flag(value: boolean): number {

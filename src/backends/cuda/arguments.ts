@@ -52,6 +52,17 @@ export function byActivation(
   return (dtype) => kernels(cType(dtype));
 }
 
+/** A family by its defines. */
+export function keyedFamily(
+  device: CudaDevice,
+  source: string,
+  name: string,
+  parameters: string,
+): (defines: Defines) => Kernel {
+  const kernels = family(device, source, name, parameters, (key) => JSON.parse(key) as Defines);
+  return (defines) => kernels(JSON.stringify(defines));
+}
+
 export const BLOCK = 256;
 
 /** Elements of a type in 16 bytes. */

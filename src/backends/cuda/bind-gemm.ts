@@ -1,11 +1,12 @@
 /**
- * The matrix product, handed to whoever does it best: decoding's few rows and LoRA's thin products to our kernels, the rest to cuBLASLt
+ * The matrix product, handed to whoever does it best: decoding's few rows to our kernels, the rest to cuBLASLt
  * in the activations' type, weights of another type being unpacked into scratch memory first. What is added to the product stands in c
  * before it, so that the library adds its result to it (beta = 1).
  */
 
 import { BYTES_PER_ELEMENT, type DType, type GemmArgs, type Kernels, type Span } from '../contract.js';
 import { checkGemm } from '../gemm.js';
+import type { Prepare } from './bind-thin.js';
 import type { Blas } from './blas.js';
 import { address, type CudaDevice } from './device.js';
 
@@ -15,30 +16,16 @@ interface Parts {
   readonly blas: Blas;
   /** Products of few rows (`path: 'rows'`). */
   readonly rows: { supports(args: GemmArgs): boolean; gemmRows(args: GemmArgs): void };
-  /** LoRA's products, and what stands in c before a product. */
-  readonly thin: {
-    tryGemm(args: GemmArgs): boolean;
-    prepare(
-      c: Span,
-      m: number,
-      n: number,
-      parts: {
-        residual?: Span | undefined;
-        bias?: Span | undefined;
-        extra?: GemmArgs['extra'];
-        transB: boolean;
-      },
-    ): void;
-  };
+  readonly prepare: Prepare;
   readonly dequantizeNf4: Kernels['dequantizeNf4'];
   readonly convert: Kernels['convert'];
 }
 
-/** Ranks that the thin products' kernels take. */
+/** Ranks that `prepare` takes. */
 const THIN = 64;
 
 export function bindGemm(device: CudaDevice, parts: Parts): Kernels['gemm'] {
-  const { blas, rows, thin } = parts;
+  const { blas, rows, prepare } = parts;
 
   /** Calls `use` with the address of n elements of `span` in `type`: its own, or of a copy. */
   function as(type: Type, span: Span, n: number, use: (at: number) => void): void {
@@ -67,10 +54,10 @@ export function bindGemm(device: CudaDevice, parts: Parts): Kernels['gemm'] {
     const residual = args.residual ?? (accumulate ? c : undefined);
     if (!extra && !bias) return residual;
     if (!extra || (extra.k <= THIN && !transA)) {
-      thin.prepare(c, m, n, { residual, bias, extra, transB });
+      prepare(c, m, n, { residual, bias, extra, transB });
       return c;
     }
-    if (bias) thin.prepare(c, m, n, { residual, bias, transB });
+    if (bias) prepare(c, m, n, { residual, bias, transB });
     const from = bias ? c : residual;
     as(type, extra.b, n * extra.k, (b) =>
       blas.matmul({
@@ -89,7 +76,6 @@ export function bindGemm(device: CudaDevice, parts: Parts): Kernels['gemm'] {
       rows.gemmRows(args);
       return;
     }
-    if (thin.tryGemm(args)) return;
     const type = floating(a);
     const from = before(args, type);
     right(args, type, (b) =>

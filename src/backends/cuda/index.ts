@@ -8,10 +8,11 @@ import { imaginedBackend, ImaginedMemory } from '../imagined.js';
 import { loraByGemm } from '../lora.js';
 import { bindAttention } from './bind-attention.js';
 import { bindGemm } from './bind-gemm.js';
+import { bindLora } from './bind-lora.js';
 import { bindNf4 } from './bind-nf4.js';
 import { bindPlain } from './bind-plain.js';
 import { bindRows } from './bind-rows.js';
-import { bindThin } from './bind-thin.js';
+import { bindPrepare } from './bind-thin.js';
 import { createBlas, WORKSPACE_BYTES, type Blas } from './blas.js';
 import { createCompiler } from './compile.js';
 import { Launcher, openDevice, type CudaDevice } from './device.js';
@@ -134,17 +135,6 @@ function bindKernels(
   memory: { alloc: (bytes: number) => DeviceBuffer; free: (buffer: DeviceBuffer) => void },
 ): Kernels {
   const plain = { ...bindPlain(device), ...bindAttention(device), ...bindNf4(device) };
-  const thin = bindThin(device);
-  const gemm = bindGemm(device, { ...plain, blas, thin, rows: bindRows(device) });
-  const lora = loraByGemm({ ...plain, ...memory, gemm });
-  return {
-    ...plain,
-    gemm,
-    loraDown(args) {
-      if (!thin.tryLoraDown(args)) lora.loraDown(args);
-    },
-    loraDownBackward(args) {
-      if (!thin.tryLoraDownBackward(args)) lora.loraDownBackward(args);
-    },
-  };
+  const gemm = bindGemm(device, { ...plain, blas, prepare: bindPrepare(device), rows: bindRows(device) });
+  return { ...plain, gemm, ...bindLora(device, loraByGemm({ ...plain, ...memory, gemm })) };
 }

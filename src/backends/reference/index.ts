@@ -20,7 +20,7 @@ import { rope } from './rope.js';
 import { embedding, embeddingBackward, gatherRows, scatterRows } from './rows.js';
 import { widen } from './widen.js';
 
-const { loraDown, loraDownBackward } = loraByGemm({
+const { loraDown, loraDownBackward, loraUpBackward } = loraByGemm({
   gemm,
   dropout,
   alloc: (bytes) => ({ bytes, handle: new ArrayBuffer(bytes) }),
@@ -31,6 +31,7 @@ const kernels: Kernels = {
   gemm: widen(gemm),
   loraDown: widen(loraDown),
   loraDownBackward: widen(loraDownBackward),
+  loraUpBackward: widen(loraUpBackward),
   quantizeNf4,
   quantizeScales,
   dequantizeNf4,

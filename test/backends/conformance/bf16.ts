@@ -7,7 +7,8 @@ import { floats, type Case } from './harness.js';
 const ACTIVATIONS: Readonly<Partial<Record<keyof Kernels, readonly string[]>>> = {
   gemm: ['a', 'c', 'residual', 'extraA'],
   loraDown: ['x', 'u'],
-  loraDownBackward: ['x', 'du', 'dx'],
+  loraDownBackward: ['x', 'given', 'dx'],
+  loraUpBackward: ['x', 'given', 'du'],
   embedding: ['y'],
   embeddingBackward: ['dy'],
   addUniformNoise: ['x'],

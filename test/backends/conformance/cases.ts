@@ -20,6 +20,7 @@ export const TOLERANCE: Readonly<Record<keyof Kernels, number>> = {
   gemm: 2e-6,
   loraDown: 2e-6,
   loraDownBackward: 2e-6,
+  loraUpBackward: 2e-6,
   quantizeNf4: 0,
   quantizeScales: 0,
   dequantizeNf4: 0,
@@ -57,6 +58,7 @@ export const TERMS: Readonly<Partial<Record<keyof Kernels, number>>> = {
   gemm: 1,
   loraDown: 1,
   loraDownBackward: 1,
+  loraUpBackward: 1,
   rmsNormBackward: 1,
   attentionBackward: 1,
 };

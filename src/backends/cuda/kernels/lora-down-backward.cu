@@ -1,4 +1,4 @@
-/* The backward of LoRA's masked input on bf16 tensor cores: x and the mask are read and drawn once for both gradients,
+/* The backward of LoRA's inner product (lora-down.cu) on bf16 tensor cores: x and the mask are read and drawn once for both gradients,
  *   parts[slice] = du[rows, r]ᵀ · drop(x)[rows, width]    (rows in slices, multiples of 64; thin-plain.cu's ww_thin_reduce adds them up)
  *   dx (+)= drop(du · a)[rows, width]
  * A warp: 32 columns. Lane 4g + t holds, of x as of dx, columns 4g to 4g + 3 of rows 2t, 2t + 1, 2t + 8 and 2t + 9 of 16: of the first
@@ -12,6 +12,9 @@
 #endif
 #ifndef ACCUMULATE /* whether dx is added to */
 #define ACCUMULATE 1
+#endif
+#ifndef DROP /* whether x and dx are masked */
+#define DROP 1
 #endif
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
@@ -97,9 +100,11 @@ extern "C" __global__ void __launch_bounds__(256, RANK <= 32 ? 2 : 1)
       int row = begin + chunk * ROWS + s * 16 + 2 * t, slot = s % DEPTH;
       i64 at = (i64)row * width + column;
       u32 mask[4][2];
-      masks_of(mask, first + at, width, g & 1, threshold, {seed, stream, step});
+      if (DROP) {
+        masks_of(mask, first + at, width, g & 1, threshold, {seed, stream, step});
 #pragma unroll
-      for (int i = 0; i < 4; i++) large[slot][i].x &= mask[i][0], large[slot][i].y &= mask[i][1];
+        for (int i = 0; i < 4; i++) large[slot][i].x &= mask[i][0], large[slot][i].y &= mask[i][1];
+      }
 
       // Pairs of rows, column by column.
       u32 b[4][2];
@@ -136,14 +141,15 @@ extern "C" __global__ void __launch_bounds__(256, RANK <= 32 ? 2 : 1)
 #pragma unroll
           for (int j = 0; j < 2; j++) {
             float low = c[j][h][e], high = c[j][h][2 + e];
+            if (DROP) {
+              low = __uint_as_float(__float_as_uint(low) & __byte_perm(mask[i][j], 0, 0x1010));
+              high = __uint_as_float(__float_as_uint(high) & __byte_perm(mask[i][j], 0, 0x3232));
+            }
             if (ACCUMULATE) {
               u32 old = j ? before[slot][i].y : before[slot][i].x;
-              low = low_bf16(old) + __uint_as_float(__float_as_uint(low) & __byte_perm(mask[i][j], 0, 0x1010));
-              high = high_bf16(old) + __uint_as_float(__float_as_uint(high) & __byte_perm(mask[i][j], 0, 0x3232));
-              pairs[j] = pack_bf16(low, high);
-            } else {
-              pairs[j] = pack_bf16(low, high) & mask[i][j];
+              low += low_bf16(old), high += high_bf16(old);
             }
+            pairs[j] = pack_bf16(low, high);
           }
           if (inside && row + step_of(i) < end)
             *reinterpret_cast<uint2*>(dx + at + step_of(i) * width) = make_uint2(pairs[0], pairs[1]);
