@@ -4,67 +4,86 @@ import type { GemmArgs } from '../contract.js';
 import { nf4Addresses, typeName } from './bind-nf4.js';
 import { address, type CudaDevice } from './device.js';
 
-/** Rows of x that one pass over the weight serves, and how many rows of the weight a warp takes then. */
+/** Rows of x that one pass of `ww_matvec` over the weight serves, and how many rows of the weight a warp takes then. */
 const PLANS = [
   { most: 1, perWarp: 4 },
   { most: 2, perWarp: 4 },
   { most: 4, perWarp: 2 },
   { most: 8, perWarp: 2 },
 ] as const;
+/** The same of `ww_nf4_rows`, on tensor cores. */
+const NF4_ROWS = [8, 16, 32] as const;
 
 /** Above it a product with unpacked weights is faster than passes over packed ones. */
-const MOST_ROWS = 16;
+const MOST_ROWS = { plain: 16, tensor: 64 };
 const WARPS = 8;
 /** Warps on a multiprocessor that keep enough reads under way. */
-const BUSY = 24;
+const BUSY = { plain: 24, tensor: 16 };
 
 export function bindRows(device: CudaDevice): {
   supports(args: GemmArgs): boolean;
   gemmRows(args: GemmArgs): void;
 } {
+  const onTensorCores = ({ a, b }: GemmArgs): boolean =>
+    b.kind === 'nf4' && a.dtype === 'bf16' && device.capability >= 80;
+
   return {
-    supports({ m, k, a, b, c, transA, transB, extra, residual }) {
+    supports(args) {
+      const { m, k, a, b, c, transA, transB, extra, residual } = args;
       if (transA || !transB) return false;
       const packed = b.kind === 'nf4';
-      if (m > (packed && !b.dense ? MOST_ROWS : PLANS.at(-1)!.most)) return false;
+      if (
+        m >
+        (onTensorCores(args) ? MOST_ROWS.tensor : packed && !b.dense ? MOST_ROWS.plain : PLANS.at(-1)!.most)
+      )
+        return false;
       const operands = [a, packed ? b.packed : b.data];
       if (operands.some((span) => address(span) % 16 !== 0) || k % (packed ? 64 : 8) !== 0) return false;
       return (
         c.dtype === (residual ?? c).dtype && a.dtype === (extra?.a ?? a).dtype && extra?.b.dtype !== 'bf16'
       );
     },
-    gemmRows({ m, n, k, a, b, c, alpha = 1, extra, bias, residual, accumulate }) {
+    gemmRows(args) {
+      const { m, n, k, a, b, c, alpha = 1, extra, bias, residual, accumulate } = args;
       const packed = b.kind === 'nf4';
-      const plan = PLANS.find((p) => m <= p.most) ?? PLANS.at(-1)!;
-      const { most, perWarp } = plan;
-      const kernel = device.kernel('matvec', 'ww_matvec', 'ppppppppppp' + 'iiiiffi', {
-        ACTIVATION: typeName(a, 'gemm'),
-        OUT: typeName(c, 'gemm'),
-        PACKED: packed ? 1 : 0,
-        NESTED: packed && b.nested ? 1 : 0,
-        WEIGHT: packed ? 'bf16' : typeName(b.data, 'gemm'),
-        M: most,
-        R: perWarp,
-      });
+      const tensor = onTensorCores(args);
       const weight = packed ? nf4Addresses(b) : [address(b.data), 0, 0, 0, 0];
+      const added = residual ?? (accumulate ? c : undefined);
+      const spans = [
+        ...[address(a), ...weight, address(c), bias ? address(bias) : 0, added ? address(added) : 0],
+        ...[extra ? address(extra.a) : 0, extra ? address(extra.b) : 0],
+      ];
+      const sizes = [m, n, k, extra?.k ?? 0, alpha, extra?.alpha ?? 0];
+      const PARAMETERS = 'ppppppppppp' + 'iiiiffi';
+      const types = { ACTIVATION: typeName(a, 'gemm'), OUT: typeName(c, 'gemm') };
+      const nested = packed && b.nested ? 1 : 0;
+      if (tensor) {
+        const rows = NF4_ROWS.find((most) => m <= most) ?? NF4_ROWS.at(-1)!;
+        const defines = { ...types, NESTED: nested, ROWS: rows };
+        const kernel = device.kernel('nf4-rows', 'ww_nf4_rows', PARAMETERS, defines);
+        const groups = Math.ceil(n / 16);
+        const splits = splitsOf(groups, k / 64, device.multiprocessors * BUSY.tensor);
+        const grid = [Math.ceil(groups / (WARPS / splits)), Math.ceil(m / rows), 1] as const;
+        kernel.launch(grid, WARPS * 32, 4 * (256 * 32 + 256 + WARPS * 16 * rows), ...spans, ...sizes, splits);
+        return;
+      }
+      const { most, perWarp } = PLANS.find((p) => m <= p.most) ?? PLANS.at(-1)!;
+      const kernel = device.kernel('matvec', 'ww_matvec', PARAMETERS, {
+        ...{ ...types, NESTED: nested, PACKED: packed ? 1 : 0, M: most, R: perWarp },
+        WEIGHT: packed ? 'bf16' : typeName(b.data, 'gemm'),
+      });
       const steps = Math.ceil(k / (32 * (packed ? 32 : 8)));
       const groups = Math.ceil(n / perWarp);
-      let splits = 1;
-      while (splits < WARPS && splits < steps && groups * splits < device.multiprocessors * BUSY) splits *= 2;
-      const added = residual ?? (accumulate ? c : undefined);
-      kernel.launch(
-        [Math.ceil(groups / (WARPS / splits)), Math.ceil(m / most), 1],
-        WARPS * 32,
-        0,
-        address(a),
-        ...weight,
-        address(c),
-        bias ? address(bias) : 0,
-        added ? address(added) : 0,
-        extra ? address(extra.a) : 0,
-        extra ? address(extra.b) : 0,
-        ...[m, n, k, extra?.k ?? 0, alpha, extra?.alpha ?? 0, splits],
-      );
+      const splits = splitsOf(groups, steps, device.multiprocessors * BUSY.plain);
+      const grid = [Math.ceil(groups / (WARPS / splits)), Math.ceil(m / most), 1] as const;
+      kernel.launch(grid, WARPS * 32, 0, ...spans, ...sizes, splits);
     },
   };
+}
+
+/** Warps of a block that share a sum of so many steps, so that `busy` warps have work. */
+function splitsOf(groups: number, steps: number, busy: number): number {
+  let splits = 1;
+  while (splits < WARPS && splits < steps && groups * splits < busy) splits *= 2;
+  return splits;
 }

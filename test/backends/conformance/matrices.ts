@@ -196,6 +196,18 @@ function gemmCases(): Case[] {
     cases.push(
       gemmCase({ m: 3, n: 600, k: 300, kind, transA: false, transB: true, path: 'rows', precision: 'f32' }),
     );
+  // Decoding: few rows, weights as they are stored.
+  for (const kind of ['nf4', 'nf4x2', 'bf16'] as const)
+    for (const [turn, m] of [1, 2, 8, 9, 17, 33, 64].entries())
+      for (const [n, k] of [
+        [24, 64],
+        [136, 320],
+        [40, 1088],
+      ] as const) {
+        const more = [{}, { bias: true }, { extra: 8 }, { add: 'residual', alpha: 0.5 }] as const;
+        const common = { transA: false, transB: true, path: 'rows', precision: 'bf16' } as const;
+        cases.push(gemmCase({ ...common, m, n, k, kind, ...more[turn % 4] }));
+      }
   // LoRA's products: thin in n, in k, in m.
   for (const r of [1, 8, 16, 64, 100])
     for (const accumulate of [true, false]) {
