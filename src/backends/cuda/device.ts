@@ -45,6 +45,7 @@ const MAX_DYNAMIC_SHARED = 8;
 /** Above it a kernel has to be told. */
 const PLAIN_SHARED = 48 * 1024;
 const LEAST_CAPABILITY = 75;
+const OVERLAPPING = 90;
 
 export interface DeviceProperties {
   readonly name: string;
@@ -93,13 +94,18 @@ export class Launcher {
   private readonly modules = new Map<string, number>();
   private readonly kernels = new Map<string, Kernel>();
   private readonly arguments = new ArgumentMemory();
+  /** Where a kernel may be launched before the one in front of it is done: it waits itself (kernels/prelude.cuh, wait_for_inputs). */
+  private readonly configuration: LaunchConfiguration | undefined;
   private profiling: Map<string, [start: number, end: number][]> | undefined;
 
   constructor(
     private readonly driver: Driver,
     private readonly compiler: KernelCompiler,
     private readonly stream: number,
-  ) {}
+    capability: number,
+  ) {
+    if (capability >= OVERLAPPING) this.configuration = new LaunchConfiguration(stream);
+  }
 
   kernel(source: string, name: string, parameters: string, defines: Defines = {}): Kernel {
     const module = `${source} ${JSON.stringify(defines)}`;
@@ -110,7 +116,7 @@ export class Launcher {
   }
 
   private bind(module: string, source: string, name: string, parameters: string, defines: Defines): Kernel {
-    const { driver, stream } = this;
+    const { driver, stream, configuration } = this;
     const memory = this.arguments;
     const pack = packer(parameters);
     let handle = 0;
@@ -128,9 +134,11 @@ export class Launcher {
         if (args.length !== parameters.length)
           throw new Error(`${name} takes ${parameters.length} arguments, not ${args.length}`);
         memory.setSize(pack(memory.view, args));
-        this.timed(name, () =>
-          driver.launch(name, handle, x, y, z, block, 1, 1, sharedBytes, stream, 0, memory.extra),
-        );
+        this.timed(name, () => {
+          if (configuration)
+            driver.launchAs(name, configuration.of(x, y, z, block, sharedBytes), handle, 0, memory.extra);
+          else driver.launch(name, handle, x, y, z, block, 1, 1, sharedBytes, stream, 0, memory.extra);
+        });
       },
     };
   }
@@ -211,6 +219,34 @@ class ArgumentMemory {
 
   setSize(bytes: number): void {
     this.size.setUint32(0, bytes, true);
+  }
+}
+
+/** A CUlaunchConfig with one attribute, programmatic stream serialization. */
+class LaunchConfiguration {
+  private readonly at: number;
+  private readonly view: DataView;
+  private readonly block: unknown;
+
+  constructor(stream: number) {
+    const [configBytes, attributeBytes] = [56, 72];
+    this.block = alloc('uint8_t', configBytes + attributeBytes);
+    const start = nativeAddress(this.block);
+    this.at = Number(start);
+    this.view = new DataView(view(this.block, configBytes + attributeBytes));
+    for (let i = 0; i < configBytes + attributeBytes; i += 4) this.view.setUint32(i, 0, true);
+    this.view.setBigUint64(32, BigInt(stream), true);
+    this.view.setBigUint64(40, start + BigInt(configBytes), true);
+    this.view.setUint32(48, 1, true);
+    const PROGRAMMATIC_STREAM_SERIALIZATION = 6;
+    this.view.setUint32(configBytes, PROGRAMMATIC_STREAM_SERIALIZATION, true);
+    this.view.setInt32(configBytes + 8, 1, true);
+  }
+
+  /** The address of the configuration of such a launch. */
+  of(x: number, y: number, z: number, block: number, sharedBytes: number): number {
+    [x, y, z, block, 1, 1, sharedBytes].forEach((value, i) => this.view.setUint32(i * 4, value, true));
+    return this.at;
   }
 }
 

@@ -53,6 +53,7 @@ const CALLS = {
   cuLaunchKernel:
     'uint64_t function, uint32_t gridX, uint32_t gridY, uint32_t gridZ, uint32_t blockX, uint32_t blockY, uint32_t blockZ, ' +
     'uint32_t sharedBytes, uint64_t stream, uint64_t parameters, uint64_t extra',
+  cuLaunchKernelEx: 'uint64_t config, uint64_t function, uint64_t parameters, uint64_t extra',
   cuStreamBeginCapture_v2: 'uint64_t stream, int mode',
   cuStreamEndCapture: 'uint64_t stream, _Out_ uint64_t *graph',
   cuGraphInstantiateWithFlags: '_Out_ uint64_t *exec, uint64_t graph, uint64_t flags',
@@ -71,6 +72,7 @@ export class Driver {
   private readonly errorText: (code: number, text: [string | null]) => number;
   private readonly eventQuery: (event: number) => number;
   private readonly launchKernel: (...args: number[]) => number;
+  private launchKernelEx: ((...args: number[]) => number) | undefined;
 
   /** Throws where the file is no CUDA driver. */
   constructor(path: string) {
@@ -99,6 +101,13 @@ export class Driver {
   /** The path that runs thousands of times a second. */
   launch(what: string, ...args: number[]): void {
     const result = this.launchKernel(...args);
+    if (result !== 0) throw this.fault(`the launch of ${what}`, result);
+  }
+
+  /** The same by a launch's configuration (CUDA 11.8 up). */
+  launchAs(what: string, ...args: number[]): void {
+    this.launchKernelEx ??= this.native('cuLaunchKernelEx') as (...args: number[]) => number;
+    const result = this.launchKernelEx(...args);
     if (result !== 0) throw this.fault(`the launch of ${what}`, result);
   }
 

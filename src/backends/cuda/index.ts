@@ -35,7 +35,12 @@ function open(): Backend {
   const driver = new Driver(libraries.driver);
   const properties = openDevice(driver);
   const stream = driver.get('cuStreamCreate', NON_BLOCKING);
-  const launcher = new Launcher(driver, createCompiler(libraries.nvrtc, properties.capability), stream);
+  const launcher = new Launcher(
+    driver,
+    createCompiler(libraries.nvrtc, properties.capability),
+    stream,
+    properties.capability,
+  );
   const memory = new CudaMemory(driver, stream, properties.name);
   const device: CudaDevice = {
     ...properties,

@@ -47,6 +47,7 @@ __device__ __forceinline__ float exp2_fast(float x) {
 /* cache[slotOf[row], positions[row]] = x[row], rows of `dim`; one outside the cache is left out. Grid (rows). */
 extern "C" __global__ void ww_cache_write(const T *x, CACHE *cache, const int *slotOf, const int *positions, int slots, int capacity,
                                           int dim) {
+  begin_kernel();
   int slot = slotOf[blockIdx.x], position = positions[blockIdx.x];
   if (slot < 0 || slot >= slots || position < 0 || position >= capacity) return;
   x += (i64)blockIdx.x * dim;
@@ -70,6 +71,7 @@ __device__ __forceinline__ Range range_of(int position, int window, int capacity
 extern "C" __global__ void __launch_bounds__(WARPS * 32)
     ww_attention_cached(const T *q, const CACHE *keys, const CACHE *values, const int *slotOf, const int *positions, T *out, float *sums,
                         float2 *scales, int heads, int kvHeads, int capacity, float scale, int window, int least) {
+  begin_kernel();
   const int lane = threadIdx.x % LANES, group = threadIdx.x / LANES, row = blockIdx.x, head0 = blockIdx.y * HEADS;
   const Range range = range_of(positions[row], window, capacity, blockIdx.z, gridDim.z, least);
   if (range.begin >= range.end) return;
@@ -197,6 +199,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
 /* Puts the active splits of a row's head together. Grid (rows, heads). */
 extern "C" __global__ void ww_attention_cached_combine(const int *positions, const float *sums, const float2 *scales, T *out, int heads,
                                                        int capacity, int window, int splits, int least) {
+  begin_kernel();
   const int active = range_of(positions[blockIdx.x], window, capacity, 0, splits, least).active;
   if (active <= 1) return;
   const i64 head = (i64)blockIdx.x * heads + blockIdx.y;

@@ -34,6 +34,7 @@ __device__ int reach(const int *segments, int i, int direction, int most, int ow
  * segments stand together. Padding: no keys, no queries. A warp a row; grid (ceil(length / 4), batch). */
 extern "C" __global__ void __launch_bounds__(WARPS * LANES)
     ww_attention_bounds(const int *segments, int *first, int *end, int length, int window) {
+  begin_kernel();
   int i = blockIdx.x * WARPS + threadIdx.x / LANES;
   if (i >= length) return;
   i64 sequence = (i64)blockIdx.y * length;
@@ -102,6 +103,7 @@ __device__ void store_rows(T *to, i64 stride, int present, const float (&sums)[R
 extern "C" __global__ void __launch_bounds__(WARPS * LANES)
     ww_attention(const T *q, const T *k, const T *v, const int *first, T *out, float *lse, int length, int heads, int kvHeads,
                  float scale) {
+  begin_kernel();
   extern __shared__ float shared[];
   float *queries = shared, *other = shared + TILE * STRIDE;
   int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, head = blockIdx.x, q0 = blockIdx.y * TILE;
@@ -154,6 +156,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES)
 extern "C" __global__ void __launch_bounds__(WARPS * LANES)
     ww_attention_dq(const T *q, const T *k, const T *v, const int *first, const T *out, const T *dOut, const float *lse,
                     float *delta, T *dq, int length, int heads, int kvHeads, float scale) {
+  begin_kernel();
   extern __shared__ float shared[];
   float *queries = shared, *dOuts = shared + TILE * STRIDE, *other = shared + 2 * TILE * STRIDE;
   int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, head = blockIdx.x, q0 = blockIdx.y * TILE;
@@ -203,6 +206,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES)
 extern "C" __global__ void __launch_bounds__(WARPS * LANES)
     ww_attention_dkv(const T *q, const T *k, const T *v, const int *end, const T *dOut, const float *lse, const float *delta, T *dk,
                      T *dv, int length, int heads, int kvHeads, float scale) {
+  begin_kernel();
   extern __shared__ float shared[];
   float *keys = shared, *values = shared + TILE * STRIDE, *other = shared + 2 * TILE * STRIDE;
   int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, group = heads / kvHeads, k0 = blockIdx.y * TILE;

@@ -6,6 +6,7 @@
 #endif
 
 extern "C" __global__ void ww_add(const T* a, const T* b, T* y, i64 n, int vector) {
+  begin_kernel();
   for_elements<LANES>(n, vector, [=](i64 i, auto width) {
     constexpr int N = WIDTH_OF(width);
     Floats<N> sum = load<N>(a + i), other = load<N>(b + i);
@@ -15,6 +16,7 @@ extern "C" __global__ void ww_add(const T* a, const T* b, T* y, i64 n, int vecto
 }
 
 extern "C" __global__ void ww_scale(const T* x, T* y, i64 n, float alpha, int vector) {
+  begin_kernel();
   for_elements<LANES>(n, vector, [=](i64 i, auto width) {
     constexpr int N = WIDTH_OF(width);
     Floats<N> v = load<N>(x + i);
@@ -24,6 +26,7 @@ extern "C" __global__ void ww_scale(const T* x, T* y, i64 n, float alpha, int ve
 }
 
 extern "C" __global__ void ww_fill(T* y, i64 n, float value, int vector) {
+  begin_kernel();
   for_elements<LANES>(n, vector, [=](i64 i, auto width) {
     constexpr int N = WIDTH_OF(width);
     Floats<N> v;
@@ -34,6 +37,7 @@ extern "C" __global__ void ww_fill(T* y, i64 n, float value, int vector) {
 
 /* `bytes` bytes, in units that the addresses allow; the thread behind the last whole unit takes the rest. */
 extern "C" __global__ void ww_copy(const u8* x, u8* y, i64 bytes) {
+  wait_for_inputs();
   i64 i = (i64)blockIdx.x * blockDim.x + threadIdx.x, units = bytes / (i64)sizeof(UNIT);
   if (i < units) reinterpret_cast<UNIT*>(y)[i] = reinterpret_cast<const UNIT*>(x)[i];
   if (i == units)
@@ -44,6 +48,7 @@ extern "C" __global__ void ww_copy(const u8* x, u8* y, i64 bytes) {
 __device__ __forceinline__ float sigmoid(float x) { return __fdividef(1.f, 1.f + __expf(-x)); }
 
 extern "C" __global__ void ww_swiglu(const T* gate, const T* up, T* y, i64 n, int vector) {
+  begin_kernel();
   for_elements<LANES>(n, vector, [=](i64 i, auto width) {
     constexpr int N = WIDTH_OF(width);
     Floats<N> g = load<N>(gate + i), u = load<N>(up + i);
@@ -55,6 +60,7 @@ extern "C" __global__ void ww_swiglu(const T* gate, const T* up, T* y, i64 n, in
 /* d silu(g) / dg = s · (1 + g · (1 - s)) with s = sigmoid(g). */
 extern "C" __global__ void ww_swiglu_backward(const T* dy, const T* gate, const T* up, T* dGate, T* dUp, i64 n,
                                               int vector) {
+  begin_kernel();
   for_elements<LANES>(n, vector, [=](i64 i, auto width) {
     constexpr int N = WIDTH_OF(width);
     Floats<N> d = load<N>(dy + i), g = load<N>(gate + i), u = load<N>(up + i);

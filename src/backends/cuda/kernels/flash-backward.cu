@@ -23,6 +23,7 @@
 extern "C" __global__ void __launch_bounds__(WARPS * 32)
     ww_flash_dq(const bf16 *q, const bf16 *k, const bf16 *v, const int *first, const bf16 *out, const bf16 *dOut, const float *lse,
                 float *delta, bf16 *dq, int length, int heads, int kvHeads, float scale) {
+  begin_kernel();
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
   constexpr int THREADS = WARPS * 32, WARP_ROWS = M_TILES * 16, ROWS = WARPS * WARP_ROWS;
   extern __shared__ __align__(16) bf16 shared[];
@@ -128,6 +129,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
 extern "C" __global__ void __launch_bounds__(WARPS * 32)
     ww_flash_dkv(const bf16 *q, const bf16 *k, const bf16 *v, const int *end, const bf16 *dOut, const float *lse, const float *delta,
                  bf16 *dk, bf16 *dv, int length, int heads, int kvHeads, float scale) {
+  begin_kernel();
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
   constexpr int THREADS = WARPS * 32, ROWS = WARPS * 16, D_TILES = 2 * STEPS / PARTS;
   extern __shared__ __align__(16) bf16 shared[];

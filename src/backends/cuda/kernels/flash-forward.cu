@@ -65,6 +65,7 @@ __device__ __forceinline__ float row_sum(float x) {
 extern "C" __global__ void __launch_bounds__(WARPS * 32)
     ww_flash_forward(const bf16 *q, const bf16 *k, const bf16 *v, const int *first, bf16 *out, float *lse, int length, int heads,
                      int kvHeads, float scale) {
+  begin_kernel();
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
   extern __shared__ __align__(16) bf16 shared[];
   const u32 queries = shared_address(shared), stages = queries + tile_bytes(ROWS);
@@ -154,6 +155,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
 extern "C" __global__ void __launch_bounds__(WARPS * 32)
     ww_flash_cached(const bf16 *q, const bf16 *keys, const bf16 *values, const int *slotOf, const int *positions, bf16 *out, int rows,
                     int heads, int kvHeads, int capacity, float scale, int window) {
+  begin_kernel();
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
   extern __shared__ __align__(16) bf16 shared[];
   const u32 queries = shared_address(shared), stages = queries + tile_bytes(ROWS);

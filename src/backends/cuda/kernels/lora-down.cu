@@ -22,6 +22,7 @@ constexpr int TILES = RANK / 8;
 extern "C" __global__ void __launch_bounds__(512, 1)
     ww_lora_down(const bf16* x, const float* a, float* parts, int rows, int k, int r, int slice, u32 threshold, u32 seed,
                  u32 stream, u32 step, i64 first) {
+  begin_kernel();
   extern __shared__ float4 dynamic[];
   bf16* factor = reinterpret_cast<bf16*>(dynamic);
   int stride = slice + 32; /* by which a warp's reads meet all banks */

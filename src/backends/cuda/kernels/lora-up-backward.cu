@@ -34,6 +34,7 @@ struct Shared {
 extern "C" __global__ void __launch_bounds__(256, RANK <= 32 ? 2 : 1)
     ww_lora_up_backward(const bf16* dy, const bf16* u, const float* b, float* du_parts, float* db_parts, int rows, int n, int r,
                         int slice) {
+  begin_kernel();
   extern __shared__ float4 dynamic[];
   Shared& shared = *reinterpret_cast<Shared*>(dynamic);
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;

@@ -16,6 +16,7 @@ __device__ __forceinline__ Softmax merged(Softmax a, Softmax b) {
 /* `gradient` (null: none) may be `logits`: a thread writes what it alone has read, after the target's logit was. */
 extern "C" __global__ void ww_cross_entropy(const float* logits, const int* targets, float* losses, T* gradient, int vocab,
                                             float scale, int vector) {
+  begin_kernel();
   __shared__ Softmax shared[32];
   i64 start = (i64)blockIdx.x * vocab;
   const float* row = logits + start;
@@ -70,6 +71,7 @@ __device__ __forceinline__ Best better(Best a, Best b) {
 }
 
 extern "C" __global__ void ww_argmax(const float* x, int* out, int cols, int vector) {
+  begin_kernel();
   __shared__ Best shared[32];
   const float* row = x + (i64)blockIdx.x * cols;
   Best best = {row[0], 0};

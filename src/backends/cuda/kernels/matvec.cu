@@ -27,6 +27,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
     ww_matvec(const T* x, const void* w, const void* absmax, const float* nested, const float* map, const float* offset, OUT* y,
               const float* bias, const OUT* residual, const T* u, const float* b, int m, int n, int k, int r, float alpha,
               float extra_alpha, int splits) {
+  begin_kernel();
   __shared__ float sums[WARPS][M * R];
 #if PACKED
   __shared__ float codes[16];

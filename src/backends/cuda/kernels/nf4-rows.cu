@@ -16,7 +16,10 @@
 
 constexpr int WARPS = 8;
 constexpr int TILES = ROWS / 8;
-constexpr int AHEAD = ROWS == 8 ? 4 : 2; /* chunks that are read ahead */
+/* Chunks of w and of x that are read ahead: as the registers allow. */
+constexpr int AHEAD = ROWS <= 16 ? 8 : 4;
+constexpr int X_AHEAD = 4 / TILES > 0 ? 4 / TILES : 1;
+constexpr int TURN = 8; /* chunks of a turn of the loop: a lane has the scales of two */
 constexpr int SUMS = 16 * ROWS;
 
 struct Shared {
@@ -41,24 +44,48 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
   i64 row[2];
   for (int h = 0; h < 2; h++) row[h] = (i64)min(group * 16 + g + 8 * h, n - 1) * k;
   uint2 codes[AHEAD][2];
-  uint4 xs[AHEAD][TILES][2];
-  auto read = [&](int block, int slot) {
-    bool valid = block < end;
-    int at = block * 64 + 16 * t;
+  auto read_codes = [&](int block, int slot) {
 #pragma unroll
-    for (int h = 0; h < 2; h++) codes[slot][h] = stream_8(w + (row[h] + at) / 2, valid);
+    for (int h = 0; h < 2; h++) codes[slot][h] = stream_8(w + (row[h] + block * 64 + 16 * t) / 2, block < end);
+  };
+  uint4 xs[X_AHEAD][TILES][2];
+  auto read_x = [&](int block, int slot) {
 #pragma unroll
     for (int tile = 0; tile < TILES; tile++)
 #pragma unroll
       for (int h = 0; h < 2; h++) {
+        const bf16* from = x + (i64)(first + 8 * tile + g) * k + block * 64 + 16 * t;
         xs[slot][tile][h] = make_uint4(0, 0, 0, 0);
-        if (valid && first + 8 * tile + g < m)
-          xs[slot][tile][h] = reinterpret_cast<const uint4*>(x + (i64)(first + 8 * tile + g) * k + at)[h];
+        if (block < end && first + 8 * tile + g < m) xs[slot][tile][h] = reinterpret_cast<const uint4*>(from)[h];
       }
   };
+  // Of rows g and g + 8 in chunks t and t + 4 of a turn.
+  float scale[2][2];
+#if NESTED
+  u8 codes_of_scales[2][2];
+#endif
+  auto read_scales = [&](int block) {
 #pragma unroll
-  for (int i = 0; i < AHEAD; i++) read(begin + i, i);
-
+    for (int h = 0; h < 2; h++)
+#pragma unroll
+      for (int i = 0; i < 2; i++) {
+        i64 place = (row[h] >> 6) + min(block + t + 4 * i, blocks - 1);
+#if NESTED
+        codes_of_scales[h][i] = ((const u8*)absmax)[place];
+        scale[h][i] = nested[place >> 8];
+#else
+        scale[h][i] = ((const float*)absmax)[place];
+#endif
+      }
+  };
+  // All of that are weights, which no kernel that may still run has written.
+  let_next_begin();
+#pragma unroll
+  for (int i = 0; i < AHEAD; i++) read_codes(begin + i, i);
+  read_scales(begin);
+#if NESTED
+  float shift = offset[0];
+#endif
   {
     u32 pair = pack_bf16(CODES[threadIdx.x >> 4], CODES[threadIdx.x & 15]); // the earlier value stands in a byte's high half
     uint4* to = reinterpret_cast<uint4*>(shared.pairs[threadIdx.x]);
@@ -68,6 +95,9 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
     shared.map[threadIdx.x] = map[threadIdx.x];
 #endif
   }
+  wait_for_inputs();
+#pragma unroll
+  for (int i = 0; i < X_AHEAD; i++) read_x(begin + i, i);
   __syncthreads();
 
   u32 table = shared_address(&shared.pairs[0][lane]);
@@ -77,20 +107,23 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
     return value;
   };
   float acc[TILES][4] = {};
-  float scale[2]; // lane t's are those of chunk t of four
-  for (int block = begin; block < end; block += 4) {
+  for (int turn = begin; turn < end; turn += TURN) {
+    float mine[2][2];
 #pragma unroll
-    for (int h = 0; h < 2; h++) {
-      i64 place = (row[h] >> 6) + min(block + t, end - 1);
+    for (int h = 0; h < 2; h++)
+#pragma unroll
+      for (int i = 0; i < 2; i++) {
 #if NESTED
-      scale[h] = __fadd_rn(__fmul_rn(shared.map[((const u8*)absmax)[place]], nested[place >> 8]), offset[0]);
+        mine[h][i] = __fadd_rn(__fmul_rn(shared.map[codes_of_scales[h][i]], scale[h][i]), shift);
 #else
-      scale[h] = ((const float*)absmax)[place];
+        mine[h][i] = scale[h][i];
 #endif
-    }
+      }
+    if (turn + TURN < end) read_scales(turn + TURN);
 #pragma unroll
-    for (int i = 0; i < 4; i++) {
-      int slot = i % AHEAD;
+    for (int i = 0; i < TURN; i++) {
+      if (turn + i >= end) break;
+      int slot = i % AHEAD, x_slot = i % X_AHEAD;
       float part[TILES][4] = {};
 #pragma unroll
       for (int s = 0; s < 4; s++) {
@@ -102,12 +135,14 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
         }
 #pragma unroll
         for (int tile = 0; tile < TILES; tile++) {
-          const uint4& v = xs[slot][tile][s / 2];
+          const uint4& v = xs[x_slot][tile][s / 2];
           mma_bf16(part[tile], a, s % 2 ? v.z : v.x, s % 2 ? v.w : v.y);
         }
       }
-      read(block + i + AHEAD, slot);
-      float low = __shfl_sync(0xffffffffu, scale[0], 4 * g + i), high = __shfl_sync(0xffffffffu, scale[1], 4 * g + i);
+      read_codes(turn + i + AHEAD, slot);
+      read_x(turn + i + X_AHEAD, x_slot);
+      float low = __shfl_sync(0xffffffffu, mine[0][i / 4], 4 * g + i % 4);
+      float high = __shfl_sync(0xffffffffu, mine[1][i / 4], 4 * g + i % 4);
 #pragma unroll
       for (int tile = 0; tile < TILES; tile++) {
         acc[tile][0] += low * part[tile][0], acc[tile][1] += low * part[tile][1];

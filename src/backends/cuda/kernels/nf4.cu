@@ -23,6 +23,7 @@ __device__ __forceinline__ u32 nearest_code(float x) {
 
 /* A warp a block of 64 values, two neighbours a lane. */
 extern "C" __global__ void ww_quantize_nf4(const FROM* x, i64 n, u8* packed, float* absmax) {
+  wait_for_inputs();
   i64 block = ((i64)blockIdx.x * blockDim.x + threadIdx.x) / 32;
   i64 at = block * 64 + threadIdx.x % 32 * 2;
   if (block * 64 >= n) return;
@@ -41,6 +42,7 @@ extern "C" __global__ void ww_quantize_nf4(const FROM* x, i64 n, u8* packed, flo
 
 /* offset[0] = the mean, summed in double in an order that n alone fixes. One block of 1024 threads. */
 extern "C" __global__ void ww_scales_mean(const float* absmax, i64 n, float* offset) {
+  wait_for_inputs();
   __shared__ double sums[1024];
   double sum = 0;
   for (i64 i = threadIdx.x; i < n; i += 1024) sum += absmax[i];
@@ -55,6 +57,7 @@ extern "C" __global__ void ww_scales_mean(const float* absmax, i64 n, float* off
 /* A block of 256 threads a block of 256 scales. */
 extern "C" __global__ void ww_quantize_scales(const float* absmax, i64 n, const float* map, u8* codes, float* scales,
                                               const float* offset) {
+  wait_for_inputs();
   __shared__ float values[256];
   __shared__ float most[8];
   values[threadIdx.x] = map[threadIdx.x];
@@ -83,6 +86,7 @@ extern "C" __global__ void ww_quantize_scales(const float* absmax, i64 n, const 
 /* A thread 16 values. */
 extern "C" __global__ void ww_dequantize_nf4(const u8* packed, const void* absmax, const float* nested, const float* map,
                                              const float* offset, TO* y, i64 n, int vector) {
+  wait_for_inputs();
   __shared__ float codes[16];
   if (threadIdx.x < 16) codes[threadIdx.x] = CODES[threadIdx.x];
   __syncthreads();
@@ -108,6 +112,7 @@ extern "C" __global__ void ww_dequantize_nf4(const u8* packed, const void* absma
 }
 
 extern "C" __global__ void ww_convert(const FROM* x, TO* y, i64 n, int vector) {
+  wait_for_inputs();
   for_elements<8>(n, vector, [=](i64 i, auto width) {
     constexpr int N = WIDTH_OF(width);
     store(y + i, load<N>(x + i));

@@ -3,6 +3,7 @@
 #include "vector.cuh"
 
 extern "C" __global__ void ww_rms_norm(const T* x, const float* w, T* y, float* rstd, int dim, float eps, int vector) {
+  begin_kernel();
   __shared__ float shared[32];
   i64 start = (i64)blockIdx.x * dim;
   float squares = 0;
@@ -24,6 +25,7 @@ extern "C" __global__ void ww_rms_norm(const T* x, const float* w, T* y, float* 
 /* With g = dy · w: dx (+)= rstd · (g - x · rstd² · mean(g · x)). */
 extern "C" __global__ void ww_rms_norm_backward(const T* dy, const T* x, const float* w, const float* rstd, T* dx,
                                                 int dim, int accumulate, int vector) {
+  begin_kernel();
   __shared__ float shared[32];
   i64 start = (i64)blockIdx.x * dim;
   float dot = 0;
@@ -49,6 +51,7 @@ extern "C" __global__ void ww_rms_norm_backward(const T* dy, const T* x, const f
 /* parts[chunk, c] = Σ dy · x · rstd over `chunk` rows of column c; reduce.cu adds the chunks up. */
 extern "C" __global__ void ww_norm_weight_parts(const T* dy, const T* x, const float* rstd, float* parts, int rows, int dim,
                                                 int chunk) {
+  begin_kernel();
   int c = blockIdx.x * blockDim.x + threadIdx.x;
   if (c >= dim) return;
   int first = blockIdx.y * chunk, end = min(rows, first + chunk);

@@ -14,6 +14,7 @@ __device__ __forceinline__ double block_sum_double(double x) {
 
 /* parts[block] = Σ x² over `chunk` (a multiple of 4) elements. */
 extern "C" __global__ void ww_sum_squares_parts(const float* x, i64 n, double* parts, int chunk, int vector) {
+  begin_kernel();
   i64 first = (i64)blockIdx.x * chunk;
   int length = (int)min((i64)chunk, n - first), whole = vector ? length / 4 * 4 : 0;
   double sum = 0;
@@ -27,6 +28,7 @@ extern "C" __global__ void ww_sum_squares_parts(const float* x, i64 n, double* p
 }
 
 extern "C" __global__ void ww_sum_squares(const double* parts, int count, float* out, int accumulate) {
+  begin_kernel();
   double sum = 0;
   for (int i = threadIdx.x; i < count; i += blockDim.x) sum += parts[i];
   sum = block_sum_double(sum);
@@ -34,6 +36,7 @@ extern "C" __global__ void ww_sum_squares(const double* parts, int count, float*
 }
 
 extern "C" __global__ void ww_clip_coefficient(const float* sum_squares, double max_norm, float* out) {
+  begin_kernel();
   double sum = *sum_squares;
   bool finite = fabs(sum) < __longlong_as_double(0x7ff0000000000000ll);
   *out = finite ? (float)fmin(1.0, max_norm / (sqrt(sum) + 1e-6)) : __int_as_float(0x7fc00000);
@@ -44,6 +47,7 @@ extern "C" __global__ void ww_clip_coefficient(const float* sum_squares, double 
 extern "C" __global__ void ww_adamw(float* param, const float* grad, float* m, float* v, i64 n, float rate, float beta1,
                                     float rest1, float beta2, float rest2, float root_correction, float eps, float keep,
                                     const float* grad_scale, int vector) {
+  wait_for_inputs();
   float scale = *grad_scale;
   if (scale != scale) return;
   for_elements<4>(n, vector, [=](i64 i, auto width) {

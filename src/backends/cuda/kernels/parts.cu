@@ -7,6 +7,7 @@
 
 /* c = [from] + alpha · Σ over `count` parts of n elements. */
 extern "C" __global__ void ww_sum_parts(const float* parts, const OUT* from, OUT* c, i64 n, int count, float alpha, int vector) {
+  begin_kernel();
   for_elements<4>(n, vector, [=](i64 i, auto width) {
     constexpr int N = WIDTH_OF(width);
     Floats<N> sum = load<N>(parts + i);

@@ -62,6 +62,24 @@ __device__ __forceinline__ u32 pack_bf16(float low, float high) {
 __device__ __forceinline__ float low_bf16(u32 pair) { return __uint_as_float(pair << 16); }
 __device__ __forceinline__ float high_bf16(u32 pair) { return __uint_as_float(pair & 0xffff0000u); }
 
+/* The first statement of every kernel that reads what the one before it wrote: on cards of compute capability 9.0 up a kernel is launched
+ * while the one before it still runs (programmatic dependent launch), and waits here until that one's memory is there. What makes weights
+ * does not let the next begin, so that those may be read before the wait. */
+__device__ __forceinline__ void wait_for_inputs() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.wait;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void let_next_begin() {
+#if __CUDA_ARCH__ >= 900
+  asm volatile("griddepcontrol.launch_dependents;" ::: "memory");
+#endif
+}
+__device__ __forceinline__ void begin_kernel() {
+  let_next_begin();
+  wait_for_inputs();
+}
+
 /* The same sum in every lane, in a fixed order. */
 __device__ __forceinline__ float warp_sum(float x) {
   for (int offset = 16; offset > 0; offset >>= 1) x += __shfl_xor_sync(0xffffffffu, x, offset);

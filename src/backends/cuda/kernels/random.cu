@@ -9,6 +9,7 @@
 /* Box and Muller (Annals of Mathematical Statistics 29, 1958), in double: near 1 float32 has too few numbers for the logarithm. A
  * thread makes four elements. */
 extern "C" __global__ void ww_fill_normal(OUT* y, i64 n, double deviation, u32 seed, u32 stream, u32 step) {
+  wait_for_inputs();
   i64 first = 4 * ((i64)blockIdx.x * blockDim.x + threadIdx.x);
   if (first >= n) return;
   uint4 w = four_words(first >> 2, {seed, stream, step});
@@ -25,6 +26,7 @@ extern "C" __global__ void ww_fill_normal(OUT* y, i64 n, double deviation, u32 s
 /* The upper 24 bits of a word make u, which float32 holds exactly. */
 extern "C" __global__ void ww_add_uniform_noise(T* x, const float* magnitude, int rows, int dim, u32 seed, u32 stream,
                                                 u32 step, int shift, int vector) {
+  begin_kernel();
   RowPlace at = row_place(shift);
   if (at.row >= rows) return;
   float by = magnitude[at.row];
@@ -45,6 +47,7 @@ extern "C" __global__ void ww_add_uniform_noise(T* x, const float* magnitude, in
 
 extern "C" __global__ void ww_dropout(const T* x, T* y, i64 n, u32 threshold, float factor, u32 seed, u32 stream,
                                       u32 step, i64 first, int accumulate, int vector) {
+  begin_kernel();
   for_elements<LANES>(n, vector, [=](i64 i, auto width) {
     constexpr int N = WIDTH_OF(width);
     u32 bits = kept<N>(first + i, {seed, stream, step}, threshold);

@@ -3,6 +3,7 @@
 
 /* parts[chunk, c] = Σ x over `chunk` rows of column c. */
 extern "C" __global__ void ww_sum_rows_parts(const T* x, float* parts, int rows, int cols, int chunk) {
+  begin_kernel();
   int c = blockIdx.x * blockDim.x + threadIdx.x;
   if (c >= cols) return;
   int first = blockIdx.y * chunk, end = min(rows, first + chunk);
@@ -14,6 +15,7 @@ extern "C" __global__ void ww_sum_rows_parts(const T* x, float* parts, int rows,
 
 /* y[c] (+)= Σ over the parts. */
 extern "C" __global__ void ww_sum_parts(const float* parts, float* y, int count, int cols, int accumulate) {
+  begin_kernel();
   int c = blockIdx.x * blockDim.x + threadIdx.x;
   if (c >= cols) return;
   double sum = accumulate ? y[c] : 0;

@@ -5,6 +5,7 @@
 extern "C" __global__ void ww_rope(const T* x, T* y, const float* cosines, const float* sines, const int* positions,
                                    int table_rows, int rows, int heads, int head_dim, int half, int inverse, int shift,
                                    int vector) {
+  begin_kernel();
   RowPlace at = row_place(shift);
   if (at.row >= rows) return;
   int position = positions[at.row];

@@ -11,6 +11,7 @@
 
 extern "C" __global__ void ww_embedding(const TABLE* table, const int* ids, T* y, int rows, int vocab, int dim, int shift,
                                         int vector) {
+  begin_kernel();
   RowPlace at = row_place(shift);
   if (at.row >= rows) return;
   int id = ids[at.row];
@@ -27,6 +28,7 @@ extern "C" __global__ void ww_embedding(const TABLE* table, const int* ids, T* y
 
 /* The block of the first row with an id adds up all rows with that id, in their order, for 1024 columns of the table. 256 threads. */
 extern "C" __global__ void ww_embedding_backward(const int* ids, const T* dy, float* dTable, int rows, int vocab, int dim) {
+  begin_kernel();
   constexpr int COLUMNS = 4;
   __shared__ u32 found[8];
   int row = blockIdx.x, id = ids[row];
@@ -66,6 +68,7 @@ __device__ __forceinline__ UNIT all_ones() {
 
 /* Rows of `units` units; x has `count` rows. */
 extern "C" __global__ void ww_gather_rows(const UNIT* x, const int* index, UNIT* y, int rows, int count, int units, int shift) {
+  begin_kernel();
   RowPlace at = row_place(shift);
   if (at.row >= rows) return;
   int from = index[at.row];
@@ -76,6 +79,7 @@ extern "C" __global__ void ww_gather_rows(const UNIT* x, const int* index, UNIT*
 
 /* y has `count` rows. */
 extern "C" __global__ void ww_scatter_rows(const UNIT* x, const int* index, UNIT* y, int rows, int count, int units, int shift) {
+  begin_kernel();
   RowPlace at = row_place(shift);
   if (at.row >= rows) return;
   int to = index[at.row];

@@ -16,6 +16,7 @@ constexpr int DEPTH = 16;
 extern "C" __global__ void __launch_bounds__(256)
     ww_thin_plain(const TA* u, const float* w, const OUT* from, const float* bias, OUT* c, int m, int n, int k, int trans,
                   float alpha) {
+  begin_kernel();
   __shared__ float left[DEPTH][TILE + 1], right[DEPTH][TILE + 1];
   int row0 = blockIdx.x * TILE, column0 = blockIdx.y * TILE, x = threadIdx.x % 16, y = threadIdx.x / 16;
   float sum[4][4] = {};
