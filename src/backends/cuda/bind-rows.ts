@@ -14,6 +14,9 @@ const PLANS = [
 /** The same of `ww_nf4_rows`, on tensor cores. */
 const NF4_ROWS = [8, 16, 32] as const;
 
+/** The size of nf4-rows.cu's Shared. */
+const NF4_SHARED = 4 * (256 * 32 + 256) + 8 * 4 * 16 * 128;
+
 /** Above it a product with unpacked weights is faster than passes over packed ones. */
 const MOST_ROWS = { plain: 16, tensor: 64 };
 const WARPS = 8;
@@ -24,8 +27,13 @@ export function bindRows(device: CudaDevice): {
   supports(args: GemmArgs): boolean;
   gemmRows(args: GemmArgs): void;
 } {
-  const onTensorCores = ({ a, b }: GemmArgs): boolean =>
-    b.kind === 'nf4' && a.dtype === 'bf16' && device.capability >= 80;
+  const onTensorCores = ({ n, k, a, b }: GemmArgs): boolean =>
+    b.kind === 'nf4' &&
+    a.dtype === 'bf16' &&
+    device.capability >= 80 &&
+    device.sharedPerBlock >= NF4_SHARED &&
+    n % 16 === 0 &&
+    k % 256 === 0;
 
   return {
     supports(args) {
@@ -62,9 +70,9 @@ export function bindRows(device: CudaDevice): {
         const defines = { ...types, NESTED: nested, ROWS: rows };
         const kernel = device.kernel('nf4-rows', 'ww_nf4_rows', PARAMETERS, defines);
         const groups = Math.ceil(n / 16);
-        const splits = splitsOf(groups, k / 64, device.multiprocessors * BUSY.tensor);
+        const splits = splitsOf(groups, k / 256, device.multiprocessors * BUSY.tensor);
         const grid = [Math.ceil(groups / (WARPS / splits)), Math.ceil(m / rows), 1] as const;
-        kernel.launch(grid, WARPS * 32, 4 * (256 * 32 + 256 + WARPS * 16 * rows), ...spans, ...sizes, splits);
+        kernel.launch(grid, WARPS * 32, NF4_SHARED, ...spans, ...sizes, splits);
         return;
       }
       const { most, perWarp } = PLANS.find((p) => m <= p.most) ?? PLANS.at(-1)!;

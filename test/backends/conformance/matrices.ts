@@ -201,8 +201,8 @@ function gemmCases(): Case[] {
     for (const [turn, m] of [1, 2, 8, 9, 17, 33, 64].entries())
       for (const [n, k] of [
         [24, 64],
-        [136, 320],
-        [40, 1088],
+        [144, 512],
+        [32, 1280],
       ] as const) {
         const more = [{}, { bias: true }, { extra: 8 }, { add: 'residual', alpha: 0.5 }] as const;
         const common = { transA: false, transB: true, path: 'rows', precision: 'bf16' } as const;

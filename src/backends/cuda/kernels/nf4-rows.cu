@@ -16,19 +16,23 @@
 
 constexpr int WARPS = 8;
 constexpr int TILES = ROWS / 8;
-/* Chunks of w and of x that are read ahead: as the registers allow. */
-constexpr int AHEAD = ROWS <= 16 ? 8 : 4;
-constexpr int X_AHEAD = 4 / TILES > 0 ? 4 / TILES : 1;
-constexpr int TURN = 8; /* chunks of a turn of the loop: a lane has the scales of two */
+/* A warp's part of w comes to shared memory in stages of 16 rows by 4 chunks, 128 bytes of each row at a time, several of them ahead. */
+constexpr int CHUNKS = 4;
+constexpr int STAGES = 4;
+constexpr int STAGE_BYTES = 16 * CHUNKS * 32;
+constexpr int X_AHEAD = TILES >= 4 ? 1 : 4 / TILES; /* chunks of x that are read ahead: as the registers allow */
 constexpr int SUMS = 16 * ROWS;
 
 struct Shared {
   u32 pairs[256][32]; /* what a byte's two codes stand for, once for each bank */
+  union {
+    u8 codes[WARPS][STAGES][STAGE_BYTES];
+    float sums[WARPS][SUMS];
+  };
   float map[256];
-  float sums[WARPS][SUMS];
 };
 
-/* Dynamic shared memory: Shared. k is a multiple of 64; `splits` warps share k. */
+/* Dynamic shared memory: Shared. n is a multiple of 16, k of 256; `splits` warps share k. */
 extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
     ww_nf4_rows(const bf16* x, const u8* w, const void* absmax, const float* nested, const float* map, const float* offset, OUT* y,
                 const float* bias, const OUT* residual, const bf16* u, const float* b, int m, int n, int k, int r, float alpha,
@@ -37,120 +41,145 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
   Shared& shared = *reinterpret_cast<Shared*>(dynamic);
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
   int groups = WARPS / splits, group = blockIdx.x * groups + warp / splits, split = warp % splits;
-  int blocks = k / 64, per = (blocks + splits - 1) / splits, begin = split * per, end = min(blocks, begin + per);
-  if (group * 16 >= n) end = begin; // this warp has nothing to do but to take part in the barriers
-
+  int stages = k / (64 * CHUNKS), per = (stages + splits - 1) / splits, begin = split * per;
+  int count = group * 16 < n ? max(0, min(stages - begin, per)) : 0; // a warp without work takes part in the barriers
   const int first = blockIdx.y * ROWS;
-  i64 row[2];
-  for (int h = 0; h < 2; h++) row[h] = (i64)min(group * 16 + g + 8 * h, n - 1) * k;
-  uint2 codes[AHEAD][2];
-  auto read_codes = [&](int block, int slot) {
+
+  // 16 bytes each, 8 lanes a row; a row's eight are permuted by its number, so that the reads meet all banks.
+  u32 staged = shared_address(shared.codes[warp]);
+  const u8* from = w + ((i64)(group * 16 + lane / 8) * k / 2 + (i64)begin * (CHUNKS * 32) + lane % 8 * 16);
+  u32 to[2];
+  for (int i = 0; i < 2; i++) to[i] = (4 * i + lane / 8) * 128 + (lane % 8 ^ (4 * i + lane / 8)) * 16;
+  auto load_stage = [&](int stage) {
+    if (stage < count) {
+      u32 slot = staged + stage % STAGES * STAGE_BYTES;
 #pragma unroll
-    for (int h = 0; h < 2; h++) codes[slot][h] = stream_8(w + (row[h] + block * 64 + 16 * t) / 2, block < end);
+      for (int i = 0; i < 4; i++) cp_async_16(slot + to[i % 2] + i / 2 * 1024, from + (i64)i * 2 * k, true);
+      from += CHUNKS * 32;
+    }
+    cp_async_commit();
   };
-  uint4 xs[X_AHEAD][TILES][2];
-  auto read_x = [&](int block, int slot) {
-#pragma unroll
-    for (int tile = 0; tile < TILES; tile++)
-#pragma unroll
-      for (int h = 0; h < 2; h++) {
-        const bf16* from = x + (i64)(first + 8 * tile + g) * k + block * 64 + 16 * t;
-        xs[slot][tile][h] = make_uint4(0, 0, 0, 0);
-        if (block < end && first + 8 * tile + g < m) xs[slot][tile][h] = reinterpret_cast<const uint4*>(from)[h];
-      }
-  };
-  // Of rows g and g + 8 in chunks t and t + 4 of a turn.
-  float scale[2][2];
+  // The scales of rows g and g + 8 in chunk t of a stage.
+  i64 scales_of[2];
+  for (int h = 0; h < 2; h++) scales_of[h] = (i64)(group * 16 + g + 8 * h) * (k / 64) + begin * CHUNKS + t;
+  float scale[2];
 #if NESTED
-  u8 codes_of_scales[2][2];
+  u8 codes_of_scales[2];
 #endif
-  auto read_scales = [&](int block) {
+  auto read_scales = [&](int stage) {
+    if (stage >= count) return;
 #pragma unroll
-    for (int h = 0; h < 2; h++)
-#pragma unroll
-      for (int i = 0; i < 2; i++) {
-        i64 place = (row[h] >> 6) + min(block + t + 4 * i, blocks - 1);
+    for (int h = 0; h < 2; h++) {
+      i64 place = scales_of[h] + stage * CHUNKS;
 #if NESTED
-        codes_of_scales[h][i] = ((const u8*)absmax)[place];
-        scale[h][i] = nested[place >> 8];
+      codes_of_scales[h] = ((const u8*)absmax)[place];
+      scale[h] = nested[place >> 8];
 #else
-        scale[h][i] = ((const float*)absmax)[place];
+      scale[h] = ((const float*)absmax)[place];
 #endif
-      }
+    }
   };
-  // All of that are weights, which no kernel that may still run has written.
+  // Up to here all are weights, which no kernel that may still run has written.
   let_next_begin();
 #pragma unroll
-  for (int i = 0; i < AHEAD; i++) read_codes(begin + i, i);
-  read_scales(begin);
-#if NESTED
-  float shift = offset[0];
-#endif
+  for (int i = 0; i < STAGES - 1; i++) load_stage(i);
+  read_scales(0);
   {
     u32 pair = pack_bf16(CODES[threadIdx.x >> 4], CODES[threadIdx.x & 15]); // the earlier value stands in a byte's high half
-    uint4* to = reinterpret_cast<uint4*>(shared.pairs[threadIdx.x]);
+    uint4* entry = reinterpret_cast<uint4*>(shared.pairs[threadIdx.x]);
 #pragma unroll
-    for (int i = 0; i < 8; i++) to[(i + lane) % 8] = make_uint4(pair, pair, pair, pair);
+    for (int i = 0; i < 8; i++) entry[(i + lane) % 8] = make_uint4(pair, pair, pair, pair);
 #if NESTED
     shared.map[threadIdx.x] = map[threadIdx.x];
 #endif
   }
+#if NESTED
+  float shift = offset[0];
+#endif
   wait_for_inputs();
+
+  // Columns of the result behind the last row of x are computed from that row, and not written.
+  uint4 xs[X_AHEAD][TILES][2];
+  const bf16* x_from[TILES];
 #pragma unroll
-  for (int i = 0; i < X_AHEAD; i++) read_x(begin + i, i);
+  for (int tile = 0; tile < TILES; tile++)
+    x_from[tile] = x + (i64)min(first + 8 * tile + g, m - 1) * k + begin * (CHUNKS * 64) + 16 * t;
+  auto read_x = [&](int chunk, int slot) {
+#pragma unroll
+    for (int tile = 0; tile < TILES; tile++)
+#pragma unroll
+      for (int h = 0; h < 2; h++)
+        xs[slot][tile][h] = *reinterpret_cast<const uint4*>(x_from[tile] + chunk * 64 + 8 * h);
+  };
+  if (count > 0) {
+#pragma unroll
+    for (int i = 0; i < X_AHEAD; i++) read_x(i, i);
+  }
   __syncthreads();
 
+  // By hand, for an address in two instructions.
   u32 table = shared_address(&shared.pairs[0][lane]);
   auto pair_of = [&](u32 word, int i) {
-    u32 value, at = __byte_perm(word, 0, 0x4440 + i) * 128 + table;
-    asm("ld.shared.u32 %0, [%1];" : "=r"(value) : "r"(at));
-    return value;
+    u32 pair;
+    asm("ld.shared.u32 %0, [%1];" : "=r"(pair) : "r"(__byte_perm(word, 0, 0x4440 + i) * 128 + table));
+    return pair;
   };
+  u32 place[CHUNKS];
+#pragma unroll
+  for (int i = 0; i < CHUNKS; i++) place[i] = g * 128 + ((2 * i + t / 2) ^ g) * 16 + t % 2 * 8;
   float acc[TILES][4] = {};
-  for (int turn = begin; turn < end; turn += TURN) {
-    float mine[2][2];
+#pragma unroll 1
+  for (int stage = 0; stage < count; stage++) {
+    cp_async_wait<STAGES - 2>();
+    __syncwarp();
+    load_stage(stage + STAGES - 1);
+    float mine[2];
 #pragma unroll
-    for (int h = 0; h < 2; h++)
-#pragma unroll
-      for (int i = 0; i < 2; i++) {
+    for (int h = 0; h < 2; h++) {
 #if NESTED
-        mine[h][i] = __fadd_rn(__fmul_rn(shared.map[codes_of_scales[h][i]], scale[h][i]), shift);
+      mine[h] = __fadd_rn(__fmul_rn(shared.map[codes_of_scales[h]], scale[h]), shift);
 #else
-        mine[h][i] = scale[h][i];
+      mine[h] = scale[h];
 #endif
-      }
-    if (turn + TURN < end) read_scales(turn + TURN);
+    }
+    read_scales(stage + 1);
+    const u8* codes_at = shared.codes[warp][stage % STAGES];
+    bool more = stage + 1 < count;
 #pragma unroll
-    for (int i = 0; i < TURN; i++) {
-      if (turn + i >= end) break;
-      int slot = i % AHEAD, x_slot = i % X_AHEAD;
+    for (int i = 0; i < CHUNKS; i++) {
+      int slot = i % X_AHEAD;
+      uint2 codes[2];
+#pragma unroll
+      for (int h = 0; h < 2; h++) codes[h] = *reinterpret_cast<const uint2*>(codes_at + place[i] + h * 1024);
       float part[TILES][4] = {};
 #pragma unroll
       for (int s = 0; s < 4; s++) {
         u32 a[4];
 #pragma unroll
         for (int h = 0; h < 2; h++) {
-          u32 word = s < 2 ? codes[slot][h].x : codes[slot][h].y;
+          u32 word = s < 2 ? codes[h].x : codes[h].y;
           a[h] = pair_of(word, s % 2 * 2), a[2 + h] = pair_of(word, s % 2 * 2 + 1);
         }
 #pragma unroll
         for (int tile = 0; tile < TILES; tile++) {
-          const uint4& v = xs[x_slot][tile][s / 2];
+          const uint4& v = xs[slot][tile][s / 2];
           mma_bf16(part[tile], a, s % 2 ? v.z : v.x, s % 2 ? v.w : v.y);
         }
       }
-      read_codes(turn + i + AHEAD, slot);
-      read_x(turn + i + X_AHEAD, x_slot);
-      float low = __shfl_sync(0xffffffffu, mine[0][i / 4], 4 * g + i % 4);
-      float high = __shfl_sync(0xffffffffu, mine[1][i / 4], 4 * g + i % 4);
+      if (more || i + X_AHEAD < CHUNKS) read_x(i + X_AHEAD, slot);
+      float low = __shfl_sync(0xffffffffu, mine[0], 4 * g + i), high = __shfl_sync(0xffffffffu, mine[1], 4 * g + i);
 #pragma unroll
       for (int tile = 0; tile < TILES; tile++) {
         acc[tile][0] += low * part[tile][0], acc[tile][1] += low * part[tile][1];
         acc[tile][2] += high * part[tile][2], acc[tile][3] += high * part[tile][3];
       }
     }
+#pragma unroll
+    for (int tile = 0; tile < TILES; tile++) x_from[tile] += CHUNKS * 64;
   }
 
+  cp_async_wait<0>();
+  __syncthreads();
 #pragma unroll
   for (int tile = 0; tile < TILES; tile++)
 #pragma unroll
