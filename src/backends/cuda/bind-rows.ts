@@ -13,25 +13,26 @@ const PLANS = [
 ] as const;
 /** The same of `ww_nf4_rows`, on tensor cores. */
 const NF4_ROWS = [8, 16, 32] as const;
+const rowsOf = (m: number): number => NF4_ROWS.find((most) => m <= most) ?? NF4_ROWS.at(-1)!;
 
 /** The size of nf4-rows.cu's Shared. */
-const NF4_SHARED = 4 * (256 * 32 + 256) + 8 * 4 * 16 * 128;
+const nf4Shared = (rows: number): number => 4 * (256 * 32 + 256 + 2 * 8 * 16 * rows) + 8 * 3 * 16 * 128;
 
-/** Above it a product with unpacked weights is faster than passes over packed ones. */
-const MOST_ROWS = { plain: 16, tensor: 64 };
+/** Above it a product with unpacked weights is faster than passes over packed ones: with such that stand beside them, or are unpacked for it. */
+const MOST_ROWS = { plain: { beside: 8, alone: 16 }, tensor: { beside: 16, alone: 64 } } as const;
 const WARPS = 8;
 /** Warps on a multiprocessor that keep enough reads under way. */
-const BUSY = { plain: 24, tensor: 16 };
+const BUSY = 24;
 
 export function bindRows(device: CudaDevice): {
   supports(args: GemmArgs): boolean;
   gemmRows(args: GemmArgs): void;
 } {
-  const onTensorCores = ({ n, k, a, b }: GemmArgs): boolean =>
+  const onTensorCores = ({ m, n, k, a, b }: GemmArgs): boolean =>
     b.kind === 'nf4' &&
     a.dtype === 'bf16' &&
     device.capability >= 80 &&
-    device.sharedPerBlock >= NF4_SHARED &&
+    device.sharedPerBlock >= nf4Shared(rowsOf(m)) &&
     n % 16 === 0 &&
     k % 256 === 0;
 
@@ -40,11 +41,8 @@ export function bindRows(device: CudaDevice): {
       const { m, k, a, b, c, transA, transB, extra, residual } = args;
       if (transA || !transB) return false;
       const packed = b.kind === 'nf4';
-      if (
-        m >
-        (onTensorCores(args) ? MOST_ROWS.tensor : packed && !b.dense ? MOST_ROWS.plain : PLANS.at(-1)!.most)
-      )
-        return false;
+      const most = onTensorCores(args) ? MOST_ROWS.tensor : MOST_ROWS.plain;
+      if (m > (packed ? most[b.dense ? 'beside' : 'alone'] : PLANS.at(-1)!.most)) return false;
       const operands = [a, packed ? b.packed : b.data];
       if (operands.some((span) => address(span) % 16 !== 0) || k % (packed ? 64 : 8) !== 0) return false;
       return (
@@ -62,27 +60,29 @@ export function bindRows(device: CudaDevice): {
         ...[extra ? address(extra.a) : 0, extra ? address(extra.b) : 0],
       ];
       const sizes = [m, n, k, extra?.k ?? 0, alpha, extra?.alpha ?? 0];
-      const PARAMETERS = 'ppppppppppp' + 'iiiiffi';
+      const PARAMETERS = 'ppppppppppp' + 'iiiiff';
       const types = { ACTIVATION: typeName(a, 'gemm'), OUT: typeName(c, 'gemm') };
       const nested = packed && b.nested ? 1 : 0;
       if (tensor) {
-        const rows = NF4_ROWS.find((most) => m <= most) ?? NF4_ROWS.at(-1)!;
-        const defines = { ...types, NESTED: nested, ROWS: rows };
-        const kernel = device.kernel('nf4-rows', 'ww_nf4_rows', PARAMETERS, defines);
-        const groups = Math.ceil(n / 16);
-        const splits = splitsOf(groups, k / 256, device.multiprocessors * BUSY.tensor);
-        const grid = [Math.ceil(groups / (WARPS / splits)), Math.ceil(m / rows), 1] as const;
-        kernel.launch(grid, WARPS * 32, NF4_SHARED, ...spans, ...sizes, splits);
+        const rows = rowsOf(m);
+        const kernel = device.kernel('nf4-rows', 'ww_nf4_rows', PARAMETERS, {
+          ...types,
+          NESTED: nested,
+          ROWS: rows,
+        });
+        // Two blocks a multiprocessor.
+        const grid = [Math.min(n / 16, 2 * device.multiprocessors), Math.ceil(m / rows), 1] as const;
+        kernel.launch(grid, WARPS * 32, nf4Shared(rows), ...spans, ...sizes);
         return;
       }
       const { most, perWarp } = PLANS.find((p) => m <= p.most) ?? PLANS.at(-1)!;
-      const kernel = device.kernel('matvec', 'ww_matvec', PARAMETERS, {
+      const kernel = device.kernel('matvec', 'ww_matvec', PARAMETERS + 'i', {
         ...{ ...types, NESTED: nested, PACKED: packed ? 1 : 0, M: most, R: perWarp },
         WEIGHT: packed ? 'bf16' : typeName(b.data, 'gemm'),
       });
       const steps = Math.ceil(k / (32 * (packed ? 32 : 8)));
       const groups = Math.ceil(n / perWarp);
-      const splits = splitsOf(groups, steps, device.multiprocessors * BUSY.plain);
+      const splits = splitsOf(groups, steps, device.multiprocessors * BUSY);
       const grid = [Math.ceil(groups / (WARPS / splits)), Math.ceil(m / most), 1] as const;
       kernel.launch(grid, WARPS * 32, 0, ...spans, ...sizes, splits);
     },

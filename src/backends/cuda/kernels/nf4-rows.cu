@@ -1,6 +1,6 @@
 /* The matrix product of decoding on bf16 tensor cores: y[m, n] = alpha · x[m, k] · w[n, k]ᵀ and what is added to it, w in NF4 (nf4.cuh),
- * read once as it is stored, which bounds the time. mma's 16 rows are w's, its 8 columns rows of x. A warp takes 16 rows of w and a share
- * of k, in chunks of 64: the blocks of NF4, whose scale multiplies the chunk's sums, so that the 16 codes alone are rounded to bf16. A sum
+ * read once as it is stored, which bounds the time. mma's 16 rows are w's, its 8 columns rows of x. A block takes 16 rows of w,
+ * whose k its warps share, in chunks of 64: the blocks of NF4, whose scale multiplies the chunk's sums, so that the 16 codes alone are rounded to bf16. A sum
  * does not care for its order: lane 4g + t takes the chunk's k's 16t to 16t + 15 of rows g and g + 8, as they lie, and of x's row g. */
 #include "mma.cuh"
 #include "nf4.cuh"
@@ -14,63 +14,74 @@
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
 
-constexpr int WARPS = 8;
+constexpr int WARPS = 8; /* which share k */
 constexpr int TILES = ROWS / 8;
 /* A warp's part of w comes to shared memory in stages of 16 rows by 4 chunks, 128 bytes of each row at a time, several of them ahead. */
 constexpr int CHUNKS = 4;
-constexpr int STAGES = 4;
+constexpr int STAGES = 3;
 constexpr int STAGE_BYTES = 16 * CHUNKS * 32;
 constexpr int X_AHEAD = TILES >= 4 ? 1 : 4 / TILES; /* chunks of x that are read ahead: as the registers allow */
 constexpr int SUMS = 16 * ROWS;
 
 struct Shared {
   u32 pairs[256][32]; /* what a byte's two codes stand for, once for each bank */
-  union {
-    u8 codes[WARPS][STAGES][STAGE_BYTES];
-    float sums[WARPS][SUMS];
-  };
+  u8 codes[WARPS][STAGES][STAGE_BYTES];
   float map[256];
+  float sums[2][WARPS][SUMS];
 };
 
-/* Dynamic shared memory: Shared. n is a multiple of 16, k of 256; `splits` warps share k. */
+/* By selection, spelt out lest it become a table again: constant memory is slow to come, and slow where lanes want different places. */
+__device__ __forceinline__ float code_of(int i) {
+  constexpr float codes[16] = NF4_CODES;
+  float value = codes[0];
+#pragma unroll
+  for (int j = 1; j < 16; j++)
+    asm("{.reg .pred p; setp.eq.s32 p, %1, %2; selp.f32 %0, %3, %0, p;}" : "+f"(value) : "r"(i), "r"(j), "f"(codes[j]));
+  return value;
+}
+
+/* Dynamic shared memory: Shared. n is a multiple of 16, k of 256. A block takes every gridDim.x-th 16 rows of w, without a break between
+ * them in its reading. */
 extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
     ww_nf4_rows(const bf16* x, const u8* w, const void* absmax, const float* nested, const float* map, const float* offset, OUT* y,
                 const float* bias, const OUT* residual, const bf16* u, const float* b, int m, int n, int k, int r, float alpha,
-                float extra_alpha, int splits) {
+                float extra_alpha) {
   extern __shared__ float4 dynamic[];
   Shared& shared = *reinterpret_cast<Shared*>(dynamic);
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
-  int groups = WARPS / splits, group = blockIdx.x * groups + warp / splits, split = warp % splits;
-  int stages = k / (64 * CHUNKS), per = (stages + splits - 1) / splits, begin = split * per;
-  int count = group * 16 < n ? max(0, min(stages - begin, per)) : 0; // a warp without work takes part in the barriers
-  const int first = blockIdx.y * ROWS;
+  int stages = k / (64 * CHUNKS), per = (stages + WARPS - 1) / WARPS, begin = warp * per;
+  int count = max(0, min(stages - begin, per)); // of this warp in 16 rows
+  const int first = blockIdx.y * ROWS, groups = n / 16;
 
   // 16 bytes each, 8 lanes a row; a row's eight are permuted by its number, so that the reads meet all banks.
   u32 staged = shared_address(shared.codes[warp]);
-  const u8* from = w + ((i64)(group * 16 + lane / 8) * k / 2 + (i64)begin * (CHUNKS * 32) + lane % 8 * 16);
+  const u8* from = w + ((i64)(blockIdx.x * 16 + lane / 8) * k / 2 + (i64)begin * (CHUNKS * 32) + lane % 8 * 16);
+  const i64 jump = (i64)gridDim.x * 16 * k / 2 - count * (CHUNKS * 32);
   u32 to[2];
-  for (int i = 0; i < 2; i++) to[i] = (4 * i + lane / 8) * 128 + (lane % 8 ^ (4 * i + lane / 8)) * 16;
-  auto load_stage = [&](int stage) {
-    if (stage < count) {
-      u32 slot = staged + stage % STAGES * STAGE_BYTES;
+  for (int i = 0; i < 2; i++) to[i] = staged + (4 * i + lane / 8) * 128 + (lane % 8 ^ (4 * i + lane / 8)) * 16;
+  int ahead_group = blockIdx.x, ahead_stage = 0;
+  u32 ahead_slot = 0;
+  auto load_stage = [&]() {
+    if (ahead_group < groups && count > 0) {
 #pragma unroll
-      for (int i = 0; i < 4; i++) cp_async_16(slot + to[i % 2] + i / 2 * 1024, from + (i64)i * 2 * k, true);
+      for (int i = 0; i < 4; i++)
+        cp_async_16(to[i % 2] + ahead_slot + i / 2 * 1024, from + (i64)i * 2 * k, true);
+      ahead_slot = ahead_slot == (STAGES - 1) * STAGE_BYTES ? 0 : ahead_slot + STAGE_BYTES;
       from += CHUNKS * 32;
+      if (++ahead_stage == count) ahead_stage = 0, ahead_group += gridDim.x, from += jump;
     }
     cp_async_commit();
   };
   // The scales of rows g and g + 8 in chunk t of a stage.
-  i64 scales_of[2];
-  for (int h = 0; h < 2; h++) scales_of[h] = (i64)(group * 16 + g + 8 * h) * (k / 64) + begin * CHUNKS + t;
   float scale[2];
 #if NESTED
   u8 codes_of_scales[2];
 #endif
-  auto read_scales = [&](int stage) {
-    if (stage >= count) return;
+  auto read_scales = [&](int group, int stage) {
+    if (group >= groups || stage >= count) return;
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-      i64 place = scales_of[h] + stage * CHUNKS;
+      i64 place = (i64)(group * 16 + g + 8 * h) * (k / 64) + (begin + stage) * CHUNKS + t;
 #if NESTED
       codes_of_scales[h] = ((const u8*)absmax)[place];
       scale[h] = nested[place >> 8];
@@ -82,10 +93,10 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
   // Up to here all are weights, which no kernel that may still run has written.
   let_next_begin();
 #pragma unroll
-  for (int i = 0; i < STAGES - 1; i++) load_stage(i);
-  read_scales(0);
+  for (int i = 0; i < STAGES - 1; i++) load_stage();
+  read_scales(blockIdx.x, 0);
   {
-    u32 pair = pack_bf16(CODES[threadIdx.x >> 4], CODES[threadIdx.x & 15]); // the earlier value stands in a byte's high half
+    u32 pair = pack_bf16(code_of(threadIdx.x >> 4), code_of(threadIdx.x & 15)); // the earlier value stands in a byte's high half
     uint4* entry = reinterpret_cast<uint4*>(shared.pairs[threadIdx.x]);
 #pragma unroll
     for (int i = 0; i < 8; i++) entry[(i + lane) % 8] = make_uint4(pair, pair, pair, pair);
@@ -127,79 +138,86 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
   u32 place[CHUNKS];
 #pragma unroll
   for (int i = 0; i < CHUNKS; i++) place[i] = g * 128 + ((2 * i + t / 2) ^ g) * 16 + t % 2 * 8;
-  float acc[TILES][4] = {};
+  u32 slot = 0;
+  int turn = 0;
+  for (int group = blockIdx.x; group < groups; group += gridDim.x, turn ^= 1) {
+    float acc[TILES][4] = {};
 #pragma unroll 1
-  for (int stage = 0; stage < count; stage++) {
-    cp_async_wait<STAGES - 2>();
-    __syncwarp();
-    load_stage(stage + STAGES - 1);
-    float mine[2];
+    for (int stage = 0; stage < count; stage++) {
+      cp_async_wait<STAGES - 2>();
+      __syncwarp();
+      load_stage();
+      float mine[2];
 #pragma unroll
-    for (int h = 0; h < 2; h++) {
+      for (int h = 0; h < 2; h++) {
 #if NESTED
-      mine[h] = __fadd_rn(__fmul_rn(shared.map[codes_of_scales[h]], scale[h]), shift);
+        mine[h] = __fadd_rn(__fmul_rn(shared.map[codes_of_scales[h]], scale[h]), shift);
 #else
-      mine[h] = scale[h];
+        mine[h] = scale[h];
 #endif
-    }
-    read_scales(stage + 1);
-    const u8* codes_at = shared.codes[warp][stage % STAGES];
-    bool more = stage + 1 < count;
+      }
+      bool last = stage + 1 == count;
+      read_scales(last ? group + gridDim.x : group, last ? 0 : stage + 1);
+      const u8* codes_at = shared.codes[warp][0] + slot;
+      slot = slot == (STAGES - 1) * STAGE_BYTES ? 0 : slot + STAGE_BYTES;
+      // The next chunks of x: after the last those of the next 16 rows, which are the first again.
+      int back = last ? count * CHUNKS : 0;
 #pragma unroll
-    for (int i = 0; i < CHUNKS; i++) {
-      int slot = i % X_AHEAD;
-      uint2 codes[2];
+      for (int i = 0; i < CHUNKS; i++) {
+        uint2 codes[2];
 #pragma unroll
-      for (int h = 0; h < 2; h++) codes[h] = *reinterpret_cast<const uint2*>(codes_at + place[i] + h * 1024);
-      float part[TILES][4] = {};
+        for (int h = 0; h < 2; h++) codes[h] = *reinterpret_cast<const uint2*>(codes_at + place[i] + h * 1024);
+        float part[TILES][4] = {};
 #pragma unroll
-      for (int s = 0; s < 4; s++) {
-        u32 a[4];
+        for (int s = 0; s < 4; s++) {
+          u32 a[4];
 #pragma unroll
-        for (int h = 0; h < 2; h++) {
-          u32 word = s < 2 ? codes[h].x : codes[h].y;
-          a[h] = pair_of(word, s % 2 * 2), a[2 + h] = pair_of(word, s % 2 * 2 + 1);
+          for (int h = 0; h < 2; h++) {
+            u32 word = s < 2 ? codes[h].x : codes[h].y;
+            a[h] = pair_of(word, s % 2 * 2), a[2 + h] = pair_of(word, s % 2 * 2 + 1);
+          }
+#pragma unroll
+          for (int tile = 0; tile < TILES; tile++) {
+            const uint4& v = xs[i % X_AHEAD][tile][s / 2];
+            mma_bf16(part[tile], a, s % 2 ? v.z : v.x, s % 2 ? v.w : v.y);
+          }
         }
+        read_x(i + X_AHEAD < CHUNKS ? i + X_AHEAD : i + X_AHEAD - back, i % X_AHEAD);
+        float low = __shfl_sync(0xffffffffu, mine[0], 4 * g + i), high = __shfl_sync(0xffffffffu, mine[1], 4 * g + i);
 #pragma unroll
         for (int tile = 0; tile < TILES; tile++) {
-          const uint4& v = xs[slot][tile][s / 2];
-          mma_bf16(part[tile], a, s % 2 ? v.z : v.x, s % 2 ? v.w : v.y);
+          acc[tile][0] += low * part[tile][0], acc[tile][1] += low * part[tile][1];
+          acc[tile][2] += high * part[tile][2], acc[tile][3] += high * part[tile][3];
         }
       }
-      if (more || i + X_AHEAD < CHUNKS) read_x(i + X_AHEAD, slot);
-      float low = __shfl_sync(0xffffffffu, mine[0], 4 * g + i), high = __shfl_sync(0xffffffffu, mine[1], 4 * g + i);
 #pragma unroll
-      for (int tile = 0; tile < TILES; tile++) {
-        acc[tile][0] += low * part[tile][0], acc[tile][1] += low * part[tile][1];
-        acc[tile][2] += high * part[tile][2], acc[tile][3] += high * part[tile][3];
-      }
+      for (int tile = 0; tile < TILES; tile++) x_from[tile] += (CHUNKS - back) * 64;
     }
-#pragma unroll
-    for (int tile = 0; tile < TILES; tile++) x_from[tile] += CHUNKS * 64;
-  }
 
-  cp_async_wait<0>();
-  __syncthreads();
+    // The warps' sums in turn; the next 16 rows' have other memory, so that one barrier is enough.
+    float(*sums)[SUMS] = shared.sums[turn];
 #pragma unroll
-  for (int tile = 0; tile < TILES; tile++)
+    for (int tile = 0; tile < TILES; tile++)
 #pragma unroll
-    for (int i = 0; i < 4; i++) shared.sums[warp][(8 * tile + 2 * t + i % 2) * 16 + g + i / 2 * 8] = acc[tile][i];
-  __syncthreads();
-  for (int item = threadIdx.x; item < groups * SUMS; item += WARPS * 32) {
-    int part = item / SUMS, place = item % SUMS, j = first + place / 16, column = (blockIdx.x * groups + part) * 16 + place % 16;
-    if (j >= m || column >= n) continue;
-    float sum = 0;
-    for (int s = 0; s < splits; s++) sum += shared.sums[part * splits + s][place];
-    sum *= alpha;
-    if (u) {
-      float extra = 0;
-      for (int i = 0; i < r; i++) extra += to_float(u[(i64)j * r + i]) * b[(i64)column * r + i];
-      sum += extra_alpha * extra;
+      for (int i = 0; i < 4; i++) sums[warp][(8 * tile + 2 * t + i % 2) * 16 + g + i / 2 * 8] = acc[tile][i];
+    __syncthreads();
+    for (int item = threadIdx.x; item < SUMS; item += WARPS * 32) {
+      int j = first + item / 16, column = group * 16 + item % 16;
+      if (j >= m) continue;
+      i64 at = (i64)j * n + column;
+      float before = residual ? to_float(residual[at]) : 0;
+      float sum = 0;
+#pragma unroll
+      for (int s = 0; s < WARPS; s++) sum += sums[s][item];
+      sum *= alpha;
+      if (u) {
+        float extra = 0;
+        for (int i = 0; i < r; i++) extra += to_float(u[(i64)j * r + i]) * b[(i64)column * r + i];
+        sum += extra_alpha * extra;
+      }
+      if (bias) sum += bias[column];
+      y[at] = from_float<OUT>(sum + before);
     }
-    if (bias) sum += bias[column];
-    i64 at = (i64)j * n + column;
-    if (residual) sum += to_float(residual[at]);
-    y[at] = from_float<OUT>(sum);
   }
 }
 
