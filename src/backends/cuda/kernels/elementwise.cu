@@ -26,7 +26,7 @@ extern "C" __global__ void ww_scale(const T* x, T* y, i64 n, float alpha, int ve
 }
 
 extern "C" __global__ void ww_fill(T* y, i64 n, float value, int vector) {
-  begin_kernel();
+  wait_for_inputs();
   for_elements<LANES>(n, vector, [=](i64 i, auto width) {
     constexpr int N = WIDTH_OF(width);
     Floats<N> v;

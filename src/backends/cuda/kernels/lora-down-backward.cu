@@ -43,7 +43,7 @@ __device__ __forceinline__ void masks_of(u32 (&mask)[4][2], u64 first, int width
 extern "C" __global__ void __launch_bounds__(256, RANK <= 32 ? 2 : 1)
     ww_lora_down_backward(const bf16* x, const bf16* du, const float* a, float* parts, bf16* dx, int rows, int width, int r,
                           int slice, float factor, u32 threshold, u32 seed, u32 stream, u32 step, i64 first) {
-  begin_kernel();
+  let_next_begin();
   __shared__ alignas(16) bf16 shared[2][ROWS * STRIDE];
   int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
   int columns = blockIdx.x * 256 + threadIdx.x / 32 * 32, column = columns + 4 * g;
@@ -64,6 +64,8 @@ extern "C" __global__ void __launch_bounds__(256, RANK <= 32 ? 2 : 1)
         float even = valid ? a[(i64)k * width + at] : 0, odd = valid ? a[(i64)(k + 1) * width + at] : 0;
         weight[i][s][j] = pack_bf16(factor * even, factor * odd);
       }
+
+  wait_for_inputs(); // a is a weight
 
   auto load_thin = [&](int chunk) {
     for (int i = threadIdx.x; i < ROWS * (RANK / 8); i += 256) {

@@ -22,7 +22,7 @@ constexpr int TILES = RANK / 8;
 extern "C" __global__ void __launch_bounds__(512, 1)
     ww_lora_down(const bf16* x, const float* a, float* parts, int rows, int k, int r, int slice, u32 threshold, u32 seed,
                  u32 stream, u32 step, i64 first) {
-  begin_kernel();
+  let_next_begin();
   extern __shared__ float4 dynamic[];
   bf16* factor = reinterpret_cast<bf16*>(dynamic);
   int stride = slice + 32; /* by which a warp's reads meet all banks */
@@ -36,15 +36,16 @@ extern "C" __global__ void __launch_bounds__(512, 1)
 #pragma unroll
     for (int i = 0; i < 4; i++) to[i] = stream_16(x + (i64)(row + 8 * i) * k + at, row + 8 * i < rows && at < end);
   };
-  uint4 even[4], odd[4];
-  load_rows(even, 0);
-  load_rows(odd, 1);
   for (int i = threadIdx.x; i < RANK * (slice / 8); i += 512) {
     int n = i / (slice / 8), at = i % (slice / 8) * 8;
     Floats<8> f = {};
     if (begin + at < end) f = load<8>(a + (i64)n * k + begin + at);
     store(factor + n * stride + at, f);
   }
+  wait_for_inputs(); // a is a weight
+  uint4 even[4], odd[4];
+  load_rows(even, 0);
+  load_rows(odd, 1);
   __syncthreads();
 
   float c[2][TILES][4] = {};

@@ -34,7 +34,7 @@ struct Shared {
 extern "C" __global__ void __launch_bounds__(256, RANK <= 32 ? 2 : 1)
     ww_lora_up_backward(const bf16* dy, const bf16* u, const float* b, float* du_parts, float* db_parts, int rows, int n, int r,
                         int slice) {
-  begin_kernel();
+  let_next_begin();
   extern __shared__ float4 dynamic[];
   Shared& shared = *reinterpret_cast<Shared*>(dynamic);
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
@@ -56,15 +56,16 @@ extern "C" __global__ void __launch_bounds__(256, RANK <= 32 ? 2 : 1)
       cp_async_16(shared_address(&stage.u[row * THIN + at]), u + (valid ? (i64)(from + row) * r + at : 0), valid);
     }
   };
-#pragma unroll
-  for (int i = 0; i < STAGES - 1; i++) {
-    if (i < chunks) load_stage(i);
-    cp_async_commit();
-  }
   for (int i = threadIdx.x; i < COLUMNS * RANK; i += 256) {
     int at = i / RANK, k = i % RANK;
     float v = columns + at < n && k < r ? b[(i64)(columns + at) * r + k] : 0;
     shared.factor[at * THIN + k] = from_float<bf16>(v);
+  }
+  wait_for_inputs(); // b is a weight
+#pragma unroll
+  for (int i = 0; i < STAGES - 1; i++) {
+    if (i < chunks) load_stage(i);
+    cp_async_commit();
   }
 
   float db[TILES][4][4] = {};

@@ -48,7 +48,7 @@ struct Raw {
 extern "C" __global__ void __launch_bounds__(256, RANK <= 16 ? 3 : 2)
     ww_thin_outer(const bf16* u, const float* w, const OUT* from, const float* bias, OUT* c, int m, int n, int r, float alpha,
                   int slice) {
-  begin_kernel();
+  let_next_begin();
   int lane = threadIdx.x % 32, g = lane / 4, t = lane % 4;
   int columns = blockIdx.x * 256 + threadIdx.x / 32 * 32, column = columns + 8 * t;
   if (columns >= n) return;
@@ -71,6 +71,8 @@ extern "C" __global__ void __launch_bounds__(256, RANK <= 16 ? 3 : 2)
       }
   Floats<8> shift = {};
   if (bias && inside) shift = load<8>(bias + column);
+
+  wait_for_inputs(); // w and the bias are weights
 
   // What 16 rows want is read while the 32 before them are computed.
   int begin = blockIdx.y * slice, end = min(m, begin + slice);
