@@ -2,6 +2,7 @@
 
 import { messageOf, UserError } from '../util/errors.js';
 import type { Backend, DeviceName } from './contract.js';
+import { findDriver } from './cuda/libraries.js';
 import { idleKernels, imaginedBackend, ImaginedMemory } from './imagined.js';
 import { createReferenceBackend } from './reference/index.js';
 
@@ -30,16 +31,7 @@ const OPENERS: Readonly<Record<DeviceName, Opener>> = {
  * that was asked for by name and does not work here.
  */
 export async function createBackend(name: string, options: BackendOptions = {}): Promise<SelectedBackend> {
-  if (name === 'auto') {
-    try {
-      return { backend: await OPENERS.cpu(options) };
-    } catch (error) {
-      return {
-        backend: await OPENERS.reference(options),
-        notice: `the cpu backend does not work here, the slow reference is used: ${messageOf(error)}`,
-      };
-    }
-  }
+  if (name === 'auto') return best(options);
   if (!isDevice(name)) {
     const names = ['auto', ...Object.keys(OPENERS)];
     throw new UserError(
@@ -51,6 +43,30 @@ export async function createBackend(name: string, options: BackendOptions = {}):
   } catch (error) {
     if (error instanceof UserError) throw error;
     throw new UserError(`the ${name} backend does not work here: ${messageOf(error)}`, { cause: error });
+  }
+}
+
+async function best(options: BackendOptions): Promise<SelectedBackend> {
+  const notices: string[] = [];
+  const select = (backend: Backend): SelectedBackend =>
+    notices.length > 0 ? { backend, notice: notices.join('; ') } : { backend };
+  // A machine without a GPU hears nothing of CUDA.
+  if (findDriver() !== undefined) {
+    const { createCudaBackend, NoGpuError } = await import('./cuda/index.js');
+    try {
+      return { backend: createCudaBackend() };
+    } catch (error) {
+      if (!(error instanceof NoGpuError))
+        notices.push(
+          `the GPU is not used: ${messageOf(error).replace(/, or choose --device cpu|: choose --device cpu/, '')}`,
+        );
+    }
+  }
+  try {
+    return select(await OPENERS.cpu(options));
+  } catch (error) {
+    notices.push(`the cpu backend does not work here, the slow reference is used: ${messageOf(error)}`);
+    return select(await OPENERS.reference(options));
   }
 }
 

@@ -14,8 +14,15 @@ import { writeFileAtomic } from '../../util/atomic.js';
 export type Defines = Readonly<Record<string, string | number>>;
 
 export interface KernelCompiler {
-  /** Machine code, or PTX where NVRTC is older than the card, of kernels/NAME.cu. Throws Error with the compiler's words. */
-  compile(name: string, defines: Defines): Uint8Array;
+  /**
+   * Machine code, or PTX where NVRTC is older than the card, of kernels/NAME.cu, and whether it comes from the cache, which `anew`
+   * passes by. Throws Error with the compiler's words.
+   */
+  compile(
+    name: string,
+    defines: Defines,
+    anew?: boolean,
+  ): { readonly code: Uint8Array; readonly cached: boolean };
 }
 
 /** nvrtc.h; handles as numbers. */
@@ -81,7 +88,7 @@ export function createCompiler(path: string, capability: number): KernelCompiler
   const folder = join(process.env['WESTWIND_CACHE'] ?? join(homedir(), '.cache', 'westwind'), 'cuda');
 
   return {
-    compile(name, defines) {
+    compile(name, defines, anew = false) {
       // Not as options: NVRTC reads headers of its own before the source, in which a macro called T would stand for other things.
       const macros = Object.entries(defines).map(([key, value]) => `#define ${key} ${value}\n`);
       const text = readFileSync(join(sources, `${name}.cu`), 'utf8');
@@ -94,11 +101,15 @@ export function createCompiler(path: string, capability: number): KernelCompiler
         folder,
         `${hash.digest('hex').slice(0, 24)}.${target.startsWith('sm') ? 'cubin' : 'ptx'}`,
       );
-      if (existsSync(cached)) return readFileSync(cached);
+      if (!anew && existsSync(cached)) return { code: readFileSync(cached), cached: true };
       const code = build(nvrtc, `${name}.cu`, source, headers, texts, options);
-      mkdirSync(folder, { recursive: true });
-      writeFileAtomic(cached, code);
-      return code;
+      try {
+        mkdirSync(folder, { recursive: true });
+        writeFileAtomic(cached, code);
+      } catch {
+        // A folder that cannot be written costs the next start its time, and nothing else.
+      }
+      return { code, cached: false };
     },
   };
 }

@@ -4,7 +4,7 @@ import { address as nativeAddress, alloc, view } from 'koffi';
 import type { Profile, Span } from '../contract.js';
 import { UserError } from '../../util/errors.js';
 import type { Defines, KernelCompiler } from './compile.js';
-import type { Driver } from './driver.js';
+import { CudaError, type Driver } from './driver.js';
 
 export type Grid = readonly [x: number, y: number, z: number];
 
@@ -47,6 +47,9 @@ const PLAIN_SHARED = 48 * 1024;
 const LEAST_CAPABILITY = 75;
 const OVERLAPPING = 90;
 
+/** A driver without a GPU that it may use: no fault, but nothing to compute on. */
+export class NoGpuError extends UserError {}
+
 export interface DeviceProperties {
   readonly name: string;
   readonly capability: number;
@@ -57,15 +60,13 @@ export interface DeviceProperties {
 
 /**
  * Makes the first visible device's context current (CUDA_VISIBLE_DEVICES, which the driver reads, says which are visible). Throws
- * UserError where there is none, or one that is too old.
+ * NoGpuError where there is none, UserError for one that is too old.
  */
 export function openDevice(driver: Driver): DeviceProperties {
-  driver.call('cuInit', 0);
-  const count = driver.get('cuDeviceGetCount');
-  if (count === 0) {
+  if (countDevices(driver) === 0) {
     const visible = process.env['CUDA_VISIBLE_DEVICES'];
     const why = visible === undefined ? '' : ` (CUDA_VISIBLE_DEVICES is '${visible}')`;
-    throw new UserError(`the NVIDIA driver shows no GPU${why}: choose --device cpu`);
+    throw new NoGpuError(`the NVIDIA driver shows no GPU${why}: choose --device cpu`);
   }
   const device = driver.get('cuDeviceGet', 0);
   const attribute = (which: keyof typeof ATTRIBUTE): number =>
@@ -87,6 +88,16 @@ export function openDevice(driver: Driver): DeviceProperties {
     sharedPerBlock: attribute('sharedPerBlock'),
     memoryBytes: driver.get('cuDeviceTotalMem_v2', device),
   };
+}
+
+function countDevices(driver: Driver): number {
+  try {
+    driver.call('cuInit', 0);
+  } catch (error) {
+    if (error instanceof CudaError && error.code === 'CUDA_ERROR_NO_DEVICE') return 0;
+    throw error;
+  }
+  return driver.get('cuDeviceGetCount');
 }
 
 /** Launches kernels on one stream. */
@@ -146,10 +157,22 @@ export class Launcher {
   private module(key: string, source: string, defines: Defines): number {
     let module = this.modules.get(key);
     if (module === undefined) {
-      module = this.driver.get('cuModuleLoadData', this.compiler.compile(source, defines));
+      module = this.load(source, defines);
       this.modules.set(key, module);
     }
     return module;
+  }
+
+  /** What lies in the cache may be damaged: then the kernel is compiled anew. */
+  private load(source: string, defines: Defines): number {
+    const { driver, compiler } = this;
+    const { code, cached } = compiler.compile(source, defines);
+    try {
+      return driver.get('cuModuleLoadData', code);
+    } catch (error) {
+      if (!cached) throw error;
+      return driver.get('cuModuleLoadData', compiler.compile(source, defines, true).code);
+    }
   }
 
   /** Runs `enqueue`, between two events while somebody measures. */

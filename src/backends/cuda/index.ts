@@ -17,8 +17,10 @@ import { createBlas, WORKSPACE_BYTES, type Blas } from './blas.js';
 import { createCompiler } from './compile.js';
 import { Launcher, openDevice, type CudaDevice } from './device.js';
 import { Driver } from './driver.js';
-import { findLibraries } from './libraries.js';
+import { driverLibrary, toolkitLibraries } from './libraries.js';
 import { CudaMemory } from './memory.js';
+
+export { NoGpuError } from './device.js';
 
 const NON_BLOCKING = 1;
 const CAPTURE_RELAXED = 2;
@@ -31,9 +33,9 @@ export function createCudaBackend(): Backend {
 }
 
 function open(): Backend {
-  const libraries = findLibraries();
-  const driver = new Driver(libraries.driver);
+  const driver = new Driver(driverLibrary());
   const properties = openDevice(driver);
+  const libraries = toolkitLibraries();
   const stream = driver.get('cuStreamCreate', NON_BLOCKING);
   const launcher = new Launcher(
     driver,

@@ -8,8 +8,7 @@ import { homedir } from 'node:os';
 import { delimiter, dirname, join } from 'node:path';
 import { UserError } from '../../util/errors.js';
 
-export interface CudaLibraries {
-  readonly driver: string;
+export interface ToolkitLibraries {
   readonly nvrtc: string;
   readonly cublasLt: string;
 }
@@ -43,14 +42,17 @@ const DRIVER_FOLDERS = [
   '/run/opengl-driver/lib',
 ];
 
-/** Throws UserError where one is missing; says which, and what to do. */
-export function findLibraries(env: NodeJS.ProcessEnv = process.env): CudaLibraries {
+/** The driver's library. Throws UserError where there is none. */
+export function driverLibrary(env: NodeJS.ProcessEnv = process.env): string {
   const driver = findDriver(env);
-  if (driver === undefined) {
-    throw new UserError(
-      `no NVIDIA driver was found (${FILES.driver[0]}): install it for this machine's GPU, or choose --device cpu`,
-    );
-  }
+  if (driver !== undefined) return driver;
+  throw new UserError(
+    `no NVIDIA driver was found (${FILES.driver[0]}): install it for this machine's GPU, or choose --device cpu`,
+  );
+}
+
+/** Throws UserError where one is missing; says which, and what to do. */
+export function toolkitLibraries(env: NodeJS.ProcessEnv = process.env): ToolkitLibraries {
   const folders = toolkitFolders(env);
   const find = (which: 'nvrtc' | 'cublasLt'): string => {
     const found = firstFile(folders, FILES[which]);
@@ -60,7 +62,7 @@ export function findLibraries(env: NodeJS.ProcessEnv = process.env): CudaLibrari
         `(Debian: cuda-libraries; pip: nvidia-${which === 'nvrtc' ? 'cuda-nvrtc' : 'cublas'}), or name its folder in WESTWIND_CUDA`,
     );
   };
-  return { driver, nvrtc: find('nvrtc'), cublasLt: find('cublasLt') };
+  return { nvrtc: find('nvrtc'), cublasLt: find('cublasLt') };
 }
 
 /** The driver's library, where there is one. */
