@@ -288,6 +288,23 @@ export interface Kernels {
   }): void;
   /** x f32; out i32 [rows]: the first largest. */
   argmax(args: { x: Span; out: Span; rows: number; cols: number }): void;
+  /**
+   * A token for each row of logits f32 [rows, vocab]; out i32 [rows]. In the order from the likeliest down, equals by their id, the
+   * topK first (0: all) are kept, and of those the fewest whose probability at `temperature` reaches topP (Holtzman et al.,
+   * arXiv:1904.09751), the first always; draws[row], the 32 bits of an i32 as a share of 2³², says which of what is kept. Probabilities
+   * are integers, floor(2³¹ · exp((logit - largest) / temperature)) in double precision, so that sums have no order and all backends
+   * choose the same. A NaN counts as -Infinity.
+   */
+  sample(args: {
+    logits: Span;
+    draws: Span;
+    out: Span;
+    rows: number;
+    vocab: number;
+    temperature: number;
+    topK: number;
+    topP: number;
+  }): void;
 
   /** y[i] = x[index[i]], rows of `dim`. */
   gatherRows(args: { x: Span; index: Span; y: Span; rows: number; dim: number }): void;

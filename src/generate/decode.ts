@@ -9,9 +9,9 @@ import type { Recording } from '../backends/contract.js';
 import type { KvCache } from '../models/blocks/cache.js';
 import type { CausalLM } from '../models/model.js';
 import { linear } from '../ops/linear.js';
-import { slice, Tensor } from '../tensor/tensor.js';
+import { Tensor } from '../tensor/tensor.js';
 import { gatherLast, inferenceGraph, runPrompts, type Prompt } from './prompts.js';
-import { sampleToken, type SamplingOptions } from './sampler.js';
+import { drawOf, type SamplingOptions } from './sampler.js';
 
 /** A prompt that stands in a slot of the cache, or will, and what was generated behind it. */
 export interface Sequence {
@@ -26,9 +26,8 @@ export interface DecodeOptions extends SamplingOptions {
 }
 
 export class Decoder {
-  /** Last tokens, their positions and their slots, i32 [3, slots]. */
+  /** Last tokens, their positions, their slots and the draws of the next ones, i32 [4, slots]. */
   private readonly inputs: Tensor;
-  private readonly logits: Tensor;
   private readonly chosen: Tensor;
   private readonly steps = new Map<number, Recording>();
 
@@ -37,10 +36,9 @@ export class Decoder {
     private readonly cache: KvCache,
     private readonly options: DecodeOptions,
   ) {
-    const { backend, head } = model;
+    const { backend } = model;
     const { slots } = cache.shape;
-    this.inputs = Tensor.empty(backend, [3, slots], 'i32');
-    this.logits = Tensor.empty(backend, [slots, head.outFeatures]);
+    this.inputs = Tensor.empty(backend, [4, slots], 'i32');
     this.chosen = Tensor.empty(backend, [slots], 'i32');
   }
 
@@ -48,6 +46,7 @@ export class Decoder {
   async first(sequences: readonly Sequence[], prefix: number): Promise<ArrayLike<number>> {
     const { model, cache } = this;
     const prompts = sequences.map((s) => ({ slot: s.slot, ids: s.prompt.ids }));
+    this.upload(sequences);
     const g = inferenceGraph(model, this.options);
     try {
       const hidden = runPrompts(g, model, cache, prompts, prefix);
@@ -56,29 +55,34 @@ export class Decoder {
     } finally {
       g.close();
     }
-    return this.tokens(sequences);
+    return this.chosen.toInt32();
   }
 
   /** The next token of sequences that have some. */
   async next(sequences: readonly Sequence[]): Promise<ArrayLike<number>> {
-    const { slots } = this.cache.shape;
     const count = sequences.length;
-    const inputs = new Int32Array(3 * slots);
-    sequences.forEach(({ prompt, slot, tokens }, i) => {
-      inputs[i] = tokens.at(-1)!;
-      inputs[slots + i] = prompt.ids.length + tokens.length - 1;
-      inputs[2 * slots + i] = slot;
-    });
-    this.model.backend.upload(inputs, this.inputs);
+    this.upload(sequences);
     let step = this.steps.get(count);
     if (!step) this.steps.set(count, (step = this.model.backend.record(() => this.step(count))));
     step.run();
-    return this.tokens(sequences);
+    return this.chosen.toInt32();
   }
 
   dispose(): void {
     for (const step of this.steps.values()) step.dispose();
-    for (const t of [this.inputs, this.logits, this.chosen]) t.release();
+    for (const t of [this.inputs, this.chosen]) t.release();
+  }
+
+  private upload(sequences: readonly Sequence[]): void {
+    const { slots } = this.cache.shape;
+    const inputs = new Int32Array(4 * slots);
+    sequences.forEach(({ prompt, slot, tokens }, i) => {
+      inputs[i] = tokens.at(-1) ?? 0;
+      inputs[slots + i] = prompt.ids.length + tokens.length - 1;
+      inputs[2 * slots + i] = slot;
+      inputs[3 * slots + i] = drawOf(this.options.seed, prompt.index, tokens.length);
+    });
+    this.model.backend.upload(inputs, this.inputs);
   }
 
   private step(count: number): void {
@@ -100,22 +104,18 @@ export class Decoder {
     }
   }
 
-  /** From hidden states [count, hidden] to logits and their largest. */
+  /** From hidden states [count, hidden] to logits and the tokens that they give. */
   private choose(g: Graph, hidden: Tensor, count: number): void {
     const { head } = this.model;
+    const { do_sample, temperature, top_k: topK, top_p: topP } = this.options;
     const logits = linear(g, hidden, head, { path: 'rows', output: 'f32' });
-    if (this.options.do_sample) g.kernels.copy({ x: logits, y: this.logits, n: logits.length });
-    else g.kernels.argmax({ x: logits, out: this.chosen, rows: count, cols: head.outFeatures });
-  }
-
-  private async tokens(sequences: readonly Sequence[]): Promise<ArrayLike<number>> {
-    const { backend, head } = this.model;
-    if (!this.options.do_sample) return this.chosen.toInt32();
-    const vocab = head.outFeatures;
-    const bytes = await backend.download(slice(this.logits, 0, sequences.length * vocab));
-    const rows = new Float32Array(bytes.buffer, bytes.byteOffset, sequences.length * vocab);
-    return sequences.map((s, i) =>
-      sampleToken(rows.subarray(i * vocab, (i + 1) * vocab), this.options, s.prompt.index, s.tokens.length),
-    );
+    const [out, vocab] = [this.chosen, head.outFeatures];
+    if (!do_sample) {
+      g.kernels.argmax({ x: logits, out, rows: count, cols: vocab });
+      return;
+    }
+    const { slots } = this.cache.shape;
+    const draws = g.own(this.inputs.view([count], 3 * slots));
+    g.kernels.sample({ logits, draws, out, rows: count, vocab, temperature, topK, topP });
   }
 }

@@ -3,7 +3,6 @@ import { test } from 'node:test';
 import { attachLora } from '../../src/adapters/lora.js';
 import { generate, type GenerateOptions } from '../../src/generate/generate.js';
 import { commonPrefix } from '../../src/generate/prompts.js';
-import { sampleToken } from '../../src/generate/sampler.js';
 import { scoreContinuations } from '../../src/generate/score.js';
 import type { CausalLM } from '../../src/models/model.js';
 import { evaluateLoss, flatten } from '../../src/train/step.js';
@@ -131,24 +130,4 @@ test('continuations score as the whole text does', async () => {
     }
   }
   m.dispose();
-});
-
-test('sampling keeps to top-k and top-p, and its frequencies follow the probabilities', () => {
-  const logits = Float32Array.from([1, 3, 2, 0, 2.5]);
-  const options = { do_sample: true, temperature: 1, top_p: 1, top_k: 0, seed: 3 };
-  const draw = (o: typeof options, n = 4000): number[] => {
-    const counts = [0, 0, 0, 0, 0];
-    for (let i = 0; i < n; i++) counts[sampleToken(logits, o, i, 0)]!++;
-    return counts.map((c) => c / n);
-  };
-  const total = logits.reduce((sum, x) => sum + Math.exp(x), 0);
-  draw(options).forEach((f, i) => assert.ok(Math.abs(f - Math.exp(logits[i]!) / total) < 0.03));
-  assert.deepEqual(
-    draw({ ...options, top_k: 2 }, 500).map((f) => f > 0),
-    [false, true, false, false, true],
-  );
-  assert.deepEqual(
-    draw({ ...options, top_p: 0.45 }, 500).map((f) => f > 0),
-    [false, true, false, false, false],
-  );
 });

@@ -71,6 +71,9 @@ export function bindOther(library: Library): OtherKernels {
   const crossEntropy = declare(
     `void ww_cross_entropy(${a('logits targets losses')}, int64_t rows, int64_t vocab, float gradScale, int gradient)`,
   );
+  const sample = declare(
+    `void ww_sample(${a('logits draws out')}, int64_t rows, int64_t vocab, double temperature, int64_t topK, double topP)`,
+  );
   const argmax = declare(`void ww_argmax(${a('x out')}, int64_t rows, int64_t cols)`);
   const gatherRows = declare(`void ww_gather_rows(${a('x index y')}, int64_t rows, int64_t dim)`);
   const scatterRows = declare(`void ww_scatter_rows(${a('x index y')}, int64_t rows, int64_t dim)`);
@@ -172,6 +175,9 @@ export function bindOther(library: Library): OtherKernels {
         gradient?.scale ?? 0,
         flag(gradient !== undefined),
       );
+    },
+    sample({ logits, draws, out, rows, vocab, temperature, topK, topP }) {
+      sample(address(logits), address(draws), address(out), rows, vocab, temperature, topK, topP);
     },
     argmax({ x, out, rows, cols }) {
       argmax(address(x), address(out), rows, cols);

@@ -27,6 +27,7 @@ type RowKernels = Pick<
   | 'sumRows'
   | 'crossEntropy'
   | 'argmax'
+  | 'sample'
 >;
 
 /** Rows that the first stage of a sum over rows adds up. */
@@ -50,6 +51,7 @@ export function bindRowsOfTables(device: CudaDevice): RowKernels {
   const scatter = family(device, 'rows', 'ww_scatter_rows', 'pppiiii', (UNIT) => ({ UNIT }));
   const crossEntropy = byActivation(device, 'loss', 'ww_cross_entropy', 'ppppifi');
   const argmax = device.kernel('loss', 'ww_argmax', 'ppii');
+  const sample = device.kernel('sample', 'ww_sample', 'ppppidid');
 
   /** y (+)= the sums over rows that `first` puts into parts of CHUNK rows each, by blocks of columns and of rows. */
   function sumOver(
@@ -192,6 +194,17 @@ export function bindRowsOfTables(device: CudaDevice): RowKernels {
         vocab,
         gradient?.scale ?? 0,
         vector,
+      );
+    },
+    sample({ logits, draws, out, rows, vocab, temperature, topK, topP }) {
+      const take = argumentsOf('sample');
+      const at = [
+        take('logits', logits, rows * vocab, 'f32'),
+        take('draws', draws, rows, 'i32'),
+        take('out', out, rows, 'i32'),
+      ];
+      device.withScratch(rows * vocab * 4, (masses) =>
+        sample.launch([rows, 1, 1], 1024, 0, ...at, masses, vocab, temperature, topK, topP),
       );
     },
     argmax({ x, out, rows, cols }) {

@@ -18,6 +18,7 @@ import { adamw, clipCoefficient, sumSquares } from './optimizer.js';
 import { addUniformNoise, dropout, fillNormal } from './random.js';
 import { rope } from './rope.js';
 import { embedding, embeddingBackward, gatherRows, scatterRows } from './rows.js';
+import { sample } from './sample.js';
 import { widen } from './widen.js';
 
 const { loraDown, loraDownBackward, loraUpBackward } = loraByGemm({
@@ -51,6 +52,7 @@ const kernels: Kernels = {
   attentionCached: widen(attentionCached),
   crossEntropy: widen(crossEntropy),
   argmax,
+  sample,
   gatherRows: widen(gatherRows),
   scatterRows: widen(scatterRows),
   add: widen(add),

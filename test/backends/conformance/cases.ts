@@ -40,6 +40,7 @@ export const TOLERANCE: Readonly<Record<keyof Kernels, number>> = {
   attentionCached: 2e-6,
   crossEntropy: 1e-6,
   argmax: 0,
+  sample: 0,
   gatherRows: 0,
   scatterRows: 0,
   add: 0,

@@ -146,6 +146,51 @@ function argmaxCase(rows: number, cols: number): Case {
   );
 }
 
+/** `kind`: logits without order, or of a few values, or with values that are no numbers. */
+function sampleCase(
+  rows: number,
+  vocab: number,
+  options: { temperature: number; topK: number; topP: number },
+  kind: 'any' | 'ties' | 'equal' | 'strange' = 'any',
+): Case {
+  const logits = random(rows * vocab, -6, 6).map((x) =>
+    kind === 'ties' ? Math.round(x / 2) : kind === 'equal' ? 1 : x,
+  );
+  if (kind === 'strange') for (let i = 1; i < logits.length; i += 3) logits[i] = i % 2 ? NaN : -Infinity;
+  const draws = Int32Array.from({ length: rows }, (_, r) =>
+    r === 0 ? 0 : r === 1 ? -1 : (r * 0x9e3779b9) | 0,
+  );
+  return define(
+    `[${rows}, ${vocab}], ${JSON.stringify(options)}, ${kind}`,
+    { logits: f32(logits), draws: i32(draws), out: i32(new Int32Array(rows).fill(-7)) },
+    ['out'],
+    (kernels, s) => kernels.sample({ ...s, rows, vocab, ...options }),
+    {
+      // By the inverse of the distribution function over a sorted row, in floating point: draws at its edges are not asked for.
+      ...(kind === 'any' && {
+        expected: () => ({
+          out: Array.from(draws, (draw, r) => {
+            const row = logits.subarray(r * vocab, (r + 1) * vocab);
+            const order = Array.from(row.keys()).sort((a, b) => row[b]! - row[a]!);
+            const top = order.slice(0, options.topK || vocab);
+            const weights = top.map((id) => Math.exp((row[id]! - row[top[0]!]!) / options.temperature));
+            const total = weights.reduce((a, b) => a + b, 0);
+            let mass = 0;
+            const kept = weights.filter((w, i) => {
+              const keep = i === 0 || mass < options.topP * total;
+              mass += keep ? w : 0;
+              return keep;
+            });
+            let left = ((draw >>> 0) / 2 ** 32) * mass;
+            const at = kept.findIndex((w) => (left -= w) < 0);
+            return top[at < 0 ? kept.length - 1 : at]!;
+          }),
+        }),
+      }),
+    },
+  );
+}
+
 function embeddingCase(dtype: 'f32' | 'bf16' | 'f16', rows: number, vocab: number, dim: number): Case {
   const table = floats(dtype, random(vocab * dim));
   const ids = Array.from({ length: rows }, (_, r) => (r * r + 1) % vocab);
@@ -434,6 +479,20 @@ export const otherCases = {
     crossEntropyCase(17, 33, 0.5, 'gradient'),
   ],
   argmax: GRIDS.map(([rows, cols]) => argmaxCase(rows, cols)),
+  sample: [
+    ...[0, 1, 5, 40, 2000].flatMap((topK) =>
+      [1, 0.9, 0.3, 0].map((topP, i) =>
+        sampleCase(9, 1000, { temperature: [1, 0.7, 1.5, 0.1][i]!, topK, topP }),
+      ),
+    ),
+    ...(['ties', 'equal', 'strange'] as const).flatMap((kind) =>
+      [0, 7].flatMap((topK) =>
+        [1, 0.5].map((topP) => sampleCase(40, 300, { temperature: 0.8, topK, topP }, kind)),
+      ),
+    ),
+    sampleCase(1, 1, { temperature: 1, topK: 0, topP: 1 }),
+    sampleCase(3, 32_000, { temperature: 1, topK: 50, topP: 0.95 }),
+  ],
   gatherRows: indexCases('gatherRows'),
   scatterRows: indexCases('scatterRows'),
   add: SIZES.flatMap((n) => BOTH.map((inPlace) => elementwise('add', n, inPlace))),
