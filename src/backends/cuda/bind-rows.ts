@@ -12,14 +12,13 @@ const PLANS = [
   { most: 8, perWarp: 2 },
 ] as const;
 /** The same of `ww_nf4_rows`, on tensor cores. */
-const NF4_ROWS = [8, 16, 32] as const;
-const rowsOf = (m: number): number => NF4_ROWS.find((most) => m <= most) ?? NF4_ROWS.at(-1)!;
+const rowsOf = (m: number): number => (m <= 8 ? 8 : 16);
 
 /** The size of nf4-rows.cu's Shared. */
 const nf4Shared = (rows: number): number => 4 * (256 * 32 + 256 + 2 * 8 * 16 * rows) + 8 * 3 * 16 * 128;
 
-/** Above it a product with unpacked weights is faster than passes over packed ones: with such that stand beside them, or are unpacked for it. */
-const MOST_ROWS = { plain: { beside: 8, alone: 16 }, tensor: { beside: 16, alone: 64 } } as const;
+/** Above it a product with unpacked weights is faster: of packed ones, and of others. */
+const MOST_ROWS = { packed: 16, dense: 8 } as const;
 const WARPS = 8;
 /** Warps on a multiprocessor that keep enough reads under way. */
 const BUSY = 24;
@@ -41,8 +40,7 @@ export function bindRows(device: CudaDevice): {
       const { m, k, a, b, c, transA, transB, extra, residual } = args;
       if (transA || !transB) return false;
       const packed = b.kind === 'nf4';
-      const most = onTensorCores(args) ? MOST_ROWS.tensor : MOST_ROWS.plain;
-      if (m > (packed ? most[b.dense ? 'beside' : 'alone'] : PLANS.at(-1)!.most)) return false;
+      if (m > (packed ? MOST_ROWS.packed : MOST_ROWS.dense)) return false;
       const operands = [a, packed ? b.packed : b.data];
       if (operands.some((span) => address(span) % 16 !== 0) || k % (packed ? 64 : 8) !== 0) return false;
       return (
@@ -71,7 +69,7 @@ export function bindRows(device: CudaDevice): {
           ROWS: rows,
         });
         // Two blocks a multiprocessor.
-        const grid = [Math.min(n / 16, 2 * device.multiprocessors), Math.ceil(m / rows), 1] as const;
+        const grid = [Math.min(n / 16, 2 * device.multiprocessors), 1, 1] as const;
         kernel.launch(grid, WARPS * 32, nf4Shared(rows), ...spans, ...sizes);
         return;
       }

@@ -21,6 +21,12 @@ export interface FitJob extends Omit<TrainingJob, 'training'> {
 /** Left free: a driver's own needs, and what other programs take meanwhile. */
 const SPARE = 0.05;
 
+/** Bytes that unpacked copies of NF4 weights may take beside work whose peak is known, in `room` bytes. */
+export function roomBeside(peak: number, target: Pick<Backend, 'activations'>, room: number): number {
+  // Where activations are f32, products read them in another type.
+  return target.activations === 'bf16' ? Math.max(0, room * (1 - SPARE) - peak) : 0;
+}
+
 /** The fastest way that fits into `room` bytes; of those that do not the smallest. */
 export async function fitTraining(
   target: Pick<Backend, 'name' | 'activations'>,
@@ -35,7 +41,7 @@ export async function fitTraining(
       const training = { ...job.training, gradient_checkpointing: checkpointing, paged };
       const plan = await planTraining(await createPlanBackend(target.name), { ...job, training });
       const fits = plan.peak <= usable;
-      const unpackedBytes = target.activations === 'bf16' && fits ? usable - plan.peak : 0;
+      const unpackedBytes = roomBeside(plan.peak, target, room);
       const fit = { training, plan, unpackedBytes, fits };
       if (fits) return fit;
       if (!smallest || plan.peak < smallest.plan.peak) smallest = fit;

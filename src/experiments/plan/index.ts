@@ -74,8 +74,9 @@ function methodsOf({ test, train, baselines }: ResolvedTask): PromptKind[] {
   return test ? [...baselines, ...(train ? (['tuned'] as const) : [])] : [];
 }
 
-async function planAnswers(
-  config: ResolvedConfig,
+/** Of a method's prompts over a task's test rows. `model`: config.json. */
+export async function planAnswers(
+  config: Pick<ResolvedConfig, 'seed' | 'weights'>,
   settings: ResolvedTask,
   data: TaskData,
   tokenizer: Tokenizer,

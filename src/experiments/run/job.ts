@@ -21,7 +21,8 @@ import { Tokenizer } from '../../tokenizer/index.js';
 import { train, type StepRecord } from '../../train/trainer.js';
 import { writeFileAtomic } from '../../util/atomic.js';
 import { messageOf, UserError } from '../../util/errors.js';
-import { fitTraining } from '../plan/fit.js';
+import { fitTraining, roomBeside } from '../plan/fit.js';
+import { planAnswers } from '../plan/index.js';
 import { loadConfig, type ResolvedConfig, type ResolvedTask } from '../config/index.js';
 import type { RunEvent } from './events.js';
 import { openRunFolder } from './folder.js';
@@ -102,9 +103,14 @@ async function runTask(job: Job, settings: ResolvedTask, folder: string): Promis
   const methods: MethodResult[] = [];
   const answer = async (model: CausalLM, method: PromptKind): Promise<boolean> => {
     if (!settings.test) return true;
-    const result = await answerAndScore(job, settings, folder, data, model, method);
-    if (result) methods.push(result);
-    return result !== undefined;
+    const unpacked = unpackWeights(model, await roomToUnpack(job, settings, data, method));
+    try {
+      const result = await answerAndScore(job, settings, folder, data, model, method);
+      if (result) methods.push(result);
+      return result !== undefined;
+    } finally {
+      unpacked.dispose();
+    }
   };
   const model = await loadModel(job.backend, job.modelFolder, {
     ...job.config.weights,
@@ -143,6 +149,24 @@ async function runTask(job: Job, settings: ResolvedTask, folder: string): Promis
   }
 }
 
+/** What this process may have of the device's memory, what it has already included. */
+function roomOf(backend: Backend): number {
+  return backend.available() + backend.memory().held;
+}
+
+/** Bytes for unpacked weights beside the answers of a method. */
+async function roomToUnpack(
+  { config, backend, tokenizer, modelFolder }: Job,
+  settings: ResolvedTask,
+  data: TaskData,
+  method: PromptKind,
+): Promise<number> {
+  if (config.weights.quantization === undefined) return 0;
+  const shape = readJson(join(modelFolder, 'config.json'));
+  const { peak } = await planAnswers(config, settings, data, tokenizer, shape, method, backend);
+  return roomBeside(peak, backend, roomOf(backend));
+}
+
 interface Trained {
   readonly model: CausalLM;
   readonly adapter: LoraAdapter | undefined;
@@ -178,7 +202,7 @@ async function trainTask(
       training: settings.training,
       blocks,
     },
-    backend.available() + backend.memory().held,
+    roomOf(backend),
   );
   const adapter =
     settings.lora === false ? undefined : attachLora(model, settings.lora, { seed: config.seed });

@@ -5,7 +5,7 @@
 #include "mma.cuh"
 #include "nf4.cuh"
 
-#ifndef ROWS /* of x, a multiple of 8 */
+#ifndef ROWS /* of x at most, 8 or 16 */
 #define ROWS 8
 #endif
 #ifndef OUT
@@ -20,7 +20,7 @@ constexpr int TILES = ROWS / 8;
 constexpr int CHUNKS = 4;
 constexpr int STAGES = 3;
 constexpr int STAGE_BYTES = 16 * CHUNKS * 32;
-constexpr int X_AHEAD = TILES >= 4 ? 1 : 4 / TILES; /* chunks of x that are read ahead: as the registers allow */
+constexpr int X_AHEAD = 4 / TILES; /* chunks of x that are read ahead: as the registers allow */
 constexpr int SUMS = 16 * ROWS;
 
 struct Shared {
@@ -51,7 +51,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
   int stages = k / (64 * CHUNKS), per = (stages + WARPS - 1) / WARPS, begin = warp * per;
   int count = max(0, min(stages - begin, per)); // of this warp in 16 rows
-  const int first = blockIdx.y * ROWS, groups = n / 16;
+  const int groups = n / 16;
 
   // 16 bytes each, 8 lanes a row; a row's eight are permuted by its number, so that the reads meet all banks.
   u32 staged = shared_address(shared.codes[warp]);
@@ -114,7 +114,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
   const bf16* x_from[TILES];
 #pragma unroll
   for (int tile = 0; tile < TILES; tile++)
-    x_from[tile] = x + (i64)min(first + 8 * tile + g, m - 1) * k + begin * (CHUNKS * 64) + 16 * t;
+    x_from[tile] = x + (i64)min(8 * tile + g, m - 1) * k + begin * (CHUNKS * 64) + 16 * t;
   auto read_x = [&](int chunk, int slot) {
 #pragma unroll
     for (int tile = 0; tile < TILES; tile++)
@@ -202,7 +202,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
       for (int i = 0; i < 4; i++) sums[warp][(8 * tile + 2 * t + i % 2) * 16 + g + i / 2 * 8] = acc[tile][i];
     __syncthreads();
     for (int item = threadIdx.x; item < SUMS; item += WARPS * 32) {
-      int j = first + item / 16, column = group * 16 + item % 16;
+      int j = item / 16, column = group * 16 + item % 16;
       if (j >= m) continue;
       i64 at = (i64)j * n + column;
       float before = residual ? to_float(residual[at]) : 0;
