@@ -111,6 +111,13 @@ export class Driver {
     if (result !== 0) throw this.fault(`the launch of ${what}`, result);
   }
 
+  /** Ends a capture whose graph nobody wants. */
+  abandonCapture(stream: number): void {
+    const out: [number | bigint] = [0];
+    if (this.native('cuStreamEndCapture')(stream, out) === 0 && out[0] !== 0)
+      this.native('cuGraphDestroy')(Number(out[0]));
+  }
+
   /** Whether all that stood before an event on its stream is done. */
   isDone(event: number): boolean {
     const result = this.eventQuery(event);

@@ -35,7 +35,7 @@ export function createCudaBackend(): Backend {
 function open(): Backend {
   const driver = new Driver(driverLibrary());
   const properties = openDevice(driver);
-  const libraries = toolkitLibraries();
+  const libraries = toolkitLibraries(process.env, Math.floor(driver.get('cuDriverGetVersion') / 1000));
   const stream = driver.get('cuStreamCreate', NON_BLOCKING);
   const launcher = new Launcher(
     driver,
@@ -74,11 +74,14 @@ function open(): Backend {
       const apart = memory.apart(() => {
         try {
           body();
-        } finally {
-          const out: [number | bigint] = [0];
-          driver.call('cuStreamEndCapture', stream, out);
-          graph = Number(out[0]);
+        } catch (error) {
+          // What was captured is worth nothing, and says less than the fault.
+          driver.abandonCapture(stream);
+          throw error;
         }
+        const out: [number | bigint] = [0];
+        driver.call('cuStreamEndCapture', stream, out);
+        graph = Number(out[0]);
       });
       const exec = driver.get('cuGraphInstantiateWithFlags', graph, 0);
       driver.call('cuGraphDestroy', graph);

@@ -15,7 +15,7 @@ export interface ToolkitLibraries {
 
 const WINDOWS = process.platform === 'win32';
 
-/** File names in the order of preference; a name without a folder is looked up by the system's loader. */
+/** File names in the order of preference. */
 const FILES = WINDOWS
   ? {
       driver: ['nvcuda.dll'],
@@ -51,14 +51,18 @@ export function driverLibrary(env: NodeJS.ProcessEnv = process.env): string {
   );
 }
 
-/** Throws UserError where one is missing; says which, and what to do. */
-export function toolkitLibraries(env: NodeJS.ProcessEnv = process.env): ToolkitLibraries {
+/**
+ * Of the likeliest folder that has one, the newest that the driver can serve: `newest` is the major version of its CUDA. Throws UserError
+ * where one is missing; says which, and what to do.
+ */
+export function toolkitLibraries(env: NodeJS.ProcessEnv, newest: number): ToolkitLibraries {
   const folders = toolkitFolders(env);
   const find = (which: 'nvrtc' | 'cublasLt'): string => {
-    const found = firstFile(folders, FILES[which]);
+    const names = FILES[which].filter((name) => majorOf(name) <= newest);
+    const found = firstFile(folders, names);
     if (found !== undefined) return found;
     throw new UserError(
-      `${NAMES[which]} (${FILES[which][0]}) was found in none of ${folders.length} folders: install CUDA 12 or 13 ` +
+      `${NAMES[which]} (${names.join(' or ')}) was found in none of ${folders.length} folders: install CUDA 12${newest > 12 ? ' or 13' : ''} ` +
         `(Debian: cuda-libraries; pip: nvidia-${which === 'nvrtc' ? 'cuda-nvrtc' : 'cublas'}), or name its folder in WESTWIND_CUDA`,
     );
   };
@@ -137,8 +141,13 @@ function list(value: string | undefined): string[] {
   return value?.split(delimiter).filter(Boolean) ?? [];
 }
 
+/** Of CUDA, as a library's name gives it; 0 where it does not. */
+function majorOf(name: string): number {
+  return Number(/1[23]/.exec(name)?.[0] ?? 0);
+}
+
 function firstFile(folders: readonly string[], names: readonly string[]): string | undefined {
-  for (const name of names)
-    for (const folder of folders) if (existsSync(join(folder, name))) return join(folder, name);
+  for (const folder of folders)
+    for (const name of names) if (existsSync(join(folder, name))) return join(folder, name);
   return undefined;
 }

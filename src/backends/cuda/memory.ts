@@ -89,13 +89,17 @@ export class CudaMemory {
       },
       'a recording',
     );
+    const release = (): void => taken.forEach((buffer) => this.pool.free(buffer));
     this.current = own;
     try {
       body();
+    } catch (error) {
+      release();
+      throw error;
     } finally {
       this.current = this.pool;
     }
-    return { release: () => taken.forEach((buffer) => this.pool.free(buffer)) };
+    return { release };
   }
 
   use(): MemoryUse {
@@ -186,13 +190,23 @@ export class CudaMemory {
   }
 
   private pin(bytes: number): Pinned {
-    const at = this.driver.get('cuMemHostAlloc', bytes, PORTABLE_AND_MAPPED);
+    const at = this.unlessShort(() => this.driver.get('cuMemHostAlloc', bytes, PORTABLE_AND_MAPPED));
+    if (at === undefined) {
+      throw new UserError(
+        `the machine's main memory is out of room that the GPU could reach: ${Math.ceil(bytes / 2 ** 20)} MiB were asked for; ` +
+          'close other programs, or set optim: adamw_torch to keep the optimizer on the GPU',
+      );
+    }
     return { at, bytes: new Uint8Array(view(BigInt(at), bytes)) };
   }
 
   private take(bytes: number): number | undefined {
+    return this.unlessShort(() => this.driver.get('cuMemAlloc_v2', bytes));
+  }
+
+  private unlessShort(allocate: () => number): number | undefined {
     try {
-      return this.driver.get('cuMemAlloc_v2', bytes);
+      return allocate();
     } catch (error) {
       if (error instanceof CudaError && error.code === OUT_OF_MEMORY) return undefined;
       throw error;
@@ -218,6 +232,8 @@ export class CudaMemory {
 
 /** Pinned memory for small uploads, in two halves: one is written while the copies out of the other are under way. */
 class Ring {
+  private side: 0 | 1 = 0;
+  /** Of the side's next upload. */
   private at = 0;
   private readonly left = [false, false];
 
@@ -230,18 +246,19 @@ class Ring {
 
   upload(source: Uint8Array, target: number): void {
     const half = this.pinned.bytes.byteLength / 2;
-    const side = this.at < half ? 0 : 1;
-    const end = (side + 1) * half;
-    if (this.at + source.byteLength > end) {
-      const other = 1 - side;
-      this.driver.call('cuEventRecord', this.events[side], this.stream);
-      this.left[side] = true;
-      if (this.left[other]) this.driver.call('cuEventSynchronize', this.events[other]);
-      this.at = other * half;
-    }
-    this.pinned.bytes.set(source, this.at);
-    const from = this.pinned.at + this.at;
-    this.driver.call('cuMemcpyHtoDAsync_v2', target, from, source.byteLength, this.stream);
+    if (this.at + source.byteLength > half) this.turn();
+    const at = this.side * half + this.at;
+    this.pinned.bytes.set(source, at);
+    this.driver.call('cuMemcpyHtoDAsync_v2', target, this.pinned.at + at, source.byteLength, this.stream);
     this.at += Math.ceil(source.byteLength / 64) * 64;
+  }
+
+  /** To the other side, once the copies out of it are done. */
+  private turn(): void {
+    this.driver.call('cuEventRecord', this.events[this.side], this.stream);
+    this.left[this.side] = true;
+    this.side = this.side === 0 ? 1 : 0;
+    this.at = 0;
+    if (this.left[this.side]) this.driver.call('cuEventSynchronize', this.events[this.side]);
   }
 }

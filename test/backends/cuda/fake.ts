@@ -12,7 +12,7 @@ export interface Fake {
   readonly folder: string;
   readonly driver: string;
   readonly nvrtc: string;
-  set(name: 'COUNT' | 'CAPABILITY' | 'MEMORY' | 'FAIL' | 'LOG', value: string | number): void;
+  set(name: 'COUNT' | 'CAPABILITY' | 'MEMORY' | 'FAIL' | 'LOG' | 'DELAY', value: string | number): void;
   /** Launches since the log was set. */
   log(): string[];
   /** Programs that the fake NVRTC was given. */

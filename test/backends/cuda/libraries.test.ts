@@ -32,14 +32,16 @@ test('WESTWIND_CUDA goes before every other place', () => {
   place('other', 'lib64', 'libnvrtc.so.13');
   const env = { WESTWIND_CUDA: join(root, 'asked'), CUDA_HOME: join(root, 'other') };
   assert.equal(findDriver(env), driver);
-  assert.deepEqual(toolkitLibraries(env), { nvrtc, cublasLt });
+  assert.deepEqual(toolkitLibraries(env, 13), { nvrtc, cublasLt });
 });
 
-test('a CUDA install is found by CUDA_HOME, its newest version first', () => {
-  place('toolkit', 'lib64', 'libnvrtc.so.12');
-  const nvrtc = place('toolkit', 'targets', 'x86_64-linux', 'lib', 'libnvrtc.so.13');
+test('a CUDA install is found by CUDA_HOME, its newest version first that the driver can serve', () => {
+  const older = [place('toolkit', 'lib64', 'libnvrtc.so.12'), place('toolkit', 'lib64', 'libcublasLt.so.12')];
+  const nvrtc = place('toolkit', 'lib64', 'libnvrtc.so.13');
   const cublasLt = place('toolkit', 'lib64', 'libcublasLt.so.13');
-  assert.deepEqual(toolkitLibraries({ CUDA_HOME: join(root, 'toolkit') }), { nvrtc, cublasLt });
+  const env = { CUDA_HOME: join(root, 'toolkit') };
+  assert.deepEqual(toolkitLibraries(env, 13), { nvrtc, cublasLt });
+  assert.deepEqual(toolkitLibraries(env, 12), { nvrtc: older[0], cublasLt: older[1] });
 });
 
 test("the packages of Python's users serve as well", () => {
@@ -47,13 +49,13 @@ test("the packages of Python's users serve as well", () => {
   const nvrtc = place(...site, 'cu13', 'lib', 'libnvrtc.so.13');
   const cublasLt = place(...site, 'cublas', 'lib', 'libcublasLt.so.13');
   const env = { VIRTUAL_ENV: join(root, 'venv') };
-  if (machineHas(() => toolkitLibraries({}))) assert.ok(toolkitLibraries(env));
-  else assert.deepEqual(toolkitLibraries(env), { nvrtc, cublasLt });
+  if (machineHas(() => toolkitLibraries({}, 13))) assert.ok(toolkitLibraries(env, 13));
+  else assert.deepEqual(toolkitLibraries(env, 13), { nvrtc, cublasLt });
 });
 
 test('what is missing is named, with the way to mend it', (t) => {
   place('half', 'libnvrtc.so.13');
-  if (machineHas(() => findDriver({})) || machineHas(() => toolkitLibraries({}))) {
+  if (machineHas(() => findDriver({})) || machineHas(() => toolkitLibraries({}, 13))) {
     t.skip('this machine has CUDA');
     return;
   }
@@ -71,11 +73,11 @@ test('what is missing is named, with the way to mend it', (t) => {
     /^no NVIDIA driver was found \(libcuda\.so\.1\): install it .* choose --device cpu$/,
   );
   assert.match(
-    fault(() => toolkitLibraries({ WESTWIND_CUDA: join(root, 'half') })),
-    /^cuBLASLt \(libcublasLt\.so\.13\) was found in none of \d+ folders: install CUDA 12 or 13 .*nvidia-cublas.*WESTWIND_CUDA$/,
+    fault(() => toolkitLibraries({ WESTWIND_CUDA: join(root, 'half') }, 13)),
+    /^cuBLASLt \(libcublasLt\.so\.13 or .*\) was found in none of \d+ folders: install CUDA 12 or 13 .*nvidia-cublas.*WESTWIND_CUDA$/,
   );
   assert.match(
-    fault(() => toolkitLibraries({})),
-    /^NVRTC \(libnvrtc\.so\.13\) was found in none/,
+    fault(() => toolkitLibraries({}, 13)),
+    /^NVRTC \(libnvrtc\.so\.13 or .*\) was found in none/,
   );
 });

@@ -1,5 +1,6 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
+import { view } from 'koffi';
 import type { DeviceBuffer, Span } from '../../../src/backends/contract.js';
 import { Driver } from '../../../src/backends/cuda/driver.js';
 import { CudaMemory } from '../../../src/backends/cuda/memory.js';
@@ -50,6 +51,24 @@ test('many small uploads each arrive as they were when they were asked for', asy
   for (const [i, buffer] of buffers.entries()) {
     const [value] = new Int32Array((await m.download(bytesIn(buffer, 4))).buffer);
     assert.equal(value, i);
+  }
+});
+
+test('the ring of small uploads waits before it writes over one that is under way', () => {
+  // The driver's copies are put off until somebody waits for an event or the stream.
+  fake().set('DELAY', 1);
+  try {
+    const m = memory();
+    const size = 64 << 10;
+    const buffers = Array.from({ length: 3 * 64 }, () => m.alloc(size, 'device'));
+    for (const [i, buffer] of buffers.entries()) m.upload(new Uint8Array(size).fill(i), bytesIn(buffer));
+    m.trim();
+    for (const [i, { handle }] of buffers.entries()) {
+      const first = new Uint8Array(view(BigInt(handle as number), 1))[0];
+      assert.equal(first, i);
+    }
+  } finally {
+    fake().set('DELAY', 0);
   }
 });
 
@@ -110,6 +129,25 @@ test("a recording's memory is nobody else's until it is disposed of", () => {
   assert.notEqual(outside.handle, inside!.handle);
   apart.release();
   assert.equal(m.alloc(MIB, 'device').handle, inside!.handle);
+});
+
+test('a recording that fails leaves no memory behind', () => {
+  const m = memory();
+  const fail = (): never => {
+    m.alloc(MIB, 'device');
+    throw new Error('within');
+  };
+  assert.throws(() => m.apart(fail), /within/);
+  assert.equal(m.use().held, 0);
+});
+
+test('no room for pinned memory is told as the user can mend it', () => {
+  const m = memory();
+  fake().set('FAIL', 'cuMemHostAlloc:1:2');
+  assert.throws(
+    () => m.alloc(5 * MIB, 'host'),
+    /main memory is out of room .*: 5 MiB were asked for; .*adamw_torch/,
+  );
 });
 
 test("pinned host memory does not count as the device's", () => {

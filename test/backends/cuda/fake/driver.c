@@ -23,6 +23,23 @@ static uint64_t memory = 1u << 30, used;
 static char failing[64];
 static Block *blocks;
 static char *log_text, *captured;
+/* Copies that are put off until somebody waits, as a busy device would. */
+typedef struct Copy {
+  uint64_t to, from, bytes;
+  struct Copy *next;
+} Copy;
+static int delay;
+static Copy *copies, **last_copy = &copies;
+
+static void finish_copies(void) {
+  while (copies) {
+    Copy *now = copies;
+    memcpy((void *)(uintptr_t)now->to, (void *)(uintptr_t)now->from, now->bytes);
+    copies = now->next;
+    free(now);
+  }
+  last_copy = &copies;
+}
 
 static void append(char **to, const char *line) {
   size_t before = *to ? strlen(*to) : 0;
@@ -43,6 +60,7 @@ void ww_fake_set(const char *name, const char *value) {
   if (!strcmp(name, "CAPABILITY")) capability = atoi(value);
   if (!strcmp(name, "MEMORY")) memory = strtoull(value, 0, 10), blocks = 0, used = 0; /* an empty card */
   if (!strcmp(name, "FAIL") && sscanf(value, "%63[^:]:%d:%d", failing, &calls_to_failure, &failure_code) != 3) failing[0] = 0;
+  if (!strcmp(name, "DELAY")) finish_copies(), delay = atoi(value);
   if (!strcmp(name, "LOG")) free(log_text), log_text = 0;
 }
 const char *ww_fake_log(void) { return log_text ? log_text : ""; }
@@ -110,6 +128,12 @@ int cuMemFreeHost(uint64_t address) { return free((void *)(uintptr_t)address), 0
 int cuMemcpyHtoDAsync_v2(uint64_t to, uint64_t from, uint64_t bytes, uint64_t stream) {
   (void)stream;
   CALL(cuMemcpyHtoDAsync_v2);
+  if (delay) {
+    *last_copy = malloc(sizeof **last_copy);
+    **last_copy = (Copy){to, from, bytes, 0};
+    last_copy = &(*last_copy)->next;
+    return 0;
+  }
   return memcpy((void *)(uintptr_t)to, (void *)(uintptr_t)from, bytes), 0;
 }
 int cuMemcpyDtoHAsync_v2(uint64_t to, uint64_t from, uint64_t bytes, uint64_t stream) {
@@ -121,11 +145,12 @@ int cuStreamCreate(uint64_t *stream, uint32_t flags) { return (void)flags, *stre
 int cuStreamSynchronize(uint64_t stream) {
   (void)stream;
   CALL(cuStreamSynchronize);
+  finish_copies();
   return 0;
 }
 int cuEventCreate(uint64_t *event, uint32_t flags) { return (void)flags, *event = 9, 0; }
 int cuEventRecord(uint64_t event, uint64_t stream) { return (void)event, (void)stream, 0; }
-int cuEventSynchronize(uint64_t event) { return (void)event, 0; }
+int cuEventSynchronize(uint64_t event) { return (void)event, finish_copies(), 0; }
 int cuEventQuery(uint64_t event) {
   (void)event;
   CALL(cuEventQuery);
