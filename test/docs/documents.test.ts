@@ -17,6 +17,7 @@ const documents = [
   'ARCHITECTURE.md',
   'CONTRIBUTING.md',
   'LOG.md',
+  'BENCHMARKS.md',
   'examples/data/README.md',
 ].map(readDocument);
 const readme = documents[0]!;
