@@ -1,6 +1,7 @@
 /* The matrix product of decoding: y[m, n] = alpha · x[m, k] · w[n, k]ᵀ and what is added to it, for a few rows of x. The weight is read once,
  * NF4 as it is stored, which bounds the time; a warp takes R rows of w, so that the numbers of x, once unpacked, serve R times, and the
  * warps of a group share k. Sums have an order that the shape alone fixes. */
+#include "added.cuh"
 #include "nf4.cuh"
 
 #ifndef WEIGHT /* of a dense w; NF4 where PACKED */
@@ -114,14 +115,5 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
   if (j >= m || column >= n) return;
   float sum = 0;
   for (int s = 0; s < splits; s++) sum += sums[g * splits + s][item];
-  sum *= alpha;
-  if (u) {
-    float extra = 0;
-    for (int i = 0; i < r; i++) extra += to_float(u[(i64)j * r + i]) * b[(i64)column * r + i];
-    sum += extra_alpha * extra;
-  }
-  if (bias) sum += bias[column];
-  i64 place = (i64)j * n + column;
-  if (residual) sum += to_float(residual[place]);
-  y[place] = from_float<OUT>(sum);
+  y[(i64)j * n + column] = from_float<OUT>(alpha * sum + added(u, b, r, extra_alpha, bias, residual, j, column, n));
 }

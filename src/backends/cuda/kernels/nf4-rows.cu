@@ -2,6 +2,7 @@
  * read once as it is stored, which bounds the time. mma's 16 rows are w's, its 8 columns rows of x. A block takes 16 rows of w,
  * whose k its warps share, in chunks of 64: the blocks of NF4, whose scale multiplies the chunk's sums, so that the 16 codes alone are rounded to bf16. A sum
  * does not care for its order: lane 4g + t takes the chunk's k's 16t to 16t + 15 of rows g and g + 8, as they lie, and of x's row g. */
+#include "added.cuh"
 #include "mma.cuh"
 #include "nf4.cuh"
 
@@ -204,19 +205,10 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
     for (int item = threadIdx.x; item < SUMS; item += WARPS * 32) {
       int j = item / 16, column = group * 16 + item % 16;
       if (j >= m) continue;
-      i64 at = (i64)j * n + column;
-      float before = residual ? to_float(residual[at]) : 0;
-      float sum = 0;
+      float rest = added(u, b, r, extra_alpha, bias, residual, j, column, n), sum = 0;
 #pragma unroll
       for (int s = 0; s < WARPS; s++) sum += sums[s][item];
-      sum *= alpha;
-      if (u) {
-        float extra = 0;
-        for (int i = 0; i < r; i++) extra += to_float(u[(i64)j * r + i]) * b[(i64)column * r + i];
-        sum += extra_alpha * extra;
-      }
-      if (bias) sum += bias[column];
-      y[at] = from_float<OUT>(sum + before);
+      y[(i64)j * n + column] = from_float<OUT>(alpha * sum + rest);
     }
   }
 }
