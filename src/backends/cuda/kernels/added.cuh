@@ -3,8 +3,8 @@
 #include "vector.cuh"
 
 /* alpha · u[j, r] · b[column, r]ᵀ (LoRA's) + bias[column] + residual[j, column]; null pointers add nothing. */
-template <typename U, typename R>
-__device__ __forceinline__ float added(const U* u, const float* b, int r, float alpha, const float* bias, const R* residual, int j,
+template <typename Thin, typename Kept>
+__device__ __forceinline__ float added(const Thin* u, const float* b, int r, float alpha, const float* bias, const Kept* residual, int j,
                                        int column, int n) {
   float sum = 0;
   if (u) {
