@@ -60,10 +60,13 @@ export class Decoder {
 
   /** The next token of sequences that have some. */
   async next(sequences: readonly Sequence[]): Promise<ArrayLike<number>> {
-    const count = sequences.length;
-    this.upload(sequences);
+    const { backend } = this.model;
+    const { slots } = this.cache.shape;
+    // A recording costs many steps, so that few sizes of step are recorded; where recordings are no gain, none is larger than it must.
+    const count = backend.runsAhead ? Math.min(slots, sizeOfStep(sequences.length)) : sequences.length;
+    this.upload(sequences, count);
     let step = this.steps.get(count);
-    if (!step) this.steps.set(count, (step = this.model.backend.record(() => this.step(count))));
+    if (!step) this.steps.set(count, (step = backend.record(() => this.step(count))));
     step.run();
     return this.chosen.toInt32();
   }
@@ -73,15 +76,17 @@ export class Decoder {
     for (const t of [this.inputs, this.chosen]) t.release();
   }
 
-  private upload(sequences: readonly Sequence[]): void {
+  /** Up to `count` the first sequence again: what it writes into the cache is the same. */
+  private upload(sequences: readonly Sequence[], count = sequences.length): void {
     const { slots } = this.cache.shape;
     const inputs = new Int32Array(4 * slots);
-    sequences.forEach(({ prompt, slot, tokens }, i) => {
+    for (let i = 0; i < count; i++) {
+      const { prompt, slot, tokens } = sequences[i] ?? sequences[0]!;
       inputs[i] = tokens.at(-1) ?? 0;
       inputs[slots + i] = prompt.ids.length + tokens.length - 1;
       inputs[2 * slots + i] = slot;
       inputs[3 * slots + i] = drawOf(this.options.seed, prompt.index, tokens.length);
-    });
+    }
     this.model.backend.upload(inputs, this.inputs);
   }
 
@@ -118,4 +123,10 @@ export class Decoder {
     const draws = g.own(this.inputs.view([count], 3 * slots));
     g.kernels.sample({ logits, draws, out, rows: count, vocab, temperature, topK, topP });
   }
+}
+
+/** The least of 1, 2, 3, 4, 6, 8, 12, 16, 24 … that is not below n. */
+function sizeOfStep(n: number): number {
+  const power = 2 ** Math.ceil(Math.log2(n));
+  return n <= power * 0.75 && power > 2 ? power * 0.75 : power;
 }
