@@ -135,7 +135,9 @@ test('decoding records a step once for each of a few sizes, and replays it', asy
           seen.run++;
           body();
         },
-        dispose: () => void seen.disposed++,
+        dispose: () => {
+          seen.disposed++;
+        },
       };
     };
     return { b: { ...cpu, runsAhead, record }, seen };
