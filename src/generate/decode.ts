@@ -10,7 +10,7 @@ import type { KvCache } from '../models/blocks/cache.js';
 import type { CausalLM } from '../models/model.js';
 import { linear } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
-import { gatherLast, inferenceGraph, runPrompts, type Prompt } from './prompts.js';
+import { inferenceGraph, runPrompts, type Prompt } from './prompts.js';
 import { drawOf, type SamplingOptions } from './sampler.js';
 
 /** A prompt that stands in a slot of the cache, or will, and what was generated behind it. */
@@ -49,9 +49,7 @@ export class Decoder {
     this.upload(sequences);
     const g = inferenceGraph(model, this.options);
     try {
-      const hidden = runPrompts(g, model, cache, prompts, prefix);
-      const lengths = prompts.map((p) => p.ids.length - prefix);
-      this.choose(g, gatherLast(g, hidden, lengths, model.config.hidden_size), sequences.length);
+      this.choose(g, runPrompts(g, model, cache, prompts, prefix), sequences.length);
     } finally {
       g.close();
     }

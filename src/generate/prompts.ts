@@ -77,7 +77,7 @@ export function fillPrefix(
 
 /**
  * Runs prompts from their token `prefix` on, the tokens before being in their slots already.
- * @returns hidden states of all rows, prompt after prompt
+ * @returns hidden states of each prompt's last row, [prompts, hidden_size]
  */
 export function runPrompts(
   g: Graph,
@@ -91,21 +91,15 @@ export function runPrompts(
   const positions = Int32Array.from(parts.flatMap((part) => part.map((_, i) => prefix + i)));
   const slotOf = Int32Array.from(parts.flatMap((part, i) => part.map(() => prompts[i]!.slot)));
   const segments = Int32Array.from(parts.flatMap((part, i) => part.map(() => i)));
+  let end = 0;
+  const last = Int32Array.from(parts, (part) => (end += part.length) - 1);
   return model.forward(g, {
     ids: g.from(ids),
     positions: g.from(positions),
     // The whole capacity, so that no table grows later, while steps are recorded.
     length: cache.shape.capacity,
     cache: { store: cache, slotOf: g.from(slotOf) },
+    wanted: g.from(last),
     ...(prefix === 0 && { segments: g.from(segments) }),
   });
-}
-
-/** The last row of each of the parts that follow one another in `hidden`. */
-export function gatherLast(g: Graph, hidden: Tensor, lengths: readonly number[], dim: number): Tensor {
-  let end = 0;
-  const index = g.from(Int32Array.from(lengths, (length) => (end += length) - 1));
-  const y = g.empty([lengths.length, dim]);
-  g.kernels.gatherRows({ x: hidden, index, y, rows: lengths.length, dim });
-  return y;
 }

@@ -10,7 +10,6 @@ import { checkTokens } from '../models/tokens.js';
 import {
   checkPrompts,
   fillPrefix,
-  gatherLast,
   inferenceGraph,
   lengthsOf,
   prefillTokens,
@@ -72,17 +71,10 @@ async function scoreBatch(
   options: ScoreOptions,
 ): Promise<Scores[]> {
   const g = inferenceGraph(model, options);
-  const dim = model.config.hidden_size;
   const vocab = model.head.outFeatures;
   try {
     const placed = prompts.map((p, slot) => ({ slot, ids: p.ids }));
-    const hidden = runPrompts(g, model, cache, placed, prefix);
-    const last = gatherLast(
-      g,
-      hidden,
-      placed.map((p) => p.ids.length - prefix),
-      dim,
-    );
+    const last = runPrompts(g, model, cache, placed, prefix);
     const first = linear(g, last, model.head, { path: 'rows', output: 'f32' });
     const scores = prompts.map((p) => ({ index: p.index, logLikelihoods: [] as number[] }));
     for (const tokens of continuations) {

@@ -23,6 +23,8 @@ export interface ModelInput {
   readonly segments?: Tensor;
   /** Keys and values are written to (and, without `segments`, read from) `slotOf[row]`, i32 [rows]. */
   readonly cache?: { readonly store: KvCache; readonly slotOf: Tensor };
+  /** i32 [n]: hidden states are wanted of these rows alone, so that the last layer spares itself the others. For inference. */
+  readonly wanted?: Tensor;
   /** How matrix products go (`GemmArgs.path`): 'rows' for decoding a token a sequence. */
   readonly path?: 'tiles' | 'rows';
   readonly gradientCheckpointing?: boolean;
@@ -50,7 +52,7 @@ export interface CausalLM {
   readonly head: Linear;
   /** Bytes of weights held. */
   readonly weightBytes: number;
-  /** Hidden states [rows, hidden_size] after the last norm: the head's input. */
+  /** Hidden states [rows, hidden_size], or those `wanted`, after the last norm: the head's input. */
   forward(g: Graph, input: ModelInput): Tensor;
   /** Keys and values have the type of activations in this precision. */
   createCache(slots: number, capacity: number, precision?: 'f32' | 'bf16'): KvCache;

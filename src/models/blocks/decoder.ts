@@ -10,6 +10,7 @@ import { attention, attentionCached, rope } from '../../ops/attention.js';
 import { embedding, type EmbeddingWeights } from '../../ops/embedding.js';
 import { linear } from '../../ops/linear.js';
 import { rmsNorm } from '../../ops/norm.js';
+import { pickRows } from '../../ops/rows.js';
 import { swiglu } from '../../ops/swiglu.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { CausalLM, ModelConfig, ModelInput } from '../model.js';
@@ -129,7 +130,11 @@ export class Decoder implements CausalLM {
   private layer(g: Graph, x: Tensor, l: Layer, index: number, input: ModelInput): Tensor {
     const eps = this.config.rms_norm_eps;
     const path = input.path ?? 'tiles';
-    const attended = this.attend(g, rmsNorm(g, x, l.inputNorm, eps), l, index, input);
+    let attended = this.attend(g, rmsNorm(g, x, l.inputNorm, eps), l, index, input);
+    if (input.wanted && index === this.parts.layers.length - 1) {
+      attended = pickRows(g, attended, input.wanted);
+      x = pickRows(g, x, input.wanted);
+    }
     const h = linear(g, attended, l.o, { residual: x, path });
     const n = rmsNorm(g, h, l.postNorm, eps);
     const gated = swiglu(g, linear(g, n, l.gate, { path }), linear(g, n, l.up, { path }));

@@ -1,0 +1,13 @@
+/** Rows of activations by their numbers. */
+
+import type { Graph } from '../autograd/graph.js';
+import type { Tensor } from '../tensor/tensor.js';
+
+/** y[i] = x[index[i]]: x [rows, dim], index i32 [n], y [n, dim]. For inference: nothing is recorded. */
+export function pickRows(g: Graph, x: Tensor, index: Tensor): Tensor {
+  if (g.records(x)) throw new Error('rows are picked for inference alone');
+  const dim = x.shape.at(-1)!;
+  const y = g.empty([index.length, dim]);
+  g.kernels.gatherRows({ x, index, y, rows: index.length, dim });
+  return y;
+}
