@@ -102,8 +102,14 @@ function noteOf(
   room: number,
 ): string {
   const how = `${training.gradient_checkpointing ? 'with' : 'without'} gradient checkpointing${training.paged ? ', the optimizer in main memory' : ''}`;
-  if (!fits)
-    return `${task}: does not fit into ${gib(room)} GiB even ${how}: take a smaller per_device_train_batch_size or max_length`;
+  if (!fits) {
+    const mends = [
+      ...(training.gradient_checkpointing ? [] : ['gradient_checkpointing: auto']),
+      ...(training.paged ? [] : ['optim: auto']),
+      'a smaller per_device_train_batch_size or max_length',
+    ];
+    return `${task}: does not fit into ${gib(room)} GiB ${how}: take ${mends.join(', or ')}`;
+  }
   const kept =
     Number.isFinite(unpackedBytes) && unpackedBytes > 0
       ? `; ${gib(unpackedBytes)} GiB are left for unpacked weights`
