@@ -355,7 +355,8 @@ test('the JSON Schema describes every field and refuses unknown ones', () => {
 });
 
 test('the hash follows what determines the result, and nothing else', () => {
-  const fingerprints = { model: 'M', backend: 'cpu', data: { 'a.train': 'X', 'a.test': 'Y' } };
+  const data = { 'a.train': 'X', 'a.test': 'Y' };
+  const fingerprints = { model: 'M', backend: 'cpu', batchInvariant: true, data };
   const hash = (text: string, prints = fingerprints): string => resultHash(parseConfig(text), prints);
   const own = hash(BASE);
   assert.match(own, /^[0-9a-f]{12}$/);
@@ -377,6 +378,8 @@ test('the hash follows what determines the result, and nothing else', () => {
   ]) {
     assert.notEqual(hash(other), own, other);
   }
+  const elsewhere = { ...fingerprints, backend: 'cuda', batchInvariant: false };
+  assert.notEqual(hash(`${BASE}generation: {batch_size: 3}\n`, elsewhere), hash(BASE, elsewhere));
   assert.notEqual(hash(BASE, { ...fingerprints, model: 'N' }), own);
   assert.notEqual(hash(BASE, { ...fingerprints, data: { ...fingerprints.data, 'a.test': 'Z' } }), own);
   assert.throws(() =>

@@ -16,6 +16,8 @@ export interface Fingerprints {
   readonly data: Readonly<Record<string, string>>;
   /** The backend's name and what of the machine shows in its bits; not the number of threads. */
   readonly backend: string;
+  /** Whether an answer is the same, to the bit, whatever is generated beside it. */
+  readonly batchInvariant: boolean;
 }
 
 /** The first 12 hexadecimal digits of the SHA-256. Throws Error where a source's fingerprint is missing. */
@@ -33,7 +35,7 @@ export function resultHash(config: ResolvedConfig, fingerprints: Fingerprints): 
   return createHash('sha256').update(canonicalJson(determining)).digest('hex').slice(0, 12);
 }
 
-function taskParts(task: ResolvedTask, { data }: Fingerprints): Record<string, unknown> {
+function taskParts(task: ResolvedTask, { data, batchInvariant }: Fingerprints): Record<string, unknown> {
   const sourceParts = (split: 'train' | 'test', source: ResolvedSource | undefined): unknown => {
     if (source === undefined) return undefined;
     const content = data[`${task.name}.${split}`];
@@ -52,8 +54,7 @@ function taskParts(task: ResolvedTask, { data }: Fingerprints): Record<string, u
       gradient_checkpointing: undefined,
       optim: undefined,
     },
-    // An answer is the same whatever is generated beside it.
-    generation: { ...task.generation, batch_size: undefined },
+    generation: { ...task.generation, batch_size: batchInvariant ? undefined : task.generation.batch_size },
     train: sourceParts('train', task.train),
     test: sourceParts('test', task.test),
   };

@@ -107,7 +107,12 @@ async function fingerprint(
     .filter((file) => /\.(safetensors|json|jinja)$/.test(file))
     .sort()
     .map((file) => join(modelFolder, file));
-  return { model: hashFiles(weights, SAMPLES), data, backend: `${backend.name}, ${backend.arithmetic}` };
+  return {
+    model: hashFiles(weights, SAMPLES),
+    data,
+    backend: `${backend.name}, ${backend.arithmetic}`,
+    batchInvariant: backend.batchInvariant,
+  };
 }
 
 /** Pieces of a checkpoint's file that are hashed: enough to tell checkpoints apart without reading all of 14 GB at each start. */
