@@ -64,7 +64,8 @@ __device__ __forceinline__ float high_bf16(u32 pair) { return __uint_as_float(pa
 
 /* The first statement of every kernel that reads what the one before it wrote: on cards of compute capability 9.0 up a kernel is launched
  * while the one before it still runs (programmatic dependent launch), and waits here until that one's memory is there. What makes weights
- * does not let the next begin, so that those may be read before the wait. */
+ * does not let the next begin: so a kernel may read weights before its wait, as long as another kernel stands between it and the one that
+ * made them, as it does in every program of ours (what a kernel wrote is promised to the one behind it only after that one's wait). */
 __device__ __forceinline__ void wait_for_inputs() {
 #if __CUDA_ARCH__ >= 900
   asm volatile("griddepcontrol.wait;" ::: "memory");
