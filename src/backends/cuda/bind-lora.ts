@@ -2,15 +2,8 @@
 
 import type { Dropout, Span } from '../contract.js';
 import { checkLora, type LoraKernels } from '../lora.js';
-import {
-  aligned,
-  BLOCK,
-  cType,
-  elementGrid,
-  keepThreshold,
-  keyedFamily,
-  randomArguments,
-} from './arguments.js';
+import { aligned, BLOCK, keepThreshold, keyedFamily, randomArguments } from './arguments.js';
+import { bindSumParts } from './bind-parts.js';
 import { address, type CudaDevice } from './device.js';
 
 const MAX_RANK = 64;
@@ -51,7 +44,7 @@ export function bindLora(device: CudaDevice, plain: LoraKernels): LoraKernels {
   const down = keyedFamily(device, 'lora-down', 'ww_lora_down', 'pppiiiiuuuul');
   const downBackward = keyedFamily(device, 'lora-down-backward', 'ww_lora_down_backward', 'pppppiiiifuuuul');
   const upBackward = keyedFamily(device, 'lora-up-backward', 'ww_lora_up_backward', 'pppppiiii');
-  const sumParts = keyedFamily(device, 'parts', 'ww_sum_parts', 'ppplifi');
+  const sum = bindSumParts(device);
 
   const places = (rank: number): number => (rank <= 32 ? 2 : 1) * device.multiprocessors;
 
@@ -63,26 +56,6 @@ export function bindLora(device: CudaDevice, plain: LoraKernels): LoraKernels {
       cols % 8 === 0 &&
       activations.every((span) => span.dtype === 'bf16') &&
       [...activations, ...others].every((span) => aligned(address(span)))
-    );
-  }
-
-  /** to = [to] + alpha · the sum of `count` parts of n elements. */
-  function sum(parts: number, count: number, n: number, to: Span, accumulate: boolean, alpha: number): void {
-    const at = address(to);
-    // A short sum over many parts is spread over more threads.
-    const vector = n >= 2 ** 20 && n % 4 === 0 ? aligned(parts, at) : 0;
-    const kernel = sumParts({ OUT: cType(to.dtype) });
-    kernel.launch(
-      elementGrid(n, 4, vector),
-      BLOCK,
-      0,
-      parts,
-      accumulate ? at : 0,
-      at,
-      n,
-      count,
-      alpha,
-      vector,
     );
   }
 
@@ -103,7 +76,7 @@ export function bindLora(device: CudaDevice, plain: LoraKernels): LoraKernels {
         const sizes = [rows, cols, r, size, ...maskArguments(dropout)];
         const kernel = down({ ACTIVATION: 'bf16', RANK: r, DROP: dropout ? 1 : 0 });
         kernel.launch([strips, count, 1], DOWN_BLOCK, shared, address(x), address(a), parts, ...sizes);
-        sum(parts, count, rows * r, u, false, scaleOf(dropout));
+        sum(parts, count, rows * r, u, undefined, scaleOf(dropout));
       });
     },
 
@@ -126,7 +99,7 @@ export function bindLora(device: CudaDevice, plain: LoraKernels): LoraKernels {
         const sizes = [rows, cols, r, size, scale, ...maskArguments(dropout)];
         const kernel = downBackward({ ACTIVATION: 'bf16', RANK: rank, ...defines });
         kernel.launch([strips, count, 1], BLOCK, 0, ...spans, ...sizes);
-        sum(parts, count, r * cols, dA, true, scale);
+        sum(parts, count, r * cols, dA, dA, scale);
       });
     },
 
@@ -147,8 +120,8 @@ export function bindLora(device: CudaDevice, plain: LoraKernels): LoraKernels {
         const spans = [address(dy), address(u), address(b), duParts, dbParts];
         const kernel = upBackward({ ACTIVATION: 'bf16', RANK: rank });
         kernel.launch([strips, count, 1], BLOCK, shared, ...spans, rows, cols, r, size);
-        sum(duParts, strips, rows * r, du, false, alpha);
-        sum(dbParts, count, cols * r, dB, true, alpha);
+        sum(duParts, strips, rows * r, du, undefined, alpha);
+        sum(dbParts, count, cols * r, dB, dB, alpha);
       });
     },
   };

@@ -145,6 +145,7 @@ function bindKernels(
   memory: { alloc: (bytes: number) => DeviceBuffer; free: (buffer: DeviceBuffer) => void },
 ): Kernels {
   const plain = { ...bindPlain(device), ...bindAttention(device), ...bindNf4(device) };
-  const gemm = bindGemm(device, { ...plain, blas, prepare: bindPrepare(device), rows: bindRows(device) });
+  const prepare = bindPrepare(device);
+  const gemm = bindGemm(device, { ...plain, blas, prepare, rows: bindRows(device, prepare) });
   return { ...plain, gemm, ...bindLora(device, loraByGemm({ ...plain, ...memory, gemm })) };
 }

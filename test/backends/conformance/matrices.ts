@@ -203,6 +203,7 @@ function gemmCases(): Case[] {
         [24, 64],
         [144, 512],
         [32, 1280],
+        [512, 768],
       ] as const) {
         const more = [{}, { bias: true }, { extra: 8 }, { add: 'residual', alpha: 0.5 }] as const;
         const common = { transA: false, transB: true, path: 'rows', precision: 'bf16' } as const;

@@ -27,8 +27,8 @@ __host__ __device__ constexpr int least_power(int x) {
   return y;
 }
 constexpr int WARPS = 4;
-#ifndef BATCH /* keys that a group of lanes reads at once */
-#define BATCH 4
+#ifndef BATCH /* keys that a group of lanes reads at once: with 3 four blocks of head size 128 have registers on a multiprocessor */
+#define BATCH 3
 #endif
 constexpr int CHUNKS = HEAD_DIM / VEC, WANTED = least_power(CHUNKS), LANES = WANTED < 32 ? WANTED : 32;
 constexpr int PARTS = (CHUNKS + LANES - 1) / LANES, GROUPS = WARPS * 32 / LANES;

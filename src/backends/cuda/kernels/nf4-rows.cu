@@ -31,16 +31,6 @@ struct Shared {
   float sums[2][WARPS][SUMS];
 };
 
-/* By selection, spelt out lest it become a table again: constant memory is slow to come, and slow where lanes want different places. */
-__device__ __forceinline__ float code_of(int i) {
-  constexpr float codes[16] = NF4_CODES;
-  float value = codes[0];
-#pragma unroll
-  for (int j = 1; j < 16; j++)
-    asm("{.reg .pred p; setp.eq.s32 p, %1, %2; selp.f32 %0, %3, %0, p;}" : "+f"(value) : "r"(i), "r"(j), "f"(codes[j]));
-  return value;
-}
-
 /* Dynamic shared memory: Shared. n is a multiple of 16, k of 256. A block takes every gridDim.x-th 16 rows of w, without a break between
  * them in its reading. */
 extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)

@@ -13,6 +13,16 @@
    0.44070982933044434f, 0.5626170039176941f, 0.7229568362236023f, 1.f}
 __constant__ float CODES[16] = NF4_CODES;
 
+/* By selection, spelt out lest it become a table again: constant memory is slow to come, and slow where lanes want different places. */
+__device__ __forceinline__ float code_of(int i) {
+  constexpr float codes[16] = NF4_CODES;
+  float value = codes[0];
+#pragma unroll
+  for (int j = 1; j < 16; j++)
+    asm("{.reg .pred p; setp.eq.s32 p, %1, %2; selp.f32 %0, %3, %0, p;}" : "+f"(value) : "r"(i), "r"(j), "f"(codes[j]));
+  return value;
+}
+
 struct Scales {
   const void* absmax;
   const float *nested, *map, *offset;
