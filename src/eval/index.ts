@@ -1,4 +1,4 @@
-/** Figures for answers: classification and summaries. */
+/** Figures for answers: classification and summaries, and how sure they are. */
 export {
   classificationReport,
   type Averages,
@@ -15,3 +15,13 @@ export {
   type RougeScores,
   type RougeType,
 } from './rouge.js';
+export {
+  bootstrap,
+  comparePaired,
+  meanInterval,
+  spread,
+  type BootstrapOptions,
+  type Interval,
+  type PairedComparison,
+  type Spread,
+} from './statistics.js';
