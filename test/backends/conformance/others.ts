@@ -18,6 +18,9 @@ import { crossEntropy, inner, numericGradient, rmsNorm, swiglu } from './naive.j
 const SIZES = [1, 3, 17, 64, 100, 176, 40_000] as const;
 const GRIDS = [[1, 1], [3, 17], [17, 3], [64, 100], [5, 176], [200, 300]] as const; // prettier-ignore
 
+/** Of the largest number: what one rounding more or less can make of a float32. */
+const LAST_PLACE = 2 ** -23;
+
 /** Whether differences are quick enough on so many numbers. */
 const small = (n: number): boolean => n <= 100;
 
@@ -305,7 +308,7 @@ function dropoutCase(
         }),
       }),
       // The product may be fused with the sum.
-      ...(form === 'accumulated' && { tolerance: 1e-7 }),
+      ...(form === 'accumulated' && { tolerance: LAST_PLACE }),
     },
   );
 }
@@ -346,7 +349,7 @@ function noiseCase(rows: number, dim: number, onZeros: boolean): Case {
         }),
       }),
       // The product may be rounded before the sum, or not.
-      ...(!onZeros && { tolerance: 1e-7 }),
+      ...(!onZeros && { tolerance: LAST_PLACE }),
     },
   );
 }
