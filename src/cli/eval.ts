@@ -5,7 +5,7 @@ import { dirname, join } from 'node:path';
 import { Option } from 'commander';
 import { readTable, selectColumns, type Row } from '../data/index.js';
 import type { ClassificationReport } from '../eval/index.js';
-import { markdownTable, percent } from '../experiments/run/results.js';
+import { markdownTable, percent, withInterval } from '../experiments/run/results.js';
 import { scorePredictions, type Score } from '../experiments/run/score.js';
 import { readJson } from '../models/load.js';
 import type { Metric } from '../tasks/index.js';
@@ -57,7 +57,7 @@ export const verb: Verb = (command) => {
         process.stdout.write(`\n${labelTable(score.report)}\n\n${confusionTable(score.report)}\n`);
       }
       process.stdout.write(
-        `\n${predictions.length} rows, ${score.unanswered} without an answer; in percent\n`,
+        `\n${predictions.length} rows, ${score.unanswered} without an answer; in percent, with 95 % intervals over the rows\n`,
       );
     });
 };
@@ -84,16 +84,17 @@ function answersOf(table: readonly Row[], path: string, flags: Flags): Answered[
   return rows.map(({ reference }, index) => ({ reference, answer: answers.get(index) ?? null }));
 }
 
-function figures(metric: Metric, { metrics }: Score): string {
+function figures(metric: Metric, { metrics, intervals }: Score): string {
+  const show = (name: string): string => withInterval(metrics[name], intervals[name]);
   if (metric !== 'rouge')
     return markdownTable(
       [metric, 'figure'],
-      Object.entries(metrics).map(([name, value]) => [name, percent(value)]),
+      Object.keys(metrics).map((name) => [name, show(name)]),
     );
   const types = Object.keys(metrics).filter((name) => !name.endsWith('_stemmed'));
   return markdownTable(
     ['F-measure', 'as written', 'stemmed'],
-    types.map((type) => [type, percent(metrics[type]), percent(metrics[`${type}_stemmed`])]),
+    types.map((type) => [type, show(type), show(`${type}_stemmed`)]),
   );
 }
 

@@ -3,6 +3,7 @@
  * over all labels that occur.
  */
 import { compareLabels } from '../data/sampling.js';
+import { bootstrap, type BootstrapOptions, type Interval } from './statistics.js';
 
 export interface Averages {
   readonly precision: number;
@@ -68,6 +69,42 @@ export function classificationReport(
     labels,
     confusion,
   };
+}
+
+/** The bootstrap interval of `macro.f1`: over the labels that occur in a sample, as the figure is over those that occur in all rows. */
+export function macroF1Interval(
+  truths: readonly string[],
+  predictions: readonly (string | null)[],
+  options?: BootstrapOptions,
+): Interval {
+  const names = new Map<string, number>();
+  const numbers = (labels: readonly (string | null)[]): Int32Array =>
+    Int32Array.from(labels, (label) => {
+      if (label === null) return -1;
+      if (!names.has(label)) names.set(label, names.size);
+      return names.get(label)!;
+    });
+  const [wanted, found] = [numbers(truths), numbers(predictions)];
+  const hits = new Int32Array(names.size);
+  const either = new Int32Array(names.size); // rows of the label and answers with it
+  const statistics = (rows: Int32Array): [number] => {
+    hits.fill(0);
+    either.fill(0);
+    for (const row of rows) {
+      const [truth, answer] = [wanted[row]!, found[row]!];
+      either[truth]!++;
+      if (answer >= 0) either[answer]!++;
+      if (answer === truth) hits[truth]!++;
+    }
+    let [total, occurring] = [0, 0];
+    for (const [label, count] of either.entries()) {
+      if (count === 0) continue;
+      occurring++;
+      total += (2 * hits[label]!) / count;
+    }
+    return [total / occurring];
+  };
+  return bootstrap(truths.length, statistics, options)[0]!;
 }
 
 function averages(hits: number, predicted: number, actual: number): Averages {

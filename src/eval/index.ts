@@ -1,13 +1,13 @@
 /** Figures for answers: classification and summaries, and how sure they are. */
 export {
   classificationReport,
+  macroF1Interval,
   type Averages,
   type ClassificationReport,
   type LabelReport,
 } from './classification.js';
 export { stem } from './porter.js';
 export {
-  meanRouge,
   rouge,
   ROUGE_TYPES,
   type RougeOptions,
@@ -18,7 +18,7 @@ export {
 export {
   bootstrap,
   comparePaired,
-  meanInterval,
+  meanIntervals,
   spread,
   type BootstrapOptions,
   type Interval,

@@ -38,27 +38,6 @@ export function rouge(reference: string, prediction: string, options: RougeOptio
   };
 }
 
-/** The mean of each figure over all pairs; zeros where there are none. */
-export function meanRouge(
-  pairs: Iterable<{ readonly reference: string; readonly prediction: string }>,
-  options: RougeOptions = {},
-): RougeScores {
-  const all = Array.from(pairs, ({ reference, prediction }) => rouge(reference, prediction, options));
-  const mean = (type: RougeType, figure: keyof RougeScore): number =>
-    all.reduce((sum, scores) => sum + scores[type][figure], 0) / Math.max(all.length, 1);
-  const means = (type: RougeType): RougeScore => ({
-    precision: mean(type, 'precision'),
-    recall: mean(type, 'recall'),
-    fmeasure: mean(type, 'fmeasure'),
-  });
-  return {
-    rouge1: means('rouge1'),
-    rouge2: means('rouge2'),
-    rougeL: means('rougeL'),
-    rougeLsum: means('rougeLsum'),
-  };
-}
-
 /** Runs of ASCII letters and digits, in lower case; everything else parts words. */
 function tokenize(text: string, useStemmer: boolean): string[] {
   const words = text.toLowerCase().match(/[a-z0-9]+/g) ?? [];

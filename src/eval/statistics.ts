@@ -25,40 +25,50 @@ const RESAMPLE = 11;
 const SIGNS = 12;
 
 /**
- * The percentile interval of a figure over n rows. `statistic` gets the row numbers of a sample, n of them with repetition, in an array
- * that is overwritten for the next sample. Throws RangeError for no rows.
+ * The percentile intervals of figures over n rows. `statistics` gets the row numbers of a sample, n of them with repetition, in an array
+ * that is overwritten for the next sample, and says the figures. Throws RangeError for no rows.
  */
 export function bootstrap(
   n: number,
-  statistic: (rows: Int32Array) => number,
+  statistics: (rows: Int32Array) => readonly number[],
   { resamples = 10_000, confidence = 0.95, seed = 0 }: BootstrapOptions = {},
-): Interval {
+): Interval[] {
   if (n < 1) throw new RangeError('an interval over no rows');
   const rows = new Int32Array(n);
-  const figures = new Float64Array(resamples);
+  const figures: Float64Array[] = [];
   for (let sample = 0; sample < resamples; sample++) {
     for (let i = 0; i < n; i += 4) {
       const words = philox4x32([i, sample, 0, 0], [seed, RESAMPLE]);
       for (let j = 0; j < 4 && i + j < n; j++) rows[i + j] = Math.floor((words[j]! / 2 ** 32) * n);
     }
-    figures[sample] = statistic(rows);
+    for (const [f, figure] of statistics(rows).entries())
+      (figures[f] ??= new Float64Array(resamples))[sample] = figure;
   }
-  figures.sort();
-  return { low: quantile(figures, (1 - confidence) / 2), high: quantile(figures, (1 + confidence) / 2) };
+  return figures.map((of) => {
+    of.sort();
+    return { low: quantile(of, (1 - confidence) / 2), high: quantile(of, (1 + confidence) / 2) };
+  });
 }
 
-/** The bootstrap interval of the mean of a figure that each row has for itself: hits for an accuracy, a row's ROUGE. */
-export function meanInterval(values: readonly number[], options?: BootstrapOptions): Interval {
-  const all = Float64Array.from(values);
-  return bootstrap(
-    all.length,
-    (rows) => {
-      let sum = 0;
-      for (const row of rows) sum += all[row]!;
-      return sum / rows.length;
-    },
+/** The bootstrap intervals of the means of figures that each row has for itself, by name: hits for an accuracy, a row's ROUGE. */
+export function meanIntervals<Name extends string>(
+  values: Readonly<Record<Name, readonly number[]>>,
+  options?: BootstrapOptions,
+): Record<Name, Interval> {
+  const names = Object.keys(values) as Name[];
+  const columns = names.map((name) => Float64Array.from(values[name]));
+  const intervals = bootstrap(
+    columns[0]?.length ?? 0,
+    (rows) => columns.map((c) => meanOf(c, rows)),
     options,
   );
+  return Object.fromEntries(names.map((name, i) => [name, intervals[i]!])) as Record<Name, Interval>;
+}
+
+function meanOf(column: Float64Array, rows: Int32Array): number {
+  let sum = 0;
+  for (const row of rows) sum += column[row]!;
+  return sum / rows.length;
 }
 
 export interface PairedComparison {
@@ -97,7 +107,14 @@ export function comparePaired(
   const exact = alike || some.length <= MOST_COUNTED;
   const p = alike ? mcnemar(better, worse) : exact ? countSigns(some) : drawSigns(some, options);
   const difference = differences.reduce((x, y) => x + y, 0) / differences.length;
-  return { difference, interval: meanInterval(differences, options), better, worse, p, exact };
+  return {
+    difference,
+    interval: meanIntervals({ differences }, options).differences,
+    better,
+    worse,
+    p,
+    exact,
+  };
 }
 
 /** The two-sided binomial test of `better` against `worse` at even odds. */

@@ -33,8 +33,8 @@ test('a run goes to the end, prints its table, and is recognised when asked for 
   assert.equal(first.code, 0, first.stderr);
   assert.equal(first.stderr, '');
   assert.match(first.stdout, /subjects: step 40\/40 {2}loss \d/);
-  assert.match(first.stdout, /\| zero-shot +\| +\d+\.\d\d \|/);
-  assert.match(first.stdout, /\| LoRA +\| +\d+\.\d\d \|/);
+  assert.match(first.stdout, /\| zero-shot +\| +\d+\.\d\d \[\d+\.\d\d, \d+\.\d\d\] \|/);
+  assert.match(first.stdout, /\| LoRA +\| +\d+\.\d\d \[\d+\.\d\d, \d+\.\d\d\] \|/);
   const folder = runFolder(job);
   assert.ok(first.stdout.includes(folder));
   assertTidy(job);

@@ -101,7 +101,7 @@ describe('verbs', { concurrency: 2 }, () => {
     assert.deepEqual({ ...score.metrics, likelihood_accuracy: metrics['likelihood_accuracy'] }, metrics);
     const text = await output(['eval', file, '--confusion']);
     const accuracy = (100 * metrics['accuracy']!).toFixed(2);
-    assert.match(text, new RegExp(`\\| accuracy +\\| +${accuracy} \\|`));
+    assert.match(text, new RegExp(`\\| accuracy +\\| +${accuracy} \\[[\\d.]+, [\\d.]+\\] \\|`));
     assert.match(text, /\| boat +\| +\d+\.\d\d \|/);
     assert.match(text, /\| 1 boat +\|/);
   });
@@ -115,7 +115,7 @@ describe('verbs', { concurrency: 2 }, () => {
       ...['--reference-column', 'gold', '--prediction-column', 'ours'],
     ]);
     // Two of three words are the same; with stems all three; the second row counts as zero.
-    assert.match(text, /\| rouge1 +\| +33\.33 \| +50\.00 \|/);
+    assert.match(text, /\| rouge1 +\| +33\.33 \[0\.00, 66\.67\] \| +50\.00 \[0\.00, 100\.00\] \|/);
     assert.match(text, /2 rows, 1 without an answer/);
     const unnamed = await westwind(['eval', csv]);
     assert.equal(unnamed.code, 2);

@@ -5,8 +5,10 @@ import {
   bootstrap,
   classificationReport,
   comparePaired,
-  meanInterval,
+  macroF1Interval,
+  meanIntervals,
   spread,
+  type BootstrapOptions,
   type Interval,
 } from '../../src/eval/index.js';
 
@@ -42,6 +44,9 @@ const golden = JSON.parse(
   readFileSync(new URL('../golden/text/statistics.json', import.meta.url), 'utf8'),
 ) as Golden;
 
+const interval = (x: readonly number[], options?: BootstrapOptions): Interval =>
+  meanIntervals({ x }, options).x;
+
 function near(found: number, wanted: number, tolerance: number, what: string): void {
   assert.ok(Math.abs(found - wanted) <= tolerance, `${what}: ${found}, wanted ${wanted} to ${tolerance}`);
 }
@@ -74,19 +79,35 @@ describe('statistics', () => {
   test("bootstrap intervals of means are scipy's", () => {
     for (const { x, mean, standard_error, percentile } of golden.bootstrap) {
       const step = x.every((v) => v === 0 || v === 1) ? 1.001 / x.length : 0;
-      const interval = meanInterval(x);
-      nearInterval(interval, percentile, Math.max(step, 0.15 * standard_error));
-      assert.ok(interval.low < mean && mean < interval.high);
+      const found = interval(x);
+      nearInterval(found, percentile, Math.max(step, 0.15 * standard_error));
+      assert.ok(found.low < mean && mean < found.high);
     }
   });
 
   test('an interval is the same for the same seed, moves with another, and narrows with less confidence', () => {
     const { x } = golden.bootstrap[2]!;
-    const first = meanInterval(x, { seed: 3 });
-    assert.deepEqual(meanInterval(x, { seed: 3 }), first);
-    assert.notDeepEqual(meanInterval(x, { seed: 4 }), first);
-    const narrow = meanInterval(x, { seed: 3, confidence: 0.5 });
+    const first = interval(x, { seed: 3 });
+    assert.deepEqual(interval(x, { seed: 3 }), first);
+    assert.notDeepEqual(interval(x, { seed: 4 }), first);
+    const narrow = interval(x, { seed: 3, confidence: 0.5 });
     assert.ok(first.low < narrow.low && narrow.high < first.high);
+  });
+
+  test('the interval of the macro F1 is that of the report on the same samples', () => {
+    const { gold, guess } = golden.classification[0]!;
+    const answers = guess.map((g) => (g === 'unparsed' ? null : g));
+    const slow = bootstrap(
+      gold.length,
+      (rows) => {
+        const [truths, found] = [Array.from(rows, (r) => gold[r]!), Array.from(rows, (r) => answers[r]!)];
+        return [classificationReport(truths, found).macro.f1];
+      },
+      { resamples: 200 },
+    )[0]!;
+    const fast = macroF1Interval(gold, answers, { resamples: 200 });
+    near(fast.low, slow.low, 1e-12, 'low');
+    near(fast.high, slow.high, 1e-12, 'high');
   });
 
   test('samples are as large as the data, of all rows, with repetition', () => {
@@ -99,7 +120,7 @@ describe('statistics', () => {
         assert.equal(rows.length, n);
         for (const row of rows) counts[row]!++;
         repeated += new Set(rows).size < n ? 1 : 0;
-        return 0;
+        return [0];
       },
       { resamples: 7000 },
     );
@@ -140,7 +161,7 @@ describe('statistics', () => {
   });
 
   test('no rows, and lists of different lengths, are refused', () => {
-    assert.throws(() => meanInterval([]), /no rows/);
+    assert.throws(() => interval([]), /no rows/);
     assert.throws(() => comparePaired([1], [1, 0]), /1 and 2 rows to compare/);
   });
 });

@@ -288,11 +288,12 @@ async function answerAndScore(
     scores[scoring] = scorePredictions(data.task.metric, predictions);
   }
   const main = scores.generate ?? scores.likelihood!;
-  const likelihood = scores.likelihood && { likelihood_accuracy: scores.likelihood.metrics['accuracy']! };
+  const other = scores.likelihood;
   writeFileAtomic(join(folder, `scores-${method}.json`), JSON.stringify(scores, null, 2) + '\n');
   return {
     method,
-    metrics: { ...main.metrics, ...likelihood },
+    metrics: { ...main.metrics, ...(other && { likelihood_accuracy: other.metrics['accuracy']! }) },
+    intervals: { ...main.intervals, ...(other && { likelihood_accuracy: other.intervals['accuracy']! }) },
     rows: data.test.length,
     unanswered: main.unanswered,
     seconds: (performance.now() - started) / 1000,

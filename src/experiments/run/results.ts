@@ -1,10 +1,14 @@
 /** The figures of a run, and the table that shows them. */
 
+import type { Interval } from '../../eval/index.js';
+
 /** One way of answering the test rows, and what it scored. */
 export interface MethodResult {
   readonly method: 'zero_shot' | 'few_shot' | 'tuned';
   /** By name: accuracy, f1_macro, rouge1, … in [0, 1]. */
   readonly metrics: Readonly<Record<string, number>>;
+  /** 95 % bootstrap intervals of those that tables show. */
+  readonly intervals: Readonly<Record<string, Interval>>;
   /** Test rows. */
   readonly rows: number;
   /** Rows whose answer was none of the labels, or empty: counted as wrong. */
@@ -59,7 +63,7 @@ function taskTable(result: TaskResult, tuning: string): string {
   const heads = [result.task, ...present.map(([head]) => head), 'no answer', 'time'];
   const rows = result.methods.map((m) => [
     methodName(m.method, tuning),
-    ...present.map(([, name]) => percent(m.metrics[name])),
+    ...present.map(([, name]) => withInterval(m.metrics[name], m.intervals[name])),
     String(m.unanswered),
     `${m.seconds.toFixed(1)} s`,
   ]);
@@ -77,7 +81,7 @@ export function markdownTable(heads: readonly string[], rows: readonly (readonly
 
 function caption(result: TaskResult): string {
   const { training, train_rows, test_rows } = result;
-  const tested = `${test_rows} test rows; figures in percent.`;
+  const tested = `${test_rows} test rows; figures in percent, with their 95 % intervals.`;
   if (!training) return `${train_rows} training rows, ${tested}`;
   return (
     `${train_rows} training rows, ${training.steps} step${training.steps === 1 ? '' : 's'} in ${training.seconds.toFixed(1)} s ` +
@@ -88,4 +92,11 @@ function caption(result: TaskResult): string {
 /** In percent with two digits, as tables show figures; '' where there is none. */
 export function percent(figure: number | undefined): string {
   return figure === undefined ? '' : (100 * figure).toFixed(2);
+}
+
+/** A figure and its interval, in percent: '82.50 [78.13, 86.56]'. */
+export function withInterval(figure: number | undefined, interval: Interval | undefined): string {
+  return interval
+    ? `${percent(figure)} [${percent(interval.low)}, ${percent(interval.high)}]`
+    : percent(figure);
 }
