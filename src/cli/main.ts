@@ -9,7 +9,7 @@ import { UserError } from '../util/errors.js';
 export type Verb = (command: Command) => void;
 
 const VERBS = {
-  run: 'run the job of a configuration file: baselines, training, answers, scores',
+  run: 'run the job of a configuration file, or the study that lists in it make: baselines, training, answers, scores',
   plan: 'say what memory and time a configuration will take, before anything is loaded',
   init: 'write a commented configuration to start from',
   schema: "print the configuration's JSON Schema, for editors",

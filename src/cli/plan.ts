@@ -2,15 +2,18 @@
 
 import type { Backend } from '../backends/contract.js';
 import { createBackend } from '../backends/select.js';
-import { benchCopy, benchProduct } from '../experiments/bench/index.js';
-import { loadConfig } from '../experiments/config/index.js';
-import { planRun, secondsOf, type Rates, type TaskPlan } from '../experiments/plan/index.js';
+import { loadStudy } from '../experiments/config/index.js';
+import { Planner, sumOf, type TaskPlan } from '../experiments/plan/index.js';
+import { measureRates, secondsOf, type Rates } from '../experiments/plan/rates.js';
 import { markdownTable } from '../experiments/run/results.js';
 import { messageOf } from '../util/errors.js';
-import { nonNegative } from './device.js';
+import { collect, nonNegative } from './device.js';
 import type { Verb } from './main.js';
+import { gridText } from './study.js';
+import { duration, gib } from './units.js';
 
 interface Flags {
+  readonly set: readonly string[];
   readonly device?: string;
   readonly memory?: number;
   readonly json?: boolean;
@@ -28,18 +31,31 @@ export const verb: Verb = (command) => {
       'plan for so much memory on the device (default: what is free there)',
       nonNegative,
     )
+    .option('--set <field=value>', "a setting that comes before the file's", collect, [])
     .option('--json', 'as JSON')
     .action(async (path: string, flags: Flags) => {
-      const { config } = loadConfig(path);
+      const study = loadStudy(path, { settings: flags.set });
+      const { config } = study.runs[0]!;
       const name = flags.device ?? config.device;
       const there = await deviceThere(name);
       const target = there ?? ({ name: 'cuda', activations: 'bf16' } as const);
       const room = flags.memory === undefined ? (there?.available() ?? Infinity) : flags.memory * 2 ** 30;
-      const plans = await planRun(config, target, room);
-      const rates = there && (await measure(there));
-      if (flags.json)
+      const planner = new Planner(target, room);
+      const runs: TaskPlan[][] = [];
+      for (const run of study.runs) runs.push(await planner.plan(run.config));
+      const rates = there && (await measureRates(there));
+      if (flags.json) {
+        const plans =
+          study.axes.length === 0 ? runs[0] : study.runs.map(({ at }, i) => ({ at, plans: runs[i] }));
         process.stdout.write(JSON.stringify({ device: target.name, room, rates, plans }, null, 2) + '\n');
-      else process.stdout.write(text(target.name, room, plans, rates));
+      } else if (study.axes.length === 0) process.stdout.write(text(target.name, room, runs[0]!, rates));
+      else {
+        const sums = runs.map((plans) => {
+          const sum = sumOf(plans, room);
+          return { ...sum, ...(rates && { seconds: secondsOf(sum.work, rates) }) };
+        });
+        process.stdout.write(gridText(study, sums));
+      }
     });
 };
 
@@ -54,13 +70,6 @@ async function deviceThere(name: string): Promise<Backend | undefined> {
     );
     return undefined;
   }
-}
-
-/** What the device reaches in large products and copies. */
-async function measure(backend: Backend): Promise<Rates> {
-  const [size, bytes] = backend.name === 'cuda' ? [8192, 2 ** 30] : [512, 2 ** 26];
-  const { gflops } = await benchProduct(backend, size, 3);
-  return { operations: gflops * 1e9, bytes: await benchCopy(backend, bytes, 3) };
 }
 
 function text(device: string, room: number, plans: readonly TaskPlan[], rates: Rates | undefined): string {
@@ -115,14 +124,4 @@ function noteOf(
       ? `; ${gib(unpackedBytes)} GiB are left for unpacked weights`
       : '';
   return `${task}: ${how}${kept}`;
-}
-
-function gib(bytes: number): string {
-  return bytes === 0 ? '' : (bytes / 2 ** 30).toFixed(bytes < 2 ** 30 ? 3 : 2);
-}
-
-function duration(seconds: number): string {
-  if (seconds < 90) return `${seconds.toFixed(seconds < 10 ? 1 : 0)} s`;
-  const minutes = seconds / 60;
-  return minutes < 90 ? `${minutes.toFixed(0)} min` : `${(minutes / 60).toFixed(1)} h`;
 }

@@ -2,7 +2,6 @@
 
 import { SingleBar } from 'cli-progress';
 import pc from 'picocolors';
-import type { ResolvedConfig } from '../experiments/config/index.js';
 import type { RunEvent, Stage } from '../experiments/run/events.js';
 
 export interface Progress {
@@ -19,8 +18,19 @@ const STAGES: Readonly<Record<Stage, string>> = {
   tuned: 'tuned answers',
 };
 
-export function createProgress(config: ResolvedConfig, out: NodeJS.WriteStream): Progress {
-  return out.isTTY ? new Bars(out) : new Lines(config, out);
+/** What is shown of runs: their names, and how often their steps are told where lines are written. */
+export interface ShownRuns {
+  /** Of a run's task. */
+  name(run: number, task: string): string;
+  /** Steps between lines, of so many. */
+  every(run: number, task: string, steps: number): number;
+  /** How many runs of a study there are; absent: it is one run. */
+  readonly count?: number;
+}
+
+export function createProgress(runs: ShownRuns, out: NodeJS.WriteStream): Progress {
+  if (!out.isTTY) return new Lines(runs, out);
+  return runs.count === undefined ? new Bars(runs, out) : new StudyBar(runs, runs.count, out);
 }
 
 type Step = RunEvent & { type: 'step' };
@@ -44,7 +54,10 @@ class Bars implements Progress {
   private bar: SingleBar | undefined;
   private pace = new Pace();
 
-  constructor(private readonly out: NodeJS.WriteStream) {}
+  constructor(
+    private readonly runs: ShownRuns,
+    private readonly out: NodeJS.WriteStream,
+  ) {}
 
   show(event: RunEvent): void {
     switch (event.type) {
@@ -52,10 +65,14 @@ class Bars implements Progress {
         this.say(`${event.finished ? 'finished before' : 'run folder'}: ${event.folder}`);
         break;
       case 'notice':
-        this.say(pc.yellow(event.task === undefined ? event.text : `${event.task}: ${event.text}`));
+        this.say(pc.yellow(noticeText(this.runs, event)));
         break;
       case 'stage':
-        this.start(`${event.task}, ${STAGES[event.stage]}`, event.total, event.done);
+        this.start(
+          `${this.runs.name(event.run, event.task)}, ${STAGES[event.stage]}`,
+          event.total,
+          event.done,
+        );
         break;
       case 'answers':
         this.bar?.update(event.done);
@@ -68,6 +85,8 @@ class Bars implements Progress {
         break;
       }
       case 'result':
+      case 'fault':
+      case 'plan':
       case 'end':
       case 'failed':
         this.end();
@@ -94,52 +113,127 @@ class Bars implements Progress {
   }
 }
 
-class Lines implements Progress {
-  private readonly every: ReadonlyMap<string, number>;
+/** A study on a terminal: one bar over its runs, and what is under way behind it. */
+class StudyBar implements Progress {
+  private readonly bar: SingleBar;
+  private readonly ended = new Set<number>();
   private pace = new Pace();
-  private stage = '';
-  private next = 0;
+  private info = '';
 
   constructor(
-    config: ResolvedConfig,
+    private readonly runs: ShownRuns,
+    count: number,
     private readonly out: NodeJS.WriteStream,
   ) {
-    this.every = new Map(config.tasks.map((t) => [t.name, t.training.logging_steps]));
+    const format = '{bar} {value}/{total} runs  {info}';
+    this.bar = new SingleBar({ format, barsize: 24, hideCursor: true, stream: out, fps: 5 });
+    this.bar.start(count, 0, { info: '' });
   }
 
   show(event: RunEvent): void {
     switch (event.type) {
-      case 'run':
-        this.say(`${event.finished ? 'finished before' : 'run folder'}: ${event.folder}`);
-        break;
       case 'notice':
-        this.say(event.task === undefined ? event.text : `${event.task}: ${event.text}`);
+        this.say(pc.yellow(noticeText(this.runs, event)));
+        break;
+      case 'fault':
+        this.ended.add(event.run);
+        this.say(pc.red(faultText(this.runs, event)));
+        break;
+      case 'result':
+        this.ended.add(event.run);
         break;
       case 'stage':
-        this.stage = `${event.task}: ${STAGES[event.stage]}`;
         this.pace = new Pace();
-        this.next = 0;
-        this.say(
-          event.done > 0 ? `${this.stage}, going on after ${event.done} of ${event.total}` : this.stage,
-        );
+        this.info = `${this.runs.name(event.run, event.task)}: ${STAGES[event.stage]}`;
         break;
       case 'answers':
-        // A line for every quarter: a log is read later.
-        if (event.done < this.next || event.done === 0) break;
-        this.next = event.done + Math.max(1, Math.floor(event.total / 4));
-        this.say(`${this.stage} ${event.done}/${event.total}`);
+        this.info = `${this.runs.name(event.run, event.task)}: ${STAGES[event.stage]} ${event.done}/${event.total}`;
         break;
       case 'step': {
-        const { step, steps, loss, learning_rate } = event.record;
         const { tokensPerSecond, secondsLeft } = this.pace.add(event);
-        if (step % (this.every.get(event.task) ?? 10) !== 0 && step !== steps) break;
+        const { step, steps, loss } = event.record;
+        this.info =
+          `${this.runs.name(event.run, event.task)}: step ${step}/${steps}  loss ${loss.toFixed(3)}  ` +
+          `${Math.round(tokensPerSecond)} tok/s  ${duration(secondsLeft)} left`;
+        break;
+      }
+      case 'run':
+      case 'plan':
+      case 'end':
+      case 'failed':
+    }
+    this.bar.update(this.ended.size, { info: this.info.slice(0, Math.max(20, this.out.columns - 50)) });
+  }
+
+  say(text: string): void {
+    // Above the bar, which is drawn again below it.
+    this.out.write(`\r\x1b[K${text}\n`);
+    this.bar.render();
+  }
+
+  end(): void {
+    this.bar.stop();
+  }
+}
+
+function noticeText(runs: ShownRuns, { run, task, text }: RunEvent & { type: 'notice' }): string {
+  return run === undefined || task === undefined ? text : `${runs.name(run, task)}: ${text}`;
+}
+
+function faultText(runs: ShownRuns, { run, message }: RunEvent & { type: 'fault' }): string {
+  return `${runs.name(run, '')}: failed: ${message}`;
+}
+
+class Lines implements Progress {
+  private readonly paces = new Map<number, Pace>();
+  /** By run: where the next line of answers is due. */
+  private readonly next = new Map<number, number>();
+
+  constructor(
+    private readonly runs: ShownRuns,
+    private readonly out: NodeJS.WriteStream,
+  ) {}
+
+  show(event: RunEvent): void {
+    switch (event.type) {
+      case 'run':
+        if (this.runs.count === undefined)
+          this.say(`${event.finished ? 'finished before' : 'run folder'}: ${event.folder}`);
+        break;
+      case 'notice':
+        this.say(noticeText(this.runs, event));
+        break;
+      case 'fault':
+        this.say(faultText(this.runs, event));
+        break;
+      case 'stage': {
+        const stage = `${this.runs.name(event.run, event.task)}: ${STAGES[event.stage]}`;
+        this.paces.set(event.run, new Pace());
+        this.next.set(event.run, 0);
+        this.say(event.done > 0 ? `${stage}, going on after ${event.done} of ${event.total}` : stage);
+        break;
+      }
+      case 'answers': {
+        // A line for every quarter: a log is read later.
+        const { run, task, done, total } = event;
+        if (done < (this.next.get(run) ?? 0) || done === 0) break;
+        this.next.set(run, done + Math.max(1, Math.floor(total / 4)));
+        this.say(`${this.runs.name(run, task)}: ${STAGES[event.stage]} ${done}/${total}`);
+        break;
+      }
+      case 'step': {
+        const { run, task, record } = event;
+        const { step, steps, loss, learning_rate } = record;
+        const { tokensPerSecond, secondsLeft } = this.paces.get(run)!.add(event);
+        if (step % this.runs.every(run, task, steps) !== 0 && step !== steps) break;
         this.say(
-          `${event.task}: step ${step}/${steps}  loss ${loss.toFixed(4)}  lr ${learning_rate.toExponential(2)}  ` +
+          `${this.runs.name(run, task)}: step ${step}/${steps}  loss ${loss.toFixed(4)}  lr ${learning_rate.toExponential(2)}  ` +
             `${Math.round(tokensPerSecond)} tok/s  ${duration(secondsLeft)} left`,
         );
         break;
       }
       case 'result':
+      case 'plan':
       case 'end':
       case 'failed':
     }

@@ -1,67 +1,133 @@
-/** `westwind run CONFIG`: shows a run while its process computes, and passes Ctrl-C on. */
+/** `westwind run CONFIG`: shows a run, or a study of many, while its process computes, and passes Ctrl-C on. */
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { loadConfig } from '../experiments/config/index.js';
+import { labelOf, loadStudy, type Study } from '../experiments/config/index.js';
 import { resultsTable, type TaskResult } from '../experiments/run/results.js';
-import { superviseRun } from '../experiments/run/supervise.js';
-import { positiveInteger } from './device.js';
+import { planStudy, superviseStudy } from '../experiments/run/study.js';
+import { superviseWorker, type Supervision } from '../experiments/run/supervise.js';
+import { collect, positiveInteger } from './device.js';
 import type { Verb } from './main.js';
-import { createProgress } from './progress.js';
+import { createProgress, type Progress } from './progress.js';
+import { axesOf, gridText, studyTables } from './study.js';
+
+interface Flags {
+  readonly set: readonly string[];
+  readonly threads?: number;
+  readonly dryRun?: boolean;
+  readonly failFast?: boolean;
+}
 
 export const verb: Verb = (command) => {
   command
     .argument('<config>', 'a YAML or JSON configuration')
+    .option(
+      '--set <field=value>',
+      "a setting that comes before the file's, such as lora.r=[4,8]",
+      collect,
+      [],
+    )
+    .option('--dry-run', 'show the runs and what they will take, and do nothing')
+    .option('--fail-fast', 'end a study with its first run that fails')
     .option('--threads <n>', 'threads of the cpu backend (default: all cores)', positiveInteger)
-    .action(async (configPath: string, flags: { threads?: number }) => {
+    .action(async (configPath: string, flags: Flags) => {
       // Faults in the configuration are told before a process is started for it.
-      const { config } = loadConfig(configPath);
-      const progress = createProgress(config, process.stdout);
-      const results: TaskResult[] = [];
-      let folder = '';
-      let tuning = '';
-      const run = superviseRun({ configPath, threads: flags.threads }, (event) => {
-        if (event.type === 'run') ({ folder, tuning } = event);
-        if (event.type === 'result') results.push(event.result);
-        progress.show(event);
-      });
-      let interrupts = 0;
-      const interrupt = (): void => {
-        interrupts++;
-        if (interrupts > 1) {
-          run.kill();
-          return;
-        }
-        progress.say('stopping after the step under way; Ctrl-C again quits at once');
-        run.stop();
-      };
-      process.on('SIGINT', interrupt);
-      process.on('SIGTERM', interrupt);
-      try {
-        const outcome = await run.done;
-        progress.end();
-        if (outcome === 'stopped') {
-          process.stdout.write(
-            `stopped; everything done so far is in ${folder}\ngo on with: westwind run ${configPath}\n`,
-          );
-          process.exitCode = 130;
-          return;
-        }
-      } catch (error) {
-        progress.end();
-        if (interrupts < 2) throw error;
-        process.stdout.write(
-          `quit; what was saved is in ${folder}\ngo on with: westwind run ${configPath}\n`,
-        );
-        process.exitCode = 130;
-        return;
-      } finally {
-        process.off('SIGINT', interrupt);
-        process.off('SIGTERM', interrupt);
-      }
-      process.stdout.write(`\n${resultsTable(results, tuning)}\n\n${artefacts(folder)}\n`);
+      const study = loadStudy(configPath, { settings: flags.set });
+      const again = ['westwind run', configPath, ...flags.set.map((s) => `--set '${s}'`)].join(' ');
+      if (study.axes.length > 0 || flags.dryRun) await runStudy(study, flags, again);
+      else await runOne(study, flags, again);
     });
 };
+
+async function runOne({ runs }: Study, { threads }: Flags, again: string): Promise<void> {
+  const { config } = runs[0]!;
+  const every = new Map(config.tasks.map((t) => [t.name, t.training.logging_steps]));
+  const progress = createProgress(
+    { name: (_, task) => task, every: (_, task) => every.get(task) ?? 10 },
+    process.stdout,
+  );
+  const results: TaskResult[] = [];
+  let folder = '';
+  let tuning = '';
+  const run = superviseWorker({ runs, study: false, threads }, (event) => {
+    if (event.type === 'run') ({ folder, tuning } = event);
+    if (event.type === 'result') results.push(event.result);
+    progress.show(event);
+  });
+  if (!(await interruptible(run, progress, () => folder, again))) return;
+  process.stdout.write(`\n${resultsTable(results, tuning)}\n\n${artefacts(folder)}\n`);
+}
+
+async function runStudy(study: Study, flags: Flags, again: string): Promise<void> {
+  const { runs } = study;
+  process.stdout.write(`${gridText(study, await planStudy(study, flags.threads))}\n`);
+  if (flags.dryRun) return;
+  const axes = axesOf(study);
+  const progress = createProgress(
+    {
+      name: (run) => labelOf(runs[run]!, axes),
+      // So many runs at a time would fill a log.
+      every: (run, _, steps) =>
+        Math.max(runs[run]!.config.tasks[0]!.training.logging_steps, Math.ceil(steps / 4)),
+      count: runs.length,
+    },
+    process.stdout,
+  );
+  const work = superviseStudy(study, flags, (event) => progress.show(event));
+  const folder = runs[0]!.config.output_dir;
+  if (!(await interruptible(work, progress, () => folder, again))) return;
+  const failed = work.states.filter((state) => state.fault !== undefined);
+  process.stdout.write(`\n${studyTables(study, work.states)}\n\n`);
+  for (const { run, fault } of failed)
+    process.stderr.write(`westwind: ${labelOf(run, axes)} failed: ${fault!.split('\n')[0]!}\n`);
+  process.stdout.write(
+    `${runs.length - failed.length} of ${runs.length} runs are done, in ${folder}; westwind report ${folder} makes tables and plots of them\n`,
+  );
+  if (failed.length > 0) {
+    process.stderr.write(
+      `westwind: ${failed.length} of ${runs.length} runs failed; the same command tries them again\n`,
+    );
+    process.exitCode = 2;
+  }
+}
+
+/** Waits for the work; a first Ctrl-C asks it to save and end, a second ends it. False when it was ended so. */
+async function interruptible(
+  work: Supervision,
+  progress: Progress,
+  folder: () => string,
+  again: string,
+): Promise<boolean> {
+  let interrupts = 0;
+  const interrupt = (): void => {
+    interrupts++;
+    if (interrupts > 1) {
+      work.kill();
+      return;
+    }
+    progress.say('stopping after the step under way; Ctrl-C again quits at once');
+    work.stop();
+  };
+  const stopped = (how: string): false => {
+    process.stdout.write(`${how} is in ${folder()}\ngo on with: ${again}\n`);
+    process.exitCode = 130;
+    return false;
+  };
+  process.on('SIGINT', interrupt);
+  process.on('SIGTERM', interrupt);
+  try {
+    const outcome = await work.done;
+    progress.end();
+    return outcome === 'finished' || stopped('stopped; everything done so far');
+  } catch (error) {
+    progress.end();
+    if (interrupts < 2) throw error;
+    return stopped('quit; what was saved');
+  } finally {
+    process.off('SIGINT', interrupt);
+    process.off('SIGTERM', interrupt);
+  }
+}
 
 /** Where a finished run's files are. */
 function artefacts(folder: string): string {

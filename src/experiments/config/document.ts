@@ -13,8 +13,8 @@ const MAX_NESTING = 32;
 
 export interface ConfigDocument {
   readonly value: unknown;
-  /** The line, from 1, of the key at `path`, or of the nearest one above it that there is. */
-  lineOf(path: Path): number;
+  /** The line, from 1, of the key at `path`, or of the nearest one above it that there is; and how many of the path's keys there are. */
+  find(path: Path): { readonly line: number; readonly depth: number };
 }
 
 /** Throws UserError, a line for each problem, naming `name` and the line. */
@@ -51,7 +51,10 @@ export function parseConfigDocument(text: string, name: string): ConfigDocument 
   checkNodes(document, lines, name);
   return {
     value: document.toJS({ maxAliasCount: 0 }) as unknown,
-    lineOf: (path) => lines.linePos(offsetOf(document, path)).line,
+    find: (path) => {
+      const { offset, depth } = offsetOf(document, path);
+      return { line: lines.linePos(offset).line, depth };
+    },
   };
 }
 
@@ -98,21 +101,23 @@ function checkNodes(document: Document, lines: LineCounter, name: string): void 
   }
 }
 
-function offsetOf(document: Document, path: Path): number {
+function offsetOf(document: Document, path: Path): { offset: number; depth: number } {
   let node: unknown = document.contents;
   let offset = 0;
+  let depth = 0;
   for (const key of path) {
     if (isMap(node)) {
       const pair = node.items.find((item) => isScalar(item.key) && String(item.key.value) === String(key));
       if (pair === undefined) break;
       offset = offsetOfNode(pair.key) ?? offset;
       node = pair.value;
-    } else if (isSeq(node)) {
-      node = node.items[Number(key)];
+    } else if (isSeq(node) && typeof key === 'number' && key < node.items.length) {
+      node = node.items[key];
       offset = offsetOfNode(node) ?? offset;
     } else break;
+    depth++;
   }
-  return offset;
+  return { offset, depth };
 }
 
 function offsetOfNode(node: unknown): number | undefined {

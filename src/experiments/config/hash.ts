@@ -36,17 +36,33 @@ export function resultHash(config: ResolvedConfig, fingerprints: Fingerprints): 
 }
 
 function taskParts(task: ResolvedTask, { data, batchInvariant }: Fingerprints): Record<string, unknown> {
+  const { name, settings, tune, baselines, scoring, few_shot_examples, lora, training, generation } = task;
   const sourceParts = (split: 'train' | 'test', source: ResolvedSource | undefined): unknown => {
     if (source === undefined) return undefined;
-    const content = data[`${task.name}.${split}`];
-    if (content === undefined) throw new Error(`no fingerprint of ${task.name}.${split}`);
+    const content = data[`${name}.${split}`];
+    if (content === undefined) throw new Error(`no fingerprint of ${name}.${split}`);
     const { columns, fraction, count, stratify } = source;
-    return { content, columns, fraction, count, stratify };
+    // Labels and examples come from all of the training rows, however many are trained on.
+    return split === 'train' && !tune
+      ? { content, columns }
+      : { content, columns, fraction, count, stratify };
   };
-  return {
-    ...task,
+  const { batch_size, max_new_tokens, baseline_max_new_tokens, ...sampling } = generation;
+  const answers = task.test && {
+    scoring,
+    baselines,
+    few_shot_examples: baselines.includes('few_shot') ? few_shot_examples : undefined,
+    generation: {
+      ...sampling,
+      batch_size: batchInvariant ? undefined : batch_size,
+      max_new_tokens: tune ? max_new_tokens : undefined,
+      baseline_max_new_tokens: baselines.length > 0 ? baseline_max_new_tokens : undefined,
+    },
+  };
+  const tuning = tune && {
+    lora,
     training: {
-      ...task.training,
+      ...training,
       logging_steps: undefined,
       save_steps: undefined,
       save_total_limit: undefined,
@@ -54,7 +70,9 @@ function taskParts(task: ResolvedTask, { data, batchInvariant }: Fingerprints): 
       gradient_checkpointing: undefined,
       optim: undefined,
     },
-    generation: { ...task.generation, batch_size: batchInvariant ? undefined : task.generation.batch_size },
+  };
+  return {
+    ...{ name, settings, answers, tuning, bf16: training.bf16 },
     train: sourceParts('train', task.train),
     test: sourceParts('test', task.test),
   };

@@ -1,6 +1,16 @@
 /** The configuration of a run: one YAML or JSON file. */
 export { canonicalJson, resultHash, type Fingerprints } from './hash.js';
-export { loadConfig, parseConfig, type LoadedConfig } from './load.js';
+export type { Axis } from './grid.js';
+export {
+  loadConfig,
+  loadStudy,
+  parseConfig,
+  parseStudy,
+  type LoadedConfig,
+  type LoadOptions,
+  type Study,
+  type StudyRun,
+} from './load.js';
 export type {
   Baseline,
   DataFormat,
@@ -12,4 +22,5 @@ export type {
   Scoring,
 } from './resolve.js';
 export { configSchema, jsonSchema, type ConfigFile } from './schema.js';
+export { labelOf, shortName, shown } from './study.js';
 export { starterConfig } from './starter.js';

@@ -58,6 +58,8 @@ export interface ResolvedTask {
   readonly settings: TaskSettings;
   readonly train?: ResolvedSource;
   readonly test?: ResolvedSource;
+  /** Whether something is trained. */
+  readonly tune: boolean;
   readonly baselines: readonly Baseline[];
   readonly scoring: Scoring;
   /** Of each class for a classification, else in all. */
@@ -104,8 +106,8 @@ export function resolveConfig(file: ConfigFile): { config: ResolvedConfig; probl
     quantization !== undefined && quantization !== false && quantization.load_in_4bit !== false;
   const tasks = Object.entries(file.tasks).map(([name, task]) => resolveTask(name, task, file, seed));
   const problems = Object.entries(file.tasks).flatMap(([name, task]) => taskProblems(['tasks', name], task));
-  for (const { name, lora } of tasks) {
-    if (lora !== false || file.tasks[name]!.train === undefined) continue;
+  for (const { name, lora, tune } of tasks) {
+    if (lora !== false || !tune) continue;
     const path = file.tasks[name]!.lora === false ? ['tasks', name, 'lora'] : ['lora'];
     if (quantized) {
       const message = `is needed with 4-bit weights, which cannot be trained themselves: task '${name}' has none`;
@@ -142,6 +144,7 @@ function resolveTask(name: string, task: TaskFile, file: ConfigFile, seed: numbe
   const train = source('train');
   const test = source('test');
   const lora = task.lora ?? file.lora ?? false;
+  const training = task.training ?? file.training ?? {};
   const max_new_tokens = task.max_new_tokens ?? defaults.max_new_tokens;
   const baselineDefault =
     task.task === 'summarization' ? Math.min(max_new_tokens, BASELINE_SUMMARY_TOKENS) : max_new_tokens;
@@ -150,11 +153,12 @@ function resolveTask(name: string, task: TaskFile, file: ConfigFile, seed: numbe
     settings,
     ...(train && { train }),
     ...(test && { test }),
+    tune: train !== undefined && training !== false,
     baselines: task.baselines ?? defaultBaselines(task),
     scoring: ('scoring' in task ? task.scoring : undefined) ?? 'generate',
     few_shot_examples: task.few_shot_examples ?? defaults.few_shot_examples,
     lora: lora === false ? false : resolveLora({ ...(file.lora || {}), ...lora }, defaults),
-    training: resolveTraining({ ...file.training, ...task.training }, defaults, seed),
+    training: resolveTraining({ ...(file.training || {}), ...(training || {}) }, defaults, seed),
     generation: {
       ...resolveGeneration({ ...file.generation, ...task.generation }, seed),
       max_new_tokens,

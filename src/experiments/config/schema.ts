@@ -206,7 +206,10 @@ function taskFields<Columns extends z.ZodType>(columns: Columns, columnsDescript
       .union([z.literal(false), lora])
       .optional()
       .describe('What differs from the top level’s lora.'),
-    training: training.optional().describe('What differs from the top level’s training.'),
+    training: z
+      .union([z.literal(false), training])
+      .optional()
+      .describe('What differs from the top level’s training.'),
     generation: generation.optional().describe('What differs from the top level’s generation.'),
   };
 }
@@ -278,8 +281,29 @@ const custom = section({
   few_shot_examples: fewShot,
 });
 
-/** The file's shape. */
+/** A field by its keys, joined by dots: 'tasks.topics.train.fraction'. */
+const axis = text('A field that holds a list, by its keys with dots between them.');
+
+const grid = section({
+  zip: z
+    .array(z.array(axis).min(2))
+    .optional()
+    .describe(
+      'Axes that go in step, first with first and so on, in place of each with each: a list of lists of fields.',
+    ),
+  exclude: z
+    .array(z.record(axis, z.unknown()))
+    .optional()
+    .describe(
+      'Points to leave out: those that have all of an entry’s values, or one of those that it lists for a field.',
+    ),
+});
+
+/** The file's shape, with one value for each field: grid.ts makes such of one with lists. */
 export const configSchema = section({
+  extends: text(
+    'Another configuration, relative to this one’s folder: its settings hold where this one has none.',
+  ).optional(),
   model_name_or_path: text('A model folder in Hugging Face’s layout, or a model’s name on the hub.'),
   revision: text('The hub model’s branch, tag or commit. Default main.').optional(),
   device: z
@@ -307,8 +331,14 @@ export const configSchema = section({
     .union([z.literal(false), lora])
     .optional()
     .describe('The adapter. Left out or false: every weight is trained.'),
-  training: training.optional().describe('For all tasks; a task’s own section comes first.'),
+  training: z
+    .union([z.literal(false), training])
+    .optional()
+    .describe(
+      'For all tasks; a task’s own section comes first. false: nothing is trained, only baselines are asked.',
+    ),
   generation: generation.optional().describe('For all tasks; a task’s own section comes first.'),
+  grid: grid.optional().describe('How lists in other fields, each an axis of a grid of runs, go together.'),
   tasks: z
     .record(
       z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/),
@@ -332,10 +362,54 @@ export type LoraSection = z.infer<typeof lora>;
 export type TrainingSection = z.infer<typeof training>;
 export type GenerationSection = z.infer<typeof generation>;
 
+type Json = Record<string, unknown>;
+
 /** The JSON Schema of a configuration file, for editors. */
-export function jsonSchema(): Record<string, unknown> {
+export function jsonSchema(): Json {
+  const schema = z.toJSONSchema(configSchema, { io: 'input' }) as Json;
+  return { ...withAxes(schema), title: 'Westwind configuration' };
+}
+
+/** Fields that hold lists as they are: in these, a list with a list in it is an axis of a grid; in all others any list is. */
+export const LIST_FIELDS: ReadonlySet<string> = new Set(
+  propertiesOf(z.toJSONSchema(configSchema, { io: 'input' })).flatMap(([name, property]) =>
+    isList(property) ? [name] : [],
+  ),
+);
+
+/** Every property of a JSON Schema, however deep. */
+function propertiesOf(node: unknown): [string, Json][] {
+  if (typeof node !== 'object' || node === null) return [];
+  const properties = Object.entries((node as { properties?: Record<string, Json> }).properties ?? {});
+  return [...properties, ...Object.values(node).flatMap(propertiesOf)];
+}
+
+function isList(schema: Json): boolean {
+  return schema['type'] === 'array' || ((schema['anyOf'] as Json[] | undefined) ?? []).some(isList);
+}
+
+/** Allows a list of values wherever the schema has a single one; the grid's own settings and lists of tasks' parts stay as they are. */
+function withAxes(node: Json): Json {
+  const properties = node['properties'] as Record<string, Json> | undefined;
+  const parts = (node['anyOf'] ?? node['oneOf']) as Json[] | undefined;
+  const records = node['additionalProperties'];
+  if (properties !== undefined) {
+    const entries = Object.entries(properties).map(([name, property]) => [
+      name,
+      UNLISTED.has(name) ? property : withAxes(property),
+    ]);
+    return { ...node, properties: Object.fromEntries(entries) as unknown };
+  }
+  if (typeof records === 'object' && records !== null)
+    return { ...node, additionalProperties: withAxes(records as Json) };
+  if (parts?.every((part) => part['properties'] !== undefined) === true)
+    return { ...node, [node['anyOf'] ? 'anyOf' : 'oneOf']: parts.map(withAxes) };
+  const { description, ...one } = node;
   return {
-    ...z.toJSONSchema(configSchema, { io: 'input' }),
-    title: 'Westwind configuration',
+    anyOf: [one, { type: 'array', items: one, minItems: 1 }],
+    ...(description !== undefined && { description }),
   };
 }
+
+/** What is never an axis: what says where the settings come from, which task it is, and how axes go together. */
+export const UNLISTED: ReadonlySet<string> = new Set(['extends', 'grid', 'task', 'output_dir']);

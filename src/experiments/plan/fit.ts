@@ -21,6 +21,11 @@ export interface FitJob extends Omit<TrainingJob, 'training'> {
 /** Left free: a driver's own needs, and what other programs take meanwhile. */
 const SPARE = 0.05;
 
+/** What this process may have of the device's memory, what it has already included. */
+export function roomOf(backend: Backend): number {
+  return backend.available() + backend.memory().held;
+}
+
 /** Bytes that unpacked copies of NF4 weights may take beside work whose peak is known, in `room` bytes. */
 export function roomBeside(peak: number, target: Pick<Backend, 'activations'>, room: number): number {
   // Where activations are f32, products read them in another type.

@@ -9,10 +9,11 @@ import { resolveModel } from '../../files/index.js';
 import { readJson } from '../../models/load.js';
 import type { PromptKind } from '../../tasks/index.js';
 import { Tokenizer } from '../../tokenizer/index.js';
-import type { ResolvedConfig, ResolvedTask } from '../config/index.js';
+import { canonicalJson, type ResolvedConfig, type ResolvedTask } from '../config/index.js';
 import { newTokens, promptSet } from '../run/predictions.js';
-import { readTaskData, trainingBlocks, type TaskData } from '../run/task-data.js';
-import { fitTraining, type Fit } from './fit.js';
+import { DataCache } from '../run/data-cache.js';
+import type { TaskData } from '../run/task-data.js';
+import { fitTraining, type Fit, type FitJob } from './fit.js';
 import { planGeneration, type GenerationPlan } from './generation.js';
 
 export interface TaskPlan {
@@ -22,56 +23,88 @@ export interface TaskPlan {
   readonly answers: readonly { readonly method: PromptKind; readonly plan: GenerationPlan }[];
 }
 
-/** Operations and bytes a second. */
-export interface Rates {
-  readonly operations: number;
-  readonly bytes: number;
+interface PlannedModel {
+  /** config.json */
+  readonly shape: Record<string, unknown>;
+  readonly tokenizer: Tokenizer;
+  readonly data: DataCache;
 }
 
 /**
- * Plans every task of a configuration for the device of `target`, with `room` bytes of memory. Reads config.json, the tokenizer and the
- * data; no weights.
+ * Plans configurations for the device of `target`, with `room` bytes of memory. Reads config.json, the tokenizer and the data; no weights.
+ * What several configurations have in common is read and counted once.
  */
-export async function planRun(
-  config: ResolvedConfig,
-  target: Pick<Backend, 'name' | 'activations'>,
-  room: number,
-): Promise<TaskPlan[]> {
-  const files = ['config.json', 'tokenizer*', 'special_tokens_map.json'];
-  const folder = await resolveModel(config.model_name_or_path, { revision: config.revision, files });
-  const model = readJson(join(folder, 'config.json'));
-  const tokenizer = Tokenizer.load(folder);
-  const plans: TaskPlan[] = [];
-  for (const settings of config.tasks) {
-    const data = await readTaskData(settings, config.seed);
-    const { weights } = config;
-    const training =
-      settings.train &&
-      (await fitTraining(
-        target,
-        {
-          ...{ model, weights, lora: settings.lora, training: settings.training },
-          blocks: trainingBlocks(data, settings, tokenizer).blocks,
-        },
-        room,
-      ));
-    const answers: TaskPlan['answers'][number][] = [];
-    for (const method of methodsOf(settings)) {
-      const plan = await planAnswers(config, settings, data, tokenizer, model, method, target);
-      answers.push({ method, plan });
+export class Planner {
+  private readonly models = new Map<string, Promise<PlannedModel>>();
+  private readonly answers = new Map<string, Promise<GenerationPlan>>();
+
+  constructor(
+    private readonly target: Pick<Backend, 'name' | 'activations'>,
+    private readonly room: number,
+  ) {}
+
+  /** A plan for each task. */
+  async plan(config: ResolvedConfig): Promise<TaskPlan[]> {
+    const { shape, tokenizer, data } = await this.model(config);
+    const plans: TaskPlan[] = [];
+    for (const settings of config.tasks) {
+      const { lora, training } = settings;
+      const read = await data.data(settings, config.seed);
+      const job = (): FitJob => ({
+        ...{ model: shape, weights: config.weights, lora, training },
+        blocks: data.blocks(read, settings).blocks,
+      });
+      const answers = await Promise.all(
+        methodsOf(settings).map(async (method) => {
+          const { settings: task, train, test, generation, few_shot_examples } = settings;
+          const prompts = [
+            config.model_name_or_path,
+            config.seed,
+            method,
+            task,
+            train?.from ?? null,
+            test ?? null,
+          ];
+          const key = canonicalJson([
+            ...prompts,
+            generation,
+            few_shot_examples,
+            training.bf16,
+            config.weights,
+          ]);
+          const plan = once(this.answers, key, () =>
+            planAnswers(config, settings, read, tokenizer, shape, method, this.target),
+          );
+          return { method, plan: await plan };
+        }),
+      );
+      plans.push({
+        task: settings.name,
+        ...(settings.tune && { training: await fitTraining(this.target, job(), this.room) }),
+        answers,
+      });
     }
-    plans.push({ task: settings.name, ...(training && { training }), answers });
+    return plans;
   }
-  return plans;
+
+  private model({ model_name_or_path, revision }: ResolvedConfig): Promise<PlannedModel> {
+    return once(this.models, `${model_name_or_path}@${revision}`, async () => {
+      const files = ['config.json', 'tokenizer*', 'special_tokens_map.json'];
+      const folder = await resolveModel(model_name_or_path, { revision, files });
+      const tokenizer = Tokenizer.load(folder);
+      return { shape: readJson(join(folder, 'config.json')), tokenizer, data: new DataCache(tokenizer) };
+    });
+  }
 }
 
-/** Seconds of some work at these rates: products and passes over memory take turns. */
-export function secondsOf({ operations, bytes }: Work, rates: Rates): number {
-  return operations / rates.operations + bytes / rates.bytes;
+function once<V>(made: Map<string, Promise<V>>, key: string, make: () => Promise<V>): Promise<V> {
+  const value = made.get(key) ?? make();
+  made.set(key, value);
+  return value;
 }
 
-function methodsOf({ test, train, baselines }: ResolvedTask): PromptKind[] {
-  return test ? [...baselines, ...(train ? (['tuned'] as const) : [])] : [];
+function methodsOf({ test, tune, baselines }: ResolvedTask): PromptKind[] {
+  return test ? [...baselines, ...(tune ? (['tuned'] as const) : [])] : [];
 }
 
 /** Of a method's prompts over a task's test rows. `model`: config.json. */
@@ -94,4 +127,29 @@ export async function planAnswers(
     batch_size: settings.generation.batch_size,
     max_new_tokens: newTokens({ method, settings }),
   });
+}
+
+/** What a run takes at its worst moment and in all. */
+export interface RunPlan {
+  readonly peak: number;
+  /** Tokens trained on and generated, each answer as long as allowed. */
+  readonly tokens: number;
+  readonly work: Work;
+  readonly fits: boolean;
+}
+
+export function sumOf(plans: readonly TaskPlan[], room: number): RunPlan {
+  const parts = plans.flatMap(({ training, answers }) => [
+    ...(training ? [training.plan] : []),
+    ...answers.map(({ plan }) => plan),
+  ]);
+  const sum = (part: (plan: (typeof parts)[number]) => number): number =>
+    parts.reduce((n, p) => n + part(p), 0);
+  const peak = Math.max(0, ...parts.map((plan) => plan.peak));
+  return {
+    peak,
+    tokens: sum((p) => p.tokens),
+    work: { operations: sum((p) => p.work.operations), bytes: sum((p) => p.work.bytes) },
+    fits: peak <= room,
+  };
 }

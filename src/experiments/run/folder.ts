@@ -28,17 +28,19 @@ export interface RunFolder {
 }
 
 const LOCK = 'running.pid';
+/** Why a run of a study ended without a result. */
+const FAULT = 'failed.json';
+
+/** Where the run of a configuration is, or will be. */
+export function runPath({ config }: LoadedConfig, fingerprints: Fingerprints): string {
+  return join(config.output_dir, resultHash(config, fingerprints));
+}
 
 /** Makes or finds the folder of a configuration, writes its manifest, and takes hold of it. */
-export async function openRunFolder(
-  loaded: LoadedConfig,
-  modelFolder: string,
-  backend: Backend,
-): Promise<RunFolder> {
+export function openRunFolder(loaded: LoadedConfig, fingerprints: Fingerprints, backend: Backend): RunFolder {
   const { config, source } = loaded;
-  const fingerprints = await fingerprint(loaded, modelFolder, backend);
-  const id = resultHash(config, fingerprints);
-  const path = join(config.output_dir, id);
+  const path = runPath(loaded, fingerprints);
+  const id = basename(path);
   try {
     mkdirSync(path, { recursive: true });
   } catch (error) {
@@ -46,6 +48,7 @@ export async function openRunFolder(
   }
   const lock = hold(path);
   removeUnfinished(path);
+  rmSync(join(path, FAULT), { force: true });
   const manifest = join(path, 'manifest.json');
   if (!existsSync(manifest)) {
     const machine = {
@@ -70,6 +73,12 @@ export async function openRunFolder(
   return { path, release: () => rmSync(lock, { force: true }) };
 }
 
+/** Keeps in a run's folder why it has no result. */
+export function recordFault(folder: string, message: string): void {
+  const fault = { message, at: new Date().toISOString() };
+  writeFileAtomic(join(folder, FAULT), JSON.stringify(fault, null, 2) + '\n');
+}
+
 function hold(folder: string): string {
   const path = join(folder, LOCK);
   let holder: number | undefined;
@@ -91,28 +100,42 @@ function removeUnfinished(folder: string): void {
     if (/^\..*\.tmp$/.test(basename(file))) rmSync(join(folder, file), { force: true });
 }
 
-async function fingerprint(
-  { config }: LoadedConfig,
-  modelFolder: string,
-  backend: Backend,
-): Promise<Fingerprints> {
-  const data: Record<string, string> = {};
-  for (const task of config.tasks) {
-    for (const split of ['train', 'test'] as const) {
-      const source = task[split];
-      if (source) data[`${task.name}.${split}`] = hashFiles(await sourceFiles(source), Infinity);
+/** Hashes of what runs are made of: each file that several have in common is read once. */
+export class Fingerprinting {
+  private readonly hashes = new Map<string, string>();
+
+  constructor(
+    private readonly modelFolder: string,
+    private readonly backend: Backend,
+  ) {}
+
+  async of({ config }: LoadedConfig): Promise<Fingerprints> {
+    const { backend, modelFolder } = this;
+    const data: Record<string, string> = {};
+    for (const task of config.tasks) {
+      for (const split of ['train', 'test'] as const) {
+        const source = task[split];
+        if (source) data[`${task.name}.${split}`] = this.hash(await sourceFiles(source), Infinity);
+      }
     }
+    const weights = readdirSync(modelFolder)
+      .filter((file) => /\.(safetensors|json|jinja)$/.test(file))
+      .sort()
+      .map((file) => join(modelFolder, file));
+    return {
+      model: this.hash(weights, SAMPLES),
+      data,
+      backend: `${backend.name}, ${backend.arithmetic}`,
+      batchInvariant: backend.batchInvariant,
+    };
   }
-  const weights = readdirSync(modelFolder)
-    .filter((file) => /\.(safetensors|json|jinja)$/.test(file))
-    .sort()
-    .map((file) => join(modelFolder, file));
-  return {
-    model: hashFiles(weights, SAMPLES),
-    data,
-    backend: `${backend.name}, ${backend.arithmetic}`,
-    batchInvariant: backend.batchInvariant,
-  };
+
+  private hash(paths: readonly string[], samples: number): string {
+    const key = JSON.stringify(paths);
+    const hash = this.hashes.get(key) ?? hashFiles(paths, samples);
+    this.hashes.set(key, hash);
+    return hash;
+  }
 }
 
 /** Pieces of a checkpoint's file that are hashed: enough to tell checkpoints apart without reading all of 14 GB at each start. */

@@ -1,45 +1,36 @@
 /**
- * The whole job of a configuration, as the run's process does it: for each task the baselines of the untuned model, training, the tuned
- * model's answers, and the scores. Whatever is done already (a checkpoint, some predictions, a whole task) is found in the run's folder
- * and not done again.
+ * What a run's process does: the runs that it is given, all of one base model, which is loaded once. Each task's baselines are asked of
+ * the untuned model; then it is trained, answers, and is scored. Whatever is done already (a checkpoint, some predictions, a whole task)
+ * is found in the run's folder and not done again.
  */
 
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { attachLora, type LoraAdapter } from '../../adapters/lora.js';
-import { loadAdapter, saveAdapter } from '../../adapters/peft.js';
 import { createBackend } from '../../backends/select.js';
-import type { Backend } from '../../backends/contract.js';
 import { resolveModel } from '../../files/index.js';
-import { stopTokens } from '../../generate/stop-tokens.js';
 import { loadModel, readJson } from '../../models/load.js';
 import type { CausalLM } from '../../models/model.js';
-import { saveModel } from '../../models/save.js';
-import { unpackWeights } from '../../models/unpacked.js';
-import type { PromptKind } from '../../tasks/index.js';
 import { Tokenizer } from '../../tokenizer/index.js';
-import { train, type StepRecord } from '../../train/trainer.js';
 import { writeFileAtomic } from '../../util/atomic.js';
-import { messageOf, UserError } from '../../util/errors.js';
-import { fitTraining, roomBeside } from '../plan/fit.js';
-import { planAnswers } from '../plan/index.js';
-import { loadConfig, type ResolvedConfig, type ResolvedTask } from '../config/index.js';
+import { UserError } from '../../util/errors.js';
+import type { LoadedConfig, ResolvedConfig } from '../config/index.js';
+import { answer } from './answers.js';
+import { DataCache } from './data-cache.js';
 import type { RunEvent } from './events.js';
-import { openRunFolder } from './folder.js';
-import { predict, type Prediction } from './predictions.js';
-import { readRecords, RecordWriter } from './records.js';
-import { resultsTable, type MethodResult, type TaskResult } from './results.js';
-import { scorePredictions, type Score } from './score.js';
+import { Fingerprinting, openRunFolder, recordFault, runPath, type RunFolder } from './folder.js';
+import { resultsTable, type TaskResult } from './results.js';
 import type { WorkerOrder } from './supervise.js';
-import { describeRow, readTaskData, trainingBlocks, type TaskData } from './task-data.js';
+import { isTrained, loadTuned, trainingSummary, trainUnit } from './training.js';
+import { finishUnit, savedResult, startUnit, type Shared, type Unit } from './unit.js';
 
-interface Job {
+/** A run whose folder is held. */
+interface OpenRun {
+  readonly number: number;
   readonly config: ResolvedConfig;
-  readonly backend: Backend;
-  readonly modelFolder: string;
-  readonly tokenizer: Tokenizer;
-  readonly emit: (event: RunEvent) => void;
-  readonly signal: AbortSignal;
+  readonly folder: RunFolder;
+  readonly tuning: string;
+  readonly results: Map<string, TaskResult>;
+  faulty?: boolean;
 }
 
 export async function runJob(
@@ -47,34 +38,56 @@ export async function runJob(
   emit: (event: RunEvent) => void,
   signal: AbortSignal,
 ): Promise<'finished' | 'stopped'> {
-  const loaded = loadConfig(order.configPath);
-  const { config } = loaded;
+  const { config } = order.runs[0]!;
   const options = order.threads === undefined ? {} : { threads: order.threads };
   const { backend, notice } = await createBackend(config.device, options);
   if (notice !== undefined) emit({ type: 'notice', text: notice });
   const modelFolder = await resolveModel(config.model_name_or_path, { revision: config.revision });
-  const job: Job = { config, backend, modelFolder, tokenizer: Tokenizer.load(modelFolder), emit, signal };
-  const folder = await openRunFolder(loaded, modelFolder, backend);
+  const tokenizer = Tokenizer.load(modelFolder);
+  const shared = { backend, modelFolder, tokenizer, cache: new DataCache(tokenizer), emit, signal };
+  const runs: OpenRun[] = [];
   try {
-    const resultsPath = join(folder.path, 'results.json');
-    const finished = existsSync(resultsPath);
-    const tuning = tuningName(config, modelFolder);
-    emit({ type: 'run', folder: folder.path, finished, tuning });
-    const results: TaskResult[] = [];
-    for (const settings of config.tasks) {
-      const result = await runTask(job, settings, join(folder.path, settings.name));
-      if (result === undefined) return 'stopped';
-      results.push(result);
-      emit({ type: 'result', task: settings.name, result });
+    const fingerprints = new Fingerprinting(modelFolder, backend);
+    for (const [number, loaded] of order.runs.entries()) {
+      const run = await open(loaded, number);
+      if (run) runs.push(run);
     }
-    if (!finished) {
-      writeFileAtomic(join(folder.path, 'report.md'), resultsTable(results, tuning) + '\n');
-      writeFileAtomic(resultsPath, JSON.stringify(results, null, 2) + '\n');
+    // Runs of a study go side by side, the tasks of one run one after the other.
+    const parts = order.study ? [runs.flatMap(tasksOf)] : runs.flatMap(tasksOf).map((part) => [part]);
+    const job = new Job(shared, order);
+    try {
+      for (const part of parts) if (!(await job.work(part))) return 'stopped';
+    } finally {
+      job.dispose();
     }
     return 'finished';
+
+    /** Undefined for a run that is another one under another name, or of a study that cannot be held. */
+    async function open(loaded: LoadedConfig, number: number): Promise<OpenRun | undefined> {
+      try {
+        const prints = await fingerprints.of(loaded);
+        const path = runPath(loaded, prints);
+        const tuning = tuningName(loaded.config, modelFolder);
+        const finished = existsSync(join(path, 'results.json'));
+        const twin = runs.some(({ folder }) => folder.path === path);
+        const folder = twin ? undefined : openRunFolder(loaded, prints, backend);
+        emit({ type: 'run', run: number, folder: path, finished, tuning });
+        return folder && { number, config: loaded.config, folder, tuning, results: new Map() };
+      } catch (error) {
+        if (!order.study || order.failFast || !(error instanceof UserError)) throw error;
+        emit({ type: 'fault', run: number, message: error.message });
+        return undefined;
+      }
+    }
   } finally {
-    folder.release();
+    for (const { folder } of runs) folder.release();
   }
+}
+
+type TaskOfRun = readonly [OpenRun, ResolvedConfig['tasks'][number]];
+
+function tasksOf(run: OpenRun): TaskOfRun[] {
+  return run.config.tasks.map((task) => [run, task]);
 }
 
 /** What the tables call the tuned model: QLoRA over weights that are quantized on loading or were before. */
@@ -84,218 +97,115 @@ function tuningName({ tasks, weights }: ResolvedConfig, modelFolder: string): st
   return weights.quantization === undefined && stored == null ? 'LoRA' : 'QLoRA';
 }
 
-function savedResult(path: string): TaskResult {
-  try {
-    return readJson(path) as unknown as TaskResult;
-  } catch (error) {
-    throw new UserError(`${messageOf(error)}; remove it, and it is made again from what stands beside it`);
-  }
-}
+/** The work on tasks over a model that is loaded when it is first needed. */
+class Job {
+  private loaded: { readonly model: CausalLM; readonly trainable: boolean } | undefined;
 
-async function runTask(job: Job, settings: ResolvedTask, folder: string): Promise<TaskResult | undefined> {
-  const resultPath = join(folder, 'result.json');
-  if (existsSync(resultPath)) return savedResult(resultPath);
-  mkdirSync(folder, { recursive: true });
-  const { emit, signal } = job;
-  const task = settings.name;
-  const data = await readTaskData(settings, job.config.seed);
-  for (const text of data.notices) emit({ type: 'notice', task, text });
-  const methods: MethodResult[] = [];
-  const answer = async (model: CausalLM, method: PromptKind): Promise<boolean> => {
-    if (!settings.test) return true;
-    const unpacked = unpackWeights(model, await roomToUnpack(job, settings, data, method));
+  constructor(
+    private readonly shared: Shared,
+    private readonly order: WorkerOrder,
+  ) {}
+
+  /** Everything that is missing of these tasks. False when the signal came first. */
+  async work(tasks: readonly TaskOfRun[]): Promise<boolean> {
+    const units: [OpenRun, Unit][] = [];
+    for (const [run, settings] of tasks) {
+      await this.guarded(run, async () => {
+        const { number, config, folder } = run;
+        const path = join(folder.path, settings.name);
+        const saved = savedResult(path);
+        if (saved) this.finished(run, saved);
+        else units.push([run, await startUnit(this.shared, { run: number, config, settings, folder: path })]);
+        return true;
+      });
+    }
+    for (const [run, unit] of units) if (!(await this.guarded(run, () => this.baselines(unit)))) return false;
+    for (const [run, unit] of units) {
+      const done = await this.guarded(run, async () => {
+        if (unit.settings.tune && !(await this.tune(unit))) return false;
+        if (this.shared.signal.aborted) return false;
+        this.finished(run, finishUnit(unit));
+        return true;
+      });
+      if (!done) return false;
+    }
+    return true;
+  }
+
+  dispose(): void {
+    this.loaded?.model.dispose();
+    this.loaded = undefined;
+  }
+
+  private async baselines(unit: Unit): Promise<boolean> {
+    for (const method of unit.settings.baselines) {
+      const result = await answer(this.shared, unit, await this.model(unit), method);
+      if (!result) return false;
+      unit.methods.push(result);
+    }
+    return true;
+  }
+
+  private async tune(unit: Unit): Promise<boolean> {
+    const { shared } = this;
+    if (!isTrained(unit)) {
+      if (!(await trainUnit(shared, unit, await this.model(unit)))) return false;
+      // A model that was trained whole is another one now.
+      if (unit.settings.lora === false) this.dispose();
+    }
+    unit.training = trainingSummary(unit);
+    if (!unit.settings.test) return true;
+    const tuned = await loadTuned(shared, unit, () => this.model(unit));
     try {
-      const result = await answerAndScore(job, settings, folder, data, model, method);
-      if (result) methods.push(result);
+      const result = await answer(shared, unit, tuned.model, 'tuned');
+      if (result) unit.methods.push(result);
       return result !== undefined;
     } finally {
-      unpacked.dispose();
+      tuned.dispose();
     }
-  };
-  const model = await loadModel(job.backend, job.modelFolder, {
-    ...job.config.weights,
-    trainable: settings.lora === false && settings.train !== undefined,
-  });
-  let tuned = model;
-  let adapter: LoraAdapter | undefined;
-  try {
-    for (const method of settings.baselines) if (!(await answer(model, method))) return undefined;
-    let training: TaskResult['training'];
-    if (settings.train) {
-      const outcome = await trainTask(job, settings, folder, data, model);
-      if (outcome === undefined) return undefined;
-      training = outcome.training;
-      tuned = outcome.model;
-      adapter = outcome.adapter;
-      if (!(await answer(tuned, 'tuned'))) return undefined;
+  }
+
+  /** The untuned model; its weights in a form that can be trained where the unit trains them whole. */
+  private async model({ config, settings }: Unit): Promise<CausalLM> {
+    const trainable = settings.lora === false && settings.tune;
+    if (this.loaded?.trainable !== trainable) {
+      this.dispose();
+      const options = { ...config.weights, trainable };
+      this.loaded = {
+        model: await loadModel(this.shared.backend, this.shared.modelFolder, options),
+        trainable,
+      };
     }
-    const result: TaskResult = {
-      task,
-      kind: settings.settings.task,
-      metric: data.task.metric,
-      train_rows: data.train.length,
-      test_rows: data.test.length,
-      methods,
-      ...(training && { training }),
-    };
-    if (signal.aborted) return undefined;
-    writeFileAtomic(resultPath, JSON.stringify(result, null, 2) + '\n');
-    rmSync(join(folder, 'checkpoints'), { recursive: true, force: true });
-    return result;
-  } finally {
-    adapter?.dispose();
-    if (tuned !== model) tuned.dispose();
-    model.dispose();
+    return this.loaded.model;
   }
-}
 
-/** What this process may have of the device's memory, what it has already included. */
-function roomOf(backend: Backend): number {
-  return backend.available() + backend.memory().held;
-}
-
-/** Bytes for unpacked weights beside the answers of a method. */
-async function roomToUnpack(
-  { config, backend, tokenizer, modelFolder }: Job,
-  settings: ResolvedTask,
-  data: TaskData,
-  method: PromptKind,
-): Promise<number> {
-  if (config.weights.quantization === undefined) return 0;
-  const shape = readJson(join(modelFolder, 'config.json'));
-  const { peak } = await planAnswers(config, settings, data, tokenizer, shape, method, backend);
-  return roomBeside(peak, backend, roomOf(backend));
-}
-
-interface Trained {
-  readonly model: CausalLM;
-  readonly adapter: LoraAdapter | undefined;
-  readonly training: NonNullable<TaskResult['training']>;
-}
-
-/** Leaves the model tuned: trained now, or as an earlier attempt saved it. */
-async function trainTask(
-  job: Job,
-  settings: ResolvedTask,
-  folder: string,
-  data: TaskData,
-  model: CausalLM,
-): Promise<Trained | undefined> {
-  const { config, backend, tokenizer, emit, signal } = job;
-  const task = settings.name;
-  const stepsPath = join(folder, 'train.jsonl');
-  const saved = join(folder, settings.lora === false ? 'model' : 'adapter');
-  const donePath = join(folder, 'trained.json');
-  if (existsSync(donePath)) {
-    const adapter = settings.lora === false ? undefined : loadAdapter(model, saved);
-    const tuned = settings.lora === false ? await loadModel(backend, saved, { dtype: 'f32' }) : model;
-    return { model: tuned, adapter, training: summary(readRecords<StepRecord>(stepsPath)) };
+  /** Of a study's run that fails, the fault is kept in its folder, and there is nothing more to do for it. */
+  private async guarded(run: OpenRun, work: () => Promise<boolean>): Promise<boolean> {
+    if (run.faulty) return true;
+    try {
+      return await work();
+    } catch (error) {
+      const { study, failFast } = this.order;
+      if (!study || failFast || !(error instanceof UserError)) throw error;
+      recordFault(run.folder.path, error.message);
+      run.faulty = true;
+      run.folder.release();
+      this.shared.emit({ type: 'fault', run: run.number, message: error.message });
+      return true;
+    }
   }
-  const { blocks, notices } = trainingBlocks(data, settings, tokenizer);
-  for (const text of notices) emit({ type: 'notice', task, text });
-  const fit = await fitTraining(
-    backend,
-    {
-      model: readJson(join(job.modelFolder, 'config.json')),
-      weights: config.weights,
-      lora: settings.lora,
-      training: settings.training,
-      blocks,
-    },
-    roomOf(backend),
-  );
-  const adapter =
-    settings.lora === false ? undefined : attachLora(model, settings.lora, { seed: config.seed });
-  const unpacked = unpackWeights(model, fit.unpackedBytes);
-  const checkpoints = join(folder, 'checkpoints');
-  const steps = new Map(readRecords<StepRecord>(stepsPath).map((s) => [s.step, s]));
-  const writer = new RecordWriter<StepRecord>(stepsPath);
-  try {
-    const result = await train(model, adapter?.parameters ?? model.parameters, blocks, fit.training, {
-      checkpoints,
-      signal,
-      describeRow: (row) => describeRow(data, row),
-      onStart: (done, total) => emit({ type: 'stage', task, stage: 'train', done, total }),
-      onStep: (record) => {
-        // Steps that a resumed run repeats after a kill stand there already, with the same figures.
-        if (!steps.has(record.step)) writer.append(record);
-        steps.set(record.step, record);
-        emit({ type: 'step', task, record });
-      },
-    });
-    if (!result.finished) return undefined;
-  } finally {
-    unpacked.dispose();
-    writer.close();
-  }
-  if (adapter) await saveAdapter(adapter, saved, config.model_name_or_path);
-  else await saveModel(model, saved, { companionsOf: job.modelFolder });
-  writeFileAtomic(donePath, JSON.stringify({ steps: steps.size }) + '\n');
-  return { model, adapter, training: summary([...steps.values()]) };
-}
 
-function summary(steps: readonly StepRecord[]): NonNullable<TaskResult['training']> {
-  return {
-    steps: steps.length,
-    first_loss: steps[0]?.loss ?? Number.NaN,
-    last_loss: steps.at(-1)?.loss ?? Number.NaN,
-    tokens: steps.reduce((n, s) => n + s.tokens, 0),
-    seconds: steps.reduce((n, s) => n + s.seconds, 0),
-  };
-}
-
-/** Undefined when the signal came first. */
-async function answerAndScore(
-  job: Job,
-  settings: ResolvedTask,
-  folder: string,
-  data: TaskData,
-  model: CausalLM,
-  method: PromptKind,
-): Promise<MethodResult | undefined> {
-  const { emit, signal, tokenizer, modelFolder, config } = job;
-  const task = settings.name;
-  const started = performance.now();
-  const stops = stopTokens(modelFolder, tokenizer.eosId);
-  const scores: Partial<Record<'generate' | 'likelihood', Score>> = {};
-  /** Both ways of scoring shorten the same prompts: it is told once. */
-  const told = new Set<string>();
-  emit({ type: 'stage', task, stage: method, done: 0, total: data.test.length });
-  for (const scoring of settings.scoring === 'both'
-    ? (['generate', 'likelihood'] as const)
-    : [settings.scoring]) {
-    const predictions: Prediction[] | undefined = await predict({
-      method,
-      scoring,
-      data,
-      settings,
-      model,
-      tokenizer,
-      stops,
-      seed: config.seed,
-      path: join(
-        folder,
-        scoring === 'generate' ? `predictions-${method}.jsonl` : `predictions-${method}-likelihood.jsonl`,
-      ),
-      onAnswer: (done, total) => emit({ type: 'answers', task, stage: method, done, total }),
-      onNotice: (text) => {
-        if (!told.has(text)) emit({ type: 'notice', task, text });
-        told.add(text);
-      },
-      signal,
-    });
-    if (!predictions) return undefined;
-    scores[scoring] = scorePredictions(data.task.metric, predictions);
+  private finished(run: OpenRun, result: TaskResult): void {
+    const { number, config, folder, tuning, results } = run;
+    results.set(result.task, result);
+    this.shared.emit({ type: 'result', run: number, task: result.task, result });
+    if (results.size < config.tasks.length) return;
+    const path = join(folder.path, 'results.json');
+    if (!existsSync(path)) {
+      const all = config.tasks.map((task) => results.get(task.name)!);
+      writeFileAtomic(join(folder.path, 'report.md'), resultsTable(all, tuning) + '\n');
+      writeFileAtomic(path, JSON.stringify(all, null, 2) + '\n');
+    }
+    folder.release();
   }
-  const main = scores.generate ?? scores.likelihood!;
-  const other = scores.likelihood;
-  writeFileAtomic(join(folder, `scores-${method}.json`), JSON.stringify(scores, null, 2) + '\n');
-  return {
-    method,
-    metrics: { ...main.metrics, ...(other && { likelihood_accuracy: other.metrics['accuracy']! }) },
-    intervals: { ...main.intervals, ...(other && { likelihood_accuracy: other.intervals['accuracy']! }) },
-    rows: data.test.length,
-    unanswered: main.unanswered,
-    seconds: (performance.now() - started) / 1000,
-  };
 }

@@ -130,7 +130,9 @@ export function promptSet(args: PromptArguments): PromptSet {
       : Math.max(...labelContinuations(data.task, method, tokenizer).map((c) => c.length));
   const limit = model.config.max_position_embeddings - longest;
   const shown =
-    method === 'few_shot' ? chooseExamples(data.task, data.train, settings.few_shot_examples, args.seed) : [];
+    method === 'few_shot'
+      ? chooseExamples(data.task, data.examples, settings.few_shot_examples, args.seed)
+      : [];
   return promptsFor(data.task, method, data.test, tokenizer, { limit, shown });
 }
 

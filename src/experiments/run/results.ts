@@ -49,7 +49,7 @@ const COLUMNS: Readonly<Record<TaskResult['metric'], readonly (readonly [string,
 };
 
 /** A method's name as people write it. */
-function methodName(method: MethodResult['method'], tuning: string): string {
+export function methodName(method: MethodResult['method'], tuning: string): string {
   return { zero_shot: 'zero-shot', few_shot: 'few-shot', tuned: tuning }[method];
 }
 
@@ -58,8 +58,16 @@ export function resultsTable(results: readonly TaskResult[], tuning: string): st
   return results.map((result) => taskTable(result, tuning)).join('\n\n');
 }
 
+/** The columns of a metric's table for which some method has a figure: a heading and the figure's name. */
+export function figureColumns(
+  metric: TaskResult['metric'],
+  methods: readonly MethodResult[],
+): (readonly [string, string])[] {
+  return COLUMNS[metric].filter(([, name]) => methods.some((m) => name in m.metrics));
+}
+
 function taskTable(result: TaskResult, tuning: string): string {
-  const present = COLUMNS[result.metric].filter(([, name]) => result.methods.some((m) => name in m.metrics));
+  const present = figureColumns(result.metric, result.methods);
   const heads = [result.task, ...present.map(([head]) => head), 'no answer', 'time'];
   const rows = result.methods.map((m) => [
     methodName(m.method, tuning),
@@ -72,7 +80,7 @@ function taskTable(result: TaskResult, tuning: string): string {
 
 /** A table that reads well as text, too: the first column to the left, figures to the right. */
 export function markdownTable(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = heads.map((head, i) => Math.max(head.length, ...rows.map((row) => row[i]!.length)));
+  const widths = heads.map((head, i) => Math.max(2, head.length, ...rows.map((row) => row[i]!.length)));
   const line = (cells: readonly string[]): string =>
     `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join(' | ')} |`;
   const rule = `| ${widths.map((w, i) => (i === 0 ? '-'.repeat(w) : '-'.repeat(w - 1) + ':')).join(' | ')} |`;

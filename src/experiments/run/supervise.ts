@@ -7,12 +7,20 @@ import { fork } from 'node:child_process';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UserError } from '../../util/errors.js';
+import { loadConfig, type LoadedConfig, type LoadOptions } from '../config/index.js';
 import type { RunEvent } from './events.js';
 
 /** What the child is told to do. */
 export interface WorkerOrder {
-  readonly configPath: string;
+  /** Of one base model in one form on one device. */
+  readonly runs: readonly LoadedConfig[];
+  /** The runs are of a study: a fault of one is its own, is kept in its folder, and the others go on. */
+  readonly study: boolean;
+  /** A study's first fault ends it. */
+  readonly failFast?: boolean | undefined;
   readonly threads?: number | undefined;
+  /** Say what the runs will take, and do nothing. */
+  readonly plan?: boolean | undefined;
 }
 
 export interface Supervision {
@@ -24,10 +32,22 @@ export interface Supervision {
   kill(): void;
 }
 
-export function superviseRun(order: WorkerOrder, onEvent: (event: RunEvent) => void): Supervision {
+/** A process that died without a word of its own. */
+export class ProcessDeath extends UserError {}
+
+/** Starts the run of a configuration. Throws UserError where the configuration has faults, or is a study. */
+export function superviseRun(
+  order: { readonly configPath: string; readonly threads?: number | undefined } & LoadOptions,
+  onEvent: (event: RunEvent) => void,
+): Supervision {
+  const { configPath, threads, ...options } = order;
+  return superviseWorker({ runs: [loadConfig(configPath, options)], study: false, threads }, onEvent);
+}
+
+export function superviseWorker(order: WorkerOrder, onEvent: (event: RunEvent) => void): Supervision {
   const here = fileURLToPath(import.meta.url);
   const worker = fileURLToPath(new URL(`./worker${extname(here)}`, import.meta.url));
-  const child = fork(worker, [JSON.stringify(order)], {
+  const child = fork(worker, [], {
     stdio: ['ignore', 'inherit', 'inherit', 'ipc'],
     // Not the parent's own flags: under `node -e` those would run the parent's script again.
     execArgv: extname(here) === '.ts' ? ['--import', import.meta.resolve('tsx')] : [],
@@ -42,9 +62,11 @@ export function superviseRun(order: WorkerOrder, onEvent: (event: RunEvent) => v
     child.on('exit', (code, signal) => {
       if (last?.type === 'end') resolve(last.outcome);
       else if (last?.type === 'failed') reject(failure(last));
-      else reject(new UserError(death(code, signal)));
+      else reject(new ProcessDeath(death(code, signal)));
     });
   });
+  // A child that died before it could listen is told of by its exit.
+  child.send(order, () => undefined);
   return {
     done,
     stop: () => {

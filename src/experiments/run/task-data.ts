@@ -27,6 +27,8 @@ import type { ResolvedSource, ResolvedTask } from '../config/index.js';
 export interface TaskData {
   readonly task: Task;
   readonly train: readonly Sample[];
+  /** All rows of the training data, of which `train` may be a sample: few-shot examples are chosen from these. */
+  readonly examples: readonly Sample[];
   readonly test: readonly Sample[];
   /** What a person should know of it. */
   readonly notices: readonly string[];
@@ -66,8 +68,9 @@ export async function readTaskData(settings: ResolvedTask, seed: number): Promis
   const trainTable = await load(settings.train);
   const testTable = await load(settings.test);
   const task = createTask(settings.settings, trainTable.rows);
-  const sample = (table: typeof trainTable, source: ResolvedSource | undefined): Sample[] => {
-    const samples = locate(source, () => table.rows.map((row, i) => toSample(task, row, table.indices[i]!)));
+  const samplesOf = (table: typeof trainTable, source: ResolvedSource | undefined): Sample[] =>
+    locate(source, () => table.rows.map((row, i) => toSample(task, row, table.indices[i]!)));
+  const pick = (samples: Sample[], source: ResolvedSource | undefined): Sample[] => {
     const size = source?.count ?? source?.fraction;
     if (size === undefined || size === samples.length || source?.fraction === 1) return samples;
     const stratify = source!.stratify && task.labels ? classesOf(samples) : undefined;
@@ -75,7 +78,9 @@ export async function readTaskData(settings: ResolvedTask, seed: number): Promis
     const picked = locate(source, () => trainTestSplit(samples.length, options)).train;
     return picked.map((i) => samples[i]!);
   };
-  return { task, train: sample(trainTable, settings.train), test: sample(testTable, settings.test), notices };
+  const examples = samplesOf(trainTable, settings.train);
+  const train = pick(examples, settings.train);
+  return { task, train, examples, test: pick(samplesOf(testTable, settings.test), settings.test), notices };
 }
 
 /** Puts the source's name before what is wrong with its rows. */

@@ -1,11 +1,11 @@
-/** The process that computes a run: see supervise.ts. */
+/** The process that computes runs: see supervise.ts. */
 
 import { messageOf, UserError } from '../../util/errors.js';
 import type { RunEvent } from './events.js';
 import { runJob } from './job.js';
+import { planJob } from './plan-job.js';
 import type { WorkerOrder } from './supervise.js';
 
-const order = JSON.parse(process.argv[2]!) as WorkerOrder;
 const stop = new AbortController();
 
 function send(event: RunEvent): void {
@@ -15,14 +15,15 @@ function send(event: RunEvent): void {
 
 // Ctrl-C reaches the whole group; the parent decides what it means.
 process.on('SIGINT', () => undefined);
+process.on('disconnect', () => stop.abort());
 process.on('message', (message) => {
   if (message === 'stop') stop.abort();
+  else void work(message as WorkerOrder);
 });
-process.on('disconnect', () => stop.abort());
 
-async function main(): Promise<void> {
+async function work(order: WorkerOrder): Promise<void> {
   try {
-    const outcome = await runJob(order, send, stop.signal);
+    const outcome = await (order.plan ? planJob : runJob)(order, send, stop.signal);
     send({ type: 'end', outcome });
   } catch (error) {
     const stack = error instanceof UserError || !(error instanceof Error) ? undefined : error.stack;
@@ -32,5 +33,3 @@ async function main(): Promise<void> {
   // Lets the last event through before the channel closes.
   if (process.connected) process.disconnect();
 }
-
-void main();

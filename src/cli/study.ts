@@ -1,0 +1,71 @@
+/** A study as text: its grid with what it will take, and what it came to. */
+
+import { labelOf, shortName, shown, type Study } from '../experiments/config/index.js';
+import type { RunPlan } from '../experiments/plan/index.js';
+import { figureColumns, markdownTable, methodName, withInterval } from '../experiments/run/results.js';
+import type { RunState } from '../experiments/run/study.js';
+import { duration, gib } from './units.js';
+
+/** `seconds` is not known of a device that is not here. */
+type Plans = readonly (RunPlan & { readonly seconds?: number })[];
+
+export function axesOf({ axes }: Study): string[] {
+  return axes.map((axis) => axis.path.join('.'));
+}
+
+/** The runs before they begin: what each is, and what it will take. */
+export function gridText(study: Study, plans: Plans): string {
+  const axes = axesOf(study);
+  const grid = study.axes.map(({ path, values }) => `${path.join('.')}: ${values.map(shown).join(', ')}\n`);
+  const rows = study.runs.map((run, i) => {
+    const { tokens, peak, seconds, fits } = plans[i]!;
+    return [labelOf(run, axes), String(tokens), gib(peak) + (fits ? '' : ' too much'), time(seconds)];
+  });
+  const sum = (part: (plan: Plans[number]) => number): number => plans.reduce((n, plan) => n + part(plan), 0);
+  const total = [
+    `${study.runs.length} run${study.runs.length === 1 ? '' : 's'}`,
+    String(sum((p) => p.tokens)),
+    gib(Math.max(...plans.map((p) => p.peak))),
+    time(plans.some((p) => p.seconds === undefined) ? undefined : sum((p) => p.seconds!)),
+  ];
+  return `${grid.join('')}\n${markdownTable(['run', 'tokens', 'peak GiB', 'at least'], [...rows, total])}\n`;
+}
+
+function time(seconds: number | undefined): string {
+  return seconds === undefined ? '' : duration(seconds);
+}
+
+/** A table for each task: a row a run, with its place on the axes and its figures. */
+export function studyTables(study: Study, states: readonly RunState[]): string {
+  const axes = axesOf(study);
+  const tasks = [...new Set(study.runs.map((run) => run.config.tasks[0]!.name))];
+  return tasks
+    .map((task) => {
+      const mine = states.filter(({ run }) => run.config.tasks[0]!.name === task);
+      const varied = axes.filter((axis) => mine.some(({ run }) => Object.hasOwn(run.at, axis)));
+      const results = mine.flatMap(({ result }) => result ?? []);
+      const columns = results[0]
+        ? figureColumns(
+            results[0].metric,
+            results.flatMap((r) => r.methods),
+          )
+        : [];
+      const rows = mine.flatMap(({ run, result, tuning = '' }) =>
+        (result?.methods ?? []).map((method) => [
+          methodName(method.method, tuning),
+          ...varied.map((axis) => (Object.hasOwn(run.at, axis) ? shown(run.at[axis]) : '')),
+          String(result!.training ? result!.train_rows : ''),
+          ...columns.map(([, name]) => withInterval(method.metrics[name], method.intervals[name])),
+          String(method.unanswered),
+        ]),
+      );
+      const heads = [
+        task,
+        ...varied.map((axis) => shortName(axis, axes)),
+        'rows',
+        ...columns.map(([head]) => head),
+      ];
+      return markdownTable([...heads, 'no answer'], rows);
+    })
+    .join('\n\n');
+}

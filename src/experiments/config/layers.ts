@@ -1,0 +1,108 @@
+/**
+ * The layers that a configuration is made of: the file, those it extends, and what the command line sets over them. Mappings are joined
+ * key by key, the upper layer's value comes first; everything else is replaced whole.
+ */
+
+import { readFileSync } from 'node:fs';
+import { dirname, join } from 'node:path';
+import { readFault } from '../../files/index.js';
+import { messageOf, UserError } from '../../util/errors.js';
+import { parseConfigDocument, type ConfigDocument } from './document.js';
+import { isMapping } from './grid.js';
+import type { Path } from './problems.js';
+
+export interface Layers {
+  readonly value: unknown;
+  /** Where a path's setting, or the nearest above it, was written: 'file.yaml:12', or '--set'. */
+  placeOf(path: Path): { readonly place: string; readonly layer: number; readonly line: number };
+  /** The folders of the files, the first one's first: paths in the configuration are relative to them. */
+  readonly folders: readonly string[];
+}
+
+interface Layer {
+  readonly name: string;
+  readonly document: ConfigDocument;
+  readonly folder?: string;
+}
+
+/** More files that extend one another than anybody writes: a circle. */
+const MOST_LAYERS = 8;
+
+/**
+ * @param text the file's text, which messages call `name`
+ * @param folder where `extends` is looked for; absent: the text may extend nothing
+ * @param settings 'path=value' each, as the command line has them
+ */
+export function readLayers(
+  text: string,
+  name: string,
+  { folder, settings = [] }: { folder?: string; settings?: readonly string[] } = {},
+): Layers {
+  const layers: Layer[] = settings.map(settingLayer).reverse();
+  const add = (layer: Layer): void => {
+    layers.push(layer);
+    const { value } = layer.document;
+    const base = isMapping(value) ? value['extends'] : undefined;
+    if (typeof base !== 'string' || layer.folder === undefined) return;
+    const at = `${layer.name}:${layer.document.find(['extends']).line}: extends`;
+    if (layers.length > MOST_LAYERS)
+      throw new UserError(`${at} goes through more than ${MOST_LAYERS} files: is it a circle?`);
+    const path = join(layer.folder, base);
+    add({ name: path, document: parseConfigDocument(read(path, at), path), folder: dirname(path) });
+  };
+  add({ name, document: parseConfigDocument(text, name), ...(folder !== undefined && { folder }) });
+  const value = layers.reduceRight<unknown>((below, { document }) => joined(below, document.value), {});
+  return {
+    value: folder === undefined ? value : withoutExtends(value),
+    placeOf: (path) => {
+      const found = layers.map(({ document }) => document.find(path));
+      const depth = Math.max(...found.map((f) => f.depth));
+      // What stands in no layer is missing in the file.
+      const layer = depth === 0 ? settings.length : found.findIndex((f) => f.depth === depth);
+      const { line } = found[layer]!;
+      const { name } = layers[layer]!;
+      return { place: layer < settings.length ? name : `${name}:${line}`, layer, line };
+    },
+    folders: layers.flatMap((l) => l.folder ?? []),
+  };
+}
+
+function read(path: string, at: string): string {
+  try {
+    return readFileSync(path, 'utf8');
+  } catch (error) {
+    throw new UserError(`${at}: ${messageOf(readFault(path, error))}`);
+  }
+}
+
+/** 'lora.r=[4, 8]' as the document {lora: {r: [4, 8]}}. */
+function settingLayer(setting: string): Layer {
+  const equals = setting.indexOf('=');
+  const keys = setting.slice(0, equals).split('.');
+  if (equals < 1 || keys.some((key) => !/^[\w-]+$/.test(key)))
+    throw new UserError(
+      `--set ${setting} is not 'field=value', such as lora.r=8 or tasks.topics.train.count=100`,
+    );
+  const name = `--set ${keys.join('.')}`;
+  const document = parseConfigDocument(
+    keys.map((key) => `{${JSON.stringify(key)}: `).join('') +
+      setting.slice(equals + 1) +
+      '}'.repeat(keys.length),
+    name,
+  );
+  return { name, document };
+}
+
+function joined(below: unknown, above: unknown): unknown {
+  if (!isMapping(below) || !isMapping(above)) return above;
+  const out: Record<string, unknown> = { ...below };
+  for (const [key, value] of Object.entries(above))
+    out[key] = Object.hasOwn(below, key) ? joined(below[key], value) : value;
+  return out;
+}
+
+/** What was extended is in the value now. */
+function withoutExtends(value: unknown): unknown {
+  if (!isMapping(value) || typeof value['extends'] !== 'string') return value;
+  return Object.fromEntries(Object.entries(value).filter(([key]) => key !== 'extends'));
+}

@@ -1,0 +1,85 @@
+/** Answering a task's test rows by one method, and what that scored. */
+
+import { join } from 'node:path';
+import { stopTokens } from '../../generate/stop-tokens.js';
+import { readJson } from '../../models/load.js';
+import type { CausalLM } from '../../models/model.js';
+import { unpackWeights } from '../../models/unpacked.js';
+import type { PromptKind } from '../../tasks/index.js';
+import { writeFileAtomic } from '../../util/atomic.js';
+import { roomBeside, roomOf } from '../plan/fit.js';
+import { planAnswers } from '../plan/index.js';
+import { predict } from './predictions.js';
+import type { MethodResult } from './results.js';
+import { scorePredictions, type Score } from './score.js';
+import type { Shared, Unit } from './unit.js';
+
+/** Answers and scores, with as many weights unpacked as memory allows. Undefined when the signal came first. */
+export async function answer(
+  shared: Shared,
+  unit: Unit,
+  model: CausalLM,
+  method: PromptKind,
+): Promise<MethodResult | undefined> {
+  const unpacked = unpackWeights(model, await roomToUnpack(shared, unit, method));
+  try {
+    return await answerAndScore(shared, unit, model, method);
+  } finally {
+    unpacked.dispose();
+  }
+}
+
+/** Bytes for unpacked weights beside the answers of a method. */
+async function roomToUnpack(
+  { backend, tokenizer, modelFolder }: Shared,
+  { config, settings, data }: Unit,
+  method: PromptKind,
+): Promise<number> {
+  if (config.weights.quantization === undefined) return 0;
+  const shape = readJson(join(modelFolder, 'config.json'));
+  const { peak } = await planAnswers(config, settings, data, tokenizer, shape, method, backend);
+  return roomBeside(peak, backend, roomOf(backend));
+}
+
+async function answerAndScore(
+  { emit, signal, tokenizer, modelFolder }: Shared,
+  { run, config, settings, folder, data }: Unit,
+  model: CausalLM,
+  method: PromptKind,
+): Promise<MethodResult | undefined> {
+  const about = { run, task: settings.name };
+  const started = performance.now();
+  const stops = stopTokens(modelFolder, tokenizer.eosId);
+  const scores: Partial<Record<'generate' | 'likelihood', Score>> = {};
+  /** Both ways of scoring shorten the same prompts: it is told once. */
+  const told = new Set<string>();
+  emit({ type: 'stage', ...about, stage: method, done: 0, total: data.test.length });
+  for (const scoring of settings.scoring === 'both'
+    ? (['generate', 'likelihood'] as const)
+    : [settings.scoring]) {
+    const suffix = scoring === 'generate' ? '' : '-likelihood';
+    const predictions = await predict({
+      ...{ method, scoring, data, settings, model, tokenizer, stops, signal },
+      seed: config.seed,
+      path: join(folder, `predictions-${method}${suffix}.jsonl`),
+      onAnswer: (done, total) => emit({ type: 'answers', ...about, stage: method, done, total }),
+      onNotice: (text) => {
+        if (!told.has(text)) emit({ type: 'notice', ...about, text });
+        told.add(text);
+      },
+    });
+    if (!predictions) return undefined;
+    scores[scoring] = scorePredictions(data.task.metric, predictions);
+  }
+  const main = scores.generate ?? scores.likelihood!;
+  const other = scores.likelihood;
+  writeFileAtomic(join(folder, `scores-${method}.json`), JSON.stringify(scores, null, 2) + '\n');
+  return {
+    method,
+    metrics: { ...main.metrics, ...(other && { likelihood_accuracy: other.metrics['accuracy']! }) },
+    intervals: { ...main.intervals, ...(other && { likelihood_accuracy: other.intervals['accuracy']! }) },
+    rows: data.test.length,
+    unanswered: main.unanswered,
+    seconds: (performance.now() - started) / 1000,
+  };
+}

@@ -1,0 +1,42 @@
+/** Data that several runs of one process read alike: read, sampled, tokenized and packed once. */
+
+import type { Block } from '../../data/index.js';
+import type { Tokenizer } from '../../tokenizer/index.js';
+import { canonicalJson, type ResolvedTask } from '../config/index.js';
+import { readTaskData, trainingBlocks, type TaskData } from './task-data.js';
+
+interface Packed {
+  readonly blocks: readonly Block[];
+  readonly notices: readonly string[];
+}
+
+export class DataCache {
+  private readonly read = new Map<string, Promise<TaskData>>();
+  private readonly packed = new WeakMap<TaskData, Map<string, Packed>>();
+
+  constructor(private readonly tokenizer: Tokenizer) {}
+
+  /** As `readTaskData`. */
+  data(task: ResolvedTask, seed: number): Promise<TaskData> {
+    const { settings, train, test } = task;
+    const key = canonicalJson([settings, train ?? null, test ?? null, seed]);
+    const there = this.read.get(key);
+    if (there) return there;
+    const reading = readTaskData(task, seed);
+    this.read.set(key, reading);
+    return reading;
+  }
+
+  /** As `trainingBlocks`. */
+  blocks(data: TaskData, task: ResolvedTask): Packed {
+    const { max_length, packing, completion_only_loss } = task.training;
+    const key = canonicalJson([max_length, packing, completion_only_loss]);
+    const byKey = this.packed.get(data) ?? new Map<string, Packed>();
+    this.packed.set(data, byKey);
+    const there = byKey.get(key);
+    if (there) return there;
+    const made = trainingBlocks(data, task, this.tokenizer);
+    byKey.set(key, made);
+    return made;
+  }
+}
