@@ -18,8 +18,8 @@ import { readFault } from '../../files/faults.js';
 import { writeFault, writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
 import { takeLock } from '../../util/lock.js';
-import { version } from '../../util/version.js';
 import { resultHash, type Fingerprints, type LoadedConfig } from '../config/index.js';
+import { describeProgram } from '../records/program.js';
 import { sourceFiles } from './task-data.js';
 
 export interface RunFolder {
@@ -57,8 +57,7 @@ export async function openRunFolder(
     };
     const text = {
       id,
-      westwind: version(),
-      node: process.version,
+      ...describeProgram(),
       started: new Date().toISOString(),
       machine,
       fingerprints,
