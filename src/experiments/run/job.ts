@@ -24,6 +24,7 @@ import { messageOf, UserError } from '../../util/errors.js';
 import { fitTraining, roomBeside } from '../plan/fit.js';
 import { planAnswers } from '../plan/index.js';
 import { loadConfig, type ResolvedConfig, type ResolvedTask } from '../config/index.js';
+import { writeInspected } from '../records/inspected.js';
 import type { RunEvent } from './events.js';
 import { openRunFolder } from './folder.js';
 import { predict, type Prediction } from './predictions.js';
@@ -206,6 +207,7 @@ async function trainTask(
   );
   const adapter =
     settings.lora === false ? undefined : attachLora(model, settings.lora, { seed: config.seed });
+  writeInspected(folder, data, settings, tokenizer, blocks);
   const unpacked = unpackWeights(model, fit.unpackedBytes);
   const checkpoints = join(folder, 'checkpoints');
   const steps = new Map(readRecords<StepRecord>(stepsPath).map((s) => [s.step, s]));
