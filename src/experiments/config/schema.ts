@@ -309,6 +309,12 @@ export const configSchema = section({
     .describe('The adapter. Left out or false: every weight is trained.'),
   training: training.optional().describe('For all tasks; a task’s own section comes first.'),
   generation: generation.optional().describe('For all tasks; a task’s own section comes first.'),
+  report_to: z
+    .array(z.enum(['tensorboard', 'mlflow']))
+    .optional()
+    .describe(
+      'Who is told each step and figure: tensorboard (an event file in the task’s folder), mlflow (a server). Default [tensorboard].',
+    ),
   tasks: z
     .record(
       z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/),

@@ -4,7 +4,7 @@
  * and not done again.
  */
 
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { attachLora, type LoraAdapter } from '../../adapters/lora.js';
 import { loadAdapter, saveAdapter } from '../../adapters/peft.js';
@@ -25,6 +25,7 @@ import { fitTraining, roomBeside } from '../plan/fit.js';
 import { planAnswers } from '../plan/index.js';
 import { loadConfig, type ResolvedConfig, type ResolvedTask } from '../config/index.js';
 import { writeInspected } from '../records/inspected.js';
+import { TaskReports, type LoggedStep } from '../records/reports.js';
 import type { RunEvent } from './events.js';
 import { openRunFolder } from './folder.js';
 import { predict, type Prediction } from './predictions.js';
@@ -95,8 +96,25 @@ function savedResult(path: string): TaskResult {
 
 async function runTask(job: Job, settings: ResolvedTask, folder: string): Promise<TaskResult | undefined> {
   const resultPath = join(folder, 'result.json');
-  if (existsSync(resultPath)) return savedResult(resultPath);
-  mkdirSync(folder, { recursive: true });
+  const reports = new TaskReports(folder, job.config);
+  try {
+    if (!existsSync(resultPath)) return await workOnTask(job, settings, folder, resultPath, reports);
+    const result = savedResult(resultPath);
+    for (const method of result.methods) reports.answered(method);
+    return result;
+  } finally {
+    reports.close();
+  }
+}
+
+/** Undefined when the signal came first. */
+async function workOnTask(
+  job: Job,
+  settings: ResolvedTask,
+  folder: string,
+  resultPath: string,
+  reports: TaskReports,
+): Promise<TaskResult | undefined> {
   const { emit, signal } = job;
   const task = settings.name;
   const data = await readTaskData(settings, job.config.seed);
@@ -107,7 +125,10 @@ async function runTask(job: Job, settings: ResolvedTask, folder: string): Promis
     const unpacked = unpackWeights(model, await roomToUnpack(job, settings, data, method));
     try {
       const result = await answerAndScore(job, settings, folder, data, model, method);
-      if (result) methods.push(result);
+      if (result) {
+        methods.push(result);
+        reports.answered(result);
+      }
       return result !== undefined;
     } finally {
       unpacked.dispose();
@@ -123,7 +144,7 @@ async function runTask(job: Job, settings: ResolvedTask, folder: string): Promis
     for (const method of settings.baselines) if (!(await answer(model, method))) return undefined;
     let training: TaskResult['training'];
     if (settings.train) {
-      const outcome = await trainTask(job, settings, folder, data, model);
+      const outcome = await trainTask(job, settings, folder, data, model, reports);
       if (outcome === undefined) return undefined;
       training = outcome.training;
       tuned = outcome.model;
@@ -181,6 +202,7 @@ async function trainTask(
   folder: string,
   data: TaskData,
   model: CausalLM,
+  reports: TaskReports,
 ): Promise<Trained | undefined> {
   const { config, backend, tokenizer, emit, signal } = job;
   const task = settings.name;
@@ -211,7 +233,7 @@ async function trainTask(
   const unpacked = unpackWeights(model, fit.unpackedBytes);
   const checkpoints = join(folder, 'checkpoints');
   const steps = new Map(readRecords<StepRecord>(stepsPath).map((s) => [s.step, s]));
-  const writer = new RecordWriter<StepRecord>(stepsPath);
+  const writer = new RecordWriter<LoggedStep>(stepsPath);
   try {
     const result = await train(model, adapter?.parameters ?? model.parameters, blocks, fit.training, {
       checkpoints,
@@ -220,7 +242,11 @@ async function trainTask(
       onStart: (done, total) => emit({ type: 'stage', task, stage: 'train', done, total }),
       onStep: (record) => {
         // Steps that a resumed run repeats after a kill stand there already, with the same figures.
-        if (!steps.has(record.step)) writer.append(record);
+        if (!steps.has(record.step)) {
+          const logged = { ...record, time: Date.now() / 1000 };
+          writer.append(logged);
+          reports.step(logged);
+        }
         steps.set(record.step, record);
         emit({ type: 'step', task, record });
       },
