@@ -2,9 +2,10 @@
 
 import pc from 'picocolors';
 import { loadConfig, type ResolvedConfig, type ResolvedTask } from '../experiments/config/index.js';
+import { showRow, type ShownRow, type ShownToken } from '../experiments/records/inspected.js';
 import { describeRow, readTaskData, trainingBlocks, type TaskData } from '../experiments/run/task-data.js';
 import { resolveModel } from '../files/index.js';
-import { trainingExample, type Sample, type TrainingExample } from '../tasks/index.js';
+import type { Sample } from '../tasks/index.js';
 import { Tokenizer } from '../tokenizer/index.js';
 import { flatten } from '../train/step.js';
 import { messageOf, UserError } from '../util/errors.js';
@@ -16,13 +17,6 @@ interface Flags {
   readonly rows: number;
   readonly row?: string[];
   readonly json?: boolean;
-}
-
-/** A token with its own text; several tokens of one character share the last one's. */
-interface ShownToken {
-  readonly id: number;
-  readonly text: string;
-  readonly trained: boolean;
 }
 
 export const verb: Verb = (command) => {
@@ -66,7 +60,7 @@ async function inspectTask(
 ): Promise<void> {
   const data = await readTaskData(settings, config.seed);
   if (!flags.json) say(pc.bold(`task ${settings.name}`));
-  for (const sample of chooseRows(data, flags)) showRow(data, settings, tokenizer, sample, flags);
+  for (const sample of chooseRows(data, flags)) printRow(data, settings, tokenizer, sample, flags);
   if (flags.json) return;
   for (const notice of data.notices) say(pc.yellow(notice));
   // Rows that cannot be trained on are refused here, after they could be looked at.
@@ -90,44 +84,29 @@ function chooseRows(data: TaskData, { rows, row }: Flags): readonly Sample[] {
   });
 }
 
-function showRow(
+function printRow(
   data: TaskData,
   settings: ResolvedTask,
   tokenizer: Tokenizer,
   sample: Sample,
   flags: Flags,
 ): void {
-  const { max_length, completion_only_loss, packing } = settings.training;
-  let example: TrainingExample;
+  let shown: ShownRow;
   try {
-    const limit = packing === 'concat' ? undefined : max_length;
-    example = trainingExample(data.task, sample, tokenizer, { max_length: limit, completion_only_loss });
+    shown = showRow(data, settings, tokenizer, sample);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     say(pc.red(messageOf(error)));
     return;
   }
-  const tokens = tokensOf(example, tokenizer, packing !== 'concat');
-  const trained = tokens.filter((t) => t.trained).length;
+  const { row, tokens, trained } = shown;
   if (flags.json) {
-    const { row, shortened } = example;
-    say(JSON.stringify({ task: settings.name, row: row + 1, shortened, trained, tokens }));
+    say(JSON.stringify({ task: settings.name, ...shown, row: row + 1 }));
     return;
   }
-  const shortened = example.shortened ? ', shortened' : '';
-  say(pc.dim(`${describeRow(data, sample.row)}: ${tokens.length} tokens, ${trained} trained on${shortened}`));
+  const shortened = shown.shortened ? ', shortened' : '';
+  say(pc.dim(`${describeRow(data, row)}: ${tokens.length} tokens, ${trained} trained on${shortened}`));
   say(`${render(tokens)}\n`);
-}
-
-/** `firstAlone`: nothing stands before the text's first token, so that nothing predicts it. */
-function tokensOf(example: TrainingExample, tokenizer: Tokenizer, firstAlone: boolean): ShownToken[] {
-  const stream = tokenizer.stream({ skipSpecialTokens: false });
-  const last = example.ids.length - 1;
-  return example.ids.map((id, i) => ({
-    id,
-    text: stream.push(id) + (i === last ? stream.end() : ''),
-    trained: example.labels[i]! >= 0 && (i > 0 || !firstAlone),
-  }));
 }
 
 /** Trained stretches green and every second token underlined; without colour, trained stretches between [[ and ]]. */

@@ -5,6 +5,8 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { EVENTS } from '../../src/experiments/records/reports.js';
+import { readEventFile } from '../../src/experiments/records/tfevents.js';
 import { philox4x32 } from '../../src/util/philox.js';
 import {
   artefacts,
@@ -125,7 +127,9 @@ test('a run killed at random moments and resumed ends in the bits of one that wa
   t.diagnostic(`${kills} kills of ${jobs} runs`);
 });
 
-/** The same adapter and answers as without a kill, each step recorded once, nothing left over. */
+const STEPS = Array.from({ length: 40 }, (_, i) => i + 1);
+
+/** The same adapter and answers as without a kill, each step recorded once in both files, nothing left over. */
 function assertWhole(job: JobFiles): void {
   assert.deepEqual(artefacts(job), expected);
   const steps = readFileSync(join(runFolder(job), 'subjects/train.jsonl'), 'utf8')
@@ -133,8 +137,26 @@ function assertWhole(job: JobFiles): void {
     .split('\n');
   assert.deepEqual(
     steps.map((line) => (JSON.parse(line) as { step: number }).step),
-    Array.from({ length: 40 }, (_, i) => i + 1),
+    STEPS,
   );
+  const events = readEventFile(join(runFolder(job), 'subjects', EVENTS));
+  for (const tag of ['train/loss', 'train/grad_norm', 'train/learning_rate', 'train/tokens_per_second']) {
+    assert.deepEqual(
+      events.filter(({ scalars }) => tag in scalars).map(({ step }) => step),
+      STEPS,
+      tag,
+    );
+  }
+  for (const [tag, at] of [
+    ['eval/accuracy', 40],
+    ['eval_zero_shot/accuracy', 0],
+  ] as const) {
+    assert.deepEqual(
+      events.filter(({ scalars }) => tag in scalars).map(({ step }) => step),
+      [at],
+      tag,
+    );
+  }
   assertTidy(job);
 }
 

@@ -86,6 +86,17 @@ describe('verbs', { concurrency: 2 }, () => {
     assert.match(joined, /A small cat is in the tree on day 4\. ### Class:cat<\/s>$/);
   });
 
+  it('a run keeps the first rows that it trained on, as inspect shows them', async () => {
+    const kept = JSON.parse(readFileSync(join(task, 'inspected.json'), 'utf8')) as { row: number }[];
+    assert.equal(new Set(kept.map(({ row }) => row)).size, 5);
+    const numbers = kept.map(({ row }) => String(row + 1));
+    const shown = jsonLines(await output(['inspect', job.config, '--row', ...numbers, '--json']));
+    assert.deepEqual(
+      shown,
+      kept.map((line) => ({ task: 'subjects', ...line, row: line.row + 1 })),
+    );
+  });
+
   it('inspect shows rows that cannot be trained on, then says so', async () => {
     const short = makeJob(model, { 'max_length: 128': 'max_length: 8' });
     const { code, stdout, stderr } = await westwind(['inspect', short.config, '--rows', '1']);

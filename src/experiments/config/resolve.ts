@@ -14,6 +14,7 @@ import type { ConfigFile, GenerationSection, LoraSection, TaskFile, TrainingSect
 
 export type Baseline = 'zero_shot' | 'few_shot';
 export type Scoring = 'generate' | 'likelihood' | 'both';
+export type Report = 'tensorboard' | 'mlflow';
 export type DataFormat = 'csv' | 'json' | 'jsonl' | 'parquet';
 
 /** Rows to read: from where, which columns under which of the task's names, and how many. */
@@ -78,6 +79,8 @@ export interface ResolvedConfig {
   readonly seed: number;
   /** How the base model's weights are kept where they are not trained. */
   readonly weights: Required<Pick<WeightOptions, 'dtype' | 'quantization'>>;
+  /** Who is told of steps and figures. */
+  readonly report_to: readonly Report[];
   readonly tasks: readonly ResolvedTask[];
 }
 
@@ -129,6 +132,7 @@ export function resolveConfig(file: ConfigFile): { config: ResolvedConfig; probl
       dtype: DTYPES[torch_dtype],
       quantization: quantized ? { doubleQuant: quantization.bnb_4bit_use_double_quant ?? true } : undefined,
     },
+    report_to: file.report_to ?? ['tensorboard'],
     tasks,
   };
   return { config, problems };

@@ -339,6 +339,12 @@ export const configSchema = section({
     ),
   generation: generation.optional().describe('For all tasks; a task’s own section comes first.'),
   grid: grid.optional().describe('How lists in other fields, each an axis of a grid of runs, go together.'),
+  report_to: z
+    .array(z.enum(['tensorboard', 'mlflow']))
+    .optional()
+    .describe(
+      'Who is told each step and figure: tensorboard (an event file in the task’s folder), mlflow (a server). Default [tensorboard].',
+    ),
   tasks: z
     .record(
       z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/),

@@ -18,8 +18,8 @@ import { readFault } from '../../files/faults.js';
 import { writeFault, writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
 import { takeLock } from '../../util/lock.js';
-import { version } from '../../util/version.js';
 import { resultHash, type Fingerprints, type LoadedConfig } from '../config/index.js';
+import { describeProgram } from '../records/program.js';
 import { sourceFiles } from './task-data.js';
 
 export interface RunFolder {
@@ -60,8 +60,7 @@ export function openRunFolder(loaded: LoadedConfig, fingerprints: Fingerprints, 
     };
     const text = {
       id,
-      westwind: version(),
-      node: process.version,
+      ...describeProgram(),
       started: new Date().toISOString(),
       machine,
       fingerprints,

@@ -21,7 +21,7 @@ import { Fingerprinting, openRunFolder, recordFault, runPath, type RunFolder } f
 import { resultsTable, type TaskResult } from './results.js';
 import type { WorkerOrder } from './supervise.js';
 import { isTrained, loadTuned, trainingSummary, trainUnit } from './training.js';
-import { finishUnit, savedResult, startUnit, type Shared, type Unit } from './unit.js';
+import { addResult, finishUnit, savedResult, startUnit, type Shared, type Unit } from './unit.js';
 
 /** A run whose folder is held. */
 interface OpenRun {
@@ -113,12 +113,20 @@ class Job {
       await this.guarded(run, async () => {
         const { number, config, folder } = run;
         const path = join(folder.path, settings.name);
-        const saved = savedResult(path);
+        const saved = savedResult(path, config);
         if (saved) this.finished(run, saved);
         else units.push([run, await startUnit(this.shared, { run: number, config, settings, folder: path })]);
         return true;
       });
     }
+    try {
+      return await this.workOn(units);
+    } finally {
+      for (const [, unit] of units) unit.reports.close();
+    }
+  }
+
+  private async workOn(units: readonly (readonly [OpenRun, Unit])[]): Promise<boolean> {
     for (const [run, unit] of units) if (!(await this.guarded(run, () => this.baselines(unit)))) return false;
     for (const [run, unit] of units) {
       const done = await this.guarded(run, async () => {
@@ -141,7 +149,7 @@ class Job {
     for (const method of unit.settings.baselines) {
       const result = await answer(this.shared, unit, await this.model(unit), method);
       if (!result) return false;
-      unit.methods.push(result);
+      addResult(unit, result);
     }
     return true;
   }
@@ -158,7 +166,7 @@ class Job {
     const tuned = await loadTuned(shared, unit, () => this.model(unit));
     try {
       const result = await answer(shared, unit, tuned.model, 'tuned');
-      if (result) unit.methods.push(result);
+      if (result) addResult(unit, result);
       return result !== undefined;
     } finally {
       tuned.dispose();

@@ -20,6 +20,7 @@ import {
   type Sample,
   type Task,
   type TokenizerLike,
+  type TrainingExample,
 } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
 import type { ResolvedSource, ResolvedTask } from '../config/index.js';
@@ -103,18 +104,26 @@ function classesOf(samples: readonly Sample[]): string[] | number[] {
   return texts.every((text) => /^(0|-?[1-9]\d{0,14})$/.test(text)) ? texts.map(Number) : texts;
 }
 
+/** A row's training text before packing: concatenated texts are cut at the block's end, others are shortened to a block. */
+export function exampleOf(
+  data: TaskData,
+  settings: ResolvedTask,
+  tokenizer: TokenizerLike,
+  sample: Sample,
+): TrainingExample {
+  const { max_length, completion_only_loss, packing } = settings.training;
+  const limit = packing === 'concat' ? undefined : max_length;
+  return trainingExample(data.task, sample, tokenizer, { max_length: limit, completion_only_loss });
+}
+
 /** The training rows as packed blocks; texts that had to be shortened are counted in the notice. */
 export function trainingBlocks(
   data: TaskData,
   settings: ResolvedTask,
   tokenizer: TokenizerLike & { readonly eosId: number | undefined },
 ): { blocks: Block[]; notices: string[] } {
-  const { max_length, completion_only_loss, packing } = settings.training;
-  // Concatenated texts are cut at the block's end anyway; a single text is never cut there.
-  const limit = packing === 'concat' ? undefined : max_length;
-  const examples = data.train.map((s) =>
-    trainingExample(data.task, s, tokenizer, { max_length: limit, completion_only_loss }),
-  );
+  const { max_length, packing } = settings.training;
+  const examples = data.train.map((s) => exampleOf(data, settings, tokenizer, s));
   const shortened = examples.filter((e) => e.shortened).length;
   const options = { length: max_length, describeRow: (row: number) => describeRow(data, row) };
   const blocks =

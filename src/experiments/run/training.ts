@@ -10,6 +10,8 @@ import { saveModel } from '../../models/save.js';
 import { unpackWeights } from '../../models/unpacked.js';
 import { train, type StepRecord } from '../../train/trainer.js';
 import { writeFileAtomic } from '../../util/atomic.js';
+import { writeInspected } from '../records/inspected.js';
+import type { LoggedStep } from '../records/reports.js';
 import { fitTraining, roomOf } from '../plan/fit.js';
 import { readRecords, RecordWriter } from './records.js';
 import type { TaskResult } from './results.js';
@@ -58,7 +60,7 @@ export function trainingSummary({ folder }: Unit): NonNullable<TaskResult['train
 
 /** Trains and saves; the model is as it was afterwards, but for one that is trained whole. False when the signal came first. */
 export async function trainUnit(shared: Shared, unit: Unit, model: CausalLM): Promise<boolean> {
-  const { backend, cache, emit, signal, modelFolder } = shared;
+  const { backend, cache, emit, signal, modelFolder, tokenizer } = shared;
   const { run, config, settings, folder, data } = unit;
   const about = { run, task: settings.name };
   const { blocks, notices } = cache.blocks(data, settings);
@@ -74,11 +76,12 @@ export async function trainUnit(shared: Shared, unit: Unit, model: CausalLM): Pr
     },
     roomOf(backend),
   );
+  writeInspected(folder, data, settings, tokenizer, blocks);
   let adapter: LoraAdapter | undefined;
   const unpacked = unpackWeights(model, fit.unpackedBytes);
   const path = join(folder, STEPS);
   const steps = new Set(readRecords<StepRecord>(path).map((s) => s.step));
-  const writer = new RecordWriter<StepRecord>(path);
+  const writer = new RecordWriter<LoggedStep>(path);
   try {
     if (settings.lora !== false) adapter = attachLora(model, settings.lora, { seed: config.seed });
     const result = await train(model, adapter?.parameters ?? model.parameters, blocks, fit.training, {
@@ -88,7 +91,11 @@ export async function trainUnit(shared: Shared, unit: Unit, model: CausalLM): Pr
       onStart: (done, total) => emit({ type: 'stage', ...about, stage: 'train', done, total }),
       onStep: (record) => {
         // Steps that a resumed run repeats after a kill stand there already, with the same figures.
-        if (!steps.has(record.step)) writer.append(record);
+        if (!steps.has(record.step)) {
+          const logged = { ...record, time: Date.now() / 1000 };
+          writer.append(logged);
+          unit.reports.step(logged);
+        }
         steps.add(record.step);
         emit({ type: 'step', ...about, record });
       },
