@@ -3,6 +3,7 @@
 import { Parameter } from '../autograd/parameter.js';
 import type { CausalLM } from '../models/model.js';
 import type { Linear } from '../models/blocks/linear.js';
+import type { Lora } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
 import { UserError } from '../util/errors.js';
 import { philox4x32 } from '../util/philox.js';
@@ -19,13 +20,18 @@ export interface LoraConfig {
   readonly alpha_pattern?: Readonly<Record<string, number>> | null | undefined;
 }
 
-/** The pairs on a model, in the order of its Linears. */
+/** Pairs for a model, in the order of its Linears. */
 export interface LoraAdapter {
   readonly config: LoraConfig;
   readonly modules: readonly { readonly name: string; readonly linear: Linear }[];
+  readonly pairs: ReadonlyMap<Linear, Lora>;
   /** A, B, A, B, … */
   readonly parameters: readonly Parameter[];
-  /** Takes the adapter off the model and frees it. */
+  /** Puts it on the model, in place of another: the model then answers with it. */
+  attach(): void;
+  /** Takes it off where it is on the model. */
+  detach(): void;
+  /** Takes it off and frees it. */
   dispose(): void;
 }
 
@@ -37,11 +43,22 @@ export type LoraSource = (
   outFeatures: number,
 ) => { a: Float32Array; b: Float32Array };
 
-/**
- * Attaches an adapter. Without a source it starts as PEFT's does: A uniform in ±1/sqrt(in) (Kaiming with a = sqrt 5), B zero, so
- * that the model's answers are at first the base's.
- */
+/** Makes an adapter as `createLora` does and attaches it. */
 export function attachLora(
+  model: CausalLM,
+  config: LoraConfig,
+  start: { seed: number } | { source: LoraSource },
+): LoraAdapter {
+  const adapter = createLora(model, config, start);
+  adapter.attach();
+  return adapter;
+}
+
+/**
+ * Makes an adapter for a model, which knows nothing of it until it is attached: several can be trained at once. Without a source it starts
+ * as PEFT's does: A uniform in ±1/sqrt(in) (Kaiming with a = sqrt 5), B zero, so that the model's answers are at first the base's.
+ */
+export function createLora(
   model: CausalLM,
   config: LoraConfig,
   start: { seed: number } | { source: LoraSource },
@@ -53,6 +70,7 @@ export function attachLora(
     return { name, linear, r: pattern(config.rank_pattern, name) ?? config.r };
   });
   const parameters: Parameter[] = [];
+  const pairs = new Map<Linear, Lora>();
   // One behind the other, so that the optimizer updates all in one go.
   const size = modules.reduce((n, m) => n + m.r * (m.linear.inFeatures + m.linear.outFeatures), 0);
   const all = Tensor.empty(model.backend, [size]);
@@ -71,15 +89,19 @@ export function attachLora(
     const a = parameter(`${name}.lora_A.weight`, pair.a, [r, inFeatures]);
     const b = parameter(`${name}.lora_B.weight`, pair.b, [outFeatures, r]);
     const scaling = moduleScaling(config, name)(r);
-    linear.lora = { a, b, r, scaling, dropout: config.lora_dropout, stream: streamOf(name) };
+    pairs.set(linear, { a, b, r, scaling, dropout: config.lora_dropout, stream: streamOf(name) });
   }
   all.release();
+  const detach = (): void => {
+    for (const [linear, pair] of pairs) if (linear.lora === pair) linear.lora = undefined;
+  };
   return {
-    config,
-    modules,
-    parameters,
+    ...{ config, modules, pairs, parameters, detach },
+    attach: () => {
+      for (const linear of model.linears.values()) linear.lora = pairs.get(linear);
+    },
     dispose: () => {
-      for (const { linear } of modules) linear.lora = undefined;
+      detach();
       for (const p of parameters) p.value.release();
     },
   };

@@ -5,6 +5,7 @@
  */
 
 import type { Backend, DType, RandomStream } from '../backends/contract.js';
+import type { Lora } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
 
 interface Node {
@@ -15,14 +16,31 @@ interface Node {
   backward(dOutput: Tensor): void;
 }
 
+/**
+ * Rows of a pass, behind those of the member before, that one training brings: several adapters that are trained over one model share its
+ * passes, and each gets what it gets alone.
+ */
+export interface Member {
+  /** Absent: all rows, of the only member. */
+  readonly rows?: number;
+  /** The run's seed and the number of its forward pass: together with a layer's stream they fix every random mask. */
+  readonly seed: number;
+  readonly step: number;
+  /** Its adapter's pairs by their Linears. Absent: what is attached to the Linears. */
+  readonly pairs?: ReadonlyMap<object, Lora> | undefined;
+}
+
+/** A layer's random numbers for a member. */
+export function randomOf({ seed, step }: Member, stream: number): RandomStream {
+  return { seed, stream, step };
+}
+
 export interface GraphOptions {
   /** Record for a backward pass, and let dropout and NEFTune act. */
   readonly training?: boolean;
   /** bf16: products' factors are rounded to it where the backend gains by that, activations where it keeps them so. */
   readonly precision?: 'f32' | 'bf16';
-  /** The run's seed and the number of this forward pass: together with a layer's stream they fix every random mask. */
-  readonly seed?: number;
-  readonly step?: number;
+  readonly members?: readonly Member[];
 }
 
 export class Graph {
@@ -30,8 +48,7 @@ export class Graph {
   readonly precision: 'f32' | 'bf16';
   /** The type of activations and their gradients. */
   readonly activations: 'f32' | 'bf16';
-  private readonly seed: number;
-  private readonly step: number;
+  readonly members: readonly Member[];
   private nodes: Node[] = [];
   private grads = new Map<Tensor, Tensor>();
   private scopes: Set<Tensor>[] = [new Set()];
@@ -48,16 +65,11 @@ export class Graph {
     this.recording = this.training;
     this.precision = options.precision ?? 'f32';
     this.activations = this.precision === 'bf16' ? backend.activations : 'f32';
-    this.seed = options.seed ?? 0;
-    this.step = options.step ?? 0;
+    this.members = options.members ?? [{ seed: 0, step: 0 }];
   }
 
   get kernels(): Backend['kernels'] {
     return this.backend.kernels;
-  }
-
-  random(stream: number): RandomStream {
-    return { seed: this.seed, stream, step: this.step };
   }
 
   /** Whether a checkpointed piece runs for the second time: of its output only the place is wanted. */

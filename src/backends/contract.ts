@@ -84,7 +84,19 @@ export interface Dropout {
   readonly firstElement: number;
 }
 
-/** c = alpha · op(a) · op(b) [+ extra.alpha · op(extra.a) · op(extra.b)] [+ bias] [+ residual | + c]. */
+/** alpha · op(a) · op(b) for rows first … first + rows - 1 of a larger product, laid out as that (LoRA's). */
+export interface ThinProduct {
+  readonly first: number;
+  readonly rows: number;
+  readonly k: number;
+  /** [rows, k], or [k, rows] when the larger one has `transA`. */
+  readonly a: Span;
+  /** f32 [k, n], or [n, k] when it has `transB`. */
+  readonly b: Span;
+  readonly alpha: number;
+}
+
+/** c = alpha · op(a) · op(b) [+ extra's products] [+ bias] [+ residual | + c]. */
 export interface GemmArgs {
   readonly m: number;
   readonly n: number;
@@ -102,8 +114,8 @@ export interface GemmArgs {
   readonly c: Span;
   readonly alpha?: number;
   readonly accumulate?: boolean;
-  /** A second, thin product into the same result, laid out as the first (LoRA's): a [m, k] (or [k, m]), b f32 [k, n] (or [n, k]). */
-  readonly extra?: { readonly a: Span; readonly b: Span; readonly k: number; readonly alpha: number };
+  /** Thin products into the same result, each into rows of its own, in the rows' order. */
+  readonly extra?: readonly ThinProduct[];
   /** f32 [n] */
   readonly bias?: Span;
   /** [m, n] of c's type, added; may be `c` itself. Excludes `accumulate`. */

@@ -30,8 +30,8 @@ export function countWork(backend: Backend): { readonly backend: Backend; work()
   return { backend: { ...backend, kernels: counted }, work: () => ({ operations, bytes }) };
 }
 
-function operationsOf({ m, n, k, extra }: GemmArgs): number {
-  return 2 * m * n * (k + (extra?.k ?? 0));
+function operationsOf({ m, n, k, extra = [] }: GemmArgs): number {
+  return 2 * n * extra.reduce((sum, thin) => sum + thin.rows * thin.k, m * k);
 }
 
 /** Of the spans among a kernel's arguments. */

@@ -1,10 +1,31 @@
-/** What the backends' matrix products share: the check of their arguments. */
+/** What the backends' matrix products share: the check of their arguments, and their rows by what is added to them. */
 
-import type { GemmArgs, Span } from './contract.js';
+import type { GemmArgs, Span, ThinProduct } from './contract.js';
+
+/** Rows of a product: a thin one's, or such that have none. */
+export interface Band {
+  readonly first: number;
+  readonly rows: number;
+  readonly extra?: ThinProduct;
+}
+
+/** All rows of a product, in order. */
+export function bandsOf({ m, extra = [] }: Pick<GemmArgs, 'm' | 'extra'>): Band[] {
+  const bands: Band[] = [];
+  let at = 0;
+  for (const thin of extra) {
+    const { first, rows } = thin;
+    if (first > at) bands.push({ first: at, rows: first - at });
+    bands.push({ first, rows, extra: thin });
+    at = first + rows;
+  }
+  if (at < m || bands.length === 0) bands.push({ first: at, rows: m - at });
+  return bands;
+}
 
 /** Sizes that do not fit would read or write foreign memory: a fault of the caller, told before it happens. */
 export function checkGemm(g: GemmArgs): void {
-  const { m, n, k, b, extra } = g;
+  const { m, n, k, b, extra = [] } = g;
   const [rows, cols] = g.transB ? [n, k] : [k, n];
   if (b.rows !== rows || b.cols !== cols)
     throw new RangeError(`gemm: b is [${b.rows}, ${b.cols}], the product wants [${rows}, ${cols}]`);
@@ -22,8 +43,14 @@ export function checkGemm(g: GemmArgs): void {
   fits('c', g.c, m * n);
   if (g.bias) fits('bias', g.bias, n);
   if (g.residual) fits('residual', g.residual, m * n);
-  if (extra) {
-    fits('extra.a', extra.a, m * extra.k);
-    fits('extra.b', extra.b, n * extra.k);
+  let end = 0;
+  for (const thin of extra) {
+    if (thin.first < end || thin.first + thin.rows > m)
+      throw new RangeError(
+        `gemm: extra has rows ${thin.first} to ${thin.first + thin.rows} behind ${end} of ${m}`,
+      );
+    end = thin.first + thin.rows;
+    fits('extra.a', thin.a, thin.rows * thin.k);
+    fits('extra.b', thin.b, n * thin.k);
   }
 }

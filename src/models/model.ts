@@ -28,7 +28,7 @@ export interface ModelInput {
   /** How matrix products go (`GemmArgs.path`): 'rows' for decoding a token a sequence. */
   readonly path?: 'tiles' | 'rows';
   readonly gradientCheckpointing?: boolean;
-  readonly neftune?: Neftune;
+  readonly neftune?: readonly Neftune[];
 }
 
 /** The fields of config.json that everybody reads; named as Hugging Face names them. */

@@ -2,8 +2,8 @@
 
 import type { Graph } from '../autograd/graph.js';
 import type { Parameter } from '../autograd/parameter.js';
-import type { DenseMatrix, Span } from '../backends/contract.js';
-import type { Tensor } from '../tensor/tensor.js';
+import type { DenseMatrix, RandomStream, Span } from '../backends/contract.js';
+import { slice, type Tensor } from '../tensor/tensor.js';
 
 export interface EmbeddingWeights {
   /** [vocab, dim] */
@@ -12,21 +12,29 @@ export interface EmbeddingWeights {
   readonly parameter?: Parameter | undefined;
 }
 
+/** Noise on some rows. */
 export interface Neftune {
-  /** f32 [rows]: alpha / sqrt(L·d), L the length of the row's text; 0 leaves a row as it is. */
+  readonly first: number;
+  /** f32 [its rows]: alpha / sqrt(L·d), L the length of the row's text. */
   readonly magnitude: Span;
-  readonly stream: number;
+  /** Element 0 is the first of its rows. */
+  readonly random: RandomStream;
 }
 
 /** ids i32 [rows] to [rows, dim]. */
-export function embedding(g: Graph, ids: Tensor, w: EmbeddingWeights, neftune?: Neftune): Tensor {
+export function embedding(
+  g: Graph,
+  ids: Tensor,
+  w: EmbeddingWeights,
+  neftune: readonly Neftune[] = [],
+): Tensor {
   const { rows: vocab, cols: dim } = w.table;
   const rows = ids.length;
   const y = g.empty([rows, dim]);
   g.kernels.embedding({ table: w.table, ids, y, rows });
-  if (neftune && g.training) {
-    const { magnitude, stream } = neftune;
-    g.kernels.addUniformNoise({ x: y, magnitude, rows, dim, random: g.random(stream) });
+  for (const { first, magnitude, random } of neftune) {
+    const x = slice(y, first * dim, magnitude.length * dim);
+    g.kernels.addUniformNoise({ x, magnitude, rows: magnitude.length, dim, random });
   }
   const { parameter } = w;
   if (parameter && g.records(parameter.value)) {

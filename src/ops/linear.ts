@@ -1,12 +1,13 @@
 /**
  * y = x·Wᵀ [+ bias] [+ (alpha/r)·dropout(x)·Aᵀ·Bᵀ] [+ residual]: a Linear as fine-tuning sees it, over a dense or NF4 weight, with
- * LoRA (arXiv:2106.09685) fused in, because its thin products ride along with the large one at almost no cost.
+ * LoRA (arXiv:2106.09685) fused in, because its thin products ride along with the large one at almost no cost. The large product is one
+ * over the rows of all of a pass's members, whose adapters see their own rows alone.
  */
 
-import type { Graph } from '../autograd/graph.js';
+import { randomOf, type Graph, type Member } from '../autograd/graph.js';
 import type { Parameter } from '../autograd/parameter.js';
 import type { Dropout, Matrix, Span } from '../backends/contract.js';
-import { Tensor } from '../tensor/tensor.js';
+import { slice, Tensor } from '../tensor/tensor.js';
 
 export interface Lora {
   /** f32 [r, in] */
@@ -30,7 +31,22 @@ export interface LinearWeights {
   /** The same weight where it can be trained. */
   readonly parameter?: Parameter | undefined;
   readonly bias?: Parameter | undefined;
+  /** The pair that is attached. */
   readonly lora?: Lora | undefined;
+}
+
+/** A pair over some of x's rows. */
+interface Rider {
+  readonly lora: Lora;
+  readonly member: Member;
+  readonly first: number;
+  readonly rows: number;
+}
+
+/** A rider after the forward pass. */
+export interface Ridden extends Rider {
+  /** Its inner activation dropout(x)·Aᵀ, [rows, r], which the backward wants again. */
+  readonly u: Tensor;
 }
 
 export interface LinearOptions {
@@ -38,38 +54,48 @@ export interface LinearOptions {
   readonly residual?: Tensor;
   /** See `GemmArgs.path`. */
   readonly path?: 'tiles' | 'rows';
-  /** The number of x's first row, for the dropout mask of a product done in pieces. */
-  readonly firstRow?: number;
+  /** The only member whose rows these are, of a product done in pieces, and the number of the first, for the dropout mask. */
+  readonly piece?: Piece;
   /** The type of the result where it is not that of activations: logits are f32. */
   readonly output?: 'f32';
   /** The result is all that a checkpointed piece returns: when the piece runs again for its backward, nobody reads it. */
   readonly last?: boolean;
 }
 
+export interface Piece {
+  readonly member: Member;
+  readonly firstRow: number;
+}
+
 /** x [rows, in] to [rows, out]. */
 export function linear(g: Graph, x: Tensor, w: LinearWeights, options: LinearOptions = {}): Tensor {
-  const { y, u } = linearForward(g, x, w, options);
-  const { residual } = options;
-  if (g.records(x, residual, w.parameter?.value, w.bias?.value, w.lora?.a.value)) {
-    g.record(y, [trains(w) ? x : undefined, u], (dy) => {
-      linearBackward(g, dy, x, u, w, options.firstRow ?? 0);
+  const { y, ridden } = linearForward(g, x, w, options);
+  const { residual, piece } = options;
+  const adapters = ridden.map(({ lora }) => lora.a.value);
+  if (g.records(x, residual, w.parameter?.value, w.bias?.value, ...adapters)) {
+    const read = ridden.length > 0 || w.parameter?.grad !== undefined;
+    g.record(y, [read ? x : undefined, ...ridden.map(({ u }) => u)], (dy) => {
+      linearBackward(g, dy, x, ridden, w, piece);
       if (residual?.needsGrad) g.giveGrad(residual, dy);
     });
   }
   return y;
 }
 
-/** The product alone, and LoRA's inner activation u = dropout(x)·Aᵀ, which the backward wants again. */
+/** The product alone, and what the backward wants again of the adapters on it. */
 export function linearForward(
   g: Graph,
   x: Tensor,
   w: LinearWeights,
-  { residual, path = 'tiles', firstRow = 0, output, last }: LinearOptions,
-): { y: Tensor; u: Tensor | undefined } {
+  { residual, path = 'tiles', piece, output, last }: LinearOptions,
+): { y: Tensor; ridden: Ridden[] } {
   const rows = x.length / w.inFeatures;
   const y = g.empty([rows, w.outFeatures], output);
-  const u = w.lora && inner(g, x, w.lora, firstRow, path);
-  if (last && g.recomputing) return { y, u };
+  const ridden = ridersOf(g, w, rows, piece).map((rider) => ({
+    ...rider,
+    u: inner(g, x, rider, piece?.firstRow ?? 0, path),
+  }));
+  if (last && g.recomputing) return { y, ridden };
   g.kernels.gemm({
     m: rows,
     n: w.outFeatures,
@@ -80,11 +106,13 @@ export function linearForward(
     c: y,
     path,
     precision: g.precision,
-    ...(w.lora && u && { extra: { a: u, b: w.lora.b.value, k: w.lora.r, alpha: w.lora.scaling } }),
+    extra: ridden.map(({ lora, first, rows, u }) => ({
+      ...{ first, rows, k: lora.r, a: u, b: lora.b.value, alpha: lora.scaling },
+    })),
     ...(w.bias && { bias: w.bias.value }),
     ...(residual && { residual }),
   });
-  return { y, u };
+  return { y, ridden };
 }
 
 /** Adds to the gradients of x and of everything in `w` that is trained. */
@@ -92,11 +120,11 @@ export function linearBackward(
   g: Graph,
   dy: Tensor,
   x: Tensor,
-  u: Tensor | undefined,
+  ridden: readonly Ridden[],
   w: LinearWeights,
-  firstRow: number,
+  piece?: Piece,
 ): void {
-  const { inFeatures, outFeatures, lora } = w;
+  const { inFeatures, outFeatures } = w;
   const rows = dy.length / outFeatures;
   if (w.bias?.grad) g.kernels.sumRows({ x: dy, y: w.bias.grad, rows, cols: outFeatures, accumulate: true });
   if (w.parameter?.grad) {
@@ -105,26 +133,29 @@ export function linearBackward(
     g.kernels.gemm({ ...product, c: w.parameter.grad, accumulate: true, precision: g.precision });
   }
   const { precision } = g;
-  let downBackward: ((dx?: Span, accumulate?: boolean) => void) | undefined;
-  if (lora && u) {
+  const downs = ridden.map(({ lora, member, first, rows, u }) => {
     const { r, a, b, scaling: alpha } = lora;
+    const mine = (t: Tensor, cols: number): Span => slice(t, first * cols, rows * cols);
     const du = g.empty([rows, r]);
-    const up = { rows, cols: outFeatures, r, precision, alpha };
-    g.kernels.loraUpBackward({ ...up, dy, u, b: b.value, du, ...(b.grad && { dB: b.grad }) });
-    const dropout = dropoutOf(g, lora, firstRow);
-    const down = { rows, cols: inFeatures, r, precision, ...(dropout && { dropout }) };
-    downBackward = (dx, accumulate = false) => {
-      const into = { ...(a.grad && { dA: a.grad }), ...(dx && { dx }), accumulate };
-      g.kernels.loraDownBackward({ ...down, x, du, a: a.value, ...into });
+    const up = { rows, cols: outFeatures, r, precision, alpha, dy: mine(dy, outFeatures) };
+    g.kernels.loraUpBackward({ ...up, u, b: b.value, du, ...(b.grad && { dB: b.grad }) });
+    const dropout = dropoutOf(g, member, lora, piece?.firstRow ?? 0);
+    const down = { rows, cols: inFeatures, r, precision, x: mine(x, inFeatures), du, a: a.value };
+    return (dx?: Tensor, accumulate = false) => {
+      const into = { ...(a.grad && { dA: a.grad }), ...(dx && { dx: mine(dx, inFeatures) }), accumulate };
+      g.kernels.loraDownBackward({ ...down, ...into, ...(dropout && { dropout }) });
     };
-  }
+  });
   if (!x.needsGrad) {
-    downBackward?.();
+    for (const down of downs) down();
     return;
   }
   g.addGrad(x, (dx, accumulate) => {
-    // The adapter first: the large product then adds to what stands there.
-    downBackward?.(dx, accumulate);
+    // The adapters first: the large product then adds to what stands there.
+    for (const down of downs) down(dx, accumulate);
+    // In rows without one that is -0, which changes nothing that is added to it.
+    for (const { first, rows: n } of ridden.length > 0 && !accumulate ? rowsBetween(ridden, rows) : [])
+      g.kernels.fill({ y: slice(dx, first * inFeatures, n * inFeatures), n: n * inFeatures, value: -0 });
     g.kernels.gemm({
       m: rows,
       n: inFeatures,
@@ -132,35 +163,54 @@ export function linearBackward(
       a: dy,
       b: w.weight,
       c: dx,
-      accumulate: accumulate || downBackward !== undefined,
+      accumulate: accumulate || ridden.length > 0,
       precision,
     });
   });
 }
 
-function trains(w: LinearWeights): boolean {
-  return w.lora !== undefined || w.parameter?.grad !== undefined;
+/** The members' pairs on this Linear. */
+function ridersOf(g: Graph, w: LinearWeights, rows: number, piece: Piece | undefined): Rider[] {
+  const riders: Rider[] = [];
+  let first = 0;
+  for (const member of piece ? [piece.member] : g.members) {
+    const own = piece ? rows : (member.rows ?? rows);
+    const lora = member.pairs ? member.pairs.get(w) : w.lora;
+    if (lora) riders.push({ lora, member, first, rows: own });
+    first += own;
+  }
+  return riders;
 }
 
-/** The mask on LoRA's input x, whose first row has the number `firstRow`. */
-function dropoutOf(g: Graph, lora: Lora, firstRow: number): Dropout | undefined {
+/** Rows that no rider has. */
+function rowsBetween(riders: readonly Rider[], rows: number): { first: number; rows: number }[] {
+  const ends = [0, ...riders.map(({ first, rows }) => first + rows)];
+  const starts = [...riders.map(({ first }) => first), rows];
+  return ends
+    .map((end, i) => ({ first: end, rows: starts[i]! - end }))
+    .filter(({ rows: between }) => between > 0);
+}
+
+/** The mask on LoRA's input, whose first row has the number `firstRow`. */
+function dropoutOf(g: Graph, member: Member, lora: Lora, firstRow: number): Dropout | undefined {
   if (lora.dropout === 0 || !g.training) return undefined;
   const firstElement = firstRow * lora.a.value.shape[1]!;
-  return { p: lora.dropout, random: g.random(lora.stream), firstElement };
+  return { p: lora.dropout, random: randomOf(member, lora.stream), firstElement };
 }
 
-/** u = dropout(x)·Aᵀ, [rows, r]. */
-function inner(g: Graph, x: Tensor, lora: Lora, firstRow: number, path: 'tiles' | 'rows'): Tensor {
+/** u = dropout(x)·Aᵀ over the rider's rows, [rows, r]. */
+function inner(g: Graph, x: Tensor, rider: Rider, firstRow: number, path: 'tiles' | 'rows'): Tensor {
+  const { lora, member, first, rows } = rider;
   const { r } = lora;
   const a = lora.a.value;
   const cols = a.shape[1]!;
-  const rows = x.length / cols;
   const u = g.empty([rows, r]);
-  const dropout = dropoutOf(g, lora, firstRow);
+  const mine = slice(x, first * cols, rows * cols);
+  const dropout = dropoutOf(g, member, lora, firstRow);
   const { precision } = g;
   if (path === 'rows') {
     const b: Matrix = { kind: 'dense', rows: r, cols, data: a };
-    g.kernels.gemm({ m: rows, n: r, k: cols, a: x, b, transB: true, c: u, path, precision });
-  } else g.kernels.loraDown({ x, a, u, rows, cols, r, precision, ...(dropout && { dropout }) });
+    g.kernels.gemm({ m: rows, n: r, k: cols, a: mine, b, transB: true, c: u, path, precision });
+  } else g.kernels.loraDown({ x: mine, a, u, rows, cols, r, precision, ...(dropout && { dropout }) });
   return u;
 }

@@ -1,20 +1,31 @@
 /** One forward and backward pass over a few blocks of tokens. */
 
-import { Graph } from '../autograd/graph.js';
+import { Graph, randomOf, type Member } from '../autograd/graph.js';
 import { IGNORE_INDEX, type Block } from '../data/index.js';
 import { headLoss } from '../ops/cross-entropy.js';
 import type { CausalLM, ModelInput } from '../models/model.js';
 import { checkTokens } from '../models/tokens.js';
 import type { Neftune } from '../ops/embedding.js';
+import { Tensor } from '../tensor/tensor.js';
 
-export interface StepOptions {
+/** What one training brings to a pass. */
+export interface PassMember {
+  readonly batch: FlatBatch;
+  /** What each row's loss counts: 1 / trained tokens of the whole accumulated batch. */
+  readonly gradScale: number;
   readonly seed: number;
-  /** The number of this pass in the whole run: it fixes dropout's and NEFTune's masks. */
+  /** The number of this pass in its whole run: it fixes dropout's and NEFTune's masks. */
   readonly pass: number;
-  readonly bf16: boolean;
-  readonly gradient_checkpointing: boolean;
   /** 0: none. */
   readonly neftune_noise_alpha: number;
+  /** Its adapter's; absent: what is attached to the model. */
+  readonly pairs?: Member['pairs'];
+}
+
+/** What all members of a pass share. */
+export interface PassOptions {
+  readonly bf16: boolean;
+  readonly gradient_checkpointing: boolean;
 }
 
 /** NEFTune's stream; the LoRA modules' are hashes of their names. */
@@ -58,36 +69,70 @@ export function flatten(blocks: readonly Block[]): FlatBatch {
 }
 
 /**
- * Adds gradScale · d(sum of the rows' losses) to the gradients of the parameters that are trained: asks the backend for it at once and
- * waits for nothing.
- * @returns each trained row's loss, when it is there
+ * Adds gradScale · d(sum of its rows' losses) to the gradients of what each member trains, which get the bits that they get from a pass of
+ * its own on a backend whose rows have the same bits in any batch: asks the backend for it at once and waits for nothing.
+ * @returns for each member its trained rows' losses, when they are there
  */
 export function forwardBackward(
   model: CausalLM,
-  batch: FlatBatch,
-  gradScale: number,
-  options: StepOptions,
-): Promise<Float32Array> {
-  checkBatch(model, batch);
+  members: readonly PassMember[],
+  { bf16, gradient_checkpointing }: PassOptions,
+): Promise<Float32Array>[] {
+  const whole = join(members.map(({ batch }) => batch));
+  checkBatch(model, whole);
+  const slices = members.map(({ batch, seed, pass, pairs }) => ({
+    ...{ rows: batch.ids.length, seed, step: pass, pairs },
+  }));
   const g = new Graph(model.backend, {
     training: true,
-    precision: options.bf16 ? 'bf16' : 'f32',
-    seed: options.seed,
-    step: options.pass,
+    precision: bf16 ? 'bf16' : 'f32',
+    members: slices,
   });
   try {
     const hidden = model.forward(g, {
-      ...modelInput(g, batch),
-      gradientCheckpointing: options.gradient_checkpointing,
-      ...neftuneOf(g, model, batch, options.neftune_noise_alpha),
+      ...modelInput(g, whole),
+      gradientCheckpointing: gradient_checkpointing,
+      neftune: neftuneOf(g, model, members),
     });
-    const { losses, dHidden } = headLoss(g, hidden, model.head, batch.targets, gradScale);
-    g.own(losses);
-    if (dHidden) g.backward(hidden, dHidden);
-    return losses.toFloat32();
+    const dHidden = Tensor.zeros(g.backend, hidden.shape, g.activations);
+    let first = 0;
+    const losses = members.map(({ batch: { targets }, gradScale }, i) => {
+      const rows = { member: slices[i]!, first, targets, gradScale };
+      first += targets.length;
+      return headLoss(g, hidden, model.head, rows, dHidden);
+    });
+    g.backward(hidden, dHidden);
+    return losses.map((l) => l.toFloat32());
   } finally {
     g.close();
   }
+}
+
+/** Batches one behind the other. */
+function join(batches: readonly FlatBatch[]): FlatBatch {
+  if (batches.length === 1) return batches[0]!;
+  const all = (of: (batch: FlatBatch) => Int32Array): Int32Array => {
+    const joined = new Int32Array(batches.reduce((n, { ids }) => n + ids.length, 0));
+    let at = 0;
+    for (const batch of batches) {
+      joined.set(of(batch), at);
+      at += batch.ids.length;
+    }
+    return joined;
+  };
+  let segments = 0;
+  return {
+    ids: all((b) => b.ids),
+    positions: all((b) => b.positions),
+    segments: all((b) => {
+      const before = segments;
+      segments += (b.segments.at(-1) ?? -1) + 1;
+      return b.segments.map((s) => s + before);
+    }),
+    targets: all((b) => b.targets),
+    lengths: all((b) => b.lengths),
+    trainedTokens: batches.reduce((n, b) => n + b.trainedTokens, 0),
+  };
 }
 
 /** The rows' losses alone, as an evaluation wants them: no dropout, no noise, no gradient. */
@@ -100,7 +145,8 @@ export async function evaluateLoss(
   const g = new Graph(model.backend, { precision });
   try {
     const hidden = model.forward(g, modelInput(g, batch));
-    return await g.own(headLoss(g, hidden, model.head, batch.targets, 0).losses).toFloat32();
+    const rows = { member: g.members[0]!, first: 0, targets: batch.targets, gradScale: 0 };
+    return await headLoss(g, hidden, model.head, rows).toFloat32();
   } finally {
     g.close();
   }
@@ -123,11 +169,15 @@ export function modelInput(
   };
 }
 
-function neftuneOf(g: Graph, model: CausalLM, { lengths }: FlatBatch, alpha: number): { neftune?: Neftune } {
-  if (alpha === 0) return {};
-  const magnitude = Float32Array.from(
-    lengths,
-    (length) => alpha / Math.sqrt(length * model.config.hidden_size),
-  );
-  return { neftune: { magnitude: g.from(magnitude), stream: NEFTUNE_STREAM } };
+function neftuneOf(g: Graph, model: CausalLM, members: readonly PassMember[]): Neftune[] {
+  let first = 0;
+  return members.flatMap(({ batch: { lengths }, neftune_noise_alpha: alpha }, i) => {
+    const start = first;
+    first += lengths.length;
+    if (alpha === 0) return [];
+    const magnitude = g.from(
+      Float32Array.from(lengths, (length) => alpha / Math.sqrt(length * model.config.hidden_size)),
+    );
+    return [{ first: start, magnitude, random: randomOf(g.members[i]!, NEFTUNE_STREAM) }];
+  });
 }

@@ -1,17 +1,19 @@
 /**
  * The training loop, top to bottom: order, batches, passes, update, record, checkpoint. It trains whatever parameters it is given
- * (an adapter's, or a whole model's) and can be stopped and resumed at any step with the same bits as without the stop.
+ * (an adapter's, or a whole model's) and can be stopped and resumed at any step with the same bits as without the stop. Several adapters
+ * of one model are trained in passes that they share, each with the bits that it gets alone; one is the list of one.
  */
 
 import { createHash } from 'node:crypto';
 import type { Parameter } from '../autograd/parameter.js';
-import { epochOrder, type Block } from '../data/index.js';
+import { epochOrder, IGNORE_INDEX, type Block } from '../data/index.js';
 import type { CausalLM } from '../models/model.js';
+import { checkTokens } from '../models/tokens.js';
 import { UserError } from '../util/errors.js';
 import { latestCheckpoint, restoreCheckpoint, saveCheckpoint } from './checkpoint.js';
 import { AdamW, type AdamWOptions } from './optimizer.js';
 import { learningRate, type Schedule } from './schedule.js';
-import { flatten, forwardBackward } from './step.js';
+import { flatten, forwardBackward, type FlatBatch, type PassMember } from './step.js';
 
 /** Named as transformers' TrainingArguments. */
 export interface TrainingArguments extends AdamWOptions, Schedule {
@@ -45,16 +47,28 @@ export interface StepRecord {
   readonly seconds: number;
 }
 
-export interface TrainOptions {
+/** What one training tells and keeps. */
+export interface TraineeOptions {
   /** Where checkpoints go and a resumed run finds them. Absent: none are written. */
   readonly checkpoints?: string;
   /** The step that it goes on after, and the steps of the whole run. */
   readonly onStart?: (done: number, steps: number) => void;
   readonly onStep?: (record: StepRecord) => void;
-  /** Ends training after the step under way, with a checkpoint. */
-  readonly signal?: AbortSignal;
   /** Names a row for messages. */
   readonly describeRow?: (row: number) => string;
+}
+
+export interface TrainOptions extends TraineeOptions {
+  /** Ends training after the step under way, with a checkpoint. */
+  readonly signal?: AbortSignal;
+}
+
+/** One of several trainings of a model. */
+export interface Trainee extends TraineeOptions {
+  /** An adapter (attached or not); or parameters of the model or of the adapter that is attached to it. */
+  readonly trained: { readonly parameters: readonly Parameter[]; readonly pairs?: PassMember['pairs'] };
+  readonly blocks: readonly Block[];
+  readonly args: TrainingArguments;
 }
 
 export interface TrainResult {
@@ -65,6 +79,11 @@ export interface TrainResult {
   readonly finished: boolean;
   readonly last: StepRecord | undefined;
 }
+
+/** How one of several trainings ended. */
+export type Outcome =
+  | { readonly status: 'finished' | 'stopped'; readonly result: TrainResult }
+  | { readonly status: 'failed'; readonly error: UserError };
 
 /** Optimizer steps of a run over `blocks` blocks, as transformers counts them. */
 export function totalSteps(blocks: number, args: TrainingArguments): number {
@@ -82,63 +101,217 @@ export async function train(
   parameters: readonly Parameter[],
   blocks: readonly Block[],
   args: TrainingArguments,
-  options: TrainOptions = {},
+  { signal, ...options }: TrainOptions = {},
 ): Promise<TrainResult> {
-  if (blocks.length === 0)
-    throw new UserError('there is nothing to train on: no row is left after reading and packing');
-  const { checkpoints, signal } = options;
-  const steps = totalSteps(blocks.length, args);
-  const perEpoch = stepsPerEpoch(blocks.length, args);
-  const run = checkpoints === undefined ? '' : nameOf(blocks, args);
-  const optimizer = new AdamW(parameters, args);
+  const [outcome] = await trainTogether(
+    model,
+    [{ ...options, trained: { parameters }, blocks, args }],
+    signal,
+  );
+  if (outcome!.status === 'failed') throw outcome!.error;
+  return outcome!.result;
+}
+
+/**
+ * Trains several adapters over one model, each to the bits that it gets alone where a row has the same bits in any batch
+ * (`Backend.batchInvariant`). They differ in whatever they like but `bf16` and `gradient_checkpointing`; shorter ones end and leave. What
+ * `train` would throw as a UserError ends one training and no other. `signal` ends each after its step under way, with a checkpoint.
+ */
+export async function trainTogether(
+  model: CausalLM,
+  trainees: readonly Trainee[],
+  signal?: AbortSignal,
+): Promise<Outcome[]> {
+  const { bf16, gradient_checkpointing } = trainees[0]!.args;
+  for (const { args, trained } of trainees) {
+    if (args.bf16 !== bf16 || args.gradient_checkpointing !== gradient_checkpointing)
+      throw new Error('trainings together share bf16 and gradient_checkpointing');
+    if (trainees.length > 1 && !trained.pairs) throw new Error('trainings together are of adapters');
+  }
+  const trainings = trainees.map((trainee) => new Training(model, trainee));
   try {
-    const resumedFrom = checkpoints === undefined ? 0 : restoreCheckpoint(checkpoints, optimizer, run);
-    options.onStart?.(resumedFrom, steps);
-    let started = performance.now();
-    let last: StepRecord | undefined;
-    let before: StepUnderWay | undefined;
-    for (let step = resumedFrom; step < steps; step++) {
-      const batches = batchesOfStep(blocks, args, Math.floor(step / perEpoch), step % perEpoch);
-      const now = begin(model, batches, args, step, learningRate(args, step, steps), optimizer);
-      // A device has its next step before the last one's loss is looked at, so that it never waits for the host.
-      if (before) last = await settle(before);
-      before = now;
-      const due = args.save_steps > 0 && (step + 1) % args.save_steps === 0 && step + 1 < steps;
-      if (step + 1 === steps || due || signal?.aborted || !model.backend.runsAhead) {
-        last = await settle(now);
-        before = undefined;
-        if (checkpoints !== undefined && (due || signal?.aborted)) {
-          await saveCheckpoint(checkpoints, optimizer, run, args.save_total_limit);
-        }
-      }
-      if (signal?.aborted && step + 1 < steps) return { steps: step + 1, resumedFrom, finished: false, last };
-      // Signals and progress bars get their turn between steps.
+    for (const training of trainings) await training.start();
+    for (;;) {
+      const running = trainings.filter(({ outcome }) => outcome === undefined);
+      if (running.length === 0) return trainings.map(({ outcome }) => outcome!);
+      const members = running.map((training) => training.nextPass());
+      const losses = forwardBackward(model, members, { bf16, gradient_checkpointing });
+      for (const [i, training] of running.entries()) await training.passed(losses[i]!, signal);
+      // Signals and progress bars get their turn between passes.
       await new Promise(setImmediate);
     }
-    return { steps, resumedFrom, finished: true, last };
-
-    /** Waits for a step's loss, checks and reports it. */
-    async function settle({ batches, losses, ...done }: StepUnderWay): Promise<StepRecord> {
-      const [rows, grad_norm] = await Promise.all([losses, done.grad_norm]);
-      const loss = rows.reduce((sum, part) => part.reduce((a, b) => a + b, sum), 0) / done.trained_tokens;
-      if (!Number.isFinite(loss) || !Number.isFinite(grad_norm)) {
-        throw notFinite(done.step, loss, grad_norm, batches.flat(), options);
-      }
-      const ended = performance.now();
-      const seconds = (ended - started) / 1000;
-      started = ended;
-      const record = { ...done, steps, epoch: done.step / perEpoch, loss, grad_norm, seconds };
-      options.onStep?.(record);
-      return record;
-    }
   } finally {
-    optimizer.dispose();
+    for (const training of trainings) training.dispose();
   }
 }
 
-/** A hash of what the steps are made of: a checkpoint is gone on with by the same training alone. */
+/** A step whose passes are under way. */
+interface StepUnderWay {
+  readonly batches: readonly Block[][];
+  readonly flat: readonly FlatBatch[];
+  readonly tokens: number;
+  readonly trained_tokens: number;
+  /** Of the rows of the passes so far. */
+  readonly losses: Promise<Float32Array>[];
+}
+
+/** A step that the backend was asked for, whole. */
+interface AskedStep extends StepUnderWay {
+  /** From 1. */
+  readonly step: number;
+  readonly learning_rate: number;
+  readonly grad_norm: Promise<number>;
+}
+
+/** One training, a pass at a time. */
+class Training {
+  outcome: Outcome | undefined;
+  private readonly steps: number;
+  private readonly perEpoch: number;
+  private readonly run: string;
+  private optimizer: AdamW | undefined;
+  private resumedFrom = 0;
+  /** Steps done. */
+  private step = 0;
+  private underWay: StepUnderWay | undefined;
+  /** The step whose loss was not looked at yet. */
+  private asked: AskedStep | undefined;
+  private last: StepRecord | undefined;
+  private started = 0;
+
+  constructor(
+    private readonly model: CausalLM,
+    private readonly trainee: Trainee,
+  ) {
+    const { blocks, args, checkpoints } = trainee;
+    this.steps = totalSteps(blocks.length, args);
+    this.perEpoch = stepsPerEpoch(blocks.length, args);
+    this.run = checkpoints === undefined ? '' : nameOf(blocks, args);
+  }
+
+  /** Goes on from its checkpoint, where there is one. */
+  start(): Promise<void> {
+    return this.ownFault(() => {
+      const { blocks, args, checkpoints, trained, onStart } = this.trainee;
+      if (blocks.length === 0)
+        throw new UserError('there is nothing to train on: no row is left after reading and packing');
+      for (const { ids, labels } of blocks) {
+        checkTokens(this.model, ids);
+        checkTokens(this.model, labels, IGNORE_INDEX);
+      }
+      this.optimizer = new AdamW(trained.parameters, args);
+      if (checkpoints !== undefined)
+        this.resumedFrom = restoreCheckpoint(checkpoints, this.optimizer, this.run);
+      this.step = this.resumedFrom;
+      onStart?.(this.resumedFrom, this.steps);
+      this.started = performance.now();
+      if (this.step >= this.steps) this.end('finished');
+    });
+  }
+
+  /** What it brings to the next pass. Each row's loss counts 1 / trained tokens of the whole step, however that is cut. */
+  nextPass(): PassMember {
+    const { args, trained } = this.trainee;
+    this.underWay ??= this.begin();
+    const { flat, losses, trained_tokens } = this.underWay;
+    return {
+      batch: flat[losses.length]!,
+      gradScale: 1 / trained_tokens,
+      seed: args.seed,
+      pass: this.step * args.gradient_accumulation_steps + losses.length,
+      neftune_noise_alpha: args.neftune_noise_alpha,
+      pairs: trained.pairs,
+    };
+  }
+
+  private begin(): StepUnderWay {
+    const { blocks, args } = this.trainee;
+    const { step, perEpoch } = this;
+    const batches = batchesOfStep(blocks, args, Math.floor(step / perEpoch), step % perEpoch);
+    const flat = batches.map(flatten);
+    const trained_tokens = flat.reduce((n, b) => n + b.trainedTokens, 0);
+    const tokens = flat.reduce((n, b) => n + b.ids.length, 0);
+    this.optimizer!.zeroGrad();
+    return { batches, flat, tokens, trained_tokens, losses: [] };
+  }
+
+  /** Its pass was asked for; after a step's last one: update, record, checkpoint, end. */
+  async passed(losses: Promise<Float32Array>, signal: AbortSignal | undefined): Promise<void> {
+    const { underWay, steps, run, trainee, model } = this;
+    const { args, checkpoints } = trainee;
+    underWay!.losses.push(losses);
+    if (underWay!.losses.length < underWay!.flat.length) return;
+    const learning_rate = learningRate(args, this.step, steps);
+    const grad_norm = this.optimizer!.update(learning_rate);
+    const step = ++this.step;
+    const before = this.asked;
+    this.asked = { ...underWay!, step, learning_rate, grad_norm };
+    this.underWay = undefined;
+    await this.ownFault(async () => {
+      // A device has its next step before the last one's loss is looked at, so that it never waits for the host.
+      if (before) await this.settle(before);
+      const due = args.save_steps > 0 && step % args.save_steps === 0 && step < steps;
+      if (step === steps || due || signal?.aborted || !model.backend.runsAhead) {
+        await this.settle(this.asked!);
+        this.asked = undefined;
+        if (checkpoints !== undefined && (due || signal?.aborted)) {
+          await saveCheckpoint(checkpoints, this.optimizer!, run, args.save_total_limit);
+        }
+      }
+      if (step === steps) this.end('finished');
+      else if (signal?.aborted) this.end('stopped');
+    });
+  }
+
+  /** Waits for a step's loss, checks and reports it. */
+  private async settle(asked: AskedStep): Promise<void> {
+    const { step, learning_rate, tokens, trained_tokens, batches } = asked;
+    const [rows, grad_norm] = await Promise.all([Promise.all(asked.losses), asked.grad_norm]);
+    const loss = rows.reduce((sum, part) => part.reduce((a, b) => a + b, sum), 0) / trained_tokens;
+    if (!Number.isFinite(loss) || !Number.isFinite(grad_norm))
+      throw notFinite(step, loss, grad_norm, batches.flat(), this.trainee);
+    const ended = performance.now();
+    const seconds = (ended - this.started) / 1000;
+    this.started = ended;
+    const epoch = step / this.perEpoch;
+    const { steps } = this;
+    this.last = { step, steps, epoch, loss, grad_norm, learning_rate, tokens, trained_tokens, seconds };
+    this.trainee.onStep?.(this.last);
+  }
+
+  /** What a user can mend ends this training alone. */
+  private async ownFault(body: () => void | Promise<void>): Promise<void> {
+    try {
+      await body();
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      this.outcome = { status: 'failed', error };
+      this.dispose();
+    }
+  }
+
+  private end(status: 'finished' | 'stopped'): void {
+    const { step: steps, resumedFrom, last } = this;
+    this.outcome = { status, result: { steps, resumedFrom, finished: status === 'finished', last } };
+    this.dispose();
+  }
+
+  dispose(): void {
+    this.optimizer?.dispose();
+    this.optimizer = undefined;
+  }
+}
+
+/**
+ * A hash of what the steps are made of: a checkpoint is gone on with by the same training alone. What saves memory and changes no bit is not
+ * in it, for that depends on who trains beside it.
+ */
 function nameOf(blocks: readonly Block[], args: TrainingArguments): string {
-  const determining = { ...args, save_steps: undefined, save_total_limit: undefined };
+  const determining = {
+    ...args,
+    ...{ save_steps: undefined, save_total_limit: undefined },
+    ...{ gradient_checkpointing: undefined, paged: undefined },
+  };
   const hash = createHash('sha256').update(JSON.stringify(Object.entries(determining).sort()));
   for (const { ids, labels, segments } of blocks)
     for (const numbers of [ids, labels, segments]) hash.update(numbers);
@@ -162,52 +335,12 @@ function batchesOfStep(
   return batches;
 }
 
-/** A step that the backend was asked for. */
-interface StepUnderWay extends Omit<StepRecord, 'steps' | 'epoch' | 'loss' | 'grad_norm' | 'seconds'> {
-  readonly batches: readonly Block[][];
-  /** Those of its passes' rows. */
-  readonly losses: Promise<Float32Array[]>;
-  readonly grad_norm: Promise<number>;
-}
-
-/**
- * The passes of one step and its update. Each row's loss counts 1 / trained tokens of the whole step, so that the gradient is that of
- * the whole batch however it is cut.
- */
-function begin(
-  model: CausalLM,
-  batches: readonly Block[][],
-  args: TrainingArguments,
-  step: number,
-  learning_rate: number,
-  optimizer: AdamW,
-): StepUnderWay {
-  const flat = batches.map(flatten);
-  const trained_tokens = flat.reduce((n, b) => n + b.trainedTokens, 0);
-  const tokens = flat.reduce((n, b) => n + b.ids.length, 0);
-  optimizer.zeroGrad();
-  const losses = flat.map((batch, i) => {
-    const pass = step * args.gradient_accumulation_steps + i;
-    return forwardBackward(model, batch, 1 / trained_tokens, { ...args, pass });
-  });
-  const grad_norm = optimizer.update(learning_rate);
-  return {
-    step: step + 1,
-    batches,
-    losses: Promise.all(losses),
-    grad_norm,
-    learning_rate,
-    tokens,
-    trained_tokens,
-  };
-}
-
 function notFinite(
   step: number,
   loss: number,
   gradNorm: number,
   blocks: readonly Block[],
-  { checkpoints, describeRow = String }: TrainOptions,
+  { checkpoints, describeRow = String }: TraineeOptions,
 ): UserError {
   const rows = [...new Set(blocks.flatMap((b) => [...b.rows]))].map(describeRow).join(', ');
   const good = checkpoints === undefined ? undefined : latestCheckpoint(checkpoints);

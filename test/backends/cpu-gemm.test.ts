@@ -145,7 +145,9 @@ async function operands(c: Case): Promise<{ args: GemmArgs; expect: () => Expect
     alpha,
     path: c.path ?? 'tiles',
     precision: c.precision ?? 'f32',
-    ...(extraK > 0 && { extra: { a: span(extraA), b: span(extraB), k: extraK, alpha: 0.25 } }),
+    ...(extraK > 0 && {
+      extra: [{ first: 0, rows: m, a: span(extraA), b: span(extraB), k: extraK, alpha: 0.25 }],
+    }),
     ...(c.bias && { bias: span(bias) }),
     ...(c.add === 'accumulate' && { accumulate: true }),
     ...(c.add === 'in place' && { residual: out }),
@@ -305,13 +307,14 @@ void describe('bits', () => {
           offset: s.offset + first * width * 4,
           length: count * width,
         });
-        const { a, extra } = args;
+        const { a } = args;
+        const extra = args.extra![0]!;
         backend.kernels.gemm({
           ...args,
           m: count,
           a: row(a, c.k),
           c: part,
-          extra: { ...extra!, a: row(extra!.a, extra!.k) },
+          extra: [{ ...extra, rows: count, a: row(extra.a, extra.k) }],
         });
         assert.deepEqual(await floats(part), whole.subarray(first * c.n, (first + count) * c.n));
       }

@@ -5,10 +5,10 @@ import type { Parameter } from '../../src/autograd/parameter.js';
 import type { Block } from '../../src/data/index.js';
 import type { CausalLM } from '../../src/models/model.js';
 import { AdamW } from '../../src/train/optimizer.js';
-import { evaluateLoss, flatten, forwardBackward, type StepOptions } from '../../src/train/step.js';
+import { evaluateLoss, flatten, forwardBackward } from '../../src/train/step.js';
 import { ARGS, backend, LORA, randomBlocks, tinyConfig, tinyModel } from '../support/tiny.js';
 
-const PLAIN: StepOptions = {
+const PLAIN = {
   seed: 1,
   pass: 0,
   bf16: false,
@@ -20,13 +20,15 @@ async function gradients(
   model: CausalLM,
   parameters: readonly Parameter[],
   passes: readonly Block[][],
-  options: Partial<StepOptions> = {},
+  options: Partial<typeof PLAIN> = {},
 ): Promise<Float32Array[]> {
   const optimizer = new AdamW(parameters, ARGS);
   try {
     const flat = passes.map(flatten);
     const trained = flat.reduce((n, b) => n + b.trainedTokens, 0);
-    for (const batch of flat) await forwardBackward(model, batch, 1 / trained, { ...PLAIN, ...options });
+    const all = { ...PLAIN, ...options };
+    for (const batch of flat)
+      await forwardBackward(model, [{ batch, gradScale: 1 / trained, ...all }], all)[0];
     return await Promise.all(parameters.map((p) => p.grad!.toFloat32()));
   } finally {
     optimizer.dispose();

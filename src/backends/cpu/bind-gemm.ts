@@ -2,7 +2,7 @@
 
 import { quantizeScales } from '../../util/double-quant.js';
 import type { Kernels, Matrix } from '../contract.js';
-import { checkGemm } from '../gemm.js';
+import { type Band, bandsOf, checkGemm } from '../gemm.js';
 import { DTYPE_CODE, address, bytesOf, declare, floatsOf, type Library } from './library.js';
 
 export type GemmKernels = Pick<
@@ -19,8 +19,7 @@ export function bindGemm(library: Library): GemmKernels {
   const gemm = declare(
     library,
     `void ww_gemm(int64_t m, int64_t n, int64_t k, uint64_t a, int transA, uint64_t b, int bType, ${scales}, int transB,
-      uint64_t c, float alpha, uint64_t extraA, uint64_t extraB, int64_t extraK, float extraAlpha, uint64_t bias, uint64_t add,
-      int rows, int bf16)`,
+      uint64_t c, float alpha, const double *bands, int64_t bandCount, uint64_t bias, uint64_t add, int rows, int bf16)`,
   );
   const quantize = declare(
     library,
@@ -37,7 +36,8 @@ export function bindGemm(library: Library): GemmKernels {
   return {
     gemm(g) {
       checkGemm(g);
-      const { b, extra } = g;
+      const { b } = g;
+      const bands = bandsOf(g);
       gemm(
         g.m,
         g.n,
@@ -50,10 +50,9 @@ export function bindGemm(library: Library): GemmKernels {
         Number(g.transB ?? false),
         address(g.c),
         g.alpha ?? 1,
-        extra ? address(extra.a) : 0,
-        extra ? address(extra.b) : 0,
-        extra?.k ?? 0,
-        extra?.alpha ?? 0,
+        // Numbers up to 2⁵³, which addresses are.
+        Float64Array.from(bands.flatMap(numbersOf)),
+        bands.length,
         g.bias ? address(g.bias) : 0,
         g.residual ? address(g.residual) : g.accumulate ? address(g.c) : 0,
         Number(g.path === 'rows'),
@@ -79,6 +78,13 @@ export function bindGemm(library: Library): GemmKernels {
       convert(address(x), DTYPE_CODE[x.dtype], address(y), DTYPE_CODE[y.dtype], n);
     },
   };
+}
+
+/** A band as gemm.c reads it. */
+function numbersOf({ first, rows, extra }: Band): number[] {
+  return extra
+    ? [first, rows, extra.k, address(extra.a), address(extra.b), extra.alpha]
+    : [first, rows, 0, 0, 0, 0];
 }
 
 function scalesOf(w: Matrix): [absmax: number, nestedAbsmax: number, map: number, offset: number] {

@@ -14,11 +14,11 @@ export function openLibrary(path: string): Library {
 }
 
 /**
- * A function of the library by its C prototype, pointers spelt `uint64_t`:
+ * A function of the library by its C prototype, pointers to the backend's memory spelt `uint64_t`:
  * `declare(library, 'void ww_add(uint64_t a, uint64_t b, uint64_t y, int64_t n)')`.
  */
-export function declare(library: Library, prototype: string): (...args: number[]) => void {
-  return library.func(prototype) as (...args: number[]) => void;
+export function declare(library: Library, prototype: string): (...args: (number | Float64Array)[]) => void {
+  return library.func(prototype) as (...args: (number | Float64Array)[]) => void;
 }
 
 /** The address of a span's first element. */

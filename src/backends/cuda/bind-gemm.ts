@@ -5,7 +5,7 @@
  */
 
 import { BYTES_PER_ELEMENT, type DType, type GemmArgs, type Kernels, type Span } from '../contract.js';
-import { checkGemm } from '../gemm.js';
+import { bandsOf, checkGemm } from '../gemm.js';
 import type { Prepare } from './bind-thin.js';
 import type { Blas } from './blas.js';
 import { address, type CudaDevice } from './device.js';
@@ -50,21 +50,26 @@ export function bindGemm(device: CudaDevice, parts: Parts): Kernels['gemm'] {
 
   /** Puts into c what is added to the product; says from where the product takes it, if anything is. */
   function before(args: GemmArgs, type: Type): Span | undefined {
-    const { m, n, c, transA = false, transB = false, extra, bias, accumulate = false } = args;
+    const { n, c, transA = false, transB = false, extra = [], bias, accumulate = false } = args;
     const residual = args.residual ?? (accumulate ? c : undefined);
-    if (!extra && !bias) return residual;
-    if (!extra || (extra.k <= THIN && !transA)) {
-      prepare(c, m, n, { residual, bias, extra, transB });
-      return c;
+    if (extra.length === 0 && !bias) return residual;
+    for (const { first, rows, extra } of bandsOf(args)) {
+      const band = (span: Span): Span => part(span, first * n, rows * n);
+      const to = band(c);
+      const start = { residual: residual && band(residual), bias, transB };
+      if (!extra || (extra.k <= THIN && !transA)) {
+        prepare(to, rows, n, { ...start, extra });
+        continue;
+      }
+      if (bias) prepare(to, rows, n, start);
+      const from = bias ? to : start.residual;
+      as(type, extra.b, n * extra.k, (b) =>
+        blas.matmul({
+          ...{ m: rows, n, k: extra.k, transA, transB, type, a: address(extra.a), b, alpha: extra.alpha },
+          ...{ c: address(from ?? to), d: address(to), outputType: floating(to), beta: from ? 1 : 0 },
+        }),
+      );
     }
-    if (bias) prepare(c, m, n, { residual, bias, transB });
-    const from = bias ? c : residual;
-    as(type, extra.b, n * extra.k, (b) =>
-      blas.matmul({
-        ...{ m, n, k: extra.k, transA, transB, type, a: address(extra.a), b, alpha: extra.alpha },
-        ...{ c: address(from ?? c), d: address(c), outputType: floating(c), beta: from ? 1 : 0 },
-      }),
-    );
     return c;
   }
 
@@ -85,6 +90,12 @@ export function bindGemm(device: CudaDevice, parts: Parts): Kernels['gemm'] {
       }),
     );
   };
+}
+
+/** Elements first … first + length - 1. */
+function part(span: Span, first: number, length: number): Span {
+  const { buffer, offset, dtype } = span;
+  return { buffer, offset: offset + first * BYTES_PER_ELEMENT[dtype], dtype, length };
 }
 
 /** `n` elements of scratch memory. */

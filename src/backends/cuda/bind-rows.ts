@@ -53,13 +53,13 @@ export function bindRows(
     device.sharedPerBlock >= TILE.shared &&
     n % TILE.size === 0 &&
     k % TILE.size === 0 &&
-    (extra?.k ?? 0) <= MOST_RANK;
+    (extra?.[0]?.k ?? 0) <= MOST_RANK;
 
   function gemmTiles({ m, n, k, a, b, c, alpha = 1, extra, bias, residual, accumulate }: GemmArgs): void {
     if (b.kind !== 'nf4') throw new TypeError('gemm: tiles of a dense weight');
     let from = residual ?? (accumulate ? c : undefined);
     if (extra || bias) {
-      prepare(c, m, n, { residual: from, bias, extra, transB: true });
+      prepare(c, m, n, { residual: from, bias, extra: extra?.[0], transB: true });
       from = c;
     }
     const tiles = n / TILE.size;
@@ -82,8 +82,9 @@ export function bindRows(
 
   return {
     supports(args) {
-      const { m, k, a, b, c, transA, transB, extra, residual } = args;
-      if (transA || !transB) return false;
+      const { m, k, a, b, c, transA, transB, residual } = args;
+      const [extra] = args.extra ?? [];
+      if (transA || !transB || (extra && extra.rows < m)) return false;
       const packed = b.kind === 'nf4';
       if (m > (inTiles(args) ? MOST_ROWS.tile : packed ? MOST_ROWS.packed : MOST_ROWS.dense)) return false;
       const operands = [a, packed ? b.packed : b.data];
@@ -97,7 +98,8 @@ export function bindRows(
         gemmTiles(args);
         return;
       }
-      const { m, n, k, a, b, c, alpha = 1, extra, bias, residual, accumulate } = args;
+      const { m, n, k, a, b, c, alpha = 1, bias, residual, accumulate } = args;
+      const [extra] = args.extra ?? [];
       const packed = b.kind === 'nf4';
       const tensor = onTensorCores(args);
       const weight = packed ? nf4Addresses(b) : [address(b.data), 0, 0, 0, 0];

@@ -3,7 +3,7 @@
  * type, sizes and addresses allow, else in plain f32 arithmetic.
  */
 
-import type { GemmArgs, Span } from '../contract.js';
+import type { Span, ThinProduct } from '../contract.js';
 import { aligned, BLOCK, cType, keyedFamily } from './arguments.js';
 import { address, type CudaDevice } from './device.js';
 
@@ -14,7 +14,7 @@ const PLAIN_TILE = 64;
 export interface Prepared {
   readonly residual?: Span | undefined;
   readonly bias?: Span | undefined;
-  readonly extra?: GemmArgs['extra'];
+  readonly extra?: ThinProduct | undefined;
   readonly transB: boolean;
 }
 

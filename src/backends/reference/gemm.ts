@@ -5,12 +5,15 @@ import { f32, readFloats } from './memory.js';
 import { dequantized } from './nf4.js';
 
 export const gemm: Kernels['gemm'] = (args) => {
-  const { m, n, k, transA = false, transB = false, alpha = 1, extra, accumulate = false } = args;
+  const { m, n, k, transA = false, transB = false, alpha = 1, extra = [], accumulate = false } = args;
   if (accumulate && args.residual) throw new Error('gemm: accumulate and residual exclude each other');
   const a = leftRows(f32(args.a, m * k), m, k, transA);
   const b = rightColumns(matrixFloats(args.b), n, k, transB);
-  const extraA = extra && leftRows(f32(extra.a, m * extra.k), m, extra.k, transA);
-  const extraB = extra && rightColumns(f32(extra.b, n * extra.k), n, extra.k, transB);
+  const thin = extra.map(({ first, rows, k, alpha, ...factors }) => ({
+    ...{ first, end: first + rows, k, alpha },
+    a: leftRows(f32(factors.a, rows * k), rows, k, transA),
+    b: rightColumns(f32(factors.b, n * k), n, k, transB),
+  }));
   const bias = args.bias && f32(args.bias, n);
   const c = f32(args.c, m * n);
   const addend = accumulate ? c : args.residual && f32(args.residual, m * n);
@@ -19,7 +22,8 @@ export const gemm: Kernels['gemm'] = (args) => {
   for (let i = 0; i < m; i++) {
     sum.fill(0);
     addProducts(sum, a, i * k, b, k, alpha);
-    if (extra) addProducts(sum, extraA!, i * extra.k, extraB!, extra.k, extra.alpha);
+    const own = thin.find(({ first, end }) => first <= i && i < end);
+    if (own) addProducts(sum, own.a, (i - own.first) * own.k, own.b, own.k, own.alpha);
     if (bias) for (let j = 0; j < n; j++) sum[j]! += bias[j]!;
     if (addend) for (let j = 0; j < n; j++) sum[j]! += addend[i * n + j]!;
     c.set(sum, i * n);

@@ -6,7 +6,7 @@
 import type { Span } from '../contract.js';
 import { readFloats, writeFloats } from './memory.js';
 
-/** `kernel` for spans of bf16 as well, those one level down (`gemm`'s extra) included. */
+/** `kernel` for spans of bf16 as well, those one level down (`crossEntropy`'s gradient, each of `gemm`'s extra) included. */
 export function widen<Args extends object>(kernel: (args: Args) => void): (args: Args) => void {
   return (args) => {
     const copies: { readonly from: Span; readonly copy: Span }[] = [];
@@ -23,7 +23,11 @@ export function widen<Args extends object>(kernel: (args: Args) => void): (args:
     const widened = (value: unknown): unknown => (isBf16(value) ? wide(value) : value);
     const entries = Object.entries(args).map(([name, value]: [string, unknown]) => [
       name,
-      name === 'extra' || name === 'gradient' ? mapObject(value, widened) : widened(value),
+      Array.isArray(value)
+        ? value.map((part) => mapObject(part, widened))
+        : name === 'gradient'
+          ? mapObject(value, widened)
+          : widened(value),
     ]);
     kernel(Object.fromEntries(entries) as Args);
     for (const { from, copy } of copies) writeFloats(from, readFloats(copy, copy.length));

@@ -82,8 +82,8 @@ export async function benchTraining(
     const batches = passes.map((pass) => flatten(randomTexts(model, shape.batch, shape.length, pass)));
     const trained = batches.reduce((n, b) => n + b.trainedTokens, 0);
     optimizer.zeroGrad();
-    const rows = batches.map((batch, i) =>
-      forwardBackward(model, batch, 1 / trained, { ...training, pass: passes[i]! }),
+    const rows = batches.flatMap((batch, i) =>
+      forwardBackward(model, [{ batch, gradScale: 1 / trained, ...training, pass: passes[i]! }], training),
     );
     return Promise.all([Promise.all(rows), optimizer.update(2e-4)]).then(
       ([parts]) => parts.reduce((sum, part) => part.reduce((a, b) => a + b, sum), 0) / trained,

@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import type { ResolvedConfig, ResolvedSource, ResolvedTask } from './resolve.js';
 
 /** Raised when a change to Westwind changes what the same configuration gives. */
-const RESULTS_VERSION = 3;
+const RESULTS_VERSION = 4;
 
 /** Hashes of contents (of large checkpoints: of pieces of them): a file that is moved or renamed gives the same result. */
 export interface Fingerprints {

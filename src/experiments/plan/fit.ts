@@ -3,10 +3,18 @@
 import type { Backend } from '../../backends/contract.js';
 import { createPlanBackend } from '../../backends/select.js';
 import type { ResolvedTraining } from '../config/index.js';
-import { planTraining, type TrainingJob, type TrainingPlan } from './training.js';
+import {
+  planTogether,
+  type PlanMember,
+  type PlanModel,
+  type TrainingJob,
+  type TrainingPlan,
+} from './training.js';
+
+type Settled = TrainingJob['training'];
 
 export interface Fit {
-  readonly training: TrainingJob['training'];
+  readonly training: Settled;
   readonly plan: TrainingPlan;
   /** Bytes that unpacked copies of NF4 weights may take beside it. */
   readonly unpackedBytes: number;
@@ -14,8 +22,17 @@ export interface Fit {
   readonly fits: boolean;
 }
 
-export interface FitJob extends Omit<TrainingJob, 'training'> {
+/** One training whose settings leave something to the memory. */
+export interface FitMember extends Omit<PlanMember, 'training'> {
   readonly training: ResolvedTraining;
+}
+
+export interface FitJob extends PlanModel, FitMember {}
+
+/** The first of some trainings, which go together. */
+export interface FitTogether extends Omit<Fit, 'training'> {
+  /** One each: as many as go together. */
+  readonly trainings: readonly Settled[];
 }
 
 /** Left free: a driver's own needs, and what other programs take meanwhile. */
@@ -39,18 +56,60 @@ export async function fitTraining(
   room: number,
 ): Promise<Fit> {
   const { gradient_checkpointing, optim } = job.training;
-  const usable = room * (1 - SPARE);
   let smallest: Fit | undefined;
   for (const checkpointing of gradient_checkpointing === 'auto' ? [false, true] : [gradient_checkpointing]) {
     for (const paged of optim === 'auto' ? [false, true] : [optim === 'paged_adamw_32bit']) {
       const training = { ...job.training, gradient_checkpointing: checkpointing, paged };
-      const plan = await planTraining(await createPlanBackend(target.name), { ...job, training });
-      const fits = plan.peak <= usable;
-      const unpackedBytes = roomBeside(plan.peak, target, room);
-      const fit = { training, plan, unpackedBytes, fits };
-      if (fits) return fit;
-      if (!smallest || plan.peak < smallest.plan.peak) smallest = fit;
+      const fit = { training, ...(await fitOf(target, job, [{ ...job, training }], room)) };
+      if (fit.fits) return fit;
+      if (!smallest || fit.plan.peak < smallest.plan.peak) smallest = fit;
     }
   }
   return smallest!;
+}
+
+/**
+ * As many of the adapters `members`, from the first on, as can be trained together in `room` bytes: one at least, whether it fits or not,
+ * and none behind one that shares bf16 or gradient_checkpointing with the first not. What is left to the memory is settled for the first
+ * alone: more rows in a pass save less than computing layers again costs.
+ */
+export async function fitTogether(
+  target: Pick<Backend, 'name' | 'activations'>,
+  model: PlanModel,
+  members: readonly FitMember[],
+  room: number,
+): Promise<FitTogether> {
+  const { training: first, ...alone } = await fitTraining(target, { ...model, ...members[0]! }, room);
+  const settled = members.map((member) => {
+    const { gradient_checkpointing: checkpointing, optim } = member.training;
+    const gradient_checkpointing = checkpointing === 'auto' ? first.gradient_checkpointing : checkpointing;
+    const paged = optim === 'auto' ? first.paged === true : optim === 'paged_adamw_32bit';
+    return { ...member, training: { ...member.training, gradient_checkpointing, paged } };
+  });
+  const other = settled.findIndex(
+    ({ training, lora }) =>
+      training.bf16 !== first.bf16 ||
+      training.gradient_checkpointing !== first.gradient_checkpointing ||
+      lora === false,
+  );
+  // By halves: what takes more rows takes more memory.
+  let most = other < 0 ? members.length : other;
+  let [count, fit] = [1, alone];
+  while (count < most) {
+    const tried = Math.ceil((count + most) / 2);
+    const found = await fitOf(target, model, settled.slice(0, tried), room);
+    if (found.fits) [count, fit] = [tried, found];
+    else most = tried - 1;
+  }
+  return { ...fit, trainings: settled.slice(0, count).map(({ training }) => training) };
+}
+
+async function fitOf(
+  target: Pick<Backend, 'name' | 'activations'>,
+  model: PlanModel,
+  members: readonly PlanMember[],
+  room: number,
+): Promise<Omit<Fit, 'training'>> {
+  const plan = await planTogether(await createPlanBackend(target.name), model, members);
+  return { plan, unpackedBytes: roomBeside(plan.peak, target, room), fits: plan.peak <= room * (1 - SPARE) };
 }

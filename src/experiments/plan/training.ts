@@ -3,7 +3,7 @@
  * nothing is estimated.
  */
 
-import { attachLora, type LoraConfig } from '../../adapters/lora.js';
+import { createLora, type LoraConfig, type LoraSource } from '../../adapters/lora.js';
 import type { Backend } from '../../backends/contract.js';
 import { countWork, type Work } from '../../backends/counting.js';
 import type { Block } from '../../data/index.js';
@@ -13,15 +13,22 @@ import { AdamW } from '../../train/optimizer.js';
 import { flatten, forwardBackward } from '../../train/step.js';
 import { totalSteps, type TrainingArguments } from '../../train/trainer.js';
 
-export interface TrainingJob {
-  /** config.json */
-  readonly model: Record<string, unknown>;
-  readonly weights: WeightOptions;
-  /** False: every weight is trained. */
+/** One training, as a plan needs to know it. */
+export interface PlanMember {
+  /** False: every weight is trained, alone. */
   readonly lora: LoraConfig | false;
   readonly training: TrainingArguments;
   readonly blocks: readonly Block[];
 }
+
+/** What they are trained over. */
+export interface PlanModel {
+  /** config.json */
+  readonly model: Record<string, unknown>;
+  readonly weights: WeightOptions;
+}
+
+export interface TrainingJob extends PlanModel, PlanMember {}
 
 /** Bytes on the device, and work. */
 export interface TrainingPlan {
@@ -40,49 +47,72 @@ export interface TrainingPlan {
 }
 
 /** `imagined`: a fresh backend of `createPlanBackend`. */
-export async function planTraining(imagined: Backend, job: TrainingJob): Promise<TrainingPlan> {
+export function planTraining(imagined: Backend, job: TrainingJob): Promise<TrainingPlan> {
+  return planTogether(imagined, job, [job]);
+}
+
+/** Of several adapters that are trained together; steps, tokens and work are the sums of theirs. */
+export async function planTogether(
+  imagined: Backend,
+  { model: config, weights: options }: PlanModel,
+  members: readonly PlanMember[],
+): Promise<TrainingPlan> {
   const counted = countWork(imagined);
   const { backend } = counted;
-  const { training, lora } = job;
   const held = (): number => backend.memory().held;
-  const model = await randomModel(backend, job.model, { ...job.weights, trainable: lora === false });
+  const trainable = members.some(({ lora }) => lora === false);
+  const model = await randomModel(backend, config, { ...options, trainable });
   const weights = held();
   const empty = (n: number): Float32Array => new Float32Array(n);
-  const adapter =
-    lora === false
-      ? undefined
-      : attachLora(model, lora, {
-          source: (_, r, inputs, outputs) => ({ a: empty(r * inputs), b: empty(outputs * r) }),
-        });
+  const source: LoraSource = (_, r, inputs, outputs) => ({ a: empty(r * inputs), b: empty(outputs * r) });
+  const adapters = members.map(({ lora }) =>
+    lora === false ? undefined : createLora(model, lora, { source }),
+  );
   const trained = held();
-  const optimizer = new AdamW(adapter?.parameters ?? model.parameters, training);
+  const optimizers = members.map(
+    ({ training }, i) => new AdamW(adapters[i]?.parameters ?? model.parameters, training),
+  );
   const ready = held();
   backend.resetPeak();
   const before = counted.work();
-  const batch = flatten(largestBatch(job.blocks, training.per_device_train_batch_size));
-  const passes = Math.min(2, training.gradient_accumulation_steps);
-  optimizer.zeroGrad();
-  for (let pass = 0; pass < passes; pass++)
-    await forwardBackward(model, batch, 1 / Math.max(1, batch.trainedTokens), { ...training, pass });
-  await optimizer.update(1e-4);
+  const batches = members.map(({ blocks, training }) =>
+    flatten(largestBatch(blocks, training.per_device_train_batch_size)),
+  );
+  const passes = Math.min(
+    2,
+    Math.max(...members.map(({ training }) => training.gradient_accumulation_steps)),
+  );
+  for (const optimizer of optimizers) optimizer.zeroGrad();
+  for (let pass = 0; pass < passes; pass++) {
+    const parts = members.map(({ training }, i) => {
+      const batch = batches[i]!;
+      const gradScale = 1 / Math.max(1, batch.trainedTokens);
+      return { ...training, batch, gradScale, pass, pairs: adapters[i]?.pairs };
+    });
+    await Promise.all(forwardBackward(model, parts, members[0]!.training));
+  }
+  for (const optimizer of optimizers) await optimizer.update(1e-4);
   const { peak } = backend.memory();
   const after = counted.work();
-  const steps = totalSteps(job.blocks.length, training);
-  const perStep = training.per_device_train_batch_size * training.gradient_accumulation_steps;
-  const mean = job.blocks.reduce((n, b) => n + b.ids.length, 0) / job.blocks.length;
-  const tokens = Math.round(steps * Math.min(perStep, job.blocks.length) * mean);
-  const share = tokens / (passes * batch.ids.length);
-  optimizer.dispose();
-  adapter?.dispose();
+  for (const optimizer of optimizers) optimizer.dispose();
+  for (const adapter of adapters) adapter?.dispose();
   model.dispose();
+  const steps = members.map(({ blocks, training }) => totalSteps(blocks.length, training));
+  const tokens = members.map(({ blocks, training }, i) => {
+    const perStep = training.per_device_train_batch_size * training.gradient_accumulation_steps;
+    const mean = blocks.reduce((n, b) => n + b.ids.length, 0) / blocks.length;
+    return Math.round(steps[i]! * Math.min(perStep, blocks.length) * mean);
+  });
+  const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
+  const share = sum(tokens) / (passes * sum(batches.map(({ ids }) => ids.length)));
   return {
     weights,
     adapter: trained - weights,
     optimizer: ready - trained,
     activations: peak - ready,
     peak,
-    steps,
-    tokens,
+    steps: sum(steps),
+    tokens: sum(tokens),
     work: {
       operations: (after.operations - before.operations) * share,
       bytes: (after.bytes - before.bytes) * share,

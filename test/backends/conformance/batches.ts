@@ -50,7 +50,7 @@ export function batchCases(): BatchCase[] {
                 kernels.gemm({
                   ...{ m: count, n, k, a: s['a']!, b: b.on(s), transB, c: s['c']!, path, precision },
                   ...{ residual: s['residual']!, bias: s['bias']! },
-                  extra: { a: s['u']!, b: s['v']!, k: 5, alpha: 0.5 },
+                  extra: [{ first: 0, rows: count, a: s['u']!, b: s['v']!, k: 5, alpha: 0.5 }],
                 }),
             }),
           });

@@ -5,7 +5,7 @@ import { floats, type Case } from './harness.js';
 
 /** Which arrays of a kernel's cases are activations. */
 const ACTIVATIONS: Readonly<Partial<Record<keyof Kernels, readonly string[]>>> = {
-  gemm: ['a', 'c', 'residual', 'extraA'],
+  gemm: ['a', 'c', 'residual', 'extraA0', 'extraA1', 'extraA2'],
   loraDown: ['x', 'u'],
   loraDownBackward: ['x', 'given', 'dx'],
   loraUpBackward: ['x', 'given', 'du'],
@@ -41,7 +41,8 @@ export function bf16Cases(kernel: keyof Kernels, cases: readonly Case[]): Case[]
     const arrays = { ...test.arrays };
     for (const name of names) {
       // A weight's gradient, the product with a transposed left factor, is f32.
-      if (kernel === 'gemm' && test.name.includes('transA') && name !== 'a' && name !== 'extraA') continue;
+      if (kernel === 'gemm' && test.name.includes('transA') && name !== 'a' && !name.startsWith('extraA'))
+        continue;
       const array = arrays[name];
       if (array?.data instanceof Float32Array) arrays[name] = floats('bf16', array.data);
     }

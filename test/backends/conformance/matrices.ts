@@ -77,6 +77,12 @@ export function matrix(kind: MatrixKind, rows: number, cols: number): HostMatrix
   };
 }
 
+interface Thin {
+  readonly first: number;
+  readonly rows: number;
+  readonly k: number;
+}
+
 interface Product {
   readonly m: number;
   readonly n: number;
@@ -89,46 +95,56 @@ interface Product {
   readonly alpha?: number;
   readonly add?: 'accumulate' | 'residual' | 'in place';
   readonly bias?: boolean;
-  /** k of a second product. */
-  readonly extra?: number;
+  /** k of a thin product into all rows, or several into rows of their own. */
+  readonly extra?: number | readonly Thin[];
 }
 
 export function gemmCase(p: Product): Case {
-  const { m, n, k, transA, transB, alpha = 1, extra = 0 } = p;
+  const { m, n, k, transA, transB, alpha = 1 } = p;
+  const extra = typeof p.extra === 'number' ? [{ first: 0, rows: m, k: p.extra }] : (p.extra ?? []);
   const b = transB ? matrix(p.kind, n, k) : matrix(p.kind, k, n);
   const a = random(m * k);
   const before = random(m * n);
   const residual = random(m * n);
   const bias = random(n);
-  const extraA = random(m * extra);
-  const extraB = random(n * extra);
+  const thin = extra.map((e, i) => ({
+    ...{ ...e, a: random(e.rows * e.k), b: random(n * e.k), alpha: -0.75 + i },
+    ...{ nameOfA: `extraA${i}`, nameOfB: `extraB${i}` },
+  }));
   const name = Object.entries(p)
-    .map(([key, value]) => (value === true ? key : value === false ? '' : `${key} ${String(value)}`))
+    .map(([key, value]) => (value === true ? key : value === false ? '' : `${key} ${JSON.stringify(value)}`))
     .filter(Boolean)
     .join(', ');
   const arrays: Record<string, HostArray> = { ...b.arrays, a: f32(a), c: f32(before) };
   if (p.add === 'residual') arrays['residual'] = f32(residual);
   if (p.bias) arrays['bias'] = f32(bias);
-  if (extra > 0) Object.assign(arrays, { extraA: f32(extraA), extraB: f32(extraB) });
+  for (const e of thin) Object.assign(arrays, { [e.nameOfA]: f32(e.a), [e.nameOfB]: f32(e.b) });
   const addend = { residual, accumulate: before, 'in place': before, none: new Float32Array(m * n) }[
     p.add ?? 'none'
   ];
 
   const expected = (): { c: Float64Array } => {
     const c = Float64Array.from(addend);
-    const product = (left: Numbers, right: Numbers, depth: number, factor: number): void => {
-      for (let i = 0; i < m; i++)
+    const product = (
+      left: Numbers,
+      right: Numbers,
+      depth: number,
+      factor: number,
+      first = 0,
+      rows = m,
+    ): void => {
+      for (let i = 0; i < rows; i++)
         for (let j = 0; j < n; j++) {
           let sum = 0;
           for (let x = 0; x < depth; x++) {
-            const l = left[transA ? x * m + i : i * depth + x]!;
+            const l = left[transA ? x * rows + i : i * depth + x]!;
             sum += l * right[transB ? j * depth + x : x * n + j]!;
           }
-          c[i * n + j]! += factor * sum;
+          c[(first + i) * n + j]! += factor * sum;
         }
     };
     product(a, b.values, k, alpha);
-    product(extraA, extraB, extra, -0.75);
+    for (const e of thin) product(e.a, e.b, e.k, e.alpha, e.first, e.rows);
     if (p.bias) for (let i = 0; i < m * n; i++) c[i]! += bias[i % n]!;
     return { c };
   };
@@ -141,7 +157,9 @@ export function gemmCase(p: Product): Case {
       ...(p.add === 'residual' && { residual: s['residual']! }),
       ...(p.add === 'in place' && { residual: s['c']! }),
       ...(p.bias && { bias: s['bias']! }),
-      ...(extra > 0 && { extra: { a: s['extraA']!, b: s['extraB']!, k: extra, alpha: -0.75 } }),
+      extra: thin.map(({ first, rows, k, alpha, nameOfA, nameOfB }) => ({
+        ...{ first, rows, k, alpha, a: s[nameOfA]!, b: s[nameOfB]! },
+      })),
     };
     kernels.gemm(args);
   };
@@ -192,6 +210,22 @@ function gemmCases(): Case[] {
           extra: 8,
         }),
       );
+  // Several thin products: next to each other, with rows between that have none, of other thickness.
+  const bands = [
+    [{ first: 0, rows: 19, k: 4 }, { first: 19, rows: 1, k: 16 }, { first: 31, rows: 39, k: 8 }],
+    [{ first: 3, rows: 30, k: 100 }, { first: 40, rows: 14, k: 1 }],
+  ]; // prettier-ignore
+  for (const kind of ['f32', 'nf4x2', 'bf16'] as const)
+    for (const precision of ['f32', 'bf16'] as const)
+      for (const transB of [true, false])
+        for (const [turn, extra] of bands.entries()) {
+          const common = { m: 70, n: 96, k: 64, kind, precision, extra, bias: turn === 0 } as const;
+          cases.push(gemmCase({ ...common, transA: false, transB, path: 'tiles' }));
+          cases.push(gemmCase({ ...common, transA: false, transB, path: 'rows', add: 'residual' }));
+          cases.push(
+            gemmCase({ ...common, k: 256, transA: !transB, transB, path: 'tiles', add: 'accumulate' }),
+          );
+        }
   for (const kind of ['f32', 'nf4x2'] as const)
     cases.push(
       gemmCase({ m: 3, n: 600, k: 300, kind, transA: false, transB: true, path: 'rows', precision: 'f32' }),

@@ -15,9 +15,9 @@ enum { SIDE = 16, STEP = 32, WORDS = SIDE * SIDE, GROUP = 2 * SIDE, SMALL = 1 <<
 
 typedef struct {
   const Gemm *g;
-  int64_t blocks, steps; /* of x: 16 rows each; of k: 32 values each */
-  uint32_t *x;           /* [blocks][steps][WORDS] */
-  float *extra;          /* [blocks][extraK][SIDE] */
+  int64_t blocks, steps, thick; /* of x: 16 rows of a band each; of k: 32 values each; the largest k of a band's product */
+  uint32_t *x;                  /* [blocks][steps][WORDS] */
+  float *extra;                 /* [blocks][thick][SIDE] */
 } Amx;
 
 static _Thread_local Room roomX;
@@ -29,43 +29,43 @@ int ww_has_amx(void) {
   return has;
 }
 
-static inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
-
 static void pack_x(void *context, int64_t block) {
   const Amx *t = context;
   const Gemm *g = t->g;
-  int64_t row = block * SIDE, rows = min(SIDE, g->m - row);
+  Piece piece = piece_at(g, SIDE, block);
+  const Band *band = piece.band;
   for (int64_t step = 0; step < t->steps; step++) {
     uint32_t *to = t->x + (block * t->steps + step) * WORDS;
     for (int64_t i = 0; i < SIDE; i++) {
       uint32_t pairs[SIDE] = {0};
-      if (i < rows) {
-        const float *x = g->a + (row + i) * g->k + step * STEP;
+      if (i < piece.rows) {
+        const float *x = g->a + (piece.row + i) * g->k + step * STEP;
         __m512bh both = _mm512_cvtne2ps_pbh((__m512)(vload(x + WW_LANES) * g->alpha), (__m512)(vload(x) * g->alpha));
         memcpy(pairs, &both, sizeof pairs);
       }
       for (int64_t p = 0; p < SIDE; p++) to[p * SIDE + i] = pairs[p];
     }
   }
-  for (int64_t r = 0; r < g->extraK; r++)
+  const float *a = band->a + (piece.row - band->first) * band->k;
+  for (int64_t r = 0; r < band->k; r++)
     for (int64_t i = 0; i < SIDE; i++)
-      t->extra[(block * g->extraK + r) * SIDE + i] = i < rows ? g->extraA[(row + i) * g->extraK + r] * g->extraAlpha : 0;
+      t->extra[(block * t->thick + r) * SIDE + i] = i < piece.rows ? a[i * band->k + r] * band->alpha : 0;
 }
 
 /* A finished tile [SIDE of n][SIDE of m], with all that is added, to c. */
 static void finish(const Amx *t, float *tile, int64_t block, int64_t column) {
   const Gemm *g = t->g;
-  const float *extra = t->extra + block * g->extraK * SIDE;
+  Piece piece = piece_at(g, SIDE, block);
+  const float *extra = t->extra + block * t->thick * SIDE;
   for (int64_t j = 0; j < SIDE; j++) {
     vf sum = vload(tile + j * SIDE);
-    const float *b = g->extraB + (column + j) * g->extraK;
-    for (int64_t r = 0; r < g->extraK; r++) sum = vfma(vsplat(b[r]), vload(extra + r * SIDE), sum);
+    const float *b = piece.band->b + (column + j) * piece.band->k;
+    for (int64_t r = 0; r < piece.band->k; r++) sum = vfma(vsplat(b[r]), vload(extra + r * SIDE), sum);
     if (g->bias) sum += g->bias[column + j];
     vstore(tile + j * SIDE, sum);
   }
-  int64_t row = block * SIDE, rows = min(SIDE, g->m - row);
-  for (int64_t i = 0; i < rows; i++) {
-    int64_t at = (row + i) * g->n + column;
+  for (int64_t i = 0; i < piece.rows; i++) {
+    int64_t at = (piece.row + i) * g->n + column;
     for (int64_t j = 0; j < SIDE; j++) g->c[at + j] = tile[j * SIDE + i] + (g->add ? g->add[at + j] : 0);
   }
 }
@@ -119,9 +119,9 @@ int ww_amx_takes(const Gemm *g) {
 }
 
 void ww_gemm_amx(const Gemm *g) {
-  Amx t = {.g = g, .blocks = (g->m + SIDE - 1) / SIDE, .steps = g->k / STEP};
+  Amx t = {.g = g, .blocks = count_pieces(g, SIDE), .steps = g->k / STEP, .thick = thickest(g)};
   int64_t words = t.blocks * t.steps * WORDS;
-  float *room = room_for(&roomX, words + t.blocks * g->extraK * SIDE);
+  float *room = room_for(&roomX, words + t.blocks * t.thick * SIDE);
   t.x = (uint32_t *)room;
   t.extra = room + words;
   int64_t groups = (g->n + GROUP - 1) / GROUP, parallel = g->m * g->n * g->k > SMALL && ww_threads() > 1;

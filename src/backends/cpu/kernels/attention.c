@@ -181,7 +181,7 @@ static void forward_block(void *context, int64_t index) {
 
   for (int64_t key = block.firstKey; key < block.endKey; key += KEYS) {
     int unmasked;
-    int64_t count = keys_in_block(&block, key, &unmasked), real = t->length - key;
+    int64_t count = keys_in_block(&block, key, &unmasked), real = block.endKey - key;
     load_rows(t, keys, t->k + kvAt + key * kvStride, kvStride, real, count, NULL, 1);
     load_rows(t, values, t->v + kvAt + key * kvStride, kvStride, real, count, NULL, 1);
     product(scores, QUERIES, keys, t->stride, 0, queries, QUERIES, count, QUERIES, t->dim, SET, NULL);
@@ -250,7 +250,7 @@ static void backward_block(const Attention *t, Workspace *w, const Place *place,
 
   for (int64_t key = block.firstKey; key < block.endKey; key += KEYS) {
     int unmasked;
-    int64_t count = keys_in_block(&block, key, &unmasked), real = t->length - key, kvBlock = kvAt + key * kvStride;
+    int64_t count = keys_in_block(&block, key, &unmasked), real = block.endKey - key, kvBlock = kvAt + key * kvStride;
     load_rows(t, w->keys, t->k + kvBlock, kvStride, real, count, NULL, 1);
     load_rows(t, w->values, t->v + kvBlock, kvStride, real, count, NULL, 1);
     product(w->p, QUERIES, w->keys, t->stride, 0, w->queriesT, QUERIES, count, QUERIES, t->dim, SET, NULL);

@@ -1,8 +1,8 @@
 /*
  * The general matrix product, blocked as in Goto and van de Geijn, "Anatomy of high-performance matrix multiplication" (2008): blocks
  * of k; for each, the second factor is packed once into panels as wide as a tile (dequantized on the way), and the row blocks of the
- * first, packed by the thread that needs them, run along these panels. The thin second product is a continuation of k, the scales
- * alpha are multiplied into the first factor as it is packed, and bias and addend join in the first block of k.
+ * first, packed by the thread that needs them, run along these panels. A band's thin product is a continuation of the last block of k, the
+ * scales alpha are multiplied into the first factor as it is packed, and bias and addend join in the first block of k.
  */
 #include "gemm.h"
 #include "shuffle.h"
@@ -12,20 +12,31 @@
 enum { DEPTH = 256, COLUMNS = 4096, PANELS_PER_BLOCK = 8 };
 enum { SMALL = 1 << 17 }; /* multiplications that are not worth waking a thread */
 
-static _Thread_local Room roomA, roomB, roomStage;
+static _Thread_local Room roomA, roomB, roomStage, roomBands;
 
 typedef struct {
   const Gemm *g;
   int bf16;
-  int64_t k0, depth;     /* this block of k, of the k + extraK in all */
-  int64_t words;         /* 32-bit words a panel holds for each of its rows: depth, or half of it for pairs */
+  int64_t k0, depth;     /* this block of k */
+  int last;              /* whether it is the last, which goes on with the bands' products */
   int64_t n0, columns;   /* this block of n */
   int64_t rowBlocks, columnGroups, packings; /* into how many tasks the rows, the columns and b's panels are divided */
-  float *b;
+  int64_t stride;        /* floats that a row panel takes */
+  float *b, *extra;      /* packed: of the block; behind each other, of all bands */
 } Block;
 
 static inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
 static inline int64_t divide_up(int64_t a, int64_t b) { return (a + b - 1) / b; }
+
+/* 32-bit words that a panel holds for each of its rows: its depth, or half of it for pairs. */
+static inline int64_t words_of(const Block *t, int64_t depth) { return t->bf16 ? divide_up(depth, 2) : depth; }
+
+/* Where a band's packed columns begin. */
+static float *extra_of(const Block *t, const Band *band) {
+  float *to = t->extra;
+  for (const Band *b = t->g->bands; b < band; b++) to += b->k * divide_up(t->columns, WIDTH) * WIDTH;
+  return to;
+}
 
 /* --- packing ------------------------------------------------------------------------------------------------------------------- */
 
@@ -77,8 +88,8 @@ static void pack_a(float *to, int64_t height, const float *a, int64_t m, int64_t
   }
 }
 
-/* The same of op(b), for the columns of the panels first .. last - 1 of the block; `to` is the block's packed b, `at` a depth in it. */
-static void pack_b(const Block *t, const Matrix *b, int64_t first, int64_t last, int64_t k, int64_t count, int64_t at) {
+/* The same of op(b), for the columns of the panels first .. last - 1 of the block; `to`: its first panel. */
+static void pack_b(const Block *t, const Matrix *b, float *to, int64_t first, int64_t last, int64_t k, int64_t count) {
   const Gemm *g = t->g;
   int64_t start = first * WIDTH, end = min(last * WIDTH, t->columns);
   float *stage = room_for(&roomStage, WW_LANES * DEPTH + COLUMNS);
@@ -88,19 +99,22 @@ static void pack_b(const Block *t, const Matrix *b, int64_t first, int64_t last,
     int64_t real = min(WW_LANES, t->columns - j);
     for (int64_t i = 0; i < real; i++) rows[i] = matrix_row(b, t->n0 + j + i, k, count, stage + i * DEPTH);
     for (int64_t i = real; i < WW_LANES; i++) rows[i] = rows[0];
-    float *panel = t->b + j / WIDTH * WIDTH * t->depth;
-    pack_across(panel + at * width + j % WIDTH, width, rows, count, 1);
+    pack_across(to + j / WIDTH * WIDTH * count + j % WIDTH, width, rows, count, 1);
   }
   for (int64_t i = 0; !g->transB && i < count; i++) {
     const float *row = matrix_row(b, k + i, t->n0 + start, end - start, stage) - start;
     for (int64_t j = start; j < end; j += WW_LANES) {
       int64_t width = t->columns - j / WIDTH * WIDTH <= WW_LANES ? WW_LANES : WIDTH;
-      float *to = t->b + j / WIDTH * WIDTH * t->depth + (at + i) * width + j % WIDTH;
+      float *at = to + j / WIDTH * WIDTH * count + i * width + j % WIDTH;
       if (j + WW_LANES <= end)
-        vstore(to, vload(row + j));
+        vstore(at, vload(row + j));
       else
-        memcpy(to, row + j, sizeof(float) * (size_t)(end - j));
+        memcpy(at, row + j, sizeof(float) * (size_t)(end - j));
     }
+  }
+  for (int64_t j = first; t->bf16 && j < last; j++) {
+    float *panel = to + j * WIDTH * count;
+    pair_up(panel, panel, t->columns - j * WIDTH <= WW_LANES ? WW_LANES : WIDTH, count);
   }
 }
 
@@ -109,30 +123,25 @@ static void pack_b_task(void *context, int64_t index) {
   const Gemm *g = t->g;
   int64_t panels = divide_up(t->columns, WIDTH);
   int64_t first = index * panels / t->packings, last = (index + 1) * panels / t->packings;
-  int64_t end = t->k0 + t->depth, main = min(g->k, end) - t->k0;
-  if (main > 0) pack_b(t, &g->b, first, last, t->k0, main, 0);
-  if (end > g->k) {
-    int64_t from = t->k0 > g->k ? t->k0 - g->k : 0, rows = g->transB ? g->n : g->extraK, cols = g->transB ? g->extraK : g->n;
-    Matrix extra = {.data = g->extraB, .type = WW_F32, .rows = rows, .cols = cols};
-    pack_b(t, &extra, first, last, from, end - g->k - from, main > 0 ? main : 0);
-  }
-  for (int64_t j = first; t->bf16 && j < last; j++) {
-    float *panel = t->b + j * WIDTH * t->depth;
-    pair_up(panel, panel, t->columns - j * WIDTH <= WW_LANES ? WW_LANES : WIDTH, t->depth);
+  pack_b(t, &g->b, t->b, first, last, t->k0, t->depth);
+  for (const Band *band = g->bands; t->last && band < g->bands + g->bandCount; band++) {
+    if (band->k == 0) continue;
+    Matrix extra = {.data = band->b, .type = WW_F32, .rows = g->transB ? g->n : band->k, .cols = g->transB ? band->k : g->n};
+    pack_b(t, &extra, extra_of(t, band), first, last, 0, band->k);
   }
 }
 
-static void pack_a_panel(const Block *t, float *to, int64_t height, int64_t row) {
+/* A piece's rows of both products, one behind the other. */
+static void pack_a_panel(const Block *t, float *to, int64_t height, const Piece *piece) {
   const Gemm *g = t->g;
-  float *panel = t->bf16 ? room_for(&roomStage, HEIGHT * DEPTH + WW_LANES) : to;
-  int64_t end = t->k0 + t->depth, main = min(g->k, end) - t->k0;
-  if (main > 0) pack_a(panel, height, g->a, g->m, g->k, g->transA, row, t->k0, main, g->alpha);
-  if (end > g->k) {
-    int64_t from = t->k0 > g->k ? t->k0 - g->k : 0;
-    float *rest = panel + (main > 0 ? main * height : 0);
-    pack_a(rest, height, g->extraA, g->m, g->extraK, g->transA, row, from, end - g->k - from, g->extraAlpha);
-  }
-  if (t->bf16) pair_up(to, panel, height, t->depth);
+  const Band *band = piece->band;
+  float *rest = to + words_of(t, t->depth) * height;
+  float *stage = t->bf16 ? room_for(&roomStage, HEIGHT * (DEPTH + thickest(g)) + WW_LANES) : NULL;
+  pack_a(stage ? stage : to, height, g->a, g->m, g->k, g->transA, piece->row, t->k0, t->depth, g->alpha);
+  if (stage) pair_up(to, stage, height, t->depth);
+  if (!t->last || band->k == 0) return;
+  pack_a(stage ? stage : rest, height, band->a, band->rows, band->k, g->transA, piece->row - band->first, 0, band->k, band->alpha);
+  if (stage) pair_up(rest, stage, height, band->k);
 }
 
 /* --- products ------------------------------------------------------------------------------------------------------------------ */
@@ -142,40 +151,48 @@ static void multiply_task(void *context, int64_t index) {
   const Block *t = context;
   const Gemm *g = t->g;
   int64_t rowBlock = index / t->columnGroups, group = index % t->columnGroups;
-  int64_t rowPanels = divide_up(g->m, HEIGHT), columnPanels = divide_up(t->columns, WIDTH);
-  int64_t firstRow = rowBlock * rowPanels / t->rowBlocks * HEIGHT;
-  int64_t lastRow = min((rowBlock + 1) * rowPanels / t->rowBlocks * HEIGHT, g->m);
+  int64_t rowPanels = count_pieces(g, HEIGHT), columnPanels = divide_up(t->columns, WIDTH);
+  int64_t firstRow = rowBlock * rowPanels / t->rowBlocks, count = (rowBlock + 1) * rowPanels / t->rowBlocks - firstRow;
   int64_t firstPanel = group * columnPanels / t->columnGroups, lastPanel = (group + 1) * columnPanels / t->columnGroups;
 
   static const int64_t heights[HEIGHTS] = {HEIGHT, HEIGHT_1, HEIGHT_2};
-  int64_t size = divide_up(lastRow - firstRow, HEIGHT) * HEIGHT * t->words;
-  float *a = room_for(&roomA, size + WW_LANES);
-  int lastHeight = 0; /* which height the last panel has: the least that holds its rows */
-  int64_t left = (lastRow - firstRow) % HEIGHT;
-  while (left && lastHeight + 1 < HEIGHTS && heights[lastHeight + 1] >= left) lastHeight++;
-  for (int64_t row = firstRow; row < lastRow; row += HEIGHT) {
-    int which = lastRow - row < HEIGHT ? lastHeight : 0;
-    pack_a_panel(t, a + (row - firstRow) * t->words, heights[which], row);
+  struct {
+    Piece piece;
+    int height; /* the least that holds its rows */
+    const float *a, *more;
+    int64_t moreWords;
+  } panels[PANELS_PER_BLOCK];
+  float *a = room_for(&roomA, count * t->stride + WW_LANES);
+  for (int64_t i = 0; i < count; i++, a += t->stride) {
+    Piece piece = piece_at(g, HEIGHT, firstRow + i);
+    int height = 0, more = t->last && piece.band->k > 0;
+    while (height + 1 < HEIGHTS && heights[height + 1] >= piece.rows) height++;
+    pack_a_panel(t, a, heights[height], &piece);
+    panels[i].piece = piece, panels[i].height = height, panels[i].a = a;
+    panels[i].more = more ? extra_of(t, piece.band) : NULL, panels[i].moreWords = more ? words_of(t, piece.band->k) : 0;
   }
 
+  int64_t words = words_of(t, t->depth);
   for (int64_t j = firstPanel; j < lastPanel; j++) {
     int64_t column = t->n0 + j * WIDTH, cols = min(WIDTH, t->columns - j * WIDTH);
     const float *b = t->b + j * WIDTH * t->depth;
-    for (int64_t row = firstRow; row < lastRow; row += HEIGHT) {
-      float *c = g->c + row * g->n + column;
-      Target target = {.c = c, .add = c, .bias = NULL, .stride = g->n, .rows = min(HEIGHT, lastRow - row), .cols = cols};
+    for (int64_t i = 0; i < count; i++) {
+      Piece piece = panels[i].piece;
+      float *c = g->c + piece.row * g->n + column;
+      Target target = {.c = c, .add = c, .bias = NULL, .stride = g->n, .rows = piece.rows, .cols = cols};
       if (t->k0 == 0) {
-        target.add = g->add ? g->add + row * g->n + column : NULL;
+        target.add = g->add ? g->add + piece.row * g->n + column : NULL;
         target.bias = g->bias ? g->bias + column : NULL;
       }
-      int which = lastRow - row < HEIGHT ? lastHeight : 0, wide = cols > WW_LANES;
+      int which = panels[i].height, wide = cols > WW_LANES;
+      const float *more = panels[i].more ? panels[i].more + j * WIDTH * piece.band->k : NULL;
 #if defined(__AVX512BF16__)
       if (t->bf16) {
-        TILES_BF16[which][wide](a + (row - firstRow) * t->words, b, t->words, target);
+        TILES_BF16[which][wide](panels[i].a, b, words, more, panels[i].moreWords, target);
         continue;
       }
 #endif
-      TILES_F32[which][wide](a + (row - firstRow) * t->words, b, t->words, target);
+      TILES_F32[which][wide](panels[i].a, b, words, more, panels[i].moreWords, target);
     }
   }
 }
@@ -188,14 +205,18 @@ static void run(void (*task)(void *, int64_t), Block *t, int64_t n, int parallel
 }
 
 void ww_gemm_tiles(const Gemm *g, int bf16) {
-  int64_t total = g->k + g->extraK, threads = ww_threads();
-  int parallel = threads > 1 && g->m * g->n * total > SMALL;
-  int64_t rowPanels = divide_up(g->m, HEIGHT);
+  int64_t threads = ww_threads(), extra = 0;
+  int parallel = threads > 1 && multiplications(g) > SMALL;
+  int64_t rowPanels = count_pieces(g, HEIGHT), depth = min(DEPTH, g->k);
   Block t = {.g = g, .bf16 = bf16};
   /* Rows are shared out evenly; where there are too few of them, the columns are as well. */
   t.rowBlocks = divide_up(rowPanels, PANELS_PER_BLOCK);
   if (parallel) t.rowBlocks = min(rowPanels, divide_up(t.rowBlocks, threads) * threads);
-  t.b = room_for(&roomB, min(COLUMNS, divide_up(g->n, WIDTH) * WIDTH) * min(DEPTH, total ? total : 1));
+  t.stride = HEIGHT * (words_of(&t, depth) + words_of(&t, thickest(g)));
+  int64_t width = min(COLUMNS, divide_up(g->n, WIDTH) * WIDTH);
+  for (int64_t i = 0; i < g->bandCount; i++) extra += g->bands[i].k;
+  t.b = room_for(&roomB, width * (depth + extra));
+  t.extra = t.b + width * depth;
 
   for (t.n0 = 0; t.n0 < g->n; t.n0 += COLUMNS) {
     t.columns = min(COLUMNS, g->n - t.n0);
@@ -204,12 +225,12 @@ void ww_gemm_tiles(const Gemm *g, int bf16) {
     t.packings = min(columnPanels, parallel ? 4 * threads : 1);
     t.k0 = 0;
     do { /* once even where k is 0: bias and addend remain */
-      t.depth = min(DEPTH, total - t.k0);
-      t.words = bf16 ? divide_up(t.depth, 2) : t.depth;
+      t.depth = min(DEPTH, g->k - t.k0);
+      t.last = t.k0 + DEPTH >= g->k;
       run(pack_b_task, &t, t.packings, parallel);
       run(multiply_task, &t, t.rowBlocks * t.columnGroups, parallel);
       t.k0 += DEPTH;
-    } while (t.k0 < total);
+    } while (t.k0 < g->k);
   }
 }
 
@@ -228,11 +249,16 @@ static int pairs_pay(void) {
 /* Whether some products in bfloat16 are faster here. */
 int ww_has_bf16(void) { return pairs_pay() || ww_has_amx(); }
 
+/* `bands`: six numbers each, a Band's with its addresses. */
 void ww_gemm(int64_t m, int64_t n, int64_t k, const float *a, int transA, const void *b, int bType, const void *absmax,
-             const float *nestedAbsmax, const float *map, const float *offset, int transB, float *c, float alpha, const float *extraA,
-             const float *extraB, int64_t extraK, float extraAlpha, const float *bias, const float *add, int rows, int bf16) {
-  Gemm g = {.m = m, .n = n, .k = k, .extraK = extraK, .a = a, .extraA = extraA, .extraB = extraB, .bias = bias, .add = add, .c = c,
-            .transA = transA, .transB = transB, .alpha = alpha, .extraAlpha = extraAlpha};
+             const float *nestedAbsmax, const float *map, const float *offset, int transB, float *c, float alpha, const double *bands,
+             int64_t bandCount, const float *bias, const float *add, int rows, int bf16) {
+  Band *list = (Band *)room_for(&roomBands, bandCount * (int64_t)(sizeof(Band) / sizeof(float)));
+  for (int64_t i = 0; i < bandCount; i++, bands += 6)
+    list[i] = (Band){.first = (int64_t)bands[0], .rows = (int64_t)bands[1], .k = (int64_t)bands[2], .alpha = (float)bands[5],
+                     .a = (const float *)(uintptr_t)bands[3], .b = (const float *)(uintptr_t)bands[4]};
+  Gemm g = {.m = m, .n = n, .k = k, .a = a, .bias = bias, .add = add, .c = c, .transA = transA, .transB = transB, .alpha = alpha,
+            .bands = list, .bandCount = bandCount};
   g.b = (Matrix){.data = b, .type = bType, .rows = transB ? n : k, .cols = transB ? k : n};
   g.b.nf4 = (Nf4){.packed = b, .absmax = absmax, .nestedAbsmax = nestedAbsmax, .map = map, .offset = offset ? *offset : 0};
   if (m == 0 || n == 0) return;

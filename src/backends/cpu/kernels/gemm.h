@@ -16,15 +16,58 @@ typedef struct {
   Nf4 nf4;
 } Matrix;
 
-/* c [m, n] = alpha * op(a) * op(b) + extraAlpha * op(extraA) * op(extraB) + bias + add; add may be NULL, c or another matrix. */
+/* Rows of a product, first .. first + rows - 1, and what thin product is added to them: alpha * op(a) * op(b); k 0: none. */
 typedef struct {
-  int64_t m, n, k, extraK;
-  const float *a, *extraA, *extraB, *bias, *add;
+  int64_t first, rows, k;
+  const float *a, *b;
+  float alpha;
+} Band;
+
+/* c [m, n] = alpha * op(a) * op(b) + its bands' products + bias + add; add may be NULL, c or another matrix. Bands are all rows in order. */
+typedef struct {
+  int64_t m, n, k;
+  const float *a, *bias, *add;
   float *c;
   Matrix b;
   int transA, transB;
-  float alpha, extraAlpha;
+  float alpha;
+  const Band *bands;
+  int64_t bandCount;
 } Gemm;
+
+/* At most `height` rows of one band: a product goes from piece to piece, so that no two thin products meet in one. */
+typedef struct {
+  const Band *band;
+  int64_t row, rows;
+} Piece;
+
+static inline int64_t count_pieces(const Gemm *g, int64_t height) {
+  int64_t n = 0;
+  for (int64_t i = 0; i < g->bandCount; i++) n += (g->bands[i].rows + height - 1) / height;
+  return n;
+}
+
+static inline Piece piece_at(const Gemm *g, int64_t height, int64_t index) {
+  const Band *band = g->bands;
+  for (int64_t n; index >= (n = (band->rows + height - 1) / height); band++) index -= n;
+  int64_t row = index * height, left = band->rows - row;
+  return (Piece){band, band->first + row, left < height ? left : height};
+}
+
+/* The largest k of the thin products. */
+static inline int64_t thickest(const Gemm *g) {
+  int64_t k = 0;
+  for (int64_t i = 0; i < g->bandCount; i++)
+    if (g->bands[i].k > k) k = g->bands[i].k;
+  return k;
+}
+
+/* Multiplications in all. */
+static inline int64_t multiplications(const Gemm *g) {
+  int64_t n = g->m * g->k;
+  for (int64_t i = 0; i < g->bandCount; i++) n += g->bands[i].rows * g->bands[i].k;
+  return n * g->n;
+}
 
 /* Values start .. start + count - 1 of x (f32, bf16 or f16) as floats. */
 void ww_to_floats(const void *x, int type, int64_t start, int64_t count, float *to);

@@ -19,15 +19,16 @@ static _Thread_local Room roomX, roomW;
 typedef struct {
   const Gemm *g;
   Way way;
-  /* alpha * x, rearranged for the way and padded with zeros to `stride` floats; behind it extraAlpha * extraA, to `extraStride`. */
+  /* alpha * x, rearranged for the way and padded with zeros to `stride` floats; the same of the bands' a, to whole vectors. */
   const float *x, *extra;
-  int64_t stride, extraStride;
+  int64_t stride;
   int64_t groups, tasks; /* groups of WEIGHT_ROWS */
 } Rows;
 
 #define INLINE static inline __attribute__((always_inline))
 
 static inline int64_t min(int64_t a, int64_t b) { return a < b ? a : b; }
+static inline int64_t extra_stride(const Band *band) { return (band->k + WW_LANES - 1) / WW_LANES * WW_LANES; }
 
 /* --- the rows of x --------------------------------------------------------------------------------------------------------------- */
 
@@ -164,16 +165,20 @@ INLINE void multiply_nf4_pairs(const Nf4 *nf4, vf sums[X_ROWS][WEIGHT_ROWS], con
 }
 #endif
 
-/* A group of weight rows times `count` rows of x from `row` on; `w` are the weights' rows where they are of a plain type. */
-INLINE void multiply(Way way, const Rows *t, const void *const *w, int64_t first, int64_t row, const int count) {
+/*
+ * A group of weight rows times `count` rows of x from a band's `at` on; `w` are the weights' rows where they are of a plain type, `thin`
+ * the band's a.
+ */
+INLINE void multiply(Way way, const Rows *t, const void *const *w, int64_t first, const Band *band, const float *thin, int64_t at,
+                     const int count) {
   const Gemm *g = t->g;
   vf sums[X_ROWS][WEIGHT_ROWS];
   const float *x[X_ROWS], *extra[X_ROWS];
   int64_t rows[WEIGHT_ROWS];
   for (int i = 0; i < count; i++) {
-    int64_t real = min(row + i, g->m - 1);
-    x[i] = t->x + real * t->stride;
-    extra[i] = t->extra + real * t->extraStride;
+    int64_t real = min(at + i, band->rows - 1);
+    x[i] = t->x + (band->first + real) * t->stride;
+    extra[i] = thin + real * extra_stride(band);
     for (int j = 0; j < WEIGHT_ROWS; j++) sums[i][j] = vsplat(0);
   }
   for (int j = 0; j < WEIGHT_ROWS; j++) rows[j] = min(first + j, g->n - 1);
@@ -184,20 +189,20 @@ INLINE void multiply(Way way, const Rows *t, const void *const *w, int64_t first
   else if (way == PAIRS_BF16) multiply_bf16_pairs(sums, w, x, g->k, count);
 #endif
   else multiply_plain(way, sums, w, x, g->k, count);
-  if (g->extraK > 0) {
-    const void *extraB[WEIGHT_ROWS];
-    for (int j = 0; j < WEIGHT_ROWS; j++) extraB[j] = g->extraB + rows[j] * g->extraK;
-    multiply_plain(BY_F32, sums, extraB, extra, g->extraK, count);
+  if (band->k > 0) {
+    const void *b[WEIGHT_ROWS];
+    for (int j = 0; j < WEIGHT_ROWS; j++) b[j] = band->b + rows[j] * band->k;
+    multiply_plain(BY_F32, sums, b, extra, band->k, count);
   }
 
-  for (int i = 0; i < count && row + i < g->m; i++) {
+  for (int i = 0; i < count && at + i < band->rows; i++) {
     v4 sum = vsum4(sums[i][0], sums[i][1], sums[i][2], sums[i][3]);
-    int64_t at = (row + i) * g->n + first;
+    int64_t place = (band->first + at + i) * g->n + first;
     for (int j = 0; j < WEIGHT_ROWS && first + j < g->n; j++) {
       float y = sum[j];
-      if (g->add) y += g->add[at + j];
+      if (g->add) y += g->add[place + j];
       if (g->bias) y += g->bias[first + j];
-      g->c[at + j] = y;
+      g->c[place + j] = y;
     }
   }
 }
@@ -214,15 +219,17 @@ INLINE void multiply_group(Way way, const Rows *t, int64_t group) {
     else if (way == BY_F32) /* blocks that straddle rows: through memory */
       w[j] = matrix_row(&g->b, row, 0, g->k, room_for(&roomW, WEIGHT_ROWS * g->k) + j * g->k);
   }
-  for (int64_t row = 0; row < g->m;) {
-    int64_t left = g->m - row;
-    if (left >= 3)
-      multiply(way, t, w, first, row, 4), row += 4;
-    else if (left == 2)
-      multiply(way, t, w, first, row, 2), row += 2;
-    else
-      multiply(way, t, w, first, row, 1), row++;
-  }
+  const float *thin = t->extra;
+  for (const Band *band = g->bands; band < g->bands + g->bandCount; thin += band->rows * extra_stride(band), band++)
+    for (int64_t row = 0; row < band->rows;) {
+      int64_t left = band->rows - row;
+      if (left >= 3)
+        multiply(way, t, w, first, band, thin, row, 4), row += 4;
+      else if (left == 2)
+        multiply(way, t, w, first, band, thin, row, 2), row += 2;
+      else
+        multiply(way, t, w, first, band, thin, row, 1), row++;
+    }
 }
 
 #define GROUP(name, way) \
@@ -256,13 +263,16 @@ static Way choose(const Matrix *b, int64_t k, int bf16) {
 void ww_gemm_rows(const Gemm *g, int bf16) {
   Rows t = {.g = g, .way = choose(&g->b, g->k, bf16)};
   t.stride = (g->k + NF4_BLOCK - 1) / NF4_BLOCK * NF4_BLOCK;
-  t.extraStride = (g->extraK + WW_LANES - 1) / WW_LANES * WW_LANES;
-  float *room = room_for(&roomX, g->m * (t.stride + t.extraStride));
+  int64_t size = g->m * t.stride;
+  for (int64_t i = 0; i < g->bandCount; i++) size += g->bands[i].rows * extra_stride(&g->bands[i]);
+  float *room = room_for(&roomX, size);
   t.x = arrange_x(t.way, g->a, g->m, g->k, t.stride, g->alpha, room);
-  t.extra = arrange_x(BY_F32, g->extraA, g->m, g->extraK, t.extraStride, g->extraAlpha, room + g->m * t.stride);
+  t.extra = room += g->m * t.stride;
+  for (const Band *band = g->bands; band < g->bands + g->bandCount; room += band->rows * extra_stride(band), band++)
+    arrange_x(BY_F32, band->a, band->rows, band->k, extra_stride(band), band->alpha, room);
 
   t.groups = (g->n + WEIGHT_ROWS - 1) / WEIGHT_ROWS;
-  int64_t work = g->n * (g->k + g->extraK) * (g->m + 1);
+  int64_t work = multiplications(g) + g->n * g->k;
   t.tasks = work < SMALL ? 1 : min(t.groups, min(8 * ww_threads(), 1 + work / SMALL));
   ww_parallel(groups_task, &t, t.tasks);
 }

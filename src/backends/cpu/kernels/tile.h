@@ -26,7 +26,8 @@ typedef struct {
   int64_t stride, rows, cols;
 } Target;
 
-typedef void Tile(const float *a, const float *b, int64_t depth, Target t);
+/* `depth` of a's panel with b's, then what remains of a's with `moreDepth` of a second one. */
+typedef void Tile(const float *a, const float *b, int64_t depth, const float *more, int64_t moreDepth, Target t);
 
 static inline __attribute__((always_inline)) void tile_row(const Target *t, int64_t row, const vf *sums, int vectors) {
   float *c = t->c + row * t->stride;
@@ -50,44 +51,46 @@ static inline __attribute__((always_inline)) void tile_row(const Target *t, int6
   }
 }
 
-static inline __attribute__((always_inline)) void tile_f32(const float *a, const float *b, int64_t depth, Target t, const int height,
-                                                           const int vectors) {
+static inline __attribute__((always_inline)) void tile_f32(const float *a, const float *b, int64_t depth, const float *more, int64_t moreDepth,
+                                                           Target t, const int height, const int vectors) {
   vf sums[HEIGHT][VECTORS];
   WW_UNROLL for (int r = 0; r < height; r++)
     WW_UNROLL for (int v = 0; v < vectors; v++) sums[r][v] = vsplat(0);
-  for (int64_t k = 0; k < depth; k++) {
-    vf row[VECTORS];
-    WW_UNROLL for (int v = 0; v < vectors; v++) row[v] = vload(b + v * WW_LANES);
-    WW_UNROLL for (int r = 0; r < height; r++) {
-      vf x = vsplat(a[r]);
-      WW_UNROLL for (int v = 0; v < vectors; v++) sums[r][v] = vfma(x, row[v], sums[r][v]);
+  for (int part = 0; part < 2; part++, b = more, depth = moreDepth)
+    for (int64_t k = 0; k < depth; k++) {
+      vf row[VECTORS];
+      WW_UNROLL for (int v = 0; v < vectors; v++) row[v] = vload(b + v * WW_LANES);
+      WW_UNROLL for (int r = 0; r < height; r++) {
+        vf x = vsplat(a[r]);
+        WW_UNROLL for (int v = 0; v < vectors; v++) sums[r][v] = vfma(x, row[v], sums[r][v]);
+      }
+      a += height;
+      b += vectors * WW_LANES;
     }
-    a += height;
-    b += vectors * WW_LANES;
-  }
   WW_UNROLL for (int r = 0; r < height; r++)
     if (r < t.rows) tile_row(&t, r, sums[r], vectors);
 }
 
 #if defined(__AVX512BF16__)
 /* The same over panels of pairs: each 32-bit element holds two successive k in bfloat16; `depth` counts pairs. */
-static inline __attribute__((always_inline)) void tile_bf16(const float *a, const float *b, int64_t depth, Target t, const int height,
-                                                            const int vectors) {
+static inline __attribute__((always_inline)) void tile_bf16(const float *a, const float *b, int64_t depth, const float *more, int64_t moreDepth,
+                                                            Target t, const int height, const int vectors) {
   vf sums[HEIGHT][VECTORS];
   WW_UNROLL for (int r = 0; r < height; r++)
     WW_UNROLL for (int v = 0; v < vectors; v++) sums[r][v] = vsplat(0);
-  for (int64_t k = 0; k < depth; k++) {
-    vf row[VECTORS];
-    WW_UNROLL for (int v = 0; v < vectors; v++) row[v] = vload(b + v * WW_LANES);
-    WW_UNROLL for (int r = 0; r < height; r++) {
-      int32_t pair;
-      memcpy(&pair, a + r, 4);
-      __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
-      WW_UNROLL for (int v = 0; v < vectors; v++) sums[r][v] = (vf)_mm512_dpbf16_ps((__m512)sums[r][v], x, (__m512bh)row[v]);
+  for (int part = 0; part < 2; part++, b = more, depth = moreDepth)
+    for (int64_t k = 0; k < depth; k++) {
+      vf row[VECTORS];
+      WW_UNROLL for (int v = 0; v < vectors; v++) row[v] = vload(b + v * WW_LANES);
+      WW_UNROLL for (int r = 0; r < height; r++) {
+        int32_t pair;
+        memcpy(&pair, a + r, 4);
+        __m512bh x = (__m512bh)_mm512_set1_epi32(pair);
+        WW_UNROLL for (int v = 0; v < vectors; v++) sums[r][v] = (vf)_mm512_dpbf16_ps((__m512)sums[r][v], x, (__m512bh)row[v]);
+      }
+      a += height;
+      b += vectors * WW_LANES;
     }
-    a += height;
-    b += vectors * WW_LANES;
-  }
   WW_UNROLL for (int r = 0; r < height; r++)
     if (r < t.rows) tile_row(&t, r, sums[r], vectors);
 }
@@ -95,8 +98,8 @@ static inline __attribute__((always_inline)) void tile_bf16(const float *a, cons
 
 /* One function a size, and the table of them: [which height][vectors - 1]. */
 #define TILE(kind, name, height, vectors)                                                      \
-  static void kind##_##name##_##vectors(const float *a, const float *b, int64_t depth, Target t) { \
-    kind(a, b, depth, t, height, vectors);                                                     \
+  static void kind##_##name##_##vectors(const float *a, const float *b, int64_t depth, const float *more, int64_t moreDepth, Target t) { \
+    kind(a, b, depth, more, moreDepth, t, height, vectors);                                     \
   }
 #define TILES(kind, table)                                                                      \
   TILE(kind, high, HEIGHT, 1)                                                                   \
