@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { failedChecks } from '../experiments/checks/figures.js';
 import { loadConfig } from '../experiments/config/index.js';
 import { resultsTable, type TaskResult } from '../experiments/run/results.js';
 import { superviseRun } from '../experiments/run/supervise.js';
@@ -60,6 +61,9 @@ export const verb: Verb = (command) => {
         process.off('SIGTERM', interrupt);
       }
       process.stdout.write(`\n${resultsTable(results, tuning)}\n\n${artefacts(folder)}\n`);
+      const failed = failedChecks(results);
+      for (const line of failed) process.stdout.write(`check failed: ${line}\n`);
+      if (failed.length > 0) process.exitCode = 1;
     });
 };
 

@@ -45,6 +45,7 @@ function taskParts(task: ResolvedTask, { data, batchInvariant }: Fingerprints): 
   };
   return {
     ...task,
+    checks: undefined,
     training: {
       ...task.training,
       logging_steps: undefined,

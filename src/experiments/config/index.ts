@@ -4,6 +4,7 @@ export { loadConfig, parseConfig, type LoadedConfig } from './load.js';
 export type {
   Baseline,
   DataFormat,
+  ResolvedCheck,
   ResolvedConfig,
   ResolvedGeneration,
   ResolvedSource,

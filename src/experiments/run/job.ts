@@ -19,10 +19,12 @@ import { unpackWeights } from '../../models/unpacked.js';
 import type { PromptKind } from '../../tasks/index.js';
 import { Tokenizer } from '../../tokenizer/index.js';
 import { train, type StepRecord } from '../../train/trainer.js';
-import { writeFileAtomic } from '../../util/atomic.js';
+import { writeFileAtomic, writeIfChanged } from '../../util/atomic.js';
 import { messageOf, UserError } from '../../util/errors.js';
 import { fitTraining, roomBeside } from '../plan/fit.js';
 import { planAnswers } from '../plan/index.js';
+import { withChecks } from '../checks/index.js';
+import { loadChecks, type LoadedCheck } from '../checks/load.js';
 import { loadConfig, type ResolvedConfig, type ResolvedTask } from '../config/index.js';
 import { writeInspected } from '../records/inspected.js';
 import { TaskReports, type LoggedStep } from '../records/reports.js';
@@ -56,6 +58,8 @@ export async function runJob(
   if (notice !== undefined) emit({ type: 'notice', text: notice });
   const modelFolder = await resolveModel(config.model_name_or_path, { revision: config.revision });
   const job: Job = { config, backend, modelFolder, tokenizer: Tokenizer.load(modelFolder), emit, signal };
+  // A check that cannot be loaded is told before anything is computed.
+  const checks = await Promise.all(config.tasks.map((task) => loadChecks(task.checks)));
   const folder = await openRunFolder(loaded, modelFolder, backend);
   try {
     const resultsPath = join(folder.path, 'results.json');
@@ -63,16 +67,15 @@ export async function runJob(
     const tuning = tuningName(config, modelFolder);
     emit({ type: 'run', folder: folder.path, finished, tuning });
     const results: TaskResult[] = [];
-    for (const settings of config.tasks) {
-      const result = await runTask(job, settings, join(folder.path, settings.name));
+    for (const [i, settings] of config.tasks.entries()) {
+      const result = await runTask(job, settings, checks[i]!, join(folder.path, settings.name));
       if (result === undefined) return 'stopped';
       results.push(result);
       emit({ type: 'result', task: settings.name, result });
     }
-    if (!finished) {
-      writeFileAtomic(join(folder.path, 'report.md'), resultsTable(results, tuning) + '\n');
-      writeFileAtomic(resultsPath, JSON.stringify(results, null, 2) + '\n');
-    }
+    // Those of a finished run are written again where it is checked for something else.
+    writeIfChanged(join(folder.path, 'report.md'), resultsTable(results, tuning) + '\n');
+    writeIfChanged(resultsPath, JSON.stringify(results, null, 2) + '\n');
     return 'finished';
   } finally {
     folder.release();
@@ -94,14 +97,22 @@ function savedResult(path: string): TaskResult {
   }
 }
 
-async function runTask(job: Job, settings: ResolvedTask, folder: string): Promise<TaskResult | undefined> {
+async function runTask(
+  job: Job,
+  settings: ResolvedTask,
+  checks: readonly LoadedCheck[],
+  folder: string,
+): Promise<TaskResult | undefined> {
   const resultPath = join(folder, 'result.json');
   const reports = new TaskReports(folder, job.config);
   try {
-    if (!existsSync(resultPath)) return await workOnTask(job, settings, folder, resultPath, reports);
-    const result = savedResult(resultPath);
-    for (const method of result.methods) reports.answered(method);
-    return result;
+    const found = existsSync(resultPath);
+    const result = found ? savedResult(resultPath) : await workOnTask(job, settings, folder, reports);
+    if (result === undefined) return undefined;
+    const data = (): Promise<TaskData> => readTaskData(settings, job.config.seed);
+    const checked = await withChecks(result, checks, settings, folder, data);
+    for (const method of checked.methods) reports.answered(method);
+    return checked;
   } finally {
     reports.close();
   }
@@ -112,7 +123,6 @@ async function workOnTask(
   job: Job,
   settings: ResolvedTask,
   folder: string,
-  resultPath: string,
   reports: TaskReports,
 ): Promise<TaskResult | undefined> {
   const { emit, signal } = job;
@@ -161,7 +171,7 @@ async function workOnTask(
       ...(training && { training }),
     };
     if (signal.aborted) return undefined;
-    writeFileAtomic(resultPath, JSON.stringify(result, null, 2) + '\n');
+    writeFileAtomic(join(folder, 'result.json'), JSON.stringify(result, null, 2) + '\n');
     rmSync(join(folder, 'checkpoints'), { recursive: true, force: true });
     return result;
   } finally {
