@@ -98,6 +98,7 @@ export interface ResolvedConfig {
   readonly weights: Required<Pick<WeightOptions, 'dtype' | 'quantization'>>;
   /** Who is told of steps and figures. */
   readonly report_to: readonly Report[];
+  readonly mlflow: { readonly tracking_uri?: string; readonly experiment_name?: string };
   readonly tasks: readonly ResolvedTask[];
 }
 
@@ -150,6 +151,10 @@ export function resolveConfig(file: ConfigFile): { config: ResolvedConfig; probl
       quantization: quantized ? { doubleQuant: quantization.bnb_4bit_use_double_quant ?? true } : undefined,
     },
     report_to: file.report_to ?? ['tensorboard'],
+    mlflow: {
+      ...(file.mlflow?.tracking_uri !== undefined && { tracking_uri: file.mlflow.tracking_uri }),
+      ...(file.mlflow?.experiment_name !== undefined && { experiment_name: file.mlflow.experiment_name }),
+    },
     tasks,
   };
   return { config, problems };

@@ -306,6 +306,16 @@ const custom = section({
   few_shot_examples: fewShot,
 });
 
+const mlflow = section({
+  tracking_uri: text('The server’s http or https address. Default: MLFLOW_TRACKING_URI.')
+    .refine((uri) => /^https?:\/\/[^/]+/.test(uri), { error: 'must be an http or https address' })
+    .refine((uri) => !/^[^/]*\/\/[^/]*@/.test(uri), {
+      error: 'holds a password: put it into MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD',
+    })
+    .optional(),
+  experiment_name: text('Default: MLFLOW_EXPERIMENT_NAME, or Default.').optional(),
+});
+
 /** The file's shape. */
 export const configSchema = section({
   model_name_or_path: text('A model folder in Hugging Face’s layout, or a model’s name on the hub.'),
@@ -343,6 +353,7 @@ export const configSchema = section({
     .describe(
       'Who is told each step and figure: tensorboard (an event file in the task’s folder), mlflow (a server). Default [tensorboard].',
     ),
+  mlflow: mlflow.optional().describe('Where MLflow is told, in place of its environment variables.'),
   tasks: z
     .record(
       z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/),

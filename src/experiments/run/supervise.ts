@@ -7,6 +7,8 @@ import { fork } from 'node:child_process';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UserError } from '../../util/errors.js';
+import { loadConfig } from '../config/index.js';
+import { MlflowReports } from '../records/mlflow.js';
 import type { RunEvent } from './events.js';
 
 /** What the child is told to do. */
@@ -32,17 +34,22 @@ export function superviseRun(order: WorkerOrder, onEvent: (event: RunEvent) => v
     // Not the parent's own flags: under `node -e` those would run the parent's script again.
     execArgv: extname(here) === '.ts' ? ['--import', import.meta.resolve('tsx')] : [],
   });
+  const { config } = loadConfig(order.configPath);
+  const mlflow = new MlflowReports((text) => onEvent({ type: 'notice', text }));
   const done = new Promise<'finished' | 'stopped'>((resolve, reject) => {
     let last: RunEvent | undefined;
     child.on('message', (message) => {
       last = message as RunEvent;
+      mlflow.see(last, config);
       onEvent(last);
     });
     child.on('error', reject);
     child.on('exit', (code, signal) => {
-      if (last?.type === 'end') resolve(last.outcome);
-      else if (last?.type === 'failed') reject(failure(last));
-      else reject(new UserError(death(code, signal)));
+      void mlflow.end(last?.type === 'end' ? last.outcome : 'failed').then(() => {
+        if (last?.type === 'end') resolve(last.outcome);
+        else if (last?.type === 'failed') reject(failure(last));
+        else reject(new UserError(death(code, signal)));
+      });
     });
   });
   return {
@@ -50,7 +57,10 @@ export function superviseRun(order: WorkerOrder, onEvent: (event: RunEvent) => v
     stop: () => {
       if (child.connected) child.send('stop');
     },
-    kill: () => child.kill('SIGKILL'),
+    kill: () => {
+      mlflow.abort();
+      child.kill('SIGKILL');
+    },
   };
 }
 
