@@ -7,6 +7,8 @@ export type { Backend, DeviceName, MemoryUse } from './backends/contract.js';
 export { createBackend } from './backends/select.js';
 export * from './data/index.js';
 export * from './eval/index.js';
+export type { CheckFigure } from './experiments/checks/figures.js';
+export type { CheckFunction, CheckRow } from './experiments/checks/measures.js';
 export {
   jsonSchema,
   loadConfig,

@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { failedChecks } from '../experiments/checks/figures.js';
 import { labelOf, loadStudy, type Study } from '../experiments/config/index.js';
 import { resultsTable, type TaskResult } from '../experiments/run/results.js';
 import { planStudy, superviseStudy } from '../experiments/run/study.js';
@@ -9,7 +10,7 @@ import { superviseWorker, type Supervision } from '../experiments/run/supervise.
 import { collect, positiveInteger } from './device.js';
 import type { Verb } from './main.js';
 import { createProgress, type Progress } from './progress.js';
-import { axesOf, gridText, studyTables } from './study.js';
+import { axesOf, gridText, studyChecks, studyTables } from './study.js';
 
 interface Flags {
   readonly set: readonly string[];
@@ -56,6 +57,13 @@ async function runOne({ runs }: Study, { threads }: Flags, again: string): Promi
   });
   if (!(await interruptible(run, progress, () => folder, again))) return;
   process.stdout.write(`\n${resultsTable(results, tuning)}\n\n${artefacts(folder)}\n`);
+  tellChecks(failedChecks(results));
+}
+
+/** Checks that failed make the command fail, after everything is done. */
+function tellChecks(failed: readonly string[]): void {
+  for (const line of failed) process.stdout.write(`check failed: ${line}\n`);
+  if (failed.length > 0) process.exitCode = 1;
 }
 
 async function runStudy(study: Study, flags: Flags, again: string): Promise<void> {
@@ -83,6 +91,7 @@ async function runStudy(study: Study, flags: Flags, again: string): Promise<void
   process.stdout.write(
     `${runs.length - failed.length} of ${runs.length} runs are done, in ${folder}; westwind report ${folder} makes tables and plots of them\n`,
   );
+  tellChecks(studyChecks(study, work.states));
   if (failed.length > 0) {
     process.stderr.write(
       `westwind: ${failed.length} of ${runs.length} runs failed; the same command tries them again\n`,

@@ -1,5 +1,6 @@
 /** A study as text: its grid with what it will take, and what it came to. */
 
+import { failedChecks } from '../experiments/checks/figures.js';
 import { labelOf, shortName, shown, type Study } from '../experiments/config/index.js';
 import type { RunPlan } from '../experiments/plan/index.js';
 import { figureColumns, markdownTable, methodName, withInterval } from '../experiments/run/results.js';
@@ -68,4 +69,15 @@ export function studyTables(study: Study, states: readonly RunState[]): string {
       return markdownTable([...heads, 'no answer'], rows);
     })
     .join('\n\n');
+}
+
+/** A line for each check that failed: of the tuned runs of a task where there are such, else of its baselines. */
+export function studyChecks(study: Study, states: readonly RunState[]): string[] {
+  const axes = axesOf(study);
+  return states.flatMap(({ run, result }) => {
+    const { name, tune } = run.config.tasks[0]!;
+    const judged =
+      tune || !study.runs.some(({ config: { tasks } }) => tasks[0]!.name === name && tasks[0]!.tune);
+    return judged && result ? failedChecks([{ ...result, task: labelOf(run, axes) }]) : [];
+  });
 }

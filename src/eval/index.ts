@@ -6,6 +6,7 @@ export {
   type ClassificationReport,
   type LabelReport,
 } from './classification.js';
+export { jaccard, lengthRatio, wordOverlap } from './overlap.js';
 export { stem } from './porter.js';
 export {
   rouge,

@@ -69,6 +69,8 @@ export interface Trainee extends TraineeOptions {
   readonly trained: { readonly parameters: readonly Parameter[]; readonly pairs?: PassMember['pairs'] };
   readonly blocks: readonly Block[];
   readonly args: TrainingArguments;
+  /** Called after these steps, when what is trained stands as a training that ends there leaves it; training goes on when it is done. */
+  readonly pauses?: ReadonlyMap<number, () => void | Promise<void>>;
 }
 
 export interface TrainResult {
@@ -251,9 +253,11 @@ class Training {
       // A device has its next step before the last one's loss is looked at, so that it never waits for the host.
       if (before) await this.settle(before);
       const due = args.save_steps > 0 && step % args.save_steps === 0 && step < steps;
-      if (step === steps || due || signal?.aborted || !model.backend.runsAhead) {
+      const pause = trainee.pauses?.get(step);
+      if (step === steps || due || pause || signal?.aborted || !model.backend.runsAhead) {
         await this.settle(this.asked!);
         this.asked = undefined;
+        await pause?.();
         if (checkpoints !== undefined && (due || signal?.aborted)) {
           await saveCheckpoint(checkpoints, this.optimizer!, run, args.save_total_limit);
         }

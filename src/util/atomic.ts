@@ -2,7 +2,16 @@
  * Files that appear whole or not at all: the content goes to a temporary file in the same folder, is flushed to the disk, and
  * takes its name by a rename, which POSIX makes atomic; the folder is flushed last so that the name itself survives a crash.
  */
-import { closeSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsyncSync,
+  openSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  writeSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
 import { UserError } from './errors.js';
 
@@ -87,6 +96,11 @@ export function writeFileAtomic(path: string, data: string | Uint8Array): void {
   } finally {
     file.abort();
   }
+}
+
+/** As `writeFileAtomic`, but a file that holds just that is left alone. */
+export function writeIfChanged(path: string, text: string): void {
+  if (!existsSync(path) || readFileSync(path, 'utf8') !== text) writeFileAtomic(path, text);
 }
 
 function syncFolder(folder: string): void {

@@ -253,6 +253,48 @@ tasks:
   assert.deepEqual(faults(`${BASE}quantization: {load_in_4bit: false}`), []);
 });
 
+test('checks have names of their own, bounds that something can lie between, and rows to look at', () => {
+  assert.deepEqual(
+    faults(`model_name_or_path: m
+tasks:
+  a:
+    task: summarization
+    test: {path: y.csv}
+    checks:
+      - {check: lenght}
+      - {check: rouge1, min: 2, max: 1}
+      - {check: rouge1}
+      - {check: ./dates.ts, name: rouge1}
+      - {check: length, name: a/b}
+  b: {task: summarization, train: {path: x.csv}, checks: [{check: length}]}
+`),
+    [
+      '7: tasks.a.checks[1].check is no check: it is one of length, word_overlap, jaccard, rouge1, rouge2, rougeL, rougeLsum, ' +
+        'or a file that ends in .ts, .js or .mjs',
+      '8: tasks.a.checks[2] has a min above its max',
+      '11: tasks.a.checks[5].name is no name for a column: use letters, digits, _, - and ., 64 at most',
+    ],
+  );
+  assert.deepEqual(
+    faults(`model_name_or_path: m
+tasks:
+  a:
+    task: summarization
+    test: {path: y.csv}
+    checks:
+      - {check: rouge1}
+      - {check: ./dates.ts, name: rouge1}
+  b: {task: summarization, train: {path: x.csv}, checks: [{check: length}]}
+`),
+    [
+      '8: tasks.a.checks[2] has the name rouge1, which an earlier check has',
+      "9: tasks.b.checks need 'test' rows to look at",
+    ],
+  );
+  const [task] = parseConfig(`${BASE}    checks: [{check: own/dates.ts, min: 0.5}]`).tasks;
+  assert.deepEqual(task!.checks, [{ check: 'own/dates.ts', name: 'dates', min: 0.5 }]);
+});
+
 test('texts that are no configuration', () => {
   const expected: readonly (readonly [string, string])[] = [
     ['', " is empty; 'westwind init' writes a configuration to start from"],
@@ -366,6 +408,8 @@ test('the hash follows what determines the result, and nothing else', () => {
     `${BASE}training: {logging_steps: 3, save_steps: 7, save_total_limit: 9, learning_rate: 2e-4}\n`,
     `${BASE}generation: {batch_size: 3}\n`,
     `seed: 42\n${BASE}`,
+    `${BASE}report_to: []\n`,
+    `${BASE}    checks: [{check: rouge1, min: 0.5}]\n`,
   ]) {
     assert.equal(hash(same), own, same);
   }

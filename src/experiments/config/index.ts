@@ -14,6 +14,7 @@ export {
 export type {
   Baseline,
   DataFormat,
+  ResolvedCheck,
   ResolvedConfig,
   ResolvedGeneration,
   ResolvedSource,

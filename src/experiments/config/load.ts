@@ -8,12 +8,19 @@ import { dirname, isAbsolute, join } from 'node:path';
 import { stringify } from 'yaml';
 import { readFault } from '../../files/index.js';
 import { UserError } from '../../util/errors.js';
+import { isCheckFile } from '../checks/measures.js';
 import { expandGrid, isMapping, type Axis, type GridPoint } from './grid.js';
 import { readLayers, type Layers } from './layers.js';
 import { problemsOf, type Path, type Problem } from './problems.js';
-import { runsOfPoints, type PointRun } from './study.js';
-import { resolveConfig, type ResolvedConfig, type ResolvedSource, type ResolvedTask } from './resolve.js';
+import {
+  resolveConfig,
+  type ResolvedCheck,
+  type ResolvedConfig,
+  type ResolvedSource,
+  type ResolvedTask,
+} from './resolve.js';
 import { configSchema } from './schema.js';
+import { runsOfPoints, type PointRun } from './study.js';
 
 export interface LoadedConfig {
   readonly config: ResolvedConfig;
@@ -117,19 +124,27 @@ function locateFiles(config: ResolvedConfig, layers: Layers): ResolvedConfig {
     const beside = isAbsolute(path) ? [] : layers.folders.map((folder) => join(folder, path));
     return beside.find((place) => existsSync(place)) ?? path;
   };
+  const missing = (path: string): string =>
+    `is ${path}, which is neither in this file's folder nor in the working folder`;
   const locateSource = (source: ResolvedSource, path: Path): ResolvedSource => {
     if (!('path' in source.from)) return source;
     const found = locate(source.from.path);
     if (!existsSync(found)) {
-      const message = `is ${source.from.path}, which is neither in this file's folder nor in the working folder`;
-      problems.push({ path: [...path, 'path'], message });
+      problems.push({ path: [...path, 'path'], message: missing(source.from.path) });
     }
     return { ...source, from: { ...source.from, path: found } };
+  };
+  const locateCheck = (check: ResolvedCheck, path: Path): ResolvedCheck => {
+    if (!isCheckFile(check.check)) return check;
+    const found = locate(check.check);
+    if (!existsSync(found)) problems.push({ path: [...path, 'check'], message: missing(check.check) });
+    return { ...check, check: found };
   };
   const tasks = config.tasks.map((task): ResolvedTask => {
     const { train, test } = task;
     return {
       ...task,
+      checks: task.checks.map((check, i) => locateCheck(check, ['tasks', task.name, 'checks', i])),
       ...(train && { train: locateSource(train, ['tasks', task.name, 'train']) }),
       ...(test && { test: locateSource(test, ['tasks', task.name, 'test']) }),
     };

@@ -3,14 +3,23 @@
  * defaults are the original study's settings, with its missing loss mask put right.
  */
 
+import { basename, extname } from 'node:path';
 import type { LoraConfig } from '../../adapters/lora.js';
 import type { DeviceName } from '../../backends/contract.js';
 import type { GenerateOptions } from '../../generate/generate.js';
 import type { WeightOptions } from '../../models/weights.js';
 import { taskColumns, type TaskName, type TaskSettings } from '../../tasks/index.js';
 import type { TrainingArguments } from '../../train/trainer.js';
+import { isCheckFile } from '../checks/measures.js';
 import { unknownKey, type Path, type Problem } from './problems.js';
-import type { ConfigFile, GenerationSection, LoraSection, TaskFile, TrainingSection } from './schema.js';
+import type {
+  CheckSection,
+  ConfigFile,
+  GenerationSection,
+  LoraSection,
+  TaskFile,
+  TrainingSection,
+} from './schema.js';
 
 export type Baseline = 'zero_shot' | 'few_shot';
 export type Scoring = 'generate' | 'likelihood' | 'both';
@@ -54,6 +63,15 @@ export interface ResolvedGeneration extends Pick<
   readonly baseline_max_new_tokens: number;
 }
 
+/** A figure of the answers, by name or by a file of the user's, and its bounds. */
+export interface ResolvedCheck {
+  readonly check: string;
+  /** The column's. */
+  readonly name: string;
+  readonly min?: number;
+  readonly max?: number;
+}
+
 export interface ResolvedTask {
   readonly name: string;
   readonly settings: TaskSettings;
@@ -65,6 +83,7 @@ export interface ResolvedTask {
   readonly scoring: Scoring;
   /** Of each class for a classification, else in all. */
   readonly few_shot_examples: number;
+  readonly checks: readonly ResolvedCheck[];
   /** False: every weight is trained. */
   readonly lora: LoraConfig | false;
   readonly training: ResolvedTraining;
@@ -81,6 +100,7 @@ export interface ResolvedConfig {
   readonly weights: Required<Pick<WeightOptions, 'dtype' | 'quantization'>>;
   /** Who is told of steps and figures. */
   readonly report_to: readonly Report[];
+  readonly mlflow: { readonly tracking_uri?: string; readonly experiment_name?: string };
   readonly tasks: readonly ResolvedTask[];
 }
 
@@ -133,6 +153,10 @@ export function resolveConfig(file: ConfigFile): { config: ResolvedConfig; probl
       quantization: quantized ? { doubleQuant: quantization.bnb_4bit_use_double_quant ?? true } : undefined,
     },
     report_to: file.report_to ?? ['tensorboard'],
+    mlflow: {
+      ...(file.mlflow?.tracking_uri !== undefined && { tracking_uri: file.mlflow.tracking_uri }),
+      ...(file.mlflow?.experiment_name !== undefined && { experiment_name: file.mlflow.experiment_name }),
+    },
     tasks,
   };
   return { config, problems };
@@ -161,6 +185,7 @@ function resolveTask(name: string, task: TaskFile, file: ConfigFile, seed: numbe
     baselines: task.baselines ?? defaultBaselines(task),
     scoring: ('scoring' in task ? task.scoring : undefined) ?? 'generate',
     few_shot_examples: task.few_shot_examples ?? defaults.few_shot_examples,
+    checks: (task.checks ?? []).map(resolveCheck),
     lora: lora === false ? false : resolveLora({ ...(file.lora || {}), ...lora }, defaults),
     training: resolveTraining({ ...(file.training || {}), ...(training || {}) }, defaults, seed),
     generation: {
@@ -215,6 +240,15 @@ function resolveSource(
     ...(fraction !== undefined && { fraction }),
     ...(count !== undefined && { count }),
     stratify: source.stratify ?? labelled,
+  };
+}
+
+function resolveCheck({ check, name, min, max }: CheckSection): ResolvedCheck {
+  return {
+    check,
+    name: name ?? (isCheckFile(check) ? basename(check, extname(check)) : check),
+    ...(min !== undefined && { min }),
+    ...(max !== undefined && { max }),
   };
 }
 
@@ -274,8 +308,7 @@ function resolveGeneration(
 /** What does not fit together within a task. */
 function taskProblems(path: Path, task: TaskFile): Problem[] {
   const problems: Problem[] = [];
-  const add = (key: readonly string[], message: string): unknown =>
-    problems.push({ path: [...path, ...key], message });
+  const add = (key: Path, message: string): unknown => problems.push({ path: [...path, ...key], message });
   if (task.train === undefined && task.test === undefined) add([], `needs 'train', 'test' or both`);
   if (task.train === undefined) {
     if (task.baselines?.includes('few_shot'))
@@ -285,6 +318,10 @@ function taskProblems(path: Path, task: TaskFile): Problem[] {
   }
   if (task.test === undefined && (task.baselines?.length ?? 0) > 0)
     add(['baselines'], `need 'test' rows to answer`);
+  const names = (task.checks ?? []).map((check) => resolveCheck(check).name);
+  for (const [i, name] of names.entries())
+    if (names.indexOf(name) < i) add(['checks', i], `has the name ${name}, which an earlier check has`);
+  if (names.length > 0 && task.test === undefined) add(['checks'], `need 'test' rows to look at`);
   if (task.task === 'custom') {
     const { inputs, answers } = taskColumns(settingsOf(task));
     const roles = [...inputs, ...answers];

@@ -7,6 +7,7 @@
 import { z } from 'zod';
 import { messageOf } from '../../util/errors.js';
 import { parseTemplate } from '../../tasks/index.js';
+import { isCheck, MEASURES } from '../checks/measures.js';
 
 /** Separates the allowed keys in the message of an `unrecognized_keys` issue: problems.ts makes the user's line of them. */
 export const KEY_SEPARATOR = '\n';
@@ -181,6 +182,27 @@ function dataSource<Columns extends z.ZodType>(columns: Columns) {
   });
 }
 
+const check = section({
+  check: text(
+    'length (words of the answer for each of the reference), word_overlap (share of the reference’s words that the answer has), ' +
+      'jaccard (words of both over words of either), rouge1, rouge2, rougeL, rougeLsum (F-measures), or a .ts, .js or .mjs file, ' +
+      'relative to this configuration, whose default export gives a number or true or false for a row.',
+  ).refine(isCheck, {
+    error: `is no check: it is one of ${[...MEASURES.keys()].join(', ')}, or a file that ends in .ts, .js or .mjs`,
+  }),
+  name: z
+    .string()
+    .regex(/^[A-Za-z0-9][A-Za-z0-9_.-]{0,63}$/, {
+      error: 'is no name for a column: use letters, digits, _, - and ., 64 at most',
+    })
+    .optional()
+    .describe('The column’s name. Default: the check’s, or the file’s without its ending.'),
+  min: z.number().optional().describe('The command fails where the mean over the test rows is below.'),
+  max: z.number().optional().describe('The command fails where the mean over the test rows is above.'),
+}).refine(({ min, max }) => min === undefined || max === undefined || min <= max, {
+  error: 'has a min above its max',
+});
+
 /** What every task has. */
 function taskFields<Columns extends z.ZodType>(columns: Columns, columnsDescription: string) {
   const source = dataSource(columns);
@@ -202,6 +224,12 @@ function taskFields<Columns extends z.ZodType>(columns: Columns, columnsDescript
       1,
       'The same before tuning. Default 50 for summarization, else as max_new_tokens.',
     ).optional(),
+    checks: z
+      .array(check)
+      .optional()
+      .describe(
+        'Further figures of the answers, each a column, and what they must come to: of the tuned model where there is one. Default: none.',
+      ),
     lora: z
       .union([z.literal(false), lora])
       .optional()
@@ -299,6 +327,16 @@ const grid = section({
     ),
 });
 
+const mlflow = section({
+  tracking_uri: text('The server’s http or https address. Default: MLFLOW_TRACKING_URI.')
+    .refine((uri) => /^https?:\/\/[^/]+/.test(uri), { error: 'must be an http or https address' })
+    .refine((uri) => !/^[^/]*\/\/[^/]*@/.test(uri), {
+      error: 'holds a password: put it into MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD',
+    })
+    .optional(),
+  experiment_name: text('Default: MLFLOW_EXPERIMENT_NAME, or Default.').optional(),
+});
+
 /** The file's shape, with one value for each field: grid.ts makes such of one with lists. */
 export const configSchema = section({
   extends: text(
@@ -345,6 +383,7 @@ export const configSchema = section({
     .describe(
       'Who is told each step and figure: tensorboard (an event file in the task’s folder), mlflow (a server). Default [tensorboard].',
     ),
+  mlflow: mlflow.optional().describe('Where MLflow is told, in place of its environment variables.'),
   tasks: z
     .record(
       z.string().regex(/^[A-Za-z0-9][A-Za-z0-9_-]{0,63}$/),
@@ -364,6 +403,7 @@ export const SETTING_SECTIONS: Readonly<Record<string, readonly string[]>> = {
 
 export type ConfigFile = z.infer<typeof configSchema>;
 export type TaskFile = ConfigFile['tasks'][string];
+export type CheckSection = z.infer<typeof check>;
 export type LoraSection = z.infer<typeof lora>;
 export type TrainingSection = z.infer<typeof training>;
 export type GenerationSection = z.infer<typeof generation>;

@@ -29,9 +29,11 @@ export function stepScalars(record: StepRecord): Scalars {
 }
 
 /** A method's figures: those of the tuned model are transformers' eval. */
-export function evalScalars({ method, metrics }: Pick<MethodResult, 'method' | 'metrics'>): Scalars {
+export function evalScalars({ method, metrics, checks = {} }: MethodResult): Scalars {
   const group = method === 'tuned' ? 'eval' : `eval_${method}`;
-  return Object.fromEntries(Object.entries(metrics).map(([name, figure]) => [`${group}/${name}`, figure]));
+  const figures = Object.entries(metrics);
+  const checked = Object.entries(checks).map(([name, { mean }]) => [`check_${name}`, mean] as const);
+  return Object.fromEntries([...figures, ...checked].map(([name, mean]) => [`${group}/${name}`, mean]));
 }
 
 export class TaskReports {

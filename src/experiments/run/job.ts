@@ -11,17 +11,21 @@ import { resolveModel } from '../../files/index.js';
 import { loadModel, readJson } from '../../models/load.js';
 import type { CausalLM } from '../../models/model.js';
 import { Tokenizer } from '../../tokenizer/index.js';
-import { writeFileAtomic } from '../../util/atomic.js';
+import { writeIfChanged } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
-import type { LoadedConfig, ResolvedConfig } from '../config/index.js';
+import { withChecks } from '../checks/index.js';
+import { loadChecks, type LoadedCheck } from '../checks/load.js';
+import type { LoadedConfig, ResolvedConfig, ResolvedTask } from '../config/index.js';
+import { TaskReports } from '../records/reports.js';
 import { answer } from './answers.js';
 import { DataCache } from './data-cache.js';
 import type { RunEvent } from './events.js';
 import { Fingerprinting, openRunFolder, recordFault, runPath, type RunFolder } from './folder.js';
 import { resultsTable, type TaskResult } from './results.js';
 import type { WorkerOrder } from './supervise.js';
-import { isTrained, loadTuned, trainingSummary, trainUnit } from './training.js';
-import { addResult, finishUnit, savedResult, startUnit, type Shared, type Unit } from './unit.js';
+import type { TaskData } from './task-data.js';
+import { isTrained, loadTuned, trainingSummary, trainUnits, type TrainingEnd } from './training.js';
+import { finishUnit, savedResult, startUnit, type Shared, type Unit } from './unit.js';
 
 /** A run whose folder is held. */
 interface OpenRun {
@@ -29,6 +33,8 @@ interface OpenRun {
   readonly config: ResolvedConfig;
   readonly folder: RunFolder;
   readonly tuning: string;
+  /** By task. */
+  readonly checks: ReadonlyMap<string, readonly LoadedCheck[]>;
   readonly results: Map<string, TaskResult>;
   faulty?: boolean;
 }
@@ -65,6 +71,9 @@ export async function runJob(
     /** Undefined for a run that is another one under another name, or of a study that cannot be held. */
     async function open(loaded: LoadedConfig, number: number): Promise<OpenRun | undefined> {
       try {
+        // A check that cannot be loaded is told before anything is computed.
+        const checks = new Map<string, readonly LoadedCheck[]>();
+        for (const task of loaded.config.tasks) checks.set(task.name, await loadChecks(task.checks));
         const prints = await fingerprints.of(loaded);
         const path = runPath(loaded, prints);
         const tuning = tuningName(loaded.config, modelFolder);
@@ -72,7 +81,7 @@ export async function runJob(
         const twin = runs.some(({ folder }) => folder.path === path);
         const folder = twin ? undefined : openRunFolder(loaded, prints, backend);
         emit({ type: 'run', run: number, folder: path, finished, tuning });
-        return folder && { number, config: loaded.config, folder, tuning, results: new Map() };
+        return folder && { number, config: loaded.config, folder, tuning, checks, results: new Map() };
       } catch (error) {
         if (!order.study || order.failFast || !(error instanceof UserError)) throw error;
         emit({ type: 'fault', run: number, message: error.message });
@@ -84,7 +93,7 @@ export async function runJob(
   }
 }
 
-type TaskOfRun = readonly [OpenRun, ResolvedConfig['tasks'][number]];
+type TaskOfRun = readonly [OpenRun, ResolvedTask];
 
 function tasksOf(run: OpenRun): TaskOfRun[] {
   return run.config.tasks.map((task) => [run, task]);
@@ -113,8 +122,8 @@ class Job {
       await this.guarded(run, async () => {
         const { number, config, folder } = run;
         const path = join(folder.path, settings.name);
-        const saved = savedResult(path, config);
-        if (saved) this.finished(run, saved);
+        const saved = savedResult(path);
+        if (saved) await this.finished(run, settings, saved);
         else units.push([run, await startUnit(this.shared, { run: number, config, settings, folder: path })]);
         return true;
       });
@@ -128,16 +137,57 @@ class Job {
 
   private async workOn(units: readonly (readonly [OpenRun, Unit])[]): Promise<boolean> {
     for (const [run, unit] of units) if (!(await this.guarded(run, () => this.baselines(unit)))) return false;
-    for (const [run, unit] of units) {
-      const done = await this.guarded(run, async () => {
-        if (unit.settings.tune && !(await this.tune(unit))) return false;
+    const finish = ([run, unit]: readonly [OpenRun, Unit]): Promise<boolean> =>
+      this.guarded(run, async () => {
+        if (unit.settings.tune && !(await this.answerTuned(unit))) return false;
         if (this.shared.signal.aborted) return false;
-        this.finished(run, finishUnit(unit));
+        await this.finished(run, unit.settings, finishUnit(unit), unit.reports);
         return true;
       });
-      if (!done) return false;
+    const untrained = ([, unit]: readonly [OpenRun, Unit]): boolean => unit.settings.tune && !isTrained(unit);
+    for (const one of units) if (!untrained(one) && !(await finish(one))) return false;
+    let waiting = units.filter(untrained);
+    while (waiting.length > 0) {
+      const ends = await this.train(waiting.filter(([run]) => !run.faulty));
+      if (ends === undefined) return false;
+      for (const one of waiting) {
+        const end = ends.get(one[1]);
+        if (end instanceof UserError) await this.guarded(one[0], () => Promise.reject(end));
+        else if (end !== undefined && !(await finish(one))) return false;
+      }
+      waiting = waiting.filter(([run, unit]) => !ends.has(unit) && !run.faulty);
     }
     return true;
+  }
+
+  /** Trains some, the first at least. Undefined when the signal came first. */
+  private async train(
+    waiting: readonly (readonly [OpenRun, Unit])[],
+  ): Promise<ReadonlyMap<Unit, TrainingEnd> | undefined> {
+    const units = waiting.map(([, unit]) => unit);
+    if (units.length === 0) return new Map();
+    const first = units[0]!;
+    // A model that is trained whole is trained alone.
+    const whole = first.settings.lora === false;
+    const together = whole ? [first] : units.filter(({ settings }) => settings.lora !== false);
+    try {
+      const ends = await trainUnits(this.shared, together, await this.model(first));
+      return [...ends.values()].includes('stopped') ? undefined : ends;
+    } catch (error) {
+      if (!(error instanceof UserError) || !this.order.study) throw error;
+      // What fails together, for want of memory say, may go alone; and alone it is known whose fault it is.
+      if (together.length === 1) return new Map([[first, error]]);
+      const ends = new Map<Unit, TrainingEnd>();
+      for (const one of waiting.filter(([, unit]) => together.includes(unit) && !isTrained(unit))) {
+        const alone = await this.train([one]);
+        if (alone === undefined) return undefined;
+        for (const [unit, end] of alone) ends.set(unit, end);
+      }
+      return ends;
+    } finally {
+      // It is another model now.
+      if (whole) this.dispose();
+    }
   }
 
   dispose(): void {
@@ -149,24 +199,18 @@ class Job {
     for (const method of unit.settings.baselines) {
       const result = await answer(this.shared, unit, await this.model(unit), method);
       if (!result) return false;
-      addResult(unit, result);
+      unit.methods.push(result);
     }
     return true;
   }
 
-  private async tune(unit: Unit): Promise<boolean> {
-    const { shared } = this;
-    if (!isTrained(unit)) {
-      if (!(await trainUnit(shared, unit, await this.model(unit)))) return false;
-      // A model that was trained whole is another one now.
-      if (unit.settings.lora === false) this.dispose();
-    }
+  private async answerTuned(unit: Unit): Promise<boolean> {
     unit.training = trainingSummary(unit);
     if (!unit.settings.test) return true;
-    const tuned = await loadTuned(shared, unit, () => this.model(unit));
+    const tuned = await loadTuned(this.shared, unit, () => this.model(unit));
     try {
-      const result = await answer(shared, unit, tuned.model, 'tuned');
-      if (result) addResult(unit, result);
+      const result = await answer(this.shared, unit, tuned.model, 'tuned');
+      if (result) unit.methods.push(result);
       return result !== undefined;
     } finally {
       tuned.dispose();
@@ -203,17 +247,27 @@ class Job {
     }
   }
 
-  private finished(run: OpenRun, result: TaskResult): void {
+  /** What is done with a task's result, a new one or one that stood there: checks, and telling of it. */
+  private async finished(
+    run: OpenRun,
+    settings: ResolvedTask,
+    result: TaskResult,
+    told?: TaskReports,
+  ): Promise<void> {
     const { number, config, folder, tuning, results } = run;
-    results.set(result.task, result);
-    this.shared.emit({ type: 'result', run: number, task: result.task, result });
+    const path = join(folder.path, settings.name);
+    const data = (): Promise<TaskData> => this.shared.cache.data(settings, config.seed);
+    const checked = await withChecks(result, run.checks.get(settings.name)!, settings, path, data);
+    const reports = told ?? new TaskReports(path, config);
+    for (const method of checked.methods) reports.answered(method);
+    if (told === undefined) reports.close();
+    results.set(result.task, checked);
+    this.shared.emit({ type: 'result', run: number, task: result.task, result: checked });
     if (results.size < config.tasks.length) return;
-    const path = join(folder.path, 'results.json');
-    if (!existsSync(path)) {
-      const all = config.tasks.map((task) => results.get(task.name)!);
-      writeFileAtomic(join(folder.path, 'report.md'), resultsTable(all, tuning) + '\n');
-      writeFileAtomic(path, JSON.stringify(all, null, 2) + '\n');
-    }
+    const all = config.tasks.map((task) => results.get(task.name)!);
+    // Those of a finished run are written again where it is checked for something else.
+    writeIfChanged(join(folder.path, 'report.md'), resultsTable(all, tuning) + '\n');
+    writeIfChanged(join(folder.path, 'results.json'), JSON.stringify(all, null, 2) + '\n');
     folder.release();
   }
 }

@@ -1,6 +1,7 @@
 /** The figures of a run, and the table that shows them. */
 
 import type { Interval } from '../../eval/index.js';
+import { boundsText, figureText, type CheckFigure } from '../checks/figures.js';
 
 /** One way of answering the test rows, and what it scored. */
 export interface MethodResult {
@@ -14,6 +15,8 @@ export interface MethodResult {
   /** Rows whose answer was none of the labels, or empty: counted as wrong. */
   readonly unanswered: number;
   readonly seconds: number;
+  /** What the configuration's checks came to, by name. */
+  readonly checks?: Readonly<Record<string, CheckFigure>>;
 }
 
 export interface TaskResult {
@@ -75,7 +78,22 @@ function taskTable(result: TaskResult, tuning: string): string {
     String(m.unanswered),
     `${m.seconds.toFixed(1)} s`,
   ]);
-  return [markdownTable(heads, rows), '', caption(result)].join('\n');
+  return [markdownTable(heads, rows), '', ...checksTable(result, tuning), caption(result)].join('\n');
+}
+
+/** The checks' columns, in figures as they are. */
+function checksTable({ task, methods }: TaskResult, tuning: string): string[] {
+  const columns = Object.entries(methods[0]?.checks ?? {});
+  if (columns.length === 0) return [];
+  const heads = [`${task}: checks`, ...columns.map(([name, figure]) => `${name}${boundsText(figure)}`)];
+  const rows = methods.map(({ method, checks = {} }) => [
+    methodName(method, tuning),
+    ...columns.map(([name]) => {
+      const { mean, interval } = checks[name]!;
+      return `${figureText(mean)} [${figureText(interval.low)}, ${figureText(interval.high)}]`;
+    }),
+  ]);
+  return [markdownTable(heads, rows), ''];
 }
 
 /** A table that reads well as text, too: the first column to the left, figures to the right. */

@@ -8,6 +8,7 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UserError } from '../../util/errors.js';
 import { loadConfig, type LoadedConfig, type LoadOptions } from '../config/index.js';
+import { MlflowReports } from '../records/mlflow.js';
 import type { RunEvent } from './events.js';
 
 /** What the child is told to do. */
@@ -52,17 +53,21 @@ export function superviseWorker(order: WorkerOrder, onEvent: (event: RunEvent) =
     // Not the parent's own flags: under `node -e` those would run the parent's script again.
     execArgv: extname(here) === '.ts' ? ['--import', import.meta.resolve('tsx')] : [],
   });
+  const mlflow = new MlflowReports((text) => onEvent({ type: 'notice', text }));
   const done = new Promise<'finished' | 'stopped'>((resolve, reject) => {
     let last: RunEvent | undefined;
     child.on('message', (message) => {
       last = message as RunEvent;
+      if ('run' in last) mlflow.see(last, order.runs[last.run]!.config);
       onEvent(last);
     });
     child.on('error', reject);
     child.on('exit', (code, signal) => {
-      if (last?.type === 'end') resolve(last.outcome);
-      else if (last?.type === 'failed') reject(failure(last));
-      else reject(new ProcessDeath(death(code, signal)));
+      void mlflow.end(last?.type === 'end' ? last.outcome : 'failed').then(() => {
+        if (last?.type === 'end') resolve(last.outcome);
+        else if (last?.type === 'failed') reject(failure(last));
+        else reject(new ProcessDeath(death(code, signal)));
+      });
     });
   });
   // A child that died before it could listen is told of by its exit.
@@ -72,7 +77,10 @@ export function superviseWorker(order: WorkerOrder, onEvent: (event: RunEvent) =
     stop: () => {
       if (child.connected) child.send('stop');
     },
-    kill: () => child.kill('SIGKILL'),
+    kill: () => {
+      mlflow.abort();
+      child.kill('SIGKILL');
+    },
   };
 }
 

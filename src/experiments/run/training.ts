@@ -1,18 +1,27 @@
-/** Training a task of a run, and finding again what an earlier attempt trained. */
+/** Training tasks of runs, side by side where they can be, and finding again what an earlier attempt trained. */
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { attachLora, type LoraAdapter } from '../../adapters/lora.js';
+import { createLora } from '../../adapters/lora.js';
 import { loadAdapter, saveAdapter } from '../../adapters/peft.js';
+import type { Block } from '../../data/index.js';
 import { loadModel, readJson } from '../../models/load.js';
 import type { CausalLM } from '../../models/model.js';
 import { saveModel } from '../../models/save.js';
 import { unpackWeights } from '../../models/unpacked.js';
-import { train, type StepRecord } from '../../train/trainer.js';
+import {
+  totalSteps,
+  trainTogether,
+  type StepRecord,
+  type Trainee,
+  type TrainingArguments,
+} from '../../train/trainer.js';
 import { writeFileAtomic } from '../../util/atomic.js';
+import type { UserError } from '../../util/errors.js';
+import { canonicalJson } from '../config/index.js';
 import { writeInspected } from '../records/inspected.js';
 import type { LoggedStep } from '../records/reports.js';
-import { fitTraining, roomOf } from '../plan/fit.js';
+import { fitTogether, roomOf } from '../plan/fit.js';
 import { readRecords, RecordWriter } from './records.js';
 import type { TaskResult } from './results.js';
 import { describeRow } from './task-data.js';
@@ -58,56 +67,206 @@ export function trainingSummary({ folder }: Unit): NonNullable<TaskResult['train
   };
 }
 
-/** Trains and saves; the model is as it was afterwards, but for one that is trained whole. False when the signal came first. */
-export async function trainUnit(shared: Shared, unit: Unit, model: CausalLM): Promise<boolean> {
-  const { backend, cache, emit, signal, modelFolder, tokenizer } = shared;
-  const { run, config, settings, folder, data } = unit;
-  const about = { run, task: settings.name };
-  const { blocks, notices } = cache.blocks(data, settings);
-  for (const text of notices) emit({ type: 'notice', ...about, text });
-  const fit = await fitTraining(
+/** How the training of a unit ended; a UserError: what ended it. */
+export type TrainingEnd = 'finished' | 'stopped' | UserError;
+
+/** A training, and others whose every step is one of its own: they are what it was after their last one. */
+interface Lane {
+  readonly leader: Member;
+  readonly shorter: readonly Member[];
+}
+
+/** A unit that is to be trained. */
+interface Member {
+  readonly unit: Unit;
+  readonly blocks: readonly Block[];
+  readonly steps: number;
+}
+
+/**
+ * Trains the first of `units`, with as many of the others beside it as memory allows, and saves what was trained; the model is as it was
+ * afterwards, but for one that is trained whole.
+ * @returns how each ended; those that had no room are not among them
+ */
+export async function trainUnits(
+  shared: Shared,
+  units: readonly Unit[],
+  model: CausalLM,
+): Promise<Map<Unit, TrainingEnd>> {
+  const { backend, cache, modelFolder, signal } = shared;
+  const { weights } = units[0]!.config;
+  const ends = new Map<Unit, TrainingEnd>();
+  const lanes = lanesOf(
+    units.map((unit) => {
+      const { blocks } = cache.blocks(unit.data, unit.settings);
+      return { unit, blocks, steps: totalSteps(blocks.length, lasting(unit)) };
+    }),
+  );
+  const fit = await fitTogether(
     backend,
-    {
-      model: readJson(join(modelFolder, 'config.json')),
-      weights: config.weights,
-      lora: settings.lora,
-      training: settings.training,
+    { model: readJson(join(modelFolder, 'config.json')), weights },
+    lanes.map(({ leader: { unit, blocks } }) => ({
+      lora: unit.settings.lora,
+      training: unit.settings.training,
       blocks,
-    },
+    })),
     roomOf(backend),
   );
-  writeInspected(folder, data, settings, tokenizer, blocks);
-  let adapter: LoraAdapter | undefined;
+  const chosen = lanes.slice(0, fit.trainings.length);
   const unpacked = unpackWeights(model, fit.unpackedBytes);
-  const path = join(folder, STEPS);
-  const steps = new Set(readRecords<StepRecord>(path).map((s) => s.step));
-  const writer = new RecordWriter<LoggedStep>(path);
+  const closers: (() => void)[] = [() => unpacked.dispose()];
   try {
-    if (settings.lora !== false) adapter = attachLora(model, settings.lora, { seed: config.seed });
-    const result = await train(model, adapter?.parameters ?? model.parameters, blocks, fit.training, {
-      checkpoints: join(folder, 'checkpoints'),
-      signal,
-      describeRow: (row) => describeRow(data, row),
-      onStart: (done, total) => emit({ type: 'stage', ...about, stage: 'train', done, total }),
-      onStep: (record) => {
-        // Steps that a resumed run repeats after a kill stand there already, with the same figures.
-        if (!steps.has(record.step)) {
-          const logged = { ...record, time: Date.now() / 1000 };
-          writer.append(logged);
-          unit.reports.step(logged);
-        }
-        steps.add(record.step);
-        emit({ type: 'step', ...about, record });
-      },
+    const trainees = chosen.map((lane, i) => {
+      const made = traineeOf(shared, lane, fit.trainings[i]!, model, ends);
+      closers.push(() => made.dispose());
+      return made.trainee;
     });
-    if (!result.finished) return false;
-    if (adapter) await saveAdapter(adapter, savedPath(unit), config.model_name_or_path);
-    else await saveModel(model, savedPath(unit), { companionsOf: modelFolder });
+    const outcomes = await trainTogether(model, trainees, signal);
+    for (const [i, outcome] of outcomes.entries()) {
+      const { leader, shorter } = chosen[i]!;
+      // Where it went on behind the end of a shorter one that is new, that one is trained by itself.
+      if (outcome.status === 'finished') await trainees[i]!.finish();
+      else
+        for (const { unit } of [leader, ...shorter])
+          if (!ends.has(unit)) ends.set(unit, outcome.status === 'failed' ? outcome.error : outcome.status);
+    }
   } finally {
-    adapter?.dispose();
-    unpacked.dispose();
-    writer.close();
+    for (const close of closers) close();
   }
-  writeFileAtomic(join(folder, DONE), JSON.stringify({ steps: steps.size }) + '\n');
-  return true;
+  return ends;
+}
+
+/** The settings by which steps are counted. */
+function lasting({ settings: { training } }: Unit): TrainingArguments {
+  return { ...training, gradient_checkpointing: false };
+}
+
+/**
+ * Trainings that differ in nothing but how long they last are one, where the learning rate does not depend on that: PEFT's adapter after
+ * two of five epochs is the adapter of two epochs.
+ */
+function lanesOf(members: readonly Member[]): Lane[] {
+  const lanes = new Map<string, Member[]>();
+  for (const [i, member] of members.entries()) {
+    const { lora, training } = member.unit.settings;
+    const { num_train_epochs, max_steps, ...rest } = training;
+    const steady = training.lr_scheduler_type === 'constant' && lora !== false;
+    // Without a steady rate the length is a part of every step.
+    const key = steady ? [lora, rest, blocksNumber(member.blocks)] : [i, num_train_epochs, max_steps];
+    const text = canonicalJson(key);
+    lanes.set(text, [...(lanes.get(text) ?? []), member]);
+  }
+  return [...lanes.values()].map((lane) => {
+    const [leader, ...shorter] = [...lane].sort((a, b) => b.steps - a.steps);
+    return { leader: leader!, shorter };
+  });
+}
+
+const blocksNumbers = new WeakMap<readonly Block[], number>();
+let blocksSeen = 0;
+
+/** A number for each list of blocks: the cache gives the same list for the same data. */
+function blocksNumber(blocks: readonly Block[]): number {
+  const number = blocksNumbers.get(blocks) ?? blocksSeen++;
+  blocksNumbers.set(blocks, number);
+  return number;
+}
+
+function traineeOf(
+  shared: Shared,
+  { leader, shorter }: Lane,
+  args: TrainingArguments,
+  model: CausalLM,
+  ends: Map<Unit, TrainingEnd>,
+): { trainee: Trainee & { finish(): Promise<void> }; dispose(): void } {
+  const { unit, blocks } = leader;
+  const { config, settings, folder, data } = unit;
+  const { lora } = settings;
+  const adapter = lora === false ? undefined : createLora(model, lora, { seed: config.seed });
+  const logs = [leader, ...shorter].map((member) => ({ ...member, log: new StepLog(shared, member) }));
+  const save = async (of: Unit): Promise<void> => {
+    if (adapter) await saveAdapter(adapter, savedPath(of), config.model_name_or_path);
+    else await saveModel(model, savedPath(of), { companionsOf: shared.modelFolder });
+    writeFileAtomic(join(of.folder, DONE), JSON.stringify({ steps: totalOf(of) }) + '\n');
+    ends.set(of, 'finished');
+  };
+  const totalOf = (of: Unit): number => logs.find((l) => l.unit === of)!.steps;
+  const pauses = new Map<number, () => Promise<void>>();
+  for (const { steps } of shorter)
+    pauses.set(steps, async () => {
+      for (const other of shorter)
+        if (other.steps === steps && !isTrained(other.unit)) await save(other.unit);
+    });
+  return {
+    trainee: {
+      trained: adapter ?? model,
+      ...{ blocks, args, pauses },
+      checkpoints: join(folder, 'checkpoints'),
+      describeRow: (row) => describeRow(data, row),
+      onStart: (done) => {
+        for (const { log } of logs) log.start(done);
+      },
+      onStep: (record) => {
+        for (const { log } of logs) log.step(record);
+      },
+      finish: () => save(unit),
+    },
+    dispose: () => {
+      adapter?.dispose();
+      for (const { log } of logs) log.close();
+    },
+  };
+}
+
+/** A unit's steps as they come: in its folder, to those who are told, and on the screen. */
+class StepLog {
+  private readonly written: Set<number>;
+  private readonly writer: RecordWriter<LoggedStep>;
+
+  constructor(
+    private readonly shared: Shared,
+    private readonly member: Member,
+  ) {
+    const { unit, blocks } = member;
+    const path = join(unit.folder, STEPS);
+    const { notices } = shared.cache.blocks(unit.data, unit.settings);
+    for (const text of notices) shared.emit({ type: 'notice', ...this.about, text });
+    writeInspected(unit.folder, unit.data, unit.settings, shared.tokenizer, blocks);
+    this.written = new Set(readRecords<StepRecord>(path).map((s) => s.step));
+    this.writer = new RecordWriter<LoggedStep>(path);
+  }
+
+  private get about(): { run: number; task: string } {
+    const { run, settings } = this.member.unit;
+    return { run, task: settings.name };
+  }
+
+  start(done: number): void {
+    const { steps } = this.member;
+    this.shared.emit({
+      type: 'stage',
+      ...this.about,
+      stage: 'train',
+      done: Math.min(done, steps),
+      total: steps,
+    });
+  }
+
+  step(of: StepRecord): void {
+    const { unit, steps } = this.member;
+    if (of.step > steps) return;
+    const record = { ...of, steps };
+    // Steps that a resumed run repeats after a kill stand there already, with the same figures.
+    if (!this.written.has(record.step)) {
+      const logged = { ...record, time: Date.now() / 1000 };
+      this.writer.append(logged);
+      unit.reports.step(logged);
+    }
+    this.written.add(record.step);
+    this.shared.emit({ type: 'step', ...this.about, record });
+  }
+
+  close(): void {
+    this.writer.close();
+  }
 }

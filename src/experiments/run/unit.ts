@@ -32,25 +32,21 @@ export interface Unit {
   /** The task's part of the run's folder. */
   readonly folder: string;
   readonly data: TaskData;
+  /** Who else is told of it. */
   readonly reports: TaskReports;
   readonly methods: MethodResult[];
   training?: TaskResult['training'];
 }
 
-/** The result of a task that was done before, of which others are told what they do not know yet. Throws UserError where it is damaged. */
-export function savedResult(folder: string, config: ResolvedConfig): TaskResult | undefined {
+/** The result of a task that was done before. Throws UserError where it is damaged. */
+export function savedResult(folder: string): TaskResult | undefined {
   const path = join(folder, 'result.json');
   if (!existsSync(path)) return undefined;
-  let result: TaskResult;
   try {
-    result = readJson(path) as unknown as TaskResult;
+    return readJson(path) as unknown as TaskResult;
   } catch (error) {
     throw new UserError(`${messageOf(error)}; remove it, and it is made again from what stands beside it`);
   }
-  const reports = new TaskReports(folder, config);
-  for (const method of result.methods) reports.answered(method);
-  reports.close();
-  return result;
 }
 
 export async function startUnit(
@@ -62,12 +58,6 @@ export async function startUnit(
   const data = await shared.cache.data(settings, config.seed);
   for (const text of data.notices) shared.emit({ type: 'notice', run, task: settings.name, text });
   return { ...parts, data, reports: new TaskReports(folder, config), methods: [] };
-}
-
-/** A method's result is one of the unit's, and others are told of it. */
-export function addResult({ methods, reports }: Unit, result: MethodResult): void {
-  methods.push(result);
-  reports.answered(result);
 }
 
 /** Writes what the unit came to; its checkpoints are of no use then. */

@@ -1,0 +1,112 @@
+/**
+ * Checks after a run: figures of each answer beside the task's own metric, with thresholds that can fail the command. They are computed
+ * from the predictions and are no part of a run's id: other checks are computed over the same answers.
+ */
+
+import { createHash } from 'node:crypto';
+import { existsSync, readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import { meanIntervals } from '../../eval/index.js';
+import { readJson } from '../../models/load.js';
+import type { PromptKind } from '../../tasks/index.js';
+import { writeFileAtomic } from '../../util/atomic.js';
+import { UserError } from '../../util/errors.js';
+import { canonicalJson, type ResolvedTask } from '../config/index.js';
+import type { Prediction } from '../run/predictions.js';
+import { readRecords } from '../run/records.js';
+import type { TaskResult } from '../run/results.js';
+import type { TaskData } from '../run/task-data.js';
+import type { CheckFigure } from './figures.js';
+import { firstLine, type LoadedCheck } from './load.js';
+import type { CheckRow } from './measures.js';
+
+/** A file TASK/checks-METHOD.json. */
+interface ChecksFile {
+  /** A hash of what the figures were made of. */
+  readonly from: string;
+  readonly checks: Readonly<Record<string, CheckFigure>>;
+  /** Each test row's number, from 0, and figures. */
+  readonly rows: readonly Readonly<Record<string, number>>[];
+}
+
+/** Adds the checks' figures to a task's result, and writes them; those that stand there already are taken. */
+export async function withChecks(
+  result: TaskResult,
+  checks: readonly LoadedCheck[],
+  settings: ResolvedTask,
+  folder: string,
+  data: () => Promise<TaskData>,
+): Promise<TaskResult> {
+  if (checks.length === 0) return result;
+  const methods: TaskResult['methods'][number][] = [];
+  for (const answered of result.methods)
+    methods.push({
+      ...answered,
+      checks: await checkMethod(answered.method, checks, settings, folder, data),
+    });
+  return { ...result, methods };
+}
+
+async function checkMethod(
+  method: PromptKind,
+  checks: readonly LoadedCheck[],
+  settings: ResolvedTask,
+  folder: string,
+  data: () => Promise<TaskData>,
+): Promise<ChecksFile['checks']> {
+  const suffix = settings.scoring === 'likelihood' ? '-likelihood' : '';
+  const predictionsPath = join(folder, `predictions-${method}${suffix}.jsonl`);
+  const from = createHash('sha256')
+    .update(canonicalJson(checks))
+    .update(readFileSync(predictionsPath))
+    .digest('hex')
+    .slice(0, 16);
+  const path = join(folder, `checks-${method}.json`);
+  const there = existsSync(path) ? (readJson(path) as unknown as ChecksFile) : undefined;
+  if (there?.from === from) return there.checks;
+  const predictions = readRecords<Prediction>(predictionsPath).sort((a, b) => a.row - b.row);
+  // Only a check of the user's own looks at the row beside its answer.
+  const rows = checks.some(({ source }) => source !== undefined) ? (await data()).test : [];
+  const samples = new Map(rows.map((sample) => [sample.row, sample.values]));
+  const byName: Record<string, number[]> = {};
+  for (const check of checks) {
+    const figures: number[] = (byName[check.name] = []);
+    for (const { row, reference, answer, text } of predictions) {
+      const columns = samples.get(row) ?? {};
+      const given = { row, method, reference, answer, ...(text !== undefined && { text }), columns };
+      figures.push(await figureOf(check, given));
+    }
+  }
+  const intervals = meanIntervals(byName);
+  const figures = checks.map(({ name, min, max }) => {
+    const mean = byName[name]!.reduce((a, b) => a + b, 0) / predictions.length;
+    const bounds = { ...(min !== undefined && { min }), ...(max !== undefined && { max }) };
+    return [name, { mean, interval: intervals[name]!, ...bounds }] as const;
+  });
+  const file: ChecksFile = {
+    from,
+    checks: Object.fromEntries(figures),
+    rows: predictions.map(({ row }, i) => ({
+      row,
+      ...Object.fromEntries(checks.map(({ name }) => [name, byName[name]![i]!])),
+    })),
+  };
+  writeFileAtomic(path, JSON.stringify(file, null, 2) + '\n');
+  return file.checks;
+}
+
+async function figureOf({ check, run }: LoadedCheck, row: CheckRow): Promise<number> {
+  const where = `the check ${check}, ${row.method} answer of test row ${row.row + 1}`;
+  let figure: number | boolean;
+  try {
+    figure = await run(row);
+  } catch (error) {
+    throw new UserError(`${where}: ${firstLine(error)}`);
+  }
+  if (typeof figure === 'boolean') return figure ? 1 : 0;
+  if (typeof figure !== 'number' || !Number.isFinite(figure))
+    throw new UserError(
+      `${where}: it gave ${String(figure)}; a check gives a finite number, or true or false`,
+    );
+  return figure;
+}

@@ -1,0 +1,58 @@
+/** Loading a user's own checks: modules in JavaScript or TypeScript whose default export is a CheckFunction. */
+
+import { readFileSync } from 'node:fs';
+import { register } from 'node:module';
+import { extname, resolve } from 'node:path';
+import { fileURLToPath, pathToFileURL } from 'node:url';
+import { readFault } from '../../files/faults.js';
+import { messageOf, UserError } from '../../util/errors.js';
+import type { ResolvedCheck } from '../config/index.js';
+import { isCheckFile, MEASURES, type CheckFunction } from './measures.js';
+
+export interface LoadedCheck extends ResolvedCheck {
+  readonly run: CheckFunction;
+  /** The file's text: other text is another check. */
+  readonly source?: string;
+}
+
+let hooked = false;
+
+/** Runs the files that `checks` name. Throws UserError for one that cannot be loaded. */
+export async function loadChecks(checks: readonly ResolvedCheck[]): Promise<LoadedCheck[]> {
+  const loaded: LoadedCheck[] = [];
+  for (const check of checks) {
+    const measure = MEASURES.get(check.check);
+    loaded.push(
+      measure && !isCheckFile(check.check)
+        ? { ...check, run: ({ reference, answer }) => measure(reference, answer ?? '') }
+        : { ...check, ...(await loadFile(check.check)) },
+    );
+  }
+  return loaded;
+}
+
+async function loadFile(path: string): Promise<Pick<LoadedCheck, 'run' | 'source'>> {
+  let source: string;
+  try {
+    source = readFileSync(path, 'utf8');
+  } catch (error) {
+    throw readFault(path, error);
+  }
+  if (/ts$/.test(path) && !hooked) {
+    register(new URL(`./typescript-hooks${extname(fileURLToPath(import.meta.url))}`, import.meta.url));
+    hooked = true;
+  }
+  let module: { default?: unknown };
+  try {
+    module = (await import(pathToFileURL(resolve(path)).href)) as { default?: unknown };
+  } catch (error) {
+    throw new UserError(`cannot load the check ${path}: ${firstLine(error)}`);
+  }
+  if (typeof module.default !== 'function')
+    throw new UserError(`the check ${path} has no function as its default export`);
+  return { run: module.default as CheckFunction, source };
+}
+
+export function firstLine(error: unknown): string {
+  return messageOf(error).split('\n', 1)[0]!;
+}
