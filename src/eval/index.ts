@@ -18,6 +18,7 @@ export {
 export {
   bootstrap,
   comparePaired,
+  holm,
   meanIntervals,
   spread,
   type BootstrapOptions,
