@@ -16,6 +16,7 @@ const VERBS = {
   inspect: 'show the tokens of some training rows, and which are trained on',
   generate: 'answer prompts with a model and, if given, an adapter',
   eval: 'score predictions against references',
+  report: 'turn runs into tables and charts: Markdown, one HTML file, CSV',
   merge: 'merge an adapter into its base model',
   verify: 'compare with what the reference implementations computed',
   bench: 'measure speed and memory',

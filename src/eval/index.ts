@@ -19,6 +19,7 @@ export {
 export {
   bootstrap,
   comparePaired,
+  holm,
   meanIntervals,
   spread,
   type BootstrapOptions,

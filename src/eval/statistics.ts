@@ -165,6 +165,21 @@ function drawSigns(
   return far / (resamples + 1);
 }
 
+/**
+ * p values of several comparisons as Holm corrects them (Scandinavian Journal of Statistics 6, 1979): with all that are at most alpha
+ * called significant, one call in the whole family is false with a probability of at most alpha.
+ */
+export function holm(ps: readonly number[]): number[] {
+  const order = ps.map((_, i) => i).sort((a, b) => ps[a]! - ps[b]!);
+  const corrected = new Array<number>(ps.length);
+  let largest = 0;
+  for (const [rank, i] of order.entries()) {
+    largest = Math.max(largest, Math.min(1, (ps.length - rank) * ps[i]!));
+    corrected[i] = largest;
+  }
+  return corrected;
+}
+
 export interface Spread {
   readonly mean: number;
   /** With n − 1 in the denominator; NaN for a single value. */

@@ -34,6 +34,12 @@ export function takeLock(path: string): number | undefined {
   }
 }
 
+/** The number of the process that holds the lock at `path` (0 where it does not yet say), undefined where none does. */
+export function lockHolder(path: string): number | undefined {
+  const found = read(path);
+  return found === undefined ? undefined : holderOf(path, found);
+}
+
 function read(path: string): string | undefined {
   try {
     return readFileSync(path, 'utf8');

@@ -27,9 +27,10 @@ export interface RunFolder {
   release(): void;
 }
 
-const LOCK = 'running.pid';
+/** The file in a run's folder that names the process at work on it. */
+export const LOCK = 'running.pid';
 /** Why a run of a study ended without a result. */
-const FAULT = 'failed.json';
+export const FAULT = 'failed.json';
 
 /** Where the run of a configuration is, or will be. */
 export function runPath({ config }: LoadedConfig, fingerprints: Fingerprints): string {

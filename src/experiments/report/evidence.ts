@@ -1,0 +1,180 @@
+/** How sure a point's figures are, and whether two points differ: from the stored intervals, and from the answers row by row. */
+
+import {
+  bootstrap,
+  comparePaired,
+  rouge,
+  spread,
+  type Interval,
+  type PairedComparison,
+  type RougeType,
+} from '../../eval/index.js';
+import { readPredictions } from '../run/stored.js';
+import type { Prediction } from '../run/predictions.js';
+import type { DataSet, Measurement, Point } from './study.js';
+
+/** The figures that tables show, by a data set's metric, with their headings; the first is the one that findings are about. */
+export const FIGURES: Readonly<
+  Record<DataSet['metric'], readonly (readonly [name: string, head: string])[]>
+> = {
+  classification: [
+    ['accuracy', 'accuracy'],
+    ['f1_macro', 'macro F1'],
+    ['likelihood_accuracy', 'accuracy by likelihood'],
+  ],
+  rouge: [
+    ['rouge1', 'ROUGE-1'],
+    ['rouge2', 'ROUGE-2'],
+    ['rougeL', 'ROUGE-L'],
+    ['rougeLsum', 'ROUGE-Lsum'],
+  ],
+  exact_match: [['exact_match', 'exact match']],
+};
+
+export function mainFigure({ metric }: Pick<DataSet, 'metric'>): readonly [name: string, head: string] {
+  return FIGURES[metric][0]!;
+}
+
+export interface Estimate {
+  /** The mean over the seeds. */
+  readonly value: number;
+  /** Over the test rows, 95 %. */
+  readonly interval?: Interval;
+  /** Over the seeds, where there are several. */
+  readonly deviation?: number;
+  readonly seeds: number;
+}
+
+/** A point's figure; undefined where it has none of that name. */
+export function estimate(point: Point, name: string): Estimate | undefined {
+  const values = point.measurements
+    .map(({ figures }) => figures.metrics[name])
+    .filter((v) => v !== undefined);
+  const [only] = values;
+  if (only === undefined) return undefined;
+  if (values.length === 1) {
+    const interval = point.measurements[0]!.figures.intervals[name];
+    return { value: only, seeds: 1, ...(interval && { interval }) };
+  }
+  const { mean, deviation } = spread(values);
+  const rows = rowsOf([point], name);
+  return { value: mean, deviation, seeds: values.length, ...(rows && { interval: intervalOver(rows) }) };
+}
+
+/** The mean over several points, and its interval over their test rows. */
+export function estimateMean(points: readonly Point[], name: string): Estimate | undefined {
+  const values = points.map((point) => estimate(point, name)).filter((e) => e !== undefined);
+  if (values.length === 0) return undefined;
+  const value = values.reduce((sum, e) => sum + e.value, 0) / values.length;
+  const rows = rowsOf(points, name);
+  return { value, seeds: 1, ...(rows && { interval: intervalOver(rows) }) };
+}
+
+export interface Comparison extends PairedComparison {
+  readonly rows: number;
+}
+
+/**
+ * The paired test of `a` against `b` on the test rows that both answered; each row's figure is its mean over the seeds that both have
+ * (over all where they share none). Undefined where rows have no figure of that name of their own, or none is shared.
+ */
+export function compare(a: Point, b: Point, name: string): Comparison | undefined {
+  const seeds = (point: Point): number[] => point.measurements.map(({ seed }) => seed);
+  const shared = seeds(a).filter((seed) => seeds(b).includes(seed));
+  const of = (point: Point): Point =>
+    shared.length === 0
+      ? point
+      : { ...point, measurements: point.measurements.filter(({ seed }) => shared.includes(seed)) };
+  const [left, right] = [rowsOf([of(a)], name), rowsOf([of(b)], name)];
+  if (!left || !right) return undefined;
+  const rows = [...left.keys()].filter((row) => right.has(row)).sort((x, y) => x - y);
+  if (rows.length === 0) return undefined;
+  const means = (figures: ReadonlyMap<number, readonly number[]>): number[] =>
+    rows.map((row) => mean(figures.get(row)!));
+  return { ...comparePaired(means(left), means(right)), rows: rows.length };
+}
+
+function mean(values: readonly number[]): number {
+  return values.reduce((sum, value) => sum + value, 0) / values.length;
+}
+
+/** Rows are drawn with all their figures, since a row's seeds and settings are not independent of one another. */
+function intervalOver(figures: ReadonlyMap<number, readonly number[]>): Interval {
+  const rows = [...figures].sort(([a], [b]) => a - b).map(([, values]) => values);
+  const sums = Float64Array.from(rows, (values) => values.reduce((a, b) => a + b, 0));
+  const counts = Int32Array.from(rows, (values) => values.length);
+  return bootstrap(rows.length, (drawn) => {
+    let [sum, count] = [0, 0];
+    for (const row of drawn) {
+      sum += sums[row]!;
+      count += counts[row]!;
+    }
+    return [sum / count];
+  })[0]!;
+}
+
+/** The figures of each test row, one for each measurement that has it. */
+function rowsOf(points: readonly Point[], name: string): Map<number, number[]> | undefined {
+  const rows = new Map<number, number[]>();
+  for (const measurement of points.flatMap((point) => point.measurements)) {
+    const figures = rowFigures(measurement, name);
+    if (!figures) return undefined;
+    for (const [row, figure] of figures) {
+      if (!rows.has(row)) rows.set(row, []);
+      rows.get(row)!.push(figure);
+    }
+  }
+  return rows;
+}
+
+const remembered = new WeakMap<Measurement, Map<string, ReadonlyMap<number, number> | undefined>>();
+
+/** What each row alone scored: a hit or its ROUGE; undefined for a figure of all rows together, such as F1. */
+export function rowFigures(measurement: Measurement, name: string): ReadonlyMap<number, number> | undefined {
+  if (!remembered.has(measurement)) remembered.set(measurement, new Map());
+  const known = remembered.get(measurement)!;
+  if (!known.has(name)) known.set(name, scoreRows(measurement, name));
+  return known.get(name);
+}
+
+function scoreRows(measurement: Measurement, name: string): Map<number, number> | undefined {
+  const figure = ROW_FIGURES[name];
+  if (!figure) return undefined;
+  const predictions =
+    name === 'likelihood_accuracy' ? answersBy(measurement, 'likelihood') : answersOf(measurement);
+  return new Map(predictions.map((p) => [p.row, figure(p)]));
+}
+
+const hit = ({ answer, reference }: Prediction): number => (answer === reference ? 1 : 0);
+const overlap =
+  (type: RougeType) =>
+  ({ answer, reference }: Prediction): number =>
+    rouge(reference, answer ?? '')[type].fmeasure;
+
+const ROW_FIGURES: Readonly<Record<string, ((prediction: Prediction) => number) | undefined>> = {
+  accuracy: hit,
+  likelihood_accuracy: hit,
+  exact_match: hit,
+  rouge1: overlap('rouge1'),
+  rouge2: overlap('rouge2'),
+  rougeL: overlap('rougeL'),
+  rougeLsum: overlap('rougeLsum'),
+};
+
+const answered = new WeakMap<Measurement, Prediction[]>();
+
+/** The answers that a measurement's main figures are about. */
+export function answersOf(measurement: Measurement): Prediction[] {
+  const known = answered.get(measurement);
+  if (known) return known;
+  const predictions = answersBy(
+    measurement,
+    measurement.task.scoring === 'likelihood' ? 'likelihood' : 'generate',
+  );
+  answered.set(measurement, predictions);
+  return predictions;
+}
+
+function answersBy({ run, result, figures }: Measurement, scoring: 'generate' | 'likelihood'): Prediction[] {
+  return readPredictions(run, result, figures.method, scoring);
+}

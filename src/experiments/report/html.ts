@@ -1,0 +1,109 @@
+/** A report as one HTML file that asks for nothing: no script, no font, no picture from elsewhere, and a policy that forbids them. */
+
+import type { Block, Cell, Report, Table } from './document.js';
+import { escapeText } from './escape.js';
+import { STYLE } from './style.js';
+
+/** Widths in CSS pixels of a figure's two pictures. */
+const WIDE = 720;
+const NARROW = 350;
+
+export function toHtml({ title, subtitle, sections }: Report): string {
+  const filled = sections.filter(({ blocks }) => blocks.length > 0);
+  const contents = filled.map(
+    ({ id, title: of }) => `<li><a href="#${escapeText(id)}">${escapeText(of)}</a></li>`,
+  );
+  return `<!doctype html>
+<html lang="en">
+<head>
+<meta charset="utf-8">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'; img-src data:">
+<meta name="viewport" content="width=device-width, initial-scale=1">
+<meta name="color-scheme" content="light dark">
+<link rel="icon" href="data:,">
+<title>${escapeText(title)}</title>
+<style>${STYLE}</style>
+</head>
+<body>
+<header>
+<h1>${escapeText(title)}</h1>
+<p class="subtitle">${escapeText(subtitle)}</p>
+<nav aria-label="Contents"><ol>${contents.join('')}</ol></nav>
+</header>
+<main>
+${filled
+  .map(
+    ({ id, title: of, blocks }) =>
+      `<section id="${escapeText(id)}">\n<h2>${escapeText(of)}</h2>\n${blocks.map(block).join('\n')}\n</section>`,
+  )
+  .join('\n')}
+</main>
+</body>
+</html>
+`;
+}
+
+function block(of: Block): string {
+  switch (of.type) {
+    case 'text':
+      return `<p>${escapeText(of.text)}</p>`;
+    case 'note':
+      return `<p class="note">${escapeText(of.text)}</p>`;
+    case 'heading':
+      return `<h3>${escapeText(of.text)}</h3>`;
+    case 'list':
+      return `<ul>${of.items.map((item) => `<li>${escapeText(item)}</li>`).join('')}</ul>`;
+    case 'table':
+      return table(of.table);
+    case 'figure': {
+      const { title, alt, caption, draw } = of.figure;
+      const picture = (width: number, kind: string): string =>
+        `<div class="${kind}" role="img" aria-label="${escapeText(alt)}">${draw(width)}</div>`;
+      return (
+        `<figure>\n<figcaption><strong>${escapeText(title)}</strong> ${escapeText(caption)}</figcaption>\n` +
+        `${picture(WIDE, 'wide')}\n${picture(NARROW, 'narrow')}\n</figure>`
+      );
+    }
+    case 'details':
+      return `<details><summary>${escapeText(of.summary)}</summary>\n${of.blocks.map(block).join('\n')}\n</details>`;
+    case 'code':
+      return `<pre>${escapeText(of.text)}</pre>`;
+    case 'tokens':
+      return `<p class="tokens">${of.tokens
+        .map(
+          ({ text, trained }) =>
+            `<${trained ? 'mark' : 'span'}>${escapeText(text)}</${trained ? 'mark' : 'span'}>`,
+        )
+        .join('')}</p>`;
+    case 'html-only':
+      return of.blocks.map(block).join('\n');
+  }
+}
+
+function table({ caption, heads, rows }: Table): string {
+  const classes = heads.map(({ words, published }) =>
+    [words ? 'words' : '', published ? 'published' : ''].filter((name) => name !== '').join(' '),
+  );
+  const classOf = (i: number): string => (classes[i] === '' ? '' : ` class="${classes[i]}"`);
+  const headings = heads.map(
+    ({ text, published }, i) =>
+      `<th scope="col"${classOf(i)}>${escapeText(text)}${published ? ' <small>published</small>' : ''}</th>`,
+  );
+  const line = (cells: readonly Cell[]): string =>
+    cells
+      .map((cell, i) =>
+        i === 0
+          ? `<th scope="row"${classOf(i)}>${content(cell)}</th>`
+          : `<td${classOf(i)}>${content(cell)}</td>`,
+      )
+      .join('');
+  return (
+    `<div class="scroll"><table>\n<caption>${escapeText(caption)}</caption>\n<thead><tr>${headings.join('')}</tr></thead>\n` +
+    `<tbody>\n${rows.map((row) => `<tr>${line(row)}</tr>`).join('\n')}\n</tbody>\n</table></div>`
+  );
+}
+
+function content({ text, detail, strong }: Cell): string {
+  const shown = strong ? `<b>${escapeText(text)}</b>` : escapeText(text);
+  return detail === undefined ? shown : `${shown} <small>${escapeText(detail)}</small>`;
+}

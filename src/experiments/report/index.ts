@@ -1,0 +1,90 @@
+/** Runs into a report: Markdown, one HTML file, and a CSV file for each table. The same runs give the same bytes. */
+
+import { mkdirSync } from 'node:fs';
+import { join } from 'node:path';
+import { writeFault, writeFileAtomic } from '../../util/atomic.js';
+import type { StoredRun } from '../run/stored.js';
+import type { Context } from './context.js';
+import { count, type Report } from './document.js';
+import { toHtml } from './html.js';
+import { toMarkdown } from './markdown.js';
+import { publishedFor, type PublishedChoice, type PublishedName } from './published.js';
+import { ablationSection } from './sections/ablation.js';
+import { confusionSection, differencesSection } from './sections/answers.js';
+import { methodSection } from './sections/methods.js';
+import { modelSection } from './sections/models.js';
+import { allSection, manifestSection, publishedSection, unfinishedSection } from './sections/runs.js';
+import { sizeSection } from './sections/sizes.js';
+import { summarySection } from './sections/summary.js';
+import { inspectedSection, lossSection } from './sections/training.js';
+import { studyOf } from './study.js';
+
+export type { PublishedChoice, PublishedName } from './published.js';
+
+export interface ReportOptions {
+  readonly title?: string;
+  /** Which published figures stand beside which tasks; 'auto' by default. */
+  readonly published?: PublishedChoice;
+}
+
+export interface ReportFiles {
+  readonly markdown: string;
+  readonly html: string;
+  /** CSV files by name. */
+  readonly tables: Readonly<Record<string, string>>;
+}
+
+/** Throws UserError for damaged files of a run. */
+export function makeReport(stored: readonly StoredRun[], options: ReportOptions = {}): ReportFiles {
+  const study = studyOf(stored);
+  const tables: Record<string, string> = {};
+  const used = new Set<PublishedName>();
+  const context: Context = {
+    published: (set) => {
+      const name = publishedFor(set, options.published ?? 'auto');
+      if (name !== undefined) used.add(name);
+      return name;
+    },
+    csv: (name, text) => {
+      tables[name] = text;
+    },
+  };
+  const perSet = study.dataSets.flatMap((set) => [
+    sizeSection(set, context),
+    methodSection(set, context),
+    modelSection(set, context),
+    ablationSection(set, context),
+    lossSection(set),
+    confusionSection(set),
+    differencesSection(set),
+    inspectedSection(set),
+    allSection(set, context),
+  ]);
+  const sections = [
+    summarySection(study, context),
+    ...perSet,
+    unfinishedSection(study),
+    publishedSection(used),
+    manifestSection(study),
+  ];
+  const names = study.dataSets.map(({ title }) => title).join(', ');
+  const report: Report = {
+    title: options.title ?? 'Report',
+    subtitle: `${count(study.runs.length, 'run')}${names === '' ? '' : ` on ${names}`}, by Westwind`,
+    sections: sections.filter((section) => section !== undefined),
+  };
+  return { markdown: toMarkdown(report), html: toHtml(report), tables };
+}
+
+/** Writes report.md, report.html and tables/*.csv. Throws UserError where that cannot be. */
+export function writeReport(folder: string, { markdown, html, tables }: ReportFiles): void {
+  const below = join(folder, 'tables');
+  try {
+    mkdirSync(below, { recursive: true });
+  } catch (error) {
+    throw writeFault(below, error);
+  }
+  writeFileAtomic(join(folder, 'report.md'), markdown);
+  writeFileAtomic(join(folder, 'report.html'), html);
+  for (const [name, text] of Object.entries(tables)) writeFileAtomic(join(below, name), text);
+}

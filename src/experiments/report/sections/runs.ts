@@ -1,0 +1,234 @@
+/** Every run: its settings and figures, its manifest, and why those without figures have none. */
+
+import { readFileSync } from 'node:fs';
+import { join } from 'node:path';
+import type { StoredRun } from '../../run/stored.js';
+import type { Context } from '../context.js';
+import { csvFigure, toCsv, type CsvCell } from '../csv.js';
+import { count, figureCell, type Block, type Cell, type Section } from '../document.js';
+import { estimate, FIGURES, mainFigure } from '../evidence.js';
+import { axisName, MODEL, TRAIN_ROWS, varying } from '../factors.js';
+import {
+  PUBLISHED_CURVES,
+  PUBLISHED_SIZES,
+  PUBLISHED_SOURCE,
+  PUBLISHED_SUMMARIES,
+  type PublishedName,
+} from '../published.js';
+import { inStep, modelOf, trainRows, varyingModels, type DataSet, type Study } from '../study.js';
+import { unanswered } from './methods.js';
+
+/** Longer tables are folded away. */
+const MOST_ROWS = 16;
+
+/** All points of a data set, with the settings that vary as columns. */
+export function allSection(set: DataSet, context: Context): Section {
+  const figures = FIGURES[set.metric].filter(([name]) => set.points.some((point) => estimate(point, name)));
+  const tuned = set.points.filter(({ method }) => method === 'tuned');
+  const columns = inStep(
+    varying(tuned).filter((name) => name !== MODEL && name !== TRAIN_ROWS && !name.endsWith('.content')),
+    tuned,
+  );
+  const models = varyingModels(set.points);
+  const measured = set.points.flatMap((point) =>
+    point.measurements.map((measurement) => ({ point, measurement })),
+  );
+  context.csv(
+    `runs-${set.slug}.csv`,
+    toCsv(
+      [
+        'run',
+        'task',
+        'test_data',
+        'method',
+        'model',
+        'seed',
+        'training_rows',
+        ...columns,
+        'test_rows',
+        'no_answer',
+        ...figures.flatMap(([name]) => [name, `${name}_low`, `${name}_high`]),
+      ],
+      measured.map(({ point, measurement: { run, seed, figures: of } }): CsvCell[] => [
+        run.id,
+        set.task,
+        set.source,
+        point.way,
+        modelOf(point),
+        seed,
+        trainRows(point),
+        ...columns.map((name) => cellOf(point.factors[name])),
+        set.testRows,
+        of.unanswered,
+        ...figures.flatMap(([name]) => [
+          csvFigure(of.metrics[name]),
+          csvFigure(of.intervals[name]?.low),
+          csvFigure(of.intervals[name]?.high),
+        ]),
+      ]),
+    ),
+  );
+  const seeds = measured.length > set.points.length;
+  const block: Block = {
+    type: 'table',
+    table: {
+      caption:
+        `All that was measured on ${set.source}, in percent with 95 % intervals` +
+        `${seeds ? '; mean ± standard deviation where there are several seeds' : ''}.`,
+      heads: [
+        { text: 'method', words: true },
+        ...(models ? [{ text: 'model', words: true }] : []),
+        { text: 'training rows' },
+        ...columns.map((name) => ({ text: axisName(name) })),
+        ...(seeds ? [{ text: 'seeds' }] : []),
+        ...figures.map(([, text]) => ({ text })),
+        { text: 'no answer' },
+      ],
+      rows: set.points.map((point): Cell[] => [
+        { text: point.way },
+        ...(models ? [{ text: modelOf(point) }] : []),
+        { text: trainRows(point)?.toLocaleString('en-US') ?? '–' },
+        ...columns.map((name) => ({ text: String(point.factors[name] ?? '–') })),
+        ...(seeds ? [{ text: String(point.measurements.length) }] : []),
+        ...figures.map(([name]) => figureCell(estimate(point, name))),
+        { text: unanswered(point) },
+      ]),
+    },
+  };
+  const blocks: Block[] =
+    set.points.length > MOST_ROWS
+      ? [
+          {
+            type: 'details',
+            summary: `All ${set.points.length} settings with their figures`,
+            blocks: [block],
+          },
+        ]
+      : [block];
+  return { id: `all-${set.slug}`, title: `${set.title}: all runs`, blocks };
+}
+
+function cellOf(value: string | number | boolean | undefined): CsvCell {
+  return typeof value === 'boolean' ? String(value) : value;
+}
+
+/** Runs that have no figures, or not all. */
+export function unfinishedSection({ runs }: Study): Section | undefined {
+  const rest = runs.filter(({ state }) => state !== 'finished');
+  if (rest.length === 0) return undefined;
+  const done = (run: StoredRun): string => {
+    const tasks = run.manifest.config.tasks.length;
+    return run.results.length === 0 ? 'nothing' : `${run.results.length} of ${count(tasks, 'task')}`;
+  };
+  return {
+    id: 'unfinished',
+    title: 'Runs without a result',
+    blocks: [
+      {
+        type: 'table',
+        table: {
+          caption: `${count(rest.length, 'run')} of ${runs.length} failed or did not end; running the study again goes on with them.`,
+          heads: [
+            { text: 'run', words: true },
+            { text: 'state', words: true },
+            { text: 'tasks', words: true },
+            { text: 'done', words: true },
+            { text: 'cause', words: true },
+          ],
+          rows: rest.map((run): Cell[] => [
+            { text: run.id },
+            { text: run.state },
+            { text: run.manifest.config.tasks.map(({ name }) => name).join(', ') },
+            { text: done(run) },
+            { text: run.failure ?? (run.state === 'running' ? 'still at work' : 'stopped before its end') },
+          ]),
+        },
+      },
+    ],
+  };
+}
+
+/** Each run's manifest as it lies in its folder: in the HTML alone, since it says when and where. */
+export function manifestSection({ runs, dataSets }: Study): Section {
+  const figures = (run: StoredRun): string =>
+    dataSets
+      .flatMap((set) => {
+        const [name, head] = mainFigure(set);
+        return set.points.flatMap(({ measurements, way }) =>
+          measurements
+            .filter((measurement) => measurement.run === run)
+            .map(
+              ({ figures: { metrics } }) =>
+                `${set.title} ${way} ${head} ${(100 * (metrics[name] ?? NaN)).toFixed(1)}`,
+            ),
+        );
+      })
+      .join('; ');
+  return {
+    id: 'manifests',
+    title: 'Manifests',
+    blocks: [
+      {
+        type: 'html-only',
+        blocks: runs.map((run) => ({
+          type: 'details',
+          summary: `${run.id}: ${figures(run) || run.state}`,
+          blocks: [{ type: 'code', text: readFileSync(join(run.folder, 'manifest.json'), 'utf8').trimEnd() }],
+        })),
+      },
+    ],
+  };
+}
+
+/** The published figures in full, where some stand beside runs. */
+export function publishedSection(names: ReadonlySet<PublishedName>): Section | undefined {
+  if (names.size === 0) return undefined;
+  const blocks: Block[] = [
+    {
+      type: 'text',
+      text: `Printed by ${PUBLISHED_SOURCE} (2023), not measured here: other hardware, other splits, answers cut and scored in other ways.`,
+    },
+  ];
+  if (names.has('20newsgroups')) {
+    blocks.push({
+      type: 'table',
+      table: {
+        caption:
+          '20 Newsgroups: accuracy in percent by training rows. The Mistral-7B column is the first version’s, which printed it under Zephyr’s name.',
+        heads: [
+          { text: 'training rows' },
+          ...PUBLISHED_CURVES.map(({ model, variant }) => ({
+            text: `${model}, ${variant}`,
+            published: true,
+          })),
+        ],
+        rows: PUBLISHED_SIZES.map(([rows, fraction], i): Cell[] => [
+          { text: rows.toLocaleString('en-US'), detail: `${100 * fraction} %` },
+          ...PUBLISHED_CURVES.map(({ accuracy }) => ({ text: accuracy[i]!.toFixed(2) })),
+        ]),
+      },
+    });
+  }
+  if (names.has('samsum')) {
+    const words = { zero_shot: 'zero-shot', few_shot: 'few-shot', tuned: 'tuned' } as const;
+    blocks.push({
+      type: 'table',
+      table: {
+        caption: 'SAMSum: ROUGE in percent. Flan-T5-Base was fine-tuned whole.',
+        heads: [
+          { text: 'model', words: true },
+          { text: 'method', words: true },
+          { text: 'ROUGE-1', published: true },
+          { text: 'ROUGE-2', published: true },
+        ],
+        rows: PUBLISHED_SUMMARIES.map(({ model, method, variant, rouge1, rouge2 }): Cell[] => [
+          { text: model },
+          { text: variant === 'plain' ? words[method] : `${words[method]}, ${variant}` },
+          { text: rouge1.toFixed(2) },
+          { text: rouge2.toFixed(2) },
+        ]),
+      },
+    });
+  }
+  return { id: 'published', title: 'Published figures', blocks };
+}

@@ -1,0 +1,97 @@
+/** What was compared and what came out, as sentences made of the figures. */
+
+import { ALPHA, compareAll, describe, type Context, type Pair } from '../context.js';
+import { count, figureText, points as pointsText, pText, type Section } from '../document.js';
+import { estimate, mainFigure } from '../evidence.js';
+import { namesOf, modelOf, trainRows, type DataSet, type Point, type Study } from '../study.js';
+import { bestOf } from './answers.js';
+import { methodPoints } from './methods.js';
+import { sizeSeries } from './sizes.js';
+
+export function summarySection(study: Study, context: Context): Section {
+  const { runs, dataSets, repeated } = study;
+  const states = (['finished', 'failed', 'running', 'stopped'] as const)
+    .map((state) => ({ state, n: runs.filter((run) => run.state === state).length }))
+    .filter(({ n }) => n > 0)
+    .map(({ state, n }) => `${n} ${state}`);
+  const models = new Set(dataSets.flatMap(({ points }) => points.map(modelOf)));
+  const seeds = new Set(runs.map(({ manifest }) => manifest.config.seed));
+  const published = dataSets.some((set) => context.published(set) !== undefined);
+  return {
+    id: 'summary',
+    title: 'Summary',
+    blocks: [
+      {
+        type: 'text',
+        text:
+          `${count(runs.length, 'run')} (${states.join(', ')}) on ${count(dataSets.length, 'data set')}, ` +
+          `${models.size === 1 ? [...models][0]! : count(models.size, 'model')}, ${count(seeds.size, 'seed')}.` +
+          (repeated > 0
+            ? ` ${count(repeated, 'figure')} had been measured before with the same settings and seed, and stand once.`
+            : ''),
+      },
+      { type: 'list', items: dataSets.flatMap(findings) },
+      {
+        type: 'note',
+        text:
+          'Intervals are 95 % bootstrap intervals over the test rows; p values are two-sided paired tests over the test rows, corrected by ' +
+          'Holm’s method within each table and each summary. A method that is called best was chosen by the same test rows, so that its figure flatters it.' +
+          (published
+            ? ' Columns marked as published hold figures that others printed, not measured here.'
+            : ''),
+      },
+    ],
+  };
+}
+
+/** The best method, what it is worth against the best baseline and the next best, and what more data does. */
+function findings(set: DataSet): string[] {
+  const [figure, head] = mainFigure(set);
+  const names = namesOf(set.points);
+  const best = bestOf(set, set.points);
+  if (!best) return [];
+  const tuned = set.points.filter(({ method }) => method === 'tuned');
+  const baseline = bestOf(
+    set,
+    set.points.filter(({ method }) => method !== 'tuned' && method !== best.method),
+  );
+  const next = bestOf(
+    set,
+    methodPoints(set).filter((p) => p !== best && p.method === 'tuned'),
+  );
+  const against: Pair[] = [baseline, next]
+    .filter((point) => point !== undefined)
+    .map((point) => ({ point, reference: best, name: describe(best, names) }));
+  const compared = compareAll(against, figure);
+  const difference = (other: Point): string => {
+    const test = compared.get(other);
+    if (!test) return '';
+    const gap = pointsText(-test.comparison.difference);
+    const sure = test.pHolm <= ALPHA ? 'significant' : 'not significant';
+    return `${gap} points, p ${test.pHolm < 0.001 ? '' : '= '}${pText(test.pHolm)}, ${sure}`;
+  };
+  const sentences = [
+    `${set.title} (${count(set.testRows, 'test row')}): of ${count(set.points.length, 'way')} of answering, ${describe(best, names)} is best, with ` +
+      `${head} ${figureText(estimate(best, figure)!)}.`,
+  ];
+  if (baseline)
+    sentences.push(
+      `The best without tuning is ${names.get(baseline)!} with ${figureText(estimate(baseline, figure)!)} (${difference(baseline)}).`,
+    );
+  if (next)
+    sentences.push(
+      `Next best among the tuned is ${describe(next, names)}, ${figureText(estimate(next, figure)!)} (${difference(next)}).`,
+    );
+  const growth = sizeSeries(tuned)
+    .map((series) => ({ series, value: estimate(series.at(-1)!, figure)!.value }))
+    .sort((a, b) => b.value - a.value)[0];
+  if (growth) {
+    const [first, last] = [growth.series[0]!, growth.series.at(-1)!];
+    const [from, to] = [estimate(first, figure)!, estimate(last, figure)!];
+    sentences.push(
+      `From ${trainRows(first)!.toLocaleString('en-US')} to ${trainRows(last)!.toLocaleString('en-US')} training rows ` +
+        `${names.get(last)!} goes from ${figureText(from)} to ${figureText(to)}.`,
+    );
+  }
+  return [sentences.join(' ')];
+}

@@ -1,0 +1,308 @@
+/**
+ * From runs to what tables are about: data sets, each with the points that were measured on it. Runs with the same settings and different
+ * seeds are one point; what varies is found by comparing manifests, so that studies can be extended and joined.
+ */
+
+import { canonicalJson } from '../config/hash.js';
+import type { ResolvedTask } from '../config/index.js';
+import type { MethodResult, TaskResult } from '../run/results.js';
+import type { StoredRun } from '../run/stored.js';
+import {
+  compareValues,
+  factorsOf,
+  MODEL,
+  MODULES,
+  NEFTUNE,
+  onAllModules,
+  sourceName,
+  TRAIN_ROWS,
+  valueInText,
+  valuesOf,
+  varying,
+  withNeftune,
+  type Factors,
+} from './factors.js';
+
+export type Method = MethodResult['method'];
+
+/** One run's figures for a point. */
+export interface Measurement {
+  readonly run: StoredRun;
+  readonly seed: number;
+  readonly task: ResolvedTask;
+  readonly result: TaskResult;
+  readonly figures: MethodResult;
+}
+
+/** One way of answering, with all its settings but the seed. */
+export interface Point {
+  readonly method: Method;
+  readonly factors: Factors;
+  /** What was tuned: QLoRA, LoRA, fine-tuned; or zero-shot, few-shot. */
+  readonly way: string;
+  /** By seed; one a seed. */
+  readonly measurements: readonly Measurement[];
+}
+
+/** Test rows with what was measured on them. */
+export interface DataSet {
+  readonly title: string;
+  /** A word for links and files. */
+  readonly slug: string;
+  readonly task: string;
+  readonly kind: TaskResult['kind'];
+  readonly metric: TaskResult['metric'];
+  readonly testRows: number;
+  /** Where the test rows came from. */
+  readonly source: string;
+  readonly points: readonly Point[];
+}
+
+export interface Study {
+  /** Each run once, by id. */
+  readonly runs: readonly StoredRun[];
+  readonly dataSets: readonly DataSet[];
+  /** Figures that were measured twice, with the same settings and seed: one of them is shown. */
+  readonly repeated: number;
+}
+
+const METHODS: readonly Method[] = ['zero_shot', 'few_shot', 'tuned'];
+
+/** Brings runs in order; the same runs give the same study, in whatever order they come. */
+export function studyOf(stored: readonly StoredRun[]): Study {
+  const runs = distinctRuns(stored);
+  const sets = new Map<string, { measurements: Measurement[]; test: string; content: string }>();
+  for (const run of runs) {
+    for (const result of run.results) {
+      const task = run.manifest.config.tasks.find(({ name }) => name === result.task);
+      if (!task?.test) continue;
+      const content = run.manifest.fingerprints.data[`${task.name}.test`] ?? '';
+      const { columns, count, fraction, stratify } = task.test;
+      const key = canonicalJson([
+        task.name,
+        result.kind,
+        result.metric,
+        content,
+        columns,
+        count,
+        fraction,
+        stratify,
+      ]);
+      const size = count ?? (fraction === undefined || fraction === 1 ? undefined : `${100 * fraction} %`);
+      const test = `${sourceName(task.test)}${size === undefined ? '' : `, ${size} of its rows`}`;
+      if (!sets.has(key)) sets.set(key, { measurements: [], test, content });
+      for (const figures of result.methods)
+        sets.get(key)!.measurements.push({ run, seed: run.manifest.config.seed, task, result, figures });
+    }
+  }
+  let repeated = 0;
+  const found = [...sets]
+    .filter(([, { measurements }]) => measurements.length > 0)
+    .sort(([a], [b]) => (a < b ? -1 : 1));
+  const names = found.map(([, { measurements }]) => measurements[0]!.result.task);
+  const dataSets = found.map(([, { measurements, test, content }], i): DataSet => {
+    const { task, kind, metric, test_rows: testRows } = measurements[0]!.result;
+    const { points, joined } = pointsOf(measurements);
+    repeated += joined;
+    const alone = names.filter((name) => name === task).length === 1;
+    const number = names.slice(0, i).filter((name) => name === task).length + 1;
+    return {
+      title: alone ? task : `${task} (${test}; ${content.slice(0, 6)})`,
+      slug: `${task.replace(/[^\w-]+/g, '-')}${alone ? '' : `-${number}`}`,
+      task,
+      kind,
+      metric,
+      testRows,
+      source: test,
+      points,
+    };
+  });
+  return { runs, dataSets, repeated };
+}
+
+/** One folder of each id: a finished one before others, then by what it holds, so that the folders' order plays no part. */
+function distinctRuns(stored: readonly StoredRun[]): StoredRun[] {
+  const rank = (run: StoredRun): string =>
+    `${run.state === 'finished' ? 0 : 1} ${canonicalJson(run.results.map((r) => r.methods.map((m) => m.metrics)))}`;
+  const first = new Map<string, StoredRun>();
+  for (const run of stored) {
+    const other = first.get(run.id);
+    if (!other || rank(run) < rank(other)) first.set(run.id, run);
+  }
+  return [...first.values()].sort((a, b) => (a.id < b.id ? -1 : 1));
+}
+
+function pointsOf(measurements: readonly Measurement[]): { points: Point[]; joined: number } {
+  const groups = new Map<string, { method: Method; factors: Factors; bySeed: Map<number, Measurement> }>();
+  let joined = 0;
+  for (const measurement of measurements) {
+    const { run, task, result, figures, seed } = measurement;
+    const { method } = figures;
+    const factors = factorsOf(run.manifest, task, result, method);
+    const key = canonicalJson([method, factors]);
+    if (!groups.has(key)) groups.set(key, { method, factors, bySeed: new Map() });
+    const { bySeed } = groups.get(key)!;
+    const other = bySeed.get(seed);
+    if (other) joined++;
+    if (!other || richer(measurement, other)) bySeed.set(seed, measurement);
+  }
+  const points = [...groups.values()].map(({ method, factors, bySeed }): Point => ({
+    method,
+    factors,
+    way: wayOf(method, factors),
+    measurements: [...bySeed.values()].sort((a, b) => a.seed - b.seed),
+  }));
+  return { points: points.sort(comparePoints), joined };
+}
+
+/** Runs come by id: the first stays, unless a later one has more figures. */
+function richer(a: Measurement, b: Measurement): boolean {
+  return Object.keys(a.figures.metrics).length > Object.keys(b.figures.metrics).length;
+}
+
+function wayOf(method: Method, factors: Factors): string {
+  if (method !== 'tuned') return { zero_shot: 'zero-shot', few_shot: 'few-shot' }[method];
+  if (factors['lora.r'] === 'none') return 'fine-tuned';
+  return String(factors['weights']).startsWith('NF4') ? 'QLoRA' : 'LoRA';
+}
+
+/** Named by other words than the rest: see `variantOf`. */
+const APART = new Set([MODEL, TRAIN_ROWS, NEFTUNE, MODULES]);
+
+/**
+ * What sets points apart from those of the same method among them: 'NEFTune, all modules, rank 8', or '' where nothing does. The model
+ * and the number of training rows are not in it: they have columns of their own.
+ */
+export function variantsOf(points: readonly Point[]): Map<Point, string> {
+  return new Map(
+    points.map((point) => {
+      const alike = points.filter(({ method }) => method === point.method);
+      return [point, variantOf(point, alike)];
+    }),
+  );
+}
+
+/** Ways and variants: 'QLoRA, NEFTune, all modules'. */
+export function namesOf(points: readonly Point[]): Map<Point, string> {
+  return new Map(
+    [...variantsOf(points)].map(([point, variant]) => [
+      point,
+      variant === '' ? point.way : `${point.way}, ${variant}`,
+    ]),
+  );
+}
+
+function variantOf({ factors }: Point, alike: readonly Point[]): string {
+  const parts: string[] = [];
+  const alphas = valuesOf(NEFTUNE, alike).filter((alpha) => Number(alpha ?? 0) > 0);
+  if (valuesOf(NEFTUNE, alike).length > 1 && withNeftune(factors))
+    parts.push(alphas.length > 1 ? `NEFTune ${factors[NEFTUNE]}` : 'NEFTune');
+  const modules = valuesOf(MODULES, alike);
+  if (modules.length > 1 && onAllModules(factors)) {
+    const wide = modules.filter((list) => onAllModules({ [MODULES]: list ?? '' }));
+    parts.push(wide.length > 1 ? `on ${factors[MODULES]}` : 'all modules');
+  }
+  const contents = new Set(alike.map(({ factors: f }) => `${f[MODEL]} ${f['model.content']}`));
+  const oneContentEach = contents.size === valuesOf(MODEL, alike).length;
+  const waysDiffer = new Set(alike.map(({ way }) => way)).size > 1;
+  for (const factor of inStep(
+    varying(alike).filter((name) => !APART.has(name)),
+    alike,
+  )) {
+    if (factor === 'model.content' && oneContentEach) continue;
+    if (waysDiffer && (factor === 'weights' || (factors['lora.r'] === 'none' && factor.startsWith('lora.'))))
+      continue;
+    parts.push(valueInText(factor, factors[factor]));
+  }
+  return parts.join(', ');
+}
+
+/** Of factors that run in step (one says the other), the first alone, as in a rank with its alpha. */
+export function inStep(factors: readonly string[], of: readonly { readonly factors: Factors }[]): string[] {
+  const ordered = [...factors].sort((a, b) => order(a) - order(b) || compareValues(a, b));
+  const patterns = new Set<string>();
+  return ordered.filter((factor) => {
+    const values = valuesOf(factor, of);
+    const seen = new Map<number, number>();
+    const pattern = of
+      .map(({ factors: f }) => {
+        const value = values.indexOf(f[factor]);
+        if (!seen.has(value)) seen.set(value, seen.size);
+        return seen.get(value)!;
+      })
+      .join();
+    if (patterns.has(pattern)) return false;
+    patterns.add(pattern);
+    return true;
+  });
+}
+
+const FIRST = [
+  'lora.r',
+  'lora.lora_alpha',
+  'lora.lora_dropout',
+  'training.num_train_epochs',
+  'training.learning_rate',
+];
+
+/** The axes that people name first. */
+export function order(factor: string): number {
+  const place = FIRST.indexOf(factor);
+  return place === -1 ? FIRST.length : place;
+}
+
+/** By method, model, plain before NEFTune before all modules before both, then the other settings. */
+function comparePoints(a: Point, b: Point): number {
+  const quarter = ({ factors }: Point): number =>
+    (withNeftune(factors) ? 1 : 0) + (onAllModules(factors) ? 2 : 0);
+  const byMethod = METHODS.indexOf(a.method) - METHODS.indexOf(b.method);
+  const byModel = compareValues(a.factors[MODEL], b.factors[MODEL]);
+  if (byMethod !== 0 || byModel !== 0) return byMethod || byModel;
+  const bySize = compareValues(a.factors[TRAIN_ROWS], b.factors[TRAIN_ROWS]);
+  if (bySize !== 0 || quarter(a) !== quarter(b)) return bySize || quarter(a) - quarter(b);
+  const names = [...new Set([...Object.keys(a.factors), ...Object.keys(b.factors)])].sort(
+    (x, y) => order(x) - order(y) || compareValues(x, y),
+  );
+  for (const name of names) {
+    const difference = compareValues(a.factors[name], b.factors[name]);
+    if (difference !== 0) return difference;
+  }
+  return 0;
+}
+
+export function trainRows({ factors }: Point): number | undefined {
+  const rows = factors[TRAIN_ROWS];
+  return typeof rows === 'number' ? rows : undefined;
+}
+
+export function modelOf({ factors }: Point): string {
+  return String(factors[MODEL]);
+}
+
+export function varyingModels(points: readonly Point[]): boolean {
+  return new Set(points.map(modelOf)).size > 1;
+}
+
+/** Lists of what has the same key, by the first of each. */
+export function groupBy<T>(items: readonly T[], keyOf: (item: T) => string): T[][] {
+  const groups = new Map<string, T[]>();
+  for (const item of items) {
+    const key = keyOf(item);
+    const group = groups.get(key);
+    if (group) group.push(item);
+    else groups.set(key, [item]);
+  }
+  return [...groups.values()];
+}
+
+/** Points that differ in nothing but the named factors. */
+export function groupsBy(points: readonly Point[], but: readonly string[]): Point[][] {
+  return groupBy(points, ({ method, factors }) =>
+    canonicalJson([
+      method,
+      Object.entries(factors)
+        .filter(([name]) => !but.includes(name))
+        .sort(),
+    ]),
+  );
+}
