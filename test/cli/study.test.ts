@@ -155,3 +155,22 @@ test('a model that is not there fails its runs, not the study', async () => {
   assert.equal(run.code, 2);
   assert.match(run.stderr, /model-none/);
 });
+
+test('a longer training gives the shorter ones of the same settings, to their own bits', async () => {
+  const lengths = { 'max_steps: 6': 'max_steps: [2, 6, 4]', 'r: [2, 4]': 'r: 2' };
+  const together = study({ ...lengths, 'neftune_noise_alpha: [0, 5]': 'neftune_noise_alpha: 5' });
+  const all = await westwind(['run', together.config]);
+  assert.equal(all.code, 0, all.stderr);
+  assert.match(all.stdout, /max_steps 2: step 2\/2/);
+  const found = artefacts(together);
+  const job = study();
+  for (const steps of [2, 4]) {
+    const settings = [`training.max_steps=${steps}`, 'lora.r=2', 'training.neftune_noise_alpha=5'];
+    const alone = ['run', job.config, '--set', 'tasks.subjects.baselines=[]'];
+    const run = await westwind([...alone, ...settings.flatMap((s) => ['--set', s])]);
+    assert.equal(run.code, 0, run.stderr);
+  }
+  const own = artefacts(job);
+  assert.ok(Object.keys(own).filter((file) => file.endsWith('adapter_model.safetensors')).length === 2);
+  for (const [file, content] of Object.entries(own)) assert.equal(found[file], content, file);
+});
