@@ -2,14 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { test } from 'node:test';
 import { Command } from 'commander';
 import ts from 'typescript';
 import { parse } from 'yaml';
 import type { Verb } from '../../src/cli/main.js';
-import { loadConfig, parseConfig } from '../../src/experiments/config/index.js';
+import { loadStudy, parseConfig } from '../../src/experiments/config/index.js';
 import { commandsOf, readDocument, ROOT, spansOf, tableUnder, type MarkdownDocument } from './markdown.js';
 
 const documents = [
@@ -131,16 +132,37 @@ function checkCommand(program: Map<string, Command>, text: string, path: string)
 }
 
 test('every configuration in a document and in the examples is valid', () => {
-  for (const { path, fences } of documents) {
-    for (const { language, text, line } of fences)
-      if (language === 'yaml') parseConfig(completed(text), `${path}:${line}`);
+  const folder = mkdtempSync(join(tmpdir(), 'westwind-docs-'));
+  try {
+    for (const { path, fences } of documents) {
+      const configurations = fences.filter(({ language }) => language === 'yaml');
+      for (const { text, line } of configurations) {
+        const { extends: base, tasks } = parse(text) as { extends?: string; tasks?: Record<string, object> };
+        if (base === undefined) parseConfig(completed(text), `${path}:${line}`);
+        else {
+          // It extends the configuration before it that has its tasks.
+          const [below] = configurations.filter((other) =>
+            Object.keys(tasks ?? {}).every((name) => other.line < line && other.text.includes(`  ${name}:`)),
+          );
+          assert.ok(below, `${path}:${line}`);
+          for (const [, file] of below.text.matchAll(/path: ([\w.-]+)/g))
+            writeFileSync(join(folder, file!), '');
+          writeFileSync(join(folder, base), below.text);
+          writeFileSync(join(folder, 'study.yaml'), text);
+          assert.ok(loadStudy(join(folder, 'study.yaml')).runs.length > 1);
+        }
+      }
+    }
+  } finally {
+    rmSync(folder, { recursive: true });
   }
-  for (const name of readdirSync(join(ROOT, 'examples')).filter((file) => file.endsWith('.yaml'))) {
-    const path = join(ROOT, 'examples', name);
-    parseConfig(readFileSync(path, 'utf8'), path);
+  const examples = readdirSync(join(ROOT, 'examples')).filter((file) => file.endsWith('.yaml'));
+  for (const path of examples.map((name) => join(ROOT, 'examples', name))) {
+    const text = readFileSync(path, 'utf8');
+    if (!text.includes('extends:')) parseConfig(text, path);
   }
-  // Its model and data are in the repository.
-  loadConfig(join(ROOT, 'examples/quickstart.yaml'));
+  // Their model and data are in the repository.
+  for (const name of ['quickstart.yaml', 'study.yaml']) loadStudy(join(ROOT, 'examples', name));
 });
 
 /** A part of a configuration with what it lacks. */
