@@ -21,7 +21,8 @@ import {
 } from '../cli/support.js';
 import { MlflowStandIn, type StoredRun } from './mlflow-server.js';
 
-const STEPS = 40;
+const STEPS = 16;
+const SHORT = { 'max_steps: 40': `max_steps: ${STEPS}` };
 let model: string;
 const servers: MlflowStandIn[] = [];
 
@@ -45,7 +46,7 @@ async function startServer(): Promise<{ server: MlflowStandIn; env: NodeJS.Proce
 }
 
 function reportingJob(): JobFiles {
-  return makeJob(model, { 'seed: 5': 'seed: 5\nreport_to: [tensorboard, mlflow]' });
+  return makeJob(model, { ...SHORT, 'seed: 5': 'seed: 5\nreport_to: [tensorboard, mlflow]' });
 }
 
 function assertDone({ code, stderr }: Outcome): void {
@@ -145,7 +146,7 @@ describe('reports to MLflow', { concurrency: 2 }, () => {
     server.fault = () => 'hang';
     const job = reportingJob();
     const plain = performance.now();
-    assertDone(await westwind(['run', makeJob(model).config]));
+    assertDone(await westwind(['run', makeJob(model, SHORT).config]));
     const hanging = performance.now();
     const outcome = await westwind(['run', job.config], { env });
     const longer = performance.now() - hanging - (hanging - plain);
@@ -160,10 +161,10 @@ describe('reports to MLflow', { concurrency: 2 }, () => {
 
   it('a connection that breaks after the server has taken a batch repeats nothing', async () => {
     const { server, env } = await startServer();
-    let breaks = 3;
+    let breaks = 2;
     server.fault = (path) => (path === 'runs/log-batch' && breaks-- > 0 ? 'break' : undefined);
     const job = reportingJob();
-    for (let time = 0; time < 4; time++) assertDone(await westwind(['run', job.config], { env }));
+    for (let time = 0; time < 3; time++) assertDone(await westwind(['run', job.config], { env }));
     assert.ok(breaks <= 0);
     assertWhole(server, job);
   });
@@ -172,14 +173,14 @@ describe('reports to MLflow', { concurrency: 2 }, () => {
     const { server, env } = await startServer();
     const job = reportingJob();
     const stopped = start(['run', job.config], { env });
-    await stopped.until('step 8/40');
+    await stopped.until('step 4/16');
     stopped.signal('SIGINT');
     assert.equal((await stopped.ended).code, 130);
     const [run] = server.runs.values();
     assert.equal(run!.status, 'KILLED');
     assert.ok(run!.metrics.length > 0 && run!.metrics.at(-1)!.step < STEPS);
     const killed = start(['run', job.config], { env });
-    await killed.until('step 20/40');
+    await killed.until('step 10/16');
     killed.signal('SIGKILL');
     await killed.ended;
     assertDone(await westwind(['run', job.config], { env }));
