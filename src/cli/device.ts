@@ -42,8 +42,3 @@ export function nonNegative(text: string): number {
   if (!(n >= 0) || text.trim() === '') throw new InvalidArgumentError('a number from 0 is wanted');
   return n;
 }
-
-/** For an option that may be given several times. */
-export function collect(value: string, before: readonly string[]): string[] {
-  return [...before, value];
-}

@@ -1,7 +1,7 @@
 /** `westwind inspect CONFIG`: some training rows as the model will see them, and what of the whole data is trained on. */
 
 import pc from 'picocolors';
-import { loadConfig, type ResolvedConfig, type ResolvedTask } from '../experiments/config/index.js';
+import type { ResolvedConfig, ResolvedTask, Study } from '../experiments/config/index.js';
 import { showRow, type ShownRow, type ShownToken } from '../experiments/records/inspected.js';
 import { describeRow, readTaskData, trainingBlocks, type TaskData } from '../experiments/run/task-data.js';
 import { resolveModel } from '../files/index.js';
@@ -11,8 +11,9 @@ import { flatten } from '../train/step.js';
 import { messageOf, UserError } from '../util/errors.js';
 import { positiveInteger } from './device.js';
 import type { Verb } from './main.js';
+import { configArgument, studyOf, type SettingFlags } from './settings.js';
 
-interface Flags {
+interface Flags extends SettingFlags {
   readonly task?: string;
   readonly rows: number;
   readonly row?: string[];
@@ -20,34 +21,36 @@ interface Flags {
 }
 
 export const verb: Verb = (command) => {
-  command
-    .argument('<config>', 'a YAML or JSON configuration')
+  configArgument(command)
     .option('--task <name>', 'only this task')
     .option('--rows <n>', 'how many rows of each task', positiveInteger, 3)
     .option('--row <number...>', 'these rows, by the numbers that messages call them')
     .option('--json', 'a JSON object a row, with each token')
     .action(async (path: string, flags: Flags) => {
-      const { config } = loadConfig(path);
-      const chosen = chooseTasks(config, flags.task);
-      const folder = await resolveModel(config.model_name_or_path, {
-        revision: config.revision,
-        files: ['tokenizer*', 'special_tokens_map.json', 'chat_template.jinja'],
-      });
-      const tokenizer = Tokenizer.load(folder);
-      for (const settings of chosen) await inspectTask(config, settings, tokenizer, flags);
+      for (const [config, settings] of chooseTasks(studyOf(path, flags), flags.task)) {
+        const folder = await resolveModel(config.model_name_or_path, {
+          revision: config.revision,
+          files: ['tokenizer*', 'special_tokens_map.json', 'chat_template.jinja'],
+        });
+        await inspectTask(config, settings, Tokenizer.load(folder), flags);
+      }
     });
 };
 
-function chooseTasks(config: ResolvedConfig, name: string | undefined): ResolvedTask[] {
-  const named = config.tasks.filter((task) => name === undefined || task.name === name);
+/** The tasks of a study's first runs that have them. */
+function chooseTasks({ runs }: Study, name: string | undefined): [ResolvedConfig, ResolvedTask][] {
+  const all = new Map<string, [ResolvedConfig, ResolvedTask]>();
+  for (const { config } of runs)
+    for (const task of config.tasks)
+      if (!all.has(task.name) || (task.tune && !all.get(task.name)![1].tune))
+        all.set(task.name, [config, task]);
+  const named = [...all.values()].filter(([, task]) => name === undefined || task.name === name);
   if (named.length === 0)
-    throw new UserError(
-      `there is no task '${name}'; there are ${config.tasks.map((t) => t.name).join(', ')}`,
-    );
-  const trained = named.filter((task) => task.train);
+    throw new UserError(`there is no task '${name}'; there are ${[...all.keys()].join(', ')}`);
+  const trained = named.filter(([, task]) => task.train);
   if (trained.length === 0)
     throw new UserError(
-      `task '${named[0]!.name}' has no training rows to look at: it has no 'train' section`,
+      `task '${named[0]![1].name}' has no training rows to look at: it has no 'train' section`,
     );
   return trained;
 }

@@ -2,26 +2,24 @@
 
 import type { Backend } from '../backends/contract.js';
 import { createBackend } from '../backends/select.js';
-import { loadStudy } from '../experiments/config/index.js';
 import { Planner, sumOf, type TaskPlan } from '../experiments/plan/index.js';
 import { measureRates, secondsOf, type Rates } from '../experiments/plan/rates.js';
 import { markdownTable } from '../experiments/run/results.js';
 import { messageOf } from '../util/errors.js';
-import { collect, nonNegative } from './device.js';
+import { nonNegative } from './device.js';
 import type { Verb } from './main.js';
+import { configArgument, studyOf, type SettingFlags } from './settings.js';
 import { gridText } from './study.js';
 import { duration, gib } from './units.js';
 
-interface Flags {
-  readonly set: readonly string[];
+interface Flags extends SettingFlags {
   readonly device?: string;
   readonly memory?: number;
   readonly json?: boolean;
 }
 
 export const verb: Verb = (command) => {
-  command
-    .argument('<config>', 'a YAML or JSON configuration')
+  configArgument(command)
     .option(
       '--device <name>',
       "plan for this one instead of the configuration's: auto, cuda, cpu or reference",
@@ -31,10 +29,9 @@ export const verb: Verb = (command) => {
       'plan for so much memory on the device (default: what is free there)',
       nonNegative,
     )
-    .option('--set <field=value>', "a setting that comes before the file's", collect, [])
     .option('--json', 'as JSON')
     .action(async (path: string, flags: Flags) => {
-      const study = loadStudy(path, { settings: flags.set });
+      const study = studyOf(path, flags);
       const { config } = study.runs[0]!;
       const name = flags.device ?? config.device;
       const there = await deviceThere(name);

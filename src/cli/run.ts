@@ -3,38 +3,31 @@
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { failedChecks } from '../experiments/checks/figures.js';
-import { labelOf, loadStudy, type Study } from '../experiments/config/index.js';
+import { labelOf, type Study } from '../experiments/config/index.js';
 import { resultsTable, type TaskResult } from '../experiments/run/results.js';
 import { planStudy, superviseStudy } from '../experiments/run/study.js';
 import { superviseWorker, type Supervision } from '../experiments/run/supervise.js';
-import { collect, positiveInteger } from './device.js';
+import { positiveInteger } from './device.js';
 import type { Verb } from './main.js';
 import { createProgress, type Progress } from './progress.js';
+import { argumentsText, configArgument, studyOf, type SettingFlags } from './settings.js';
 import { axesOf, gridText, studyChecks, studyTables } from './study.js';
 
-interface Flags {
-  readonly set: readonly string[];
+interface Flags extends SettingFlags {
   readonly threads?: number;
   readonly dryRun?: boolean;
   readonly failFast?: boolean;
 }
 
 export const verb: Verb = (command) => {
-  command
-    .argument('<config>', 'a YAML or JSON configuration')
-    .option(
-      '--set <field=value>',
-      "a setting that comes before the file's, such as lora.r=[4,8]",
-      collect,
-      [],
-    )
+  configArgument(command)
     .option('--dry-run', 'show the runs and what they will take, and do nothing')
     .option('--fail-fast', 'end a study with its first run that fails')
     .option('--threads <n>', 'threads of the cpu backend (default: all cores)', positiveInteger)
     .action(async (configPath: string, flags: Flags) => {
       // Faults in the configuration are told before a process is started for it.
-      const study = loadStudy(configPath, { settings: flags.set });
-      const again = ['westwind run', configPath, ...flags.set.map((s) => `--set '${s}'`)].join(' ');
+      const study = studyOf(configPath, flags);
+      const again = `westwind run ${argumentsText(configPath, flags)}`;
       if (study.axes.length > 0 || flags.dryRun) await runStudy(study, flags, again);
       else await runOne(study, flags, again);
     });

@@ -11,6 +11,7 @@ export {
   type Study,
   type StudyRun,
 } from './load.js';
+export { configPath, modelSetting, presetModels, presetNames } from './presets.js';
 export type {
   Baseline,
   DataFormat,

@@ -1,6 +1,6 @@
 /**
  * The layers that a configuration is made of: the file, those it extends, and what the command line sets over them. Mappings are joined
- * key by key, the upper layer's value comes first; everything else is replaced whole.
+ * key by key, the upper layer's value comes first; null takes away what is below it; everything else is replaced whole.
  */
 
 import { readFileSync } from 'node:fs';
@@ -96,8 +96,11 @@ function settingLayer(setting: string): Layer {
 function joined(below: unknown, above: unknown): unknown {
   if (!isMapping(below) || !isMapping(above)) return above;
   const out: Record<string, unknown> = { ...below };
-  for (const [key, value] of Object.entries(above))
-    out[key] = Object.hasOwn(below, key) ? joined(below[key], value) : value;
+  for (const [key, value] of Object.entries(above)) {
+    if (!Object.hasOwn(below, key)) out[key] = value;
+    else if (value === null) delete out[key];
+    else out[key] = joined(below[key], value);
+  }
   return out;
 }
 
