@@ -95,13 +95,11 @@ function settingLayer(setting: string): Layer {
 
 function joined(below: unknown, above: unknown): unknown {
   if (!isMapping(below) || !isMapping(above)) return above;
-  const out: Record<string, unknown> = { ...below };
-  for (const [key, value] of Object.entries(above)) {
-    if (!Object.hasOwn(below, key)) out[key] = value;
-    else if (value === null) delete out[key];
-    else out[key] = joined(below[key], value);
-  }
-  return out;
+  const kept = Object.entries(below).filter(([key]) => above[key] !== null);
+  const laid = Object.entries(above)
+    .filter(([key, value]) => value !== null || !Object.hasOwn(below, key))
+    .map(([key, value]) => [key, Object.hasOwn(below, key) ? joined(below[key], value) : value] as const);
+  return Object.fromEntries([...kept, ...laid]);
 }
 
 /** What was extended is in the value now. */
