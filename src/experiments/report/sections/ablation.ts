@@ -37,8 +37,9 @@ export function gridOf(points: readonly Point[]): Grid | undefined {
       .flatMap((axis) =>
         valuesOf(axis, kept).map((value) => kept.filter(({ factors }) => factors[axis] !== value)),
       )
-      .map((rest) => ({ rest, full: fullness(rest) }));
-    kept = without.reduce((a, b) => (b.full > a.full ? b : a)).rest;
+      // Full is good, and so is large: otherwise a square of four would win.
+      .map((rest) => ({ rest, worth: fullness(rest) * rest.length }));
+    kept = without.reduce((a, b) => (b.worth > a.worth ? b : a)).rest;
   }
 }
 
