@@ -6,6 +6,13 @@ import { percent, withInterval } from '../run/results.js';
 export interface Report {
   readonly title: string;
   readonly subtitle: string;
+  readonly chapters: readonly Chapter[];
+}
+
+export interface Chapter {
+  readonly id: string;
+  readonly title: string;
+  readonly blocks: readonly Block[];
   readonly sections: readonly Section[];
 }
 
@@ -97,4 +104,31 @@ export function count(n: number, thing: string, things = `${thing}s`): string {
 /** In percent with one digit, for a single row's figure. */
 export function percent1(figure: number): string {
   return (100 * figure).toFixed(1);
+}
+
+/** The report with its tables and figures numbered through, so that a text can name them. */
+export function numbered(report: Report): Report {
+  const numbers = { Table: 0, Figure: 0 };
+  const next = (kind: keyof typeof numbers): string => `${kind} ${++numbers[kind]}.`;
+  const all = (blocks: readonly Block[]): Block[] => blocks.map(one);
+  const one = (block: Block): Block => {
+    if (block.type === 'table')
+      return { ...block, table: { ...block.table, caption: `${next('Table')} ${block.table.caption}` } };
+    if (block.type === 'figure')
+      return { ...block, figure: { ...block.figure, title: `${next('Figure')} ${block.figure.title}` } };
+    return block.type === 'details' || block.type === 'html-only'
+      ? { ...block, blocks: all(block.blocks) }
+      : block;
+  };
+  const chapters = report.chapters.map((chapter) => ({
+    ...chapter,
+    blocks: all(chapter.blocks),
+    sections: chapter.sections.map((section) => ({ ...section, blocks: all(section.blocks) })),
+  }));
+  return { ...report, chapters };
+}
+
+/** A word at a sentence's beginning. */
+export function capital(text: string): string {
+  return text.charAt(0).toUpperCase() + text.slice(1);
 }

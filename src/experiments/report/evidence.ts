@@ -45,8 +45,19 @@ export interface Estimate {
   readonly seeds: number;
 }
 
+/** What was computed for an object and a name, kept as long as the object lives: bootstraps are slow, and tables share them. */
+function remembering<K extends object, V>(compute: (of: K, name: string) => V): (of: K, name: string) => V {
+  const kept = new WeakMap<K, Map<string, V>>();
+  return (of, name) => {
+    let known = kept.get(of);
+    if (!known) kept.set(of, (known = new Map<string, V>()));
+    if (!known.has(name)) known.set(name, compute(of, name));
+    return known.get(name)!;
+  };
+}
+
 /** A point's figure; undefined where it has none of that name. */
-export function estimate(point: Point, name: string): Estimate | undefined {
+export const estimate = remembering((point: Point, name: string): Estimate | undefined => {
   const values = point.measurements
     .map(({ figures }) => figures.metrics[name])
     .filter((v) => v !== undefined);
@@ -59,7 +70,7 @@ export function estimate(point: Point, name: string): Estimate | undefined {
   const { mean, deviation } = spread(values);
   const rows = rowsOf([point], name);
   return { value: mean, deviation, seeds: values.length, ...(rows && { interval: intervalOver(rows) }) };
-}
+});
 
 /** The mean over several points, and its interval over their test rows. */
 export function estimateMean(points: readonly Point[], name: string): Estimate | undefined {
@@ -79,6 +90,17 @@ export interface Comparison extends PairedComparison {
  * (over all where they share none). Undefined where rows have no figure of that name of their own, or none is shared.
  */
 export function compare(a: Point, b: Point, name: string): Comparison | undefined {
+  let known = comparisons.get(a);
+  if (!known) {
+    known = remembering((other: Point, figure: string) => comparison(a, other, figure));
+    comparisons.set(a, known);
+  }
+  return known(b, name);
+}
+
+const comparisons = new WeakMap<Point, (b: Point, name: string) => Comparison | undefined>();
+
+function comparison(a: Point, b: Point, name: string): Comparison | undefined {
   const seeds = (point: Point): number[] => point.measurements.map(({ seed }) => seed);
   const shared = seeds(a).filter((seed) => seeds(b).includes(seed));
   const of = (point: Point): Point =>
@@ -113,29 +135,34 @@ function intervalOver(figures: ReadonlyMap<number, readonly number[]>): Interval
   })[0]!;
 }
 
-/** The figures of each test row, one for each measurement that has it. */
+/** The figures of each test row: of one point by each seed that has it, of several points the mean of each. */
 function rowsOf(points: readonly Point[], name: string): Map<number, number[]> | undefined {
   const rows = new Map<number, number[]>();
-  for (const measurement of points.flatMap((point) => point.measurements)) {
-    const figures = rowFigures(measurement, name);
-    if (!figures) return undefined;
-    for (const [row, figure] of figures) {
-      if (!rows.has(row)) rows.set(row, []);
-      rows.get(row)!.push(figure);
+  for (const { measurements } of points) {
+    const own = new Map<number, number[]>();
+    for (const measurement of measurements) {
+      const figures = rowFigures(measurement, name);
+      if (!figures) return undefined;
+      for (const [row, figure] of figures) append(own, row, figure);
     }
+    for (const [row, figures] of own)
+      if (points.length === 1) rows.set(row, figures);
+      else append(rows, row, mean(figures));
   }
   return rows;
 }
 
-const remembered = new WeakMap<Measurement, Map<string, ReadonlyMap<number, number> | undefined>>();
+function append(rows: Map<number, number[]>, row: number, figure: number): void {
+  const there = rows.get(row);
+  if (there) there.push(figure);
+  else rows.set(row, [figure]);
+}
 
 /** What each row alone scored: a hit or its ROUGE; undefined for a figure of all rows together, such as F1. */
-export function rowFigures(measurement: Measurement, name: string): ReadonlyMap<number, number> | undefined {
-  if (!remembered.has(measurement)) remembered.set(measurement, new Map());
-  const known = remembered.get(measurement)!;
-  if (!known.has(name)) known.set(name, scoreRows(measurement, name));
-  return known.get(name);
-}
+export const rowFigures = remembering(
+  (measurement: Measurement, name: string): ReadonlyMap<number, number> | undefined =>
+    scoreRows(measurement, name),
+);
 
 function scoreRows(measurement: Measurement, name: string): Map<number, number> | undefined {
   const figure = ROW_FIGURES[name];
@@ -161,20 +188,12 @@ const ROW_FIGURES: Readonly<Record<string, ((prediction: Prediction) => number) 
   rougeLsum: overlap('rougeLsum'),
 };
 
-const answered = new WeakMap<Measurement, Prediction[]>();
-
 /** The answers that a measurement's main figures are about. */
-export function answersOf(measurement: Measurement): Prediction[] {
-  const known = answered.get(measurement);
-  if (known) return known;
-  const predictions = answersBy(
-    measurement,
-    measurement.task.scoring === 'likelihood' ? 'likelihood' : 'generate',
-  );
-  answered.set(measurement, predictions);
-  return predictions;
+export function answersOf(measurement: Measurement): readonly Prediction[] {
+  return answersBy(measurement, measurement.task.scoring === 'likelihood' ? 'likelihood' : 'generate');
 }
 
-function answersBy({ run, result, figures }: Measurement, scoring: 'generate' | 'likelihood'): Prediction[] {
-  return readPredictions(run, result, figures.method, scoring);
-}
+const answersBy = remembering(
+  ({ run, result, figures }: Measurement, scoring: string): readonly Prediction[] =>
+    readPredictions(run, result, figures.method, scoring === 'likelihood' ? 'likelihood' : 'generate'),
+);

@@ -9,7 +9,7 @@ export type Value = string | number | boolean;
 /** By dotted name, as in a configuration. */
 export type Factors = Readonly<Record<string, Value>>;
 
-/** The number of rows that were trained on, or that examples came from. */
+/** The number of rows that were trained on. */
 export const TRAIN_ROWS = 'train.rows';
 export const MODEL = 'model';
 export const NEFTUNE = 'training.neftune_noise_alpha';
@@ -47,21 +47,18 @@ export function factorsOf(
     'training.bf16': task.training.bf16,
   };
   if (method === 'zero_shot') return common;
-  const shown = {
-    [TRAIN_ROWS]: train_rows,
-    ...(task.train && {
-      'train.content': fingerprints.data[`${task.name}.train`] ?? '',
-      'train.stratify': task.train.stratify,
-    }),
-  };
-  if (method === 'few_shot') return { ...common, ...shown, few_shot_examples: task.few_shot_examples };
+  const content = { 'train.content': fingerprints.data[`${task.name}.train`] ?? '' };
+  // Examples come from all of the rows, however many are trained on.
+  if (method === 'few_shot') return { ...common, ...content, few_shot_examples: task.few_shot_examples };
   const trained = {
     ...flat('lora.', task.lora === false ? { r: 'none' } : { ...task.lora }),
     ...flat('training.', { ...task.training }),
   };
   return {
     ...common,
-    ...shown,
+    ...content,
+    [TRAIN_ROWS]: train_rows,
+    'train.stratify': task.train?.stratify ?? false,
     ...Object.fromEntries(Object.entries(trained).filter(([name]) => !IGNORED.has(name))),
   };
 }

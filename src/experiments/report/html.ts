@@ -1,6 +1,6 @@
 /** A report as one HTML file that asks for nothing: no script, no font, no picture from elsewhere, and a policy that forbids them. */
 
-import type { Block, Cell, Report, Table } from './document.js';
+import { numbered, type Block, type Cell, type Chapter, type Report, type Table } from './document.js';
 import { escapeText } from './escape.js';
 import { STYLE } from './style.js';
 
@@ -8,11 +8,8 @@ import { STYLE } from './style.js';
 const WIDE = 720;
 const NARROW = 350;
 
-export function toHtml({ title, subtitle, sections }: Report): string {
-  const filled = sections.filter(({ blocks }) => blocks.length > 0);
-  const contents = filled.map(
-    ({ id, title: of }) => `<li><a href="#${escapeText(id)}">${escapeText(of)}</a></li>`,
-  );
+export function toHtml(report: Report): string {
+  const { title, subtitle, chapters } = numbered(report);
   return `<!doctype html>
 <html lang="en">
 <head>
@@ -28,19 +25,30 @@ export function toHtml({ title, subtitle, sections }: Report): string {
 <header>
 <h1>${escapeText(title)}</h1>
 <p class="subtitle">${escapeText(subtitle)}</p>
-<nav aria-label="Contents"><ol>${contents.join('')}</ol></nav>
+<nav aria-label="Contents"><ul>${chapters.map(contents).join('')}</ul></nav>
 </header>
 <main>
-${filled
-  .map(
-    ({ id, title: of, blocks }) =>
-      `<section id="${escapeText(id)}">\n<h2>${escapeText(of)}</h2>\n${blocks.map(block).join('\n')}\n</section>`,
-  )
-  .join('\n')}
+${chapters.map(chapterOf).join('\n')}
 </main>
 </body>
 </html>
 `;
+}
+
+function contents({ id, title, sections }: Chapter): string {
+  const link = (of: { readonly id: string; readonly title: string }): string =>
+    `<a href="#${escapeText(of.id)}">${escapeText(of.title)}</a>`;
+  const below = sections.length === 0 ? '' : `: ${sections.map(link).join(' · ')}`;
+  return `<li>${link({ id, title })}${below}</li>`;
+}
+
+function chapterOf({ id, title, blocks, sections }: Chapter): string {
+  const own = blocks.map(block).join('\n');
+  const below = sections.map(
+    (section) =>
+      `<section id="${escapeText(section.id)}">\n<h3>${escapeText(section.title)}</h3>\n${section.blocks.map(block).join('\n')}\n</section>`,
+  );
+  return `<section id="${escapeText(id)}">\n<h2>${escapeText(title)}</h2>\n${own}\n${below.join('\n')}\n</section>`;
 }
 
 function block(of: Block): string {
@@ -50,7 +58,7 @@ function block(of: Block): string {
     case 'note':
       return `<p class="note">${escapeText(of.text)}</p>`;
     case 'heading':
-      return `<h3>${escapeText(of.text)}</h3>`;
+      return `<h4>${escapeText(of.text)}</h4>`;
     case 'list':
       return `<ul>${of.items.map((item) => `<li>${escapeText(item)}</li>`).join('')}</ul>`;
     case 'table':

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { writeFault, writeFileAtomic } from '../../util/atomic.js';
 import type { StoredRun } from '../run/stored.js';
 import type { Context } from './context.js';
-import { count, type Report } from './document.js';
+import { capital, count, type Chapter, type Report } from './document.js';
 import { toHtml } from './html.js';
 import { toMarkdown } from './markdown.js';
 import { publishedFor, type PublishedChoice, type PublishedName } from './published.js';
@@ -13,11 +13,11 @@ import { ablationSection } from './sections/ablation.js';
 import { confusionSection, differencesSection } from './sections/answers.js';
 import { methodSection } from './sections/methods.js';
 import { modelSection } from './sections/models.js';
-import { allSection, manifestSection, publishedSection, unfinishedSection } from './sections/runs.js';
+import { allSection, manifestChapter, publishedChapter, unfinishedChapter } from './sections/runs.js';
 import { sizeSection } from './sections/sizes.js';
-import { summarySection } from './sections/summary.js';
+import { summaryChapter } from './sections/summary.js';
 import { inspectedSection, lossSection } from './sections/training.js';
-import { studyOf } from './study.js';
+import { studyOf, type DataSet } from './study.js';
 
 export type { PublishedChoice, PublishedName } from './published.js';
 
@@ -49,7 +49,30 @@ export function makeReport(stored: readonly StoredRun[], options: ReportOptions 
       tables[name] = text;
     },
   };
-  const perSet = study.dataSets.flatMap((set) => [
+  const chapters = study.dataSets.map((set) => dataSetChapter(set, context));
+  const names = study.dataSets.map(({ title }) => title).join(', ');
+  const report: Report = {
+    title: options.title ?? 'Report',
+    subtitle: `${count(study.runs.length, 'run')}${names === '' ? '' : ` on ${names}`}, by Westwind`,
+    chapters: [
+      summaryChapter(study, context),
+      ...chapters,
+      unfinishedChapter(study),
+      publishedChapter(used),
+      manifestChapter(study),
+    ].filter((chapter) => chapter !== undefined),
+  };
+  return { markdown: toMarkdown(report), html: toHtml(report), tables };
+}
+
+const KINDS: Readonly<Record<DataSet['kind'], string>> = {
+  classification: 'A classification',
+  summarization: 'A summarization',
+  custom: 'A task of its own prompts',
+};
+
+function dataSetChapter(set: DataSet, context: Context): Chapter {
+  const sections = [
     sizeSection(set, context),
     methodSection(set, context),
     modelSection(set, context),
@@ -59,21 +82,14 @@ export function makeReport(stored: readonly StoredRun[], options: ReportOptions 
     differencesSection(set),
     inspectedSection(set),
     allSection(set, context),
-  ]);
-  const sections = [
-    summarySection(study, context),
-    ...perSet,
-    unfinishedSection(study),
-    publishedSection(used),
-    manifestSection(study),
   ];
-  const names = study.dataSets.map(({ title }) => title).join(', ');
-  const report: Report = {
-    title: options.title ?? 'Report',
-    subtitle: `${count(study.runs.length, 'run')}${names === '' ? '' : ` on ${names}`}, by Westwind`,
+  const text = `${KINDS[set.kind]}, tested on ${count(set.testRows, 'row')} of ${set.source}.`;
+  return {
+    id: `task-${set.slug}`,
+    title: capital(set.title),
+    blocks: [{ type: 'text', text }],
     sections: sections.filter((section) => section !== undefined),
   };
-  return { markdown: toMarkdown(report), html: toHtml(report), tables };
 }
 
 /** Writes report.md, report.html and tables/*.csv. Throws UserError where that cannot be. */

@@ -1,15 +1,28 @@
 /** A report as Markdown. */
 
 import { markdownTable } from '../run/results.js';
-import type { Block, Report, Table } from './document.js';
+import { numbered, type Block, type Report, type Table } from './document.js';
 
-export function toMarkdown({ title, subtitle, sections }: Report): string {
+export function toMarkdown(report: Report): string {
+  const { title, subtitle, chapters } = numbered(report);
   const parts = [`# ${plain(title)}`, plain(subtitle)];
-  for (const section of sections) {
-    const blocks = section.blocks.map(block).filter((text) => text !== '');
-    if (blocks.length > 0) parts.push(`## ${plain(section.title)}`, ...blocks);
+  for (const chapter of chapters) {
+    const sections = chapter.sections.flatMap((section) =>
+      headed(`### ${plain(section.title)}`, section.blocks),
+    );
+    const own = texts(chapter.blocks);
+    if (own.length + sections.length > 0) parts.push(`## ${plain(chapter.title)}`, ...own, ...sections);
   }
   return parts.join('\n\n') + '\n';
+}
+
+function headed(heading: string, blocks: readonly Block[]): string[] {
+  const found = texts(blocks);
+  return found.length === 0 ? [] : [heading, ...found];
+}
+
+function texts(blocks: readonly Block[]): string[] {
+  return blocks.map(block).filter((text) => text !== '');
 }
 
 function block(of: Block): string {
@@ -19,15 +32,15 @@ function block(of: Block): string {
     case 'note':
       return `_${plain(of.text)}_`;
     case 'heading':
-      return `### ${plain(of.text)}`;
+      return `#### ${plain(of.text)}`;
     case 'list':
       return of.items.map((item) => `- ${plain(item)}`).join('\n');
     case 'table':
       return table(of.table);
     case 'figure':
-      return `_${plain(of.figure.title)}: see report.html._`;
+      return `_${plain(of.figure.title)} (in report.html)_`;
     case 'details':
-      return [`#### ${plain(of.summary)}`, ...of.blocks.map(block)].join('\n\n');
+      return [`#### ${plain(of.summary)}`, ...texts(of.blocks)].join('\n\n');
     case 'code':
       return fenced(of.text);
     case 'tokens':

@@ -53,7 +53,7 @@ export interface DataSet {
   readonly kind: TaskResult['kind'];
   readonly metric: TaskResult['metric'];
   readonly testRows: number;
-  /** Where the test rows came from. */
+  /** The file or hub name that the test rows came from. */
   readonly source: string;
   readonly points: readonly Point[];
 }
@@ -71,7 +71,7 @@ const METHODS: readonly Method[] = ['zero_shot', 'few_shot', 'tuned'];
 /** Brings runs in order; the same runs give the same study, in whatever order they come. */
 export function studyOf(stored: readonly StoredRun[]): Study {
   const runs = distinctRuns(stored);
-  const sets = new Map<string, { measurements: Measurement[]; test: string; content: string }>();
+  const sets = new Map<string, { measurements: Measurement[]; source: string; told: string }>();
   for (const run of runs) {
     for (const result of run.results) {
       const task = run.manifest.config.tasks.find(({ name }) => name === result.task);
@@ -88,9 +88,10 @@ export function studyOf(stored: readonly StoredRun[]): Study {
         fraction,
         stratify,
       ]);
-      const size = count ?? (fraction === undefined || fraction === 1 ? undefined : `${100 * fraction} %`);
-      const test = `${sourceName(task.test)}${size === undefined ? '' : `, ${size} of its rows`}`;
-      if (!sets.has(key)) sets.set(key, { measurements: [], test, content });
+      const source = sourceName(task.test);
+      const size = count ?? (fraction === undefined || fraction === 1 ? '' : `${100 * fraction} %`);
+      const told = `${source}${size === '' ? '' : `, ${size} of its rows`}; ${content.slice(0, 6)}`;
+      if (!sets.has(key)) sets.set(key, { measurements: [], source, told });
       for (const figures of result.methods)
         sets.get(key)!.measurements.push({ run, seed: run.manifest.config.seed, task, result, figures });
     }
@@ -100,20 +101,20 @@ export function studyOf(stored: readonly StoredRun[]): Study {
     .filter(([, { measurements }]) => measurements.length > 0)
     .sort(([a], [b]) => (a < b ? -1 : 1));
   const names = found.map(([, { measurements }]) => measurements[0]!.result.task);
-  const dataSets = found.map(([, { measurements, test, content }], i): DataSet => {
+  const dataSets = found.map(([, { measurements, source, told }], i): DataSet => {
     const { task, kind, metric, test_rows: testRows } = measurements[0]!.result;
     const { points, joined } = pointsOf(measurements);
     repeated += joined;
     const alone = names.filter((name) => name === task).length === 1;
     const number = names.slice(0, i).filter((name) => name === task).length + 1;
     return {
-      title: alone ? task : `${task} (${test}; ${content.slice(0, 6)})`,
+      title: alone ? task : `${task} (${told})`,
       slug: `${task.replace(/[^\w-]+/g, '-')}${alone ? '' : `-${number}`}`,
       task,
       kind,
       metric,
       testRows,
-      source: test,
+      source,
       points,
     };
   });

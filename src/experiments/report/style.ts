@@ -24,23 +24,26 @@ body {
   font: 16px/1.55 system-ui, -apple-system, "Segoe UI", Roboto, "Noto Sans", "DejaVu Sans", sans-serif;
 }
 h1 { font-size: 1.9rem; line-height: 1.2; margin: 0 0 .3rem; letter-spacing: -.01em; }
-h2 { font-size: 1.35rem; line-height: 1.25; margin: 3rem 0 .8rem; padding-top: .9rem; border-top: 1px solid var(--line); }
-h3 { font-size: 1.05rem; margin: 2rem 0 .5rem; }
-h1, h2, h3, th, td, figcaption, summary, li { overflow-wrap: anywhere; }
+h2 { font-size: 1.5rem; line-height: 1.25; margin: 3.5rem 0 .6rem; padding-top: 1rem; border-top: 2px solid var(--line); }
+h3 { font-size: 1.18rem; margin: 2.6rem 0 .5rem; }
+h4 { font-size: 1rem; margin: 1.8rem 0 .4rem; }
+h1, h2, h3, h4, p, figcaption, summary, li { overflow-wrap: anywhere; }
 p, ul { margin: .6rem 0; max-width: 46rem; }
 li { margin: .3rem 0; }
 a { color: var(--link); }
 .subtitle, .note { color: var(--quiet); }
 .note, small { font-size: .82rem; }
-nav ol { margin: 1.2rem 0 0; padding: 0; list-style: none; display: flex; flex-wrap: wrap; gap: .3rem 1.1rem; }
-nav li { margin: 0; }
+nav ul { margin: 1.2rem 0 0; padding: 0; list-style: none; max-width: none; font-size: .92rem; }
+nav li { margin: .15rem 0; }
 .scroll { overflow-x: auto; margin: 1.2rem 0 1.4rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
 caption { text-align: left; padding: 0 0 .5rem; max-width: 46rem; line-height: 1.45; color: var(--quiet); }
 th, td { padding: .42rem .8rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--grid); font-weight: 400; }
 thead th { font-weight: 600; vertical-align: bottom; border-bottom: 1.5px solid var(--quiet); }
 tbody tr:last-child > * { border-bottom: 1.5px solid var(--quiet); }
+td:not(.words), tbody th:not(.words) { white-space: nowrap; }
 .words { text-align: left; overflow-wrap: break-word; }
+.words:not(:first-child) { min-width: 9rem; }
 tbody th:not(.words) { font-weight: 600; }
 td small, th small { display: block; color: var(--quiet); white-space: nowrap; font-size: .78rem; font-weight: 400; }
 td.words small { white-space: normal; }
@@ -76,7 +79,7 @@ pre { overflow: auto; max-height: 30rem; background: var(--panel); padding: .8re
   nav { display: none; }
   .wide { display: block; } .narrow { display: none; }
   figure, tr, details { break-inside: avoid; }
-  h2, h3, caption, figcaption { break-after: avoid; }
+  h2, h3, h4, caption, figcaption { break-after: avoid; }
   .scroll { overflow: visible; }
   pre { max-height: none; white-space: pre-wrap; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }

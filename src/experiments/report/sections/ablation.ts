@@ -3,7 +3,7 @@
 import { dotChart, type Dot } from '../charts/dots.js';
 import { heatMaps, type HeatPanel } from '../charts/heat.js';
 import type { Context } from '../context.js';
-import { count, figureCell, figureText, type Block, type Cell, type Section } from '../document.js';
+import { capital, count, figureCell, figureText, type Block, type Cell, type Section } from '../document.js';
 import { estimate, estimateMean, mainFigure, type Estimate } from '../evidence.js';
 import { axisName, MODEL, MODULES, NEFTUNE, TRAIN_ROWS, valuesOf, varying, type Value } from '../factors.js';
 import { toCsv, csvFigure, type CsvCell } from '../csv.js';
@@ -18,7 +18,7 @@ export interface Grid {
   readonly left: number;
 }
 
-/** What part of a grid's places must have a run. */
+/** What part of a grid's places must have a run, so that means over the other settings compare like with like. */
 const COVERAGE = 0.75;
 /** Figures of more panels are no figure any more. */
 const MOST_PANELS = 24;
@@ -28,19 +28,25 @@ export function gridOf(points: readonly Point[]): Grid | undefined {
   let kept = points;
   for (;;) {
     const axes = inStep(varying(kept), kept);
-    const places = axes.reduce((n, axis) => n * valuesOf(axis, kept).length, 1);
-    if (kept.length >= COVERAGE * places) {
+    if (fullness(kept) >= COVERAGE) {
       const told = axes.some((axis) => axis !== NEFTUNE && axis !== MODULES);
       return told && kept.length >= 3 ? { points: kept, axes, left: points.length - kept.length } : undefined;
     }
-    // The value with the fewest points belongs to another study that shares the folder.
-    const rare = axes
+    // A value that leaves most places empty belongs to another study that shares the folder.
+    const without = axes
       .flatMap((axis) =>
-        valuesOf(axis, kept).map((value) => ({ axis, value, n: having(kept, axis, value).length })),
+        valuesOf(axis, kept).map((value) => kept.filter(({ factors }) => factors[axis] !== value)),
       )
-      .reduce((a, b) => (b.n < a.n ? b : a));
-    kept = kept.filter(({ factors }) => factors[rare.axis] !== rare.value);
+      // Full is good, and so is large: otherwise a square of four would win.
+      .map((rest) => ({ rest, worth: fullness(rest) * rest.length }));
+    kept = without.reduce((a, b) => (b.worth > a.worth ? b : a)).rest;
   }
+}
+
+/** The part of a grid's places that have a run. */
+function fullness(points: readonly Point[]): number {
+  const places = inStep(varying(points), points).reduce((n, axis) => n * valuesOf(axis, points).length, 1);
+  return points.length / places;
 }
 
 function having(points: readonly Point[], axis: string, value: Value | undefined): Point[] {
@@ -67,7 +73,7 @@ export function ablationSection(set: DataSet, context: Context): Section | undef
     'runs',
   ];
   context.csv(`effects-${set.slug}.csv`, toCsv(heads, csv));
-  return { id: `ablation-${set.slug}`, title: `${set.title}: what each setting does`, blocks };
+  return { id: `ablation-${set.slug}`, title: 'What each setting does', blocks };
 }
 
 function gridBlocks(set: DataSet, grid: Grid, several: boolean, csv: CsvCell[][]): Block[] {
@@ -114,7 +120,7 @@ function gridBlocks(set: DataSet, grid: Grid, several: boolean, csv: CsvCell[][]
         (points.length < places ? `, of ${places} that the grid would have` : '') +
         `${left > 0 ? `; ${count(left, 'other setting')} outside the grid ${left === 1 ? 'is' : 'are'} in the table of all runs` : ''}. ` +
         `The best is ${setting}: ${head} ${figureText(estimate(best, figure)!)}. ` +
-        `${largest.name} moves the mean most: from ${(100 * low.estimate.value).toFixed(2)} % at ${shown(low.value, largest.axis, points)} ` +
+        `What moves the mean most is ${largest.name}: from ${(100 * low.estimate.value).toFixed(2)} % at ${shown(low.value, largest.axis, points)} ` +
         `to ${(100 * high.estimate.value).toFixed(2)} % at ${shown(high.value, largest.axis, points)}.`,
     },
   ];
@@ -135,7 +141,7 @@ function gridBlocks(set: DataSet, grid: Grid, several: boolean, csv: CsvCell[][]
         title: `Each setting's mean ${head}`,
         alt: dots.map((d) => `${d.name}: ${d.value.toFixed(1)}`).join('; '),
         caption:
-          'Means over the runs with that value, whatever their other settings; lines are 95 % intervals over the test rows. The axis does not begin at 0.',
+          'Means over the runs with that value, whatever their other settings; lines are 95 % intervals over the test rows.',
         draw: (width) => dotChart(dots, `${head} (%)`, false, width),
       },
     },
@@ -246,14 +252,14 @@ function heatFigure(
   return {
     type: 'figure',
     figure: {
-      title: `${head.charAt(0).toUpperCase()}${head.slice(1)} by ${xTitle} and ${yTitle}`,
+      title: `${capital(head)} by ${xTitle} and ${yTitle}`,
       alt: panels
         .map(
           (p) =>
             `${p.title}: ${p.cells.map((row) => row.map((v) => v?.toFixed(1) ?? '–').join(' ')).join('; ')}`,
         )
         .join('. '),
-      caption: `${head} in percent${others.length > 0 ? `, a map for each ${others.map((axis) => nameOf(axis, points)).join(' and ')}` : ''}; darker is higher.`,
+      caption: `${capital(head)} in percent${others.length > 0 ? `, a map for each ${others.map((axis) => nameOf(axis, points)).join(' and ')}` : ''}; darker is higher.`,
       draw: (width) =>
         heatMaps(
           panels,

@@ -5,7 +5,8 @@ import { heatMaps } from '../charts/heat.js';
 import { describe } from '../context.js';
 import { count, percent1, pText, type Block, type Cell, type Section } from '../document.js';
 import { answersOf, compare, estimate, mainFigure, rowFigures } from '../evidence.js';
-import { namesOf, type DataSet, type Point } from '../study.js';
+import type { DataSet, Point } from '../study.js';
+import { allNames } from './methods.js';
 
 /** Labels beyond which a matrix cannot be read. */
 const MOST_LABELS = 40;
@@ -34,7 +35,7 @@ export function confusionSection(set: DataSet): Section | undefined {
     blocks.push({
       type: 'figure',
       figure: {
-        title: `Labels given by ${describe(best, namesOf(set.points))}`,
+        title: `Labels given by ${describe(best, allNames(set))}`,
         alt: wrong.map(({ n, right, taken }) => `${right} taken for ${taken}: ${n}`).join('; '),
         caption:
           `Test rows by their label (lines) and the answer (columns); what is right lies on the diagonal. ` +
@@ -70,7 +71,7 @@ export function confusionSection(set: DataSet): Section | undefined {
       },
     });
   }
-  return { id: `confusion-${set.slug}`, title: `${set.title}: what is confused`, blocks };
+  return { id: `confusion-${set.slug}`, title: 'What is confused', blocks };
 }
 
 export function bestOf(set: DataSet, points: readonly Point[]): Point | undefined {
@@ -126,11 +127,11 @@ export function differencesSection(set: DataSet): Section | undefined {
       set.points.filter((p) => p !== best && p.method === 'tuned'),
     ),
   ].filter((point) => point !== undefined);
-  const names = namesOf(set.points);
+  const names = allNames(set);
   const blocks = others.flatMap((other) => pairBlocks(set, best, other, figure, names));
   return blocks.length === 0
     ? undefined
-    : { id: `examples-${set.slug}`, title: `${set.title}: rows that tell methods apart`, blocks };
+    : { id: `examples-${set.slug}`, title: 'Rows that tell methods apart', blocks };
 }
 
 function pairBlocks(

@@ -2,7 +2,15 @@
 
 import { dotChart, type Dot } from '../charts/dots.js';
 import { compareAll, type Context, type Pair } from '../context.js';
-import { figureCell, points as pointsText, pText, type Cell, type Head, type Section } from '../document.js';
+import {
+  capital,
+  figureCell,
+  points as pointsText,
+  pText,
+  type Cell,
+  type Head,
+  type Section,
+} from '../document.js';
 import { estimate, FIGURES, mainFigure } from '../evidence.js';
 import { TRAIN_ROWS } from '../factors.js';
 import { PUBLISHED_SUMMARIES, publishedModel, variantWord, type PublishedSummary } from '../published.js';
@@ -22,8 +30,14 @@ import { reading } from './sizes.js';
 /** More tuned points than these and the table would be one of an ablation, which has its own. */
 const MOST_TUNED = 12;
 
+export interface Methods {
+  readonly points: readonly Point[];
+  /** By what tells them apart. */
+  readonly names: ReadonlyMap<Point, string>;
+}
+
 /** Baselines, and of each tuned setting the point of the most training rows; of many settings the best of each variant. */
-export function methodPoints(set: DataSet): Point[] {
+export function methodsOf(set: DataSet): Methods {
   const [figure] = mainFigure(set);
   const value = (point: Point): number => estimate(point, figure)?.value ?? -Infinity;
   const largest = groupsBy(
@@ -41,14 +55,19 @@ export function methodPoints(set: DataSet): Point[] {
       : groupBy(full, (p) => `${modelOf(p)} ${p.way} ${variantWord(p.factors)}`).map((alike) =>
           alike.reduce((a, b) => (value(b) > value(a) ? b : a)),
         );
-  return set.points.filter((point) => point.method !== 'tuned' || chosen.includes(point));
+  const points = set.points.filter((point) => point.method !== 'tuned' || chosen.includes(point));
+  return { points, names: namesOf(chosen.length < full.length ? set.points : points) };
+}
+
+/** Names for a text about all points of a data set: those of the table of methods, and for others all that tells them apart. */
+export function allNames(set: DataSet): Map<Point, string> {
+  return new Map([...namesOf(set.points), ...methodsOf(set).names]);
 }
 
 export function methodSection(set: DataSet, context: Context): Section | undefined {
-  const points = methodPoints(set);
+  const { points, names } = methodsOf(set);
   if (points.length < 2) return undefined;
   const [figure, head] = mainFigure(set);
-  const names = namesOf(points);
   const models = varyingModels(points);
   const figures = FIGURES[set.metric].filter(([name]) => points.some((point) => estimate(point, name)));
   const pairs = points.flatMap((point): Pair[] => {
@@ -145,12 +164,12 @@ export function methodSection(set: DataSet, context: Context): Section | undefin
     (set.metric === 'rouge' ? 'ROUGE is the F-measure without stemming.' : '');
   return {
     id: `methods-${set.slug}`,
-    title: `${set.title}: prompting and tuning`,
+    title: 'Prompting and tuning',
     blocks: [
       {
         type: 'figure',
         figure: {
-          title: `${head.charAt(0).toUpperCase()}${head.slice(1)} of each method`,
+          title: `${capital(head)} of each method`,
           alt: `${head} in percent with 95 % intervals: ${dots.map((d) => `${d.name} ${d.value.toFixed(1)}`).join('; ')}`,
           caption: `Points are figures over all test rows, lines their 95 % intervals${printed.size > 0 ? '; open diamonds are published figures, not measured here' : ''}.`,
           draw: (width) => dotChart(dots, `${head} (%)`, true, width),

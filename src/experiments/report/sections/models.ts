@@ -2,7 +2,7 @@
 
 import { dotChart, type Dot } from '../charts/dots.js';
 import { compareAll, type Context } from '../context.js';
-import { figureCell, points as pointsText, pText, type Cell, type Section } from '../document.js';
+import { capital, figureCell, points as pointsText, pText, type Cell, type Section } from '../document.js';
 import { estimate, FIGURES, mainFigure } from '../evidence.js';
 import { sheet } from '../sheet.js';
 import { groupBy, modelOf, namesOf, trainRows, varyingModels, type DataSet, type Point } from '../study.js';
@@ -71,12 +71,12 @@ export function modelSection(set: DataSet, context: Context): Section | undefine
   });
   return {
     id: `models-${set.slug}`,
-    title: `${set.title}: models`,
+    title: 'Models',
     blocks: [
       {
         type: 'figure',
         figure: {
-          title: `${head.charAt(0).toUpperCase()}${head.slice(1)} of each model's best settings`,
+          title: `${capital(head)} of each model's best settings`,
           alt: dots.map((d) => `${d.name} ${d.value.toFixed(1)}`).join('; '),
           caption: 'Points are figures over all test rows, lines their 95 % intervals.',
           draw: (width) => dotChart(dots, `${head} (%)`, true, width),

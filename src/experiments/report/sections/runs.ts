@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { StoredRun } from '../../run/stored.js';
 import type { Context } from '../context.js';
 import { csvFigure, toCsv, type CsvCell } from '../csv.js';
-import { count, figureCell, type Block, type Cell, type Section } from '../document.js';
+import { count, figureCell, type Block, type Cell, type Chapter, type Section } from '../document.js';
 import { estimate, FIGURES, mainFigure } from '../evidence.js';
 import { axisName, MODEL, TRAIN_ROWS, varying } from '../factors.js';
 import {
@@ -105,7 +105,7 @@ export function allSection(set: DataSet, context: Context): Section {
           },
         ]
       : [block];
-  return { id: `all-${set.slug}`, title: `${set.title}: all runs`, blocks };
+  return { id: `all-${set.slug}`, title: 'All runs', blocks };
 }
 
 function cellOf(value: string | number | boolean | undefined): CsvCell {
@@ -113,7 +113,7 @@ function cellOf(value: string | number | boolean | undefined): CsvCell {
 }
 
 /** Runs that have no figures, or not all. */
-export function unfinishedSection({ runs }: Study): Section | undefined {
+export function unfinishedChapter({ runs }: Study): Chapter | undefined {
   const rest = runs.filter(({ state }) => state !== 'finished');
   if (rest.length === 0) return undefined;
   const done = (run: StoredRun): string => {
@@ -123,6 +123,7 @@ export function unfinishedSection({ runs }: Study): Section | undefined {
   return {
     id: 'unfinished',
     title: 'Runs without a result',
+    sections: [],
     blocks: [
       {
         type: 'table',
@@ -149,7 +150,7 @@ export function unfinishedSection({ runs }: Study): Section | undefined {
 }
 
 /** Each run's manifest as it lies in its folder: in the HTML alone, since it says when and where. */
-export function manifestSection({ runs, dataSets }: Study): Section {
+export function manifestChapter({ runs, dataSets }: Study): Chapter {
   const figures = (run: StoredRun): string =>
     dataSets
       .flatMap((set) => {
@@ -167,6 +168,7 @@ export function manifestSection({ runs, dataSets }: Study): Section {
   return {
     id: 'manifests',
     title: 'Manifests',
+    sections: [],
     blocks: [
       {
         type: 'html-only',
@@ -181,7 +183,7 @@ export function manifestSection({ runs, dataSets }: Study): Section {
 }
 
 /** The published figures in full, where some stand beside runs. */
-export function publishedSection(names: ReadonlySet<PublishedName>): Section | undefined {
+export function publishedChapter(names: ReadonlySet<PublishedName>): Chapter | undefined {
   if (names.size === 0) return undefined;
   const blocks: Block[] = [
     {
@@ -230,5 +232,5 @@ export function publishedSection(names: ReadonlySet<PublishedName>): Section | u
       },
     });
   }
-  return { id: 'published', title: 'Published figures', blocks };
+  return { id: 'published', title: 'Published figures', blocks, sections: [] };
 }

@@ -2,7 +2,7 @@
 
 import { curveChart, type Series } from '../charts/curve.js';
 import { ALPHA, compareAll, type Context, type Pair } from '../context.js';
-import { count, figureCell, type Block, type Cell, type Section } from '../document.js';
+import { capital, count, figureCell, type Block, type Cell, type Section } from '../document.js';
 import { estimate, mainFigure } from '../evidence.js';
 import { TRAIN_ROWS } from '../factors.js';
 import {
@@ -33,7 +33,7 @@ export function sizeSection(set: DataSet, context: Context): Section | undefined
     return modelBlocks(set, series, models.length > 1 ? model : '', context, rows);
   });
   context.csv(`sizes-${set.slug}.csv`, sheet(rows));
-  return { id: `sizes-${set.slug}`, title: `${set.title}: how much data it takes`, blocks };
+  return { id: `sizes-${set.slug}`, title: 'How much data it takes', blocks };
 }
 
 function modelBlocks(
@@ -99,7 +99,7 @@ function modelBlocks(
     }
   }
   const caption =
-    `${head} in percent by the number of training rows${model === '' ? '' : `, ${model}`}; ${reading(flat)}. ` +
+    `${capital(head)} in percent by the number of training rows${model === '' ? '' : `, ${model}`}; ${reading(flat)}. ` +
     (compared.size > 0
       ? `* differs from ${heads[0]} at the same size: paired test over the test rows, p ≤ ${ALPHA} after Holm's correction ` +
         `for the table's ${count(compared.size, 'comparison')}. `
@@ -184,7 +184,7 @@ function curveTitle(head: string, series: readonly Point[][], figure: string): s
   const ends = series.map(
     (points) => [points[0]!, points.at(-1)!].map((p) => estimate(p, figure)!.value) as [number, number],
   );
-  const what = head.charAt(0).toUpperCase() + head.slice(1);
+  const what = capital(head);
   if (ends.every(([first, last]) => last > first)) return `${what} grows with the training rows`;
   if (ends.every(([first, last]) => last < first)) return `${what} falls with more training rows`;
   return `${what} by training rows`;

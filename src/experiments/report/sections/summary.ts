@@ -1,14 +1,22 @@
 /** What was compared and what came out, as sentences made of the figures. */
 
 import { ALPHA, compareAll, describe, type Context, type Pair } from '../context.js';
-import { count, figureText, points as pointsText, pText, type Section } from '../document.js';
+import {
+  capital,
+  count,
+  figureText,
+  points as pointsText,
+  pText,
+  type Block,
+  type Chapter,
+} from '../document.js';
 import { estimate, mainFigure } from '../evidence.js';
-import { namesOf, modelOf, trainRows, type DataSet, type Point, type Study } from '../study.js';
+import { modelOf, trainRows, type DataSet, type Point, type Study } from '../study.js';
 import { bestOf } from './answers.js';
-import { methodPoints } from './methods.js';
+import { allNames, methodsOf } from './methods.js';
 import { sizeSeries } from './sizes.js';
 
-export function summarySection(study: Study, context: Context): Section {
+export function summaryChapter(study: Study, context: Context): Chapter {
   const { runs, dataSets, repeated } = study;
   const states = (['finished', 'failed', 'running', 'stopped'] as const)
     .map((state) => ({ state, n: runs.filter((run) => run.state === state).length }))
@@ -20,17 +28,21 @@ export function summarySection(study: Study, context: Context): Section {
   return {
     id: 'summary',
     title: 'Summary',
+    sections: [],
     blocks: [
       {
         type: 'text',
         text:
           `${count(runs.length, 'run')} (${states.join(', ')}) on ${count(dataSets.length, 'data set')}, ` +
-          `${models.size === 1 ? [...models][0]! : count(models.size, 'model')}, ${count(seeds.size, 'seed')}.` +
+          `${models.size === 1 ? `model ${[...models][0]!}` : count(models.size, 'model')}, ${count(seeds.size, 'seed')}.` +
           (repeated > 0
-            ? ` ${count(repeated, 'figure')} had been measured before with the same settings and seed, and stand once.`
+            ? ` ${count(repeated, 'figure')} ${repeated === 1 ? 'was' : 'were'} measured twice with the same settings and seed, and shown once.`
             : ''),
       },
-      { type: 'list', items: dataSets.flatMap(findings) },
+      ...dataSets.flatMap((set): Block[] => [
+        { type: 'heading', text: `${capital(set.title)} (${count(set.testRows, 'test row')})` },
+        { type: 'list', items: findings(set) },
+      ]),
       {
         type: 'note',
         text:
@@ -47,7 +59,7 @@ export function summarySection(study: Study, context: Context): Section {
 /** The best method, what it is worth against the best baseline and the next best, and what more data does. */
 function findings(set: DataSet): string[] {
   const [figure, head] = mainFigure(set);
-  const names = namesOf(set.points);
+  const names = allNames(set);
   const best = bestOf(set, set.points);
   if (!best) return [];
   const tuned = set.points.filter(({ method }) => method === 'tuned');
@@ -57,7 +69,7 @@ function findings(set: DataSet): string[] {
   );
   const next = bestOf(
     set,
-    methodPoints(set).filter((p) => p !== best && p.method === 'tuned'),
+    methodsOf(set).points.filter((p) => p !== best && p.method === 'tuned'),
   );
   const against: Pair[] = [baseline, next]
     .filter((point) => point !== undefined)
@@ -71,7 +83,7 @@ function findings(set: DataSet): string[] {
     return `${gap} points, p ${test.pHolm < 0.001 ? '' : '= '}${pText(test.pHolm)}, ${sure}`;
   };
   const sentences = [
-    `${set.title} (${count(set.testRows, 'test row')}): of ${count(set.points.length, 'way')} of answering, ${describe(best, names)} is best, with ` +
+    `Of ${count(set.points.length, 'way')} of answering, ${describe(best, names)} is best, with ` +
       `${head} ${figureText(estimate(best, figure)!)}.`,
   ];
   if (baseline)
@@ -93,5 +105,5 @@ function findings(set: DataSet): string[] {
         `${names.get(last)!} goes from ${figureText(from)} to ${figureText(to)}.`,
     );
   }
-  return [sentences.join(' ')];
+  return sentences;
 }

@@ -7,16 +7,8 @@ import { readChecked, readSteps } from '../../run/stored.js';
 import { curveChart, type Series } from '../charts/curve.js';
 import type { Block, Section } from '../document.js';
 import { estimate, mainFigure } from '../evidence.js';
-import {
-  modelOf,
-  namesOf,
-  trainRows,
-  varyingModels,
-  type DataSet,
-  type Measurement,
-  type Point,
-} from '../study.js';
-import { methodPoints } from './methods.js';
+import { modelOf, trainRows, varyingModels, type DataSet, type Measurement, type Point } from '../study.js';
+import { methodsOf } from './methods.js';
 
 /** More lines cannot be told apart. */
 const MOST_LINES = 8;
@@ -25,11 +17,11 @@ const STRETCHES = 60;
 
 export function lossSection(set: DataSet): Section | undefined {
   const [figure] = mainFigure(set);
-  const tuned = methodPoints(set).filter(({ method }) => method === 'tuned');
+  const { points: methods, names } = methodsOf(set);
+  const tuned = methods.filter(({ method }) => method === 'tuned');
   const value = (point: Point): number => estimate(point, figure)?.value ?? -Infinity;
   const best = new Set([...tuned].sort((a, b) => value(b) - value(a)).slice(0, MOST_LINES));
   const points = tuned.filter((point) => best.has(point));
-  const names = namesOf(tuned);
   const models = varyingModels(tuned);
   const series = points.flatMap((point): Series[] => {
     const { run, result } = point.measurements[0]!;
@@ -44,7 +36,7 @@ export function lossSection(set: DataSet): Section | undefined {
   const sizes = rows.size === 1 && first !== undefined ? ` on ${first.toLocaleString('en-US')} rows` : '';
   return {
     id: `loss-${set.slug}`,
-    title: `${set.title}: training loss`,
+    title: 'Training loss',
     blocks: [
       {
         type: 'figure',
@@ -110,7 +102,7 @@ export function inspectedSection(set: DataSet): Section | undefined {
   if (blocks.length === 0) return undefined;
   return {
     id: `inspected-${set.slug}`,
-    title: `${set.title}: what was trained on`,
+    title: 'What was trained on',
     blocks: [
       {
         type: 'text',
