@@ -5,7 +5,7 @@
 
 import type { Graph } from '../autograd/graph.js';
 import type { Parameter } from '../autograd/parameter.js';
-import type { Dropout, Matrix, Span } from '../backends/contract.js';
+import type { Dropout, GemmArgs, Matrix, Span } from '../backends/contract.js';
 import { Tensor } from '../tensor/tensor.js';
 
 export interface Lora {
@@ -59,6 +59,18 @@ export function linear(g: Graph, x: Tensor, w: LinearWeights, options: LinearOpt
   return y;
 }
 
+/** The Linears of `ws` over the same x. Few rows, of which nothing is learnt, go through all of them at once. */
+export function linears(g: Graph, x: Tensor, ws: readonly LinearWeights[], path: 'tiles' | 'rows'): Tensor[] {
+  if (path === 'tiles') return ws.map((w) => linear(g, x, w, { path }));
+  const results = ws.map((w) => g.empty([x.length / w.inFeatures, w.outFeatures]));
+  const products = ws.map((w, i) => {
+    const u = w.lora && inner(g, x, w.lora, 0, path);
+    return product(g, x, w, results[i]!, u, undefined, path);
+  });
+  g.kernels.gemms({ products });
+  return results;
+}
+
 /** The product alone, and LoRA's inner activation u = dropout(x)·Aᵀ, which the backward wants again. */
 export function linearForward(
   g: Graph,
@@ -69,9 +81,22 @@ export function linearForward(
   const rows = x.length / w.inFeatures;
   const y = g.empty([rows, w.outFeatures], output);
   const u = w.lora && inner(g, x, w.lora, firstRow, path);
-  if (last && g.recomputing) return { y, u };
-  g.kernels.gemm({
-    m: rows,
+  if (!(last && g.recomputing)) g.kernels.gemm(product(g, x, w, y, u, residual, path));
+  return { y, u };
+}
+
+/** The kernel's arguments. */
+function product(
+  g: Graph,
+  x: Tensor,
+  w: LinearWeights,
+  y: Tensor,
+  u: Tensor | undefined,
+  residual: Tensor | undefined,
+  path: 'tiles' | 'rows',
+): GemmArgs {
+  return {
+    m: x.length / w.inFeatures,
     n: w.outFeatures,
     k: w.inFeatures,
     a: x,
@@ -83,8 +108,7 @@ export function linearForward(
     ...(w.lora && u && { extra: { a: u, b: w.lora.b.value, k: w.lora.r, alpha: w.lora.scaling } }),
     ...(w.bias && { bias: w.bias.value }),
     ...(residual && { residual }),
-  });
-  return { y, u };
+  };
 }
 
 /** Adds to the gradients of x and of everything in `w` that is trained. */
