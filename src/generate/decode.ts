@@ -83,13 +83,14 @@ export class Decoder {
   /** Up to `count` the first sequence again: what it writes into the cache is the same. */
   private upload(sequences: readonly Sequence[], count = sequences.length): void {
     const { slots } = this.cache.shape;
+    const { do_sample, seed } = this.options;
     const inputs = new Int32Array(4 * slots);
     for (let i = 0; i < count; i++) {
       const { prompt, slot, tokens } = sequences[i] ?? sequences[0]!;
       inputs[i] = tokens.at(-1) ?? 0;
       inputs[slots + i] = prompt.ids.length + tokens.length - 1;
       inputs[2 * slots + i] = slot;
-      inputs[3 * slots + i] = drawOf(this.options.seed, prompt.index, tokens.length);
+      if (do_sample) inputs[3 * slots + i] = drawOf(seed, prompt.index, tokens.length);
     }
     this.model.backend.upload(inputs, this.inputs);
   }

@@ -3,7 +3,7 @@
 import type { GemmArgs } from '../contract.js';
 import { nf4Addresses, typeName } from './bind-nf4.js';
 import type { Prepare } from './bind-thin.js';
-import { bindTiles } from './bind-tiles.js';
+import { bindTiles, together, WEIGHTS } from './bind-tiles.js';
 import { address, type CudaDevice } from './device.js';
 
 /** Rows of x that one pass of `ww_matvec` over the weight serves, and how many rows of the weight a warp takes then. */
@@ -17,7 +17,8 @@ const PLANS = [
 const rowsOf = (m: number): number => (m <= 8 ? 8 : 16);
 
 /** The size of nf4-rows.cu's Shared. */
-const nf4Shared = (rows: number): number => 4 * (256 * 32 + 256 + 2 * 8 * 16 * rows) + 8 * 3 * 16 * 128;
+const nf4Shared = (rows: number): number =>
+  4 * (256 * 32 + WEIGHTS * 257 + 2 * 8 * 16 * rows) + 8 * 3 * 16 * 128;
 
 /** Above it a product with unpacked weights is faster: of packed ones (but see bind-tiles.ts), and of dense ones. */
 const MOST_ROWS = { packed: 16, dense: 8 } as const;
@@ -43,10 +44,41 @@ export function bindRows(
     n % 16 === 0 &&
     k % 256 === 0;
 
+  function packedRows(products: readonly GemmArgs[]): void {
+    const [{ m, k, a, b, c, alpha = 1 }] = products as [GemmArgs];
+    const weights = products.map((p) => {
+      const { n, extra, bias, residual, accumulate } = p;
+      if (p.b.kind !== 'nf4') throw new TypeError('gemm: packed rows of a dense weight');
+      const added = residual ?? (accumulate ? p.c : undefined);
+      const spans = [
+        ...nf4Addresses(p.b),
+        address(p.c),
+        bias ? address(bias) : 0,
+        added ? address(added) : 0,
+      ];
+      const thin = extra ? [address(extra.a), address(extra.b)] : [0, 0];
+      return [...spans, ...thin, n, extra?.k ?? 0, extra?.alpha ?? 0];
+    });
+    const none = Array<number>(13).fill(0);
+    const rows = rowsOf(m);
+    const nested = b.kind === 'nf4' && b.nested ? 1 : 0;
+    const types = { ACTIVATION: typeName(a, 'gemm'), OUT: typeName(c, 'gemm') };
+    const parameters = `p${'pppppppppplif'.repeat(WEIGHTS)}iif`;
+    const kernel = device.kernel('nf4-rows', 'ww_nf4_rows', parameters, {
+      ...types,
+      NESTED: nested,
+      ROWS: rows,
+    });
+    const groups = products.reduce((sum, { n }) => sum + n / 16, 0);
+    // Two blocks a multiprocessor.
+    const grid = [Math.min(groups, 2 * device.multiprocessors), 1, 1] as const;
+    const spans = [...weights, ...Array<number[]>(WEIGHTS - weights.length).fill(none)].flat();
+    kernel.launch(grid, WARPS * 32, nf4Shared(rows), address(a), ...spans, m, k, alpha);
+  }
+
   function single(args: GemmArgs): void {
     const { m, n, k, a, b, c, alpha = 1, extra, bias, residual, accumulate } = args;
     const packed = b.kind === 'nf4';
-    const tensor = onTensorCores(args);
     const weight = packed ? nf4Addresses(b) : [address(b.data), 0, 0, 0, 0];
     const added = residual ?? (accumulate ? c : undefined);
     const spans = [
@@ -57,18 +89,6 @@ export function bindRows(
     const PARAMETERS = 'ppppppppppp' + 'iiiiff';
     const types = { ACTIVATION: typeName(a, 'gemm'), OUT: typeName(c, 'gemm') };
     const nested = packed && b.nested ? 1 : 0;
-    if (tensor) {
-      const rows = rowsOf(m);
-      const kernel = device.kernel('nf4-rows', 'ww_nf4_rows', PARAMETERS, {
-        ...types,
-        NESTED: nested,
-        ROWS: rows,
-      });
-      // Two blocks a multiprocessor.
-      const grid = [Math.min(n / 16, 2 * device.multiprocessors), 1, 1] as const;
-      kernel.launch(grid, WARPS * 32, nf4Shared(rows), ...spans, ...sizes);
-      return;
-    }
     const { most, perWarp } = PLANS.find((p) => m <= p.most) ?? PLANS.at(-1)!;
     const kernel = device.kernel('matvec', 'ww_matvec', PARAMETERS + 'i', {
       ...{ ...types, NESTED: nested, PACKED: packed ? 1 : 0, M: most, R: perWarp },
@@ -95,7 +115,9 @@ export function bindRows(
     },
     gemmRows(products) {
       tiles.run(products.filter((p) => tiles.supports(p)));
-      for (const product of products) if (!tiles.supports(product)) single(product);
+      const others = products.filter((p) => !tiles.supports(p));
+      for (const group of together(others.filter(onTensorCores))) packedRows(group);
+      for (const product of others) if (!onTensorCores(product)) single(product);
     },
   };
 }

@@ -6,11 +6,11 @@ import { nf4Addresses } from './bind-nf4.js';
 import type { Prepare } from './bind-thin.js';
 import { address, type CudaDevice } from './device.js';
 
-/** nf4-tile.cu: rows of x at most, what n and k are multiples of, its threads, the weights of a launch, and the size of its Shared. */
+/** nf4-tile.cu: rows of x at most, what n and k are multiples of, its threads, the weights of a launch (nf4-rows.cu's, too), its Shared. */
 const X_ROWS = 64;
 const SIZE = 256;
 const THREADS = 512;
-const WEIGHTS = 3;
+export const WEIGHTS = 3;
 const SHARED = 3 * (4 * 64 * 128 + 256 * 128) + 4 * (256 * 32 + 256) + 2 * 3 * 8;
 /** Above it unpacked weights are slower; below, packed ones on older tensor cores faster. */
 const LEAST_ROWS = 17;
@@ -76,18 +76,20 @@ export function bindTiles(device: CudaDevice, prepare: Prepare): Tiles {
       );
     },
     run(products) {
-      let group: GemmArgs[] = [];
-      for (const product of products) {
-        const [first] = group;
-        if (first && (group.length === WEIGHTS || !alike(first, product))) {
-          launch(group);
-          group = [];
-        }
-        group.push(product);
-      }
-      if (group.length > 0) launch(group);
+      for (const group of together(products)) launch(group);
     },
   };
+}
+
+/** Neighbours that one launch may do: of one x, as many as a kernel takes weights. */
+export function together(products: readonly GemmArgs[]): readonly (readonly GemmArgs[])[] {
+  const groups: GemmArgs[][] = [];
+  for (const product of products) {
+    const last = groups.at(-1);
+    if (last && last.length < WEIGHTS && alike(last[0]!, product)) last.push(product);
+    else groups.push([product]);
+  }
+  return groups;
 }
 
 /** Whether one launch may do both. */
