@@ -162,6 +162,8 @@ export interface KvCacheShape {
 
 export interface Kernels {
   gemm(args: GemmArgs): void;
+  /** Products that do not depend on each other, at once where a backend gains by it: a layer's that read the same rows. */
+  gemms(args: { products: readonly GemmArgs[] }): void;
   /** LoRA's inner activation (arXiv:2106.09685), u [rows, r] = drop(x)·Aᵀ: x [rows, cols], A f32 [r, cols]. */
   loraDown(args: LoraShape & { x: Span; a: Span; u: Span; dropout?: Dropout }): void;
   /** dA, where given, += duᵀ·drop(x); dx, where given, (+)= drop(du·A), by the same mask. */

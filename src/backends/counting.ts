@@ -22,6 +22,9 @@ export function countWork(backend: Backend): { readonly backend: Backend; work()
       name,
       (args: object) => {
         if (name === 'gemm') operations += operationsOf(args as GemmArgs);
+        else if (name === 'gemms')
+          for (const product of (args as { products: GemmArgs[] }).products)
+            operations += operationsOf(product);
         else bytes += bytesOf(args);
         (kernel as (args: object) => void)(args);
       },

@@ -53,6 +53,8 @@ export class Decoder {
     } finally {
       g.close();
     }
+    // While the device runs the prompts: most often the next steps are over as many sequences as there are slots.
+    if (model.backend.runsAhead) this.recorded(cache.shape.slots);
     return this.chosen.toInt32();
   }
 
@@ -63,10 +65,14 @@ export class Decoder {
     // A recording costs many steps, so that few sizes of step are recorded; where recordings are no gain, none is larger than it must.
     const count = backend.runsAhead ? Math.min(slots, sizeOfStep(sequences.length)) : sequences.length;
     this.upload(sequences, count);
-    let step = this.steps.get(count);
-    if (!step) this.steps.set(count, (step = backend.record(() => this.step(count))));
-    step.run();
+    this.recorded(count).run();
     return this.chosen.toInt32();
+  }
+
+  private recorded(count: number): Recording {
+    let step = this.steps.get(count);
+    if (!step) this.steps.set(count, (step = this.model.backend.record(() => this.step(count))));
+    return step;
   }
 
   dispose(): void {
@@ -77,13 +83,14 @@ export class Decoder {
   /** Up to `count` the first sequence again: what it writes into the cache is the same. */
   private upload(sequences: readonly Sequence[], count = sequences.length): void {
     const { slots } = this.cache.shape;
+    const { do_sample, seed } = this.options;
     const inputs = new Int32Array(4 * slots);
     for (let i = 0; i < count; i++) {
       const { prompt, slot, tokens } = sequences[i] ?? sequences[0]!;
       inputs[i] = tokens.at(-1) ?? 0;
       inputs[slots + i] = prompt.ids.length + tokens.length - 1;
       inputs[2 * slots + i] = slot;
-      inputs[3 * slots + i] = drawOf(this.options.seed, prompt.index, tokens.length);
+      if (do_sample) inputs[3 * slots + i] = drawOf(seed, prompt.index, tokens.length);
     }
     this.model.backend.upload(inputs, this.inputs);
   }

@@ -6,7 +6,7 @@
 
 import { randomOf, type Graph, type Member } from '../autograd/graph.js';
 import type { Parameter } from '../autograd/parameter.js';
-import type { Dropout, Matrix, Span } from '../backends/contract.js';
+import type { Dropout, GemmArgs, Matrix, Span } from '../backends/contract.js';
 import { slice, Tensor } from '../tensor/tensor.js';
 
 export interface Lora {
@@ -82,22 +82,52 @@ export function linear(g: Graph, x: Tensor, w: LinearWeights, options: LinearOpt
   return y;
 }
 
+/** The Linears of `ws` over the same x. Few rows, of which nothing is learnt, go through all of them at once. */
+export function linears(g: Graph, x: Tensor, ws: readonly LinearWeights[], path: 'tiles' | 'rows'): Tensor[] {
+  if (path === 'tiles') return ws.map((w) => linear(g, x, w, { path }));
+  const results = ws.map((w) => g.empty([x.length / w.inFeatures, w.outFeatures]));
+  const products = ws.map((w, i) => product(g, x, w, results[i]!, ridersFor(g, x, w, { path }), { path }));
+  g.kernels.gemms({ products });
+  return results;
+}
+
 /** The product alone, and what the backward wants again of the adapters on it. */
 export function linearForward(
   g: Graph,
   x: Tensor,
   w: LinearWeights,
-  { residual, path = 'tiles', piece, output, last }: LinearOptions,
+  options: LinearOptions,
 ): { y: Tensor; ridden: Ridden[] } {
-  const rows = x.length / w.inFeatures;
-  const y = g.empty([rows, w.outFeatures], output);
-  const ridden = ridersOf(g, w, rows, piece).map((rider) => ({
+  const y = g.empty([x.length / w.inFeatures, w.outFeatures], options.output);
+  const ridden = ridersFor(g, x, w, options);
+  if (!(options.last && g.recomputing)) g.kernels.gemm(product(g, x, w, y, ridden, options));
+  return { y, ridden };
+}
+
+/** The adapters on `w` with their inner activations u = dropout(x)·Aᵀ. */
+function ridersFor(
+  g: Graph,
+  x: Tensor,
+  w: LinearWeights,
+  { piece, path = 'tiles' }: LinearOptions,
+): Ridden[] {
+  return ridersOf(g, w, x.length / w.inFeatures, piece).map((rider) => ({
     ...rider,
     u: inner(g, x, rider, piece?.firstRow ?? 0, path),
   }));
-  if (last && g.recomputing) return { y, ridden };
-  g.kernels.gemm({
-    m: rows,
+}
+
+/** The kernel's arguments. */
+function product(
+  g: Graph,
+  x: Tensor,
+  w: LinearWeights,
+  y: Tensor,
+  ridden: readonly Ridden[],
+  { residual, path = 'tiles' }: LinearOptions,
+): GemmArgs {
+  return {
+    m: x.length / w.inFeatures,
     n: w.outFeatures,
     k: w.inFeatures,
     a: x,
@@ -111,8 +141,7 @@ export function linearForward(
     })),
     ...(w.bias && { bias: w.bias.value }),
     ...(residual && { residual }),
-  });
-  return { y, ridden };
+  };
 }
 
 /** Adds to the gradients of x and of everything in `w` that is trained. */

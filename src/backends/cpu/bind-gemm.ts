@@ -1,13 +1,13 @@
 /** The matrix product and the conversions of weights as entries of the contract's table. */
 
 import { quantizeScales } from '../../util/double-quant.js';
-import type { Kernels, Matrix } from '../contract.js';
+import type { GemmArgs, Kernels, Matrix } from '../contract.js';
 import { type Band, bandsOf, checkGemm } from '../gemm.js';
 import { DTYPE_CODE, address, bytesOf, declare, floatsOf, type Library } from './library.js';
 
 export type GemmKernels = Pick<
   Kernels,
-  'gemm' | 'quantizeNf4' | 'quantizeScales' | 'dequantizeNf4' | 'convert'
+  'gemm' | 'gemms' | 'quantizeNf4' | 'quantizeScales' | 'dequantizeNf4' | 'convert'
 >;
 
 /** Beside the codes of the plain types (gemm.h). */
@@ -16,7 +16,7 @@ const NF4_CODE = 5;
 /** Binds gemm.c, rows.c, amx.c and nf4.c. Where bfloat16 would be slower, products that ask for it are computed in float32. */
 export function bindGemm(library: Library): GemmKernels {
   const scales = 'uint64_t absmax, uint64_t nestedAbsmax, uint64_t map, uint64_t offset';
-  const gemm = declare(
+  const product = declare(
     library,
     `void ww_gemm(int64_t m, int64_t n, int64_t k, uint64_t a, int transA, uint64_t b, int bType, ${scales}, int transB,
       uint64_t c, float alpha, const double *bands, int64_t bandCount, uint64_t bias, uint64_t add, int rows, int bf16)`,
@@ -33,32 +33,35 @@ export function bindGemm(library: Library): GemmKernels {
     library,
     'void ww_convert(uint64_t x, int xType, uint64_t y, int yType, int64_t n)',
   );
+  function gemm(g: GemmArgs): void {
+    checkGemm(g);
+    const { b } = g;
+    const bands = bandsOf(g);
+    product(
+      g.m,
+      g.n,
+      g.k,
+      address(g.a),
+      Number(g.transA ?? false),
+      address(b.kind === 'nf4' ? b.packed : b.data),
+      b.kind === 'nf4' ? NF4_CODE : DTYPE_CODE[b.data.dtype],
+      ...scalesOf(b),
+      Number(g.transB ?? false),
+      address(g.c),
+      g.alpha ?? 1,
+      // Numbers up to 2⁵³, which addresses are.
+      Float64Array.from(bands.flatMap(numbersOf)),
+      bands.length,
+      g.bias ? address(g.bias) : 0,
+      g.residual ? address(g.residual) : g.accumulate ? address(g.c) : 0,
+      Number(g.path === 'rows'),
+      Number(g.precision === 'bf16'),
+    );
+  }
+
   return {
-    gemm(g) {
-      checkGemm(g);
-      const { b } = g;
-      const bands = bandsOf(g);
-      gemm(
-        g.m,
-        g.n,
-        g.k,
-        address(g.a),
-        Number(g.transA ?? false),
-        address(b.kind === 'nf4' ? b.packed : b.data),
-        b.kind === 'nf4' ? NF4_CODE : DTYPE_CODE[b.data.dtype],
-        ...scalesOf(b),
-        Number(g.transB ?? false),
-        address(g.c),
-        g.alpha ?? 1,
-        // Numbers up to 2⁵³, which addresses are.
-        Float64Array.from(bands.flatMap(numbersOf)),
-        bands.length,
-        g.bias ? address(g.bias) : 0,
-        g.residual ? address(g.residual) : g.accumulate ? address(g.c) : 0,
-        Number(g.path === 'rows'),
-        Number(g.precision === 'bf16'),
-      );
-    },
+    gemm,
+    gemms: ({ products }) => products.forEach(gemm),
     quantizeNf4({ x, n, packed, absmax }) {
       quantize(address(x), DTYPE_CODE[x.dtype], n, address(packed), address(absmax));
     },

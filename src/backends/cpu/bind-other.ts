@@ -10,7 +10,7 @@ import { address, bytesOf, declare as declareIn, DTYPE_CODE, type Library } from
 
 export type OtherKernels = Omit<
   Kernels,
-  'gemm' | keyof LoraKernels | 'quantizeNf4' | 'quantizeScales' | 'dequantizeNf4' | 'convert'
+  'gemm' | 'gemms' | keyof LoraKernels | 'quantizeNf4' | 'quantizeScales' | 'dequantizeNf4' | 'convert'
 >;
 
 function flag(value: boolean): number {

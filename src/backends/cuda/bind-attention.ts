@@ -5,6 +5,7 @@
 
 import { BYTES_PER_ELEMENT, type AttentionShape, type DType, type Kernels, type Span } from '../contract.js';
 import type { Defines } from './compile.js';
+import { aligned, lanes } from './arguments.js';
 import { address, type CudaDevice, type Kernel } from './device.js';
 
 type AttentionKernels = Pick<Kernels, 'attention' | 'attentionBackward' | 'cacheWrite' | 'attentionCached'>;
@@ -154,10 +155,11 @@ export function bindAttention(device: CudaDevice): AttentionKernels {
       if (rows === 0) return;
       const defines = { T: cType(x.dtype), CACHE: cType(cache.dtype) };
       const kernel = once(`write ${x.dtype} ${cache.dtype}`, () =>
-        device.kernel('attention-cached', 'ww_cache_write', 'ppppiii', defines),
+        device.kernel('attention-cached', 'ww_cache_write', 'ppppiiii', defines),
       );
       const at = [address(x), address(cache), address(slotOf), address(positions)];
-      kernel.launch([rows, 1, 1], 256, 0, ...at, slots, capacity, dim);
+      const vector = dim % lanes(x.dtype) === 0 ? aligned(address(x), address(cache)) : 0;
+      kernel.launch([rows, 1, 1], BLOCK, 0, ...at, slots, capacity, dim, vector);
     },
 
     attentionCached(args) {

@@ -15,7 +15,7 @@ type Type = 'f32' | 'bf16';
 interface Parts {
   readonly blas: Blas;
   /** Products of few rows (`path: 'rows'`). */
-  readonly rows: { supports(args: GemmArgs): boolean; gemmRows(args: GemmArgs): void };
+  readonly rows: { supports(args: GemmArgs): boolean; gemmRows(products: readonly GemmArgs[]): void };
   readonly prepare: Prepare;
   readonly dequantizeNf4: Kernels['dequantizeNf4'];
   readonly convert: Kernels['convert'];
@@ -24,7 +24,7 @@ interface Parts {
 /** Ranks that `prepare` takes. */
 const THIN = 64;
 
-export function bindGemm(device: CudaDevice, parts: Parts): Kernels['gemm'] {
+export function bindGemm(device: CudaDevice, parts: Parts): Pick<Kernels, 'gemm' | 'gemms'> {
   const { blas, rows, prepare } = parts;
 
   /** Calls `use` with the address of n elements of `span` in `type`: its own, or of a copy. */
@@ -73,14 +73,10 @@ export function bindGemm(device: CudaDevice, parts: Parts): Kernels['gemm'] {
     return c;
   }
 
-  return (args) => {
-    checkGemm(args);
+  const ofRows = (args: GemmArgs): boolean => args.path === 'rows' && rows.supports(args);
+
+  function large(args: GemmArgs): void {
     const { m, n, k, a, c, transA = false, transB = false, alpha = 1 } = args;
-    if (m === 0 || n === 0) return;
-    if (args.path === 'rows' && rows.supports(args)) {
-      rows.gemmRows(args);
-      return;
-    }
     const type = floating(a);
     const from = before(args, type);
     right(args, type, (b) =>
@@ -89,7 +85,16 @@ export function bindGemm(device: CudaDevice, parts: Parts): Kernels['gemm'] {
         ...{ c: address(from ?? c), d: address(c), outputType: floating(c), beta: from ? 1 : 0 },
       }),
     );
-  };
+  }
+
+  function gemms({ products }: { products: readonly GemmArgs[] }): void {
+    products.forEach(checkGemm);
+    const all = products.filter(({ m, n }) => m > 0 && n > 0);
+    rows.gemmRows(all.filter(ofRows));
+    for (const product of all) if (!ofRows(product)) large(product);
+  }
+
+  return { gemm: (args) => gemms({ products: [args] }), gemms };
 }
 
 /** Elements first … first + length - 1. */

@@ -1,10 +1,9 @@
 /** Products of few rows with a Linear's weight, for decoding: which of them our kernel takes, and how it is laid out on the device. */
 
 import type { GemmArgs } from '../contract.js';
-import { keyedFamily } from './arguments.js';
 import { nf4Addresses, typeName } from './bind-nf4.js';
-import { bindSumParts } from './bind-parts.js';
 import type { Prepare } from './bind-thin.js';
+import { bindTiles, together, WEIGHTS } from './bind-tiles.js';
 import { address, type CudaDevice } from './device.js';
 
 /** Rows of x that one pass of `ww_matvec` over the weight serves, and how many rows of the weight a warp takes then. */
@@ -18,18 +17,11 @@ const PLANS = [
 const rowsOf = (m: number): number => (m <= 8 ? 8 : 16);
 
 /** The size of nf4-rows.cu's Shared. */
-const nf4Shared = (rows: number): number => 4 * (256 * 32 + 256 + 2 * 8 * 16 * rows) + 8 * 3 * 16 * 128;
+const nf4Shared = (rows: number): number =>
+  4 * (256 * 32 + WEIGHTS * 257 + 2 * 8 * 16 * rows) + 8 * 3 * 16 * 128;
 
-/** Above it a product with unpacked weights is faster: of packed ones in tiles, of other packed ones, and of dense ones. */
-const MOST_ROWS = { tile: 64, packed: 16, dense: 8 } as const;
-/** nf4-tile.cu: what n and k are multiples of, its threads, and the size of its Shared, aligned. */
-const TILE = {
-  size: 256,
-  threads: 512,
-  shared: 3 * (4 * 64 * 128 + 256 * 128) + 4 * (256 * 32 + 256) + 1024,
-};
-/** Of LoRA, that `prepare` takes. */
-const MOST_RANK = 64;
+/** Above it a product with unpacked weights is faster: of packed ones (but see bind-tiles.ts), and of dense ones. */
+const MOST_ROWS = { packed: 16, dense: 8 } as const;
 const WARPS = 8;
 /** Warps on a multiprocessor that keep enough reads under way. */
 const BUSY = 24;
@@ -39,38 +31,10 @@ export function bindRows(
   prepare: Prepare,
 ): {
   supports(args: GemmArgs): boolean;
-  gemmRows(args: GemmArgs): void;
+  /** Products that are supported; those with one x in few launches, where that is known how to. */
+  gemmRows(products: readonly GemmArgs[]): void;
 } {
-  const tile = keyedFamily(device, 'nf4-tile', 'ww_nf4_tile', 'pppppppiii');
-  const sum = bindSumParts(device);
-
-  const inTiles = ({ m, n, k, a, b, extra }: GemmArgs): boolean =>
-    m > MOST_ROWS.packed &&
-    m <= MOST_ROWS.tile &&
-    b.kind === 'nf4' &&
-    a.dtype === 'bf16' &&
-    device.capability === 90 &&
-    device.sharedPerBlock >= TILE.shared &&
-    n % TILE.size === 0 &&
-    k % TILE.size === 0 &&
-    (extra?.[0]?.k ?? 0) <= MOST_RANK;
-
-  function gemmTiles({ m, n, k, a, b, c, alpha = 1, extra, bias, residual, accumulate }: GemmArgs): void {
-    if (b.kind !== 'nf4') throw new TypeError('gemm: tiles of a dense weight');
-    let from = residual ?? (accumulate ? c : undefined);
-    if (extra || bias) {
-      prepare(c, m, n, { residual: from, bias, extra: extra?.[0], transB: true });
-      from = c;
-    }
-    const tiles = n / TILE.size;
-    const count = Math.min(k / TILE.size, Math.max(1, Math.floor(device.multiprocessors / tiles)));
-    device.withScratch(count * m * n * 4, (parts) => {
-      const kernel = tile({ NESTED: b.nested ? 1 : 0 });
-      const spans = [address(a), ...nf4Addresses(b), parts];
-      kernel.launch([tiles, count, 1], TILE.threads, TILE.shared, ...spans, m, n, k);
-      sum(parts, count, m * n, c, from, alpha);
-    });
-  }
+  const tiles = bindTiles(device, prepare);
 
   const onTensorCores = ({ m, n, k, a, b }: GemmArgs): boolean =>
     b.kind === 'nf4' &&
@@ -80,60 +44,83 @@ export function bindRows(
     n % 16 === 0 &&
     k % 256 === 0;
 
+  function packedRows(products: readonly GemmArgs[]): void {
+    const [{ m, k, a, b, c, alpha = 1 }] = products as [GemmArgs];
+    const weights = products.map((p) => {
+      const { n, bias, residual, accumulate } = p;
+      const [extra] = p.extra ?? [];
+      if (p.b.kind !== 'nf4') throw new TypeError('gemm: packed rows of a dense weight');
+      const added = residual ?? (accumulate ? p.c : undefined);
+      const spans = [
+        ...nf4Addresses(p.b),
+        address(p.c),
+        bias ? address(bias) : 0,
+        added ? address(added) : 0,
+      ];
+      const thin = extra ? [address(extra.a), address(extra.b)] : [0, 0];
+      return [...spans, ...thin, n, extra?.k ?? 0, extra?.alpha ?? 0];
+    });
+    const none = Array<number>(13).fill(0);
+    const rows = rowsOf(m);
+    const nested = b.kind === 'nf4' && b.nested ? 1 : 0;
+    const types = { ACTIVATION: typeName(a, 'gemm'), OUT: typeName(c, 'gemm') };
+    const parameters = `p${'pppppppppplif'.repeat(WEIGHTS)}iif`;
+    const kernel = device.kernel('nf4-rows', 'ww_nf4_rows', parameters, {
+      ...types,
+      NESTED: nested,
+      ROWS: rows,
+    });
+    const groups = products.reduce((sum, { n }) => sum + n / 16, 0);
+    // Two blocks a multiprocessor.
+    const grid = [Math.min(groups, 2 * device.multiprocessors), 1, 1] as const;
+    const spans = [...weights, ...Array<number[]>(WEIGHTS - weights.length).fill(none)].flat();
+    kernel.launch(grid, WARPS * 32, nf4Shared(rows), address(a), ...spans, m, k, alpha);
+  }
+
+  function single(args: GemmArgs): void {
+    const { m, n, k, a, b, c, alpha = 1, bias, residual, accumulate } = args;
+    const [extra] = args.extra ?? [];
+    const packed = b.kind === 'nf4';
+    const weight = packed ? nf4Addresses(b) : [address(b.data), 0, 0, 0, 0];
+    const added = residual ?? (accumulate ? c : undefined);
+    const spans = [
+      ...[address(a), ...weight, address(c), bias ? address(bias) : 0, added ? address(added) : 0],
+      ...[extra ? address(extra.a) : 0, extra ? address(extra.b) : 0],
+    ];
+    const sizes = [m, n, k, extra?.k ?? 0, alpha, extra?.alpha ?? 0];
+    const PARAMETERS = 'ppppppppppp' + 'iiiiff';
+    const types = { ACTIVATION: typeName(a, 'gemm'), OUT: typeName(c, 'gemm') };
+    const nested = packed && b.nested ? 1 : 0;
+    const { most, perWarp } = PLANS.find((p) => m <= p.most) ?? PLANS.at(-1)!;
+    const kernel = device.kernel('matvec', 'ww_matvec', PARAMETERS + 'i', {
+      ...{ ...types, NESTED: nested, PACKED: packed ? 1 : 0, M: most, R: perWarp },
+      WEIGHT: packed ? 'bf16' : typeName(b.data, 'gemm'),
+    });
+    const steps = Math.ceil(k / (32 * (packed ? 32 : 8)));
+    const groups = Math.ceil(n / perWarp);
+    const splits = splitsOf(groups, steps, device.multiprocessors * BUSY);
+    const grid = [Math.ceil(groups / (WARPS / splits)), Math.ceil(m / most), 1] as const;
+    kernel.launch(grid, WARPS * 32, 0, ...spans, ...sizes, splits);
+  }
+
   return {
     supports(args) {
       const { m, k, a, b, c, transA, transB, residual } = args;
       const [extra] = args.extra ?? [];
       if (transA || !transB || (extra && extra.rows < m)) return false;
       const packed = b.kind === 'nf4';
-      if (m > (inTiles(args) ? MOST_ROWS.tile : packed ? MOST_ROWS.packed : MOST_ROWS.dense)) return false;
+      if (m > (packed ? MOST_ROWS.packed : MOST_ROWS.dense) && !tiles.supports(args)) return false;
       const operands = [a, packed ? b.packed : b.data];
       if (operands.some((span) => address(span) % 16 !== 0) || k % (packed ? 64 : 8) !== 0) return false;
       return (
         c.dtype === (residual ?? c).dtype && a.dtype === (extra?.a ?? a).dtype && extra?.b.dtype !== 'bf16'
       );
     },
-    gemmRows(args) {
-      if (inTiles(args)) {
-        gemmTiles(args);
-        return;
-      }
-      const { m, n, k, a, b, c, alpha = 1, bias, residual, accumulate } = args;
-      const [extra] = args.extra ?? [];
-      const packed = b.kind === 'nf4';
-      const tensor = onTensorCores(args);
-      const weight = packed ? nf4Addresses(b) : [address(b.data), 0, 0, 0, 0];
-      const added = residual ?? (accumulate ? c : undefined);
-      const spans = [
-        ...[address(a), ...weight, address(c), bias ? address(bias) : 0, added ? address(added) : 0],
-        ...[extra ? address(extra.a) : 0, extra ? address(extra.b) : 0],
-      ];
-      const sizes = [m, n, k, extra?.k ?? 0, alpha, extra?.alpha ?? 0];
-      const PARAMETERS = 'ppppppppppp' + 'iiiiff';
-      const types = { ACTIVATION: typeName(a, 'gemm'), OUT: typeName(c, 'gemm') };
-      const nested = packed && b.nested ? 1 : 0;
-      if (tensor) {
-        const rows = rowsOf(m);
-        const kernel = device.kernel('nf4-rows', 'ww_nf4_rows', PARAMETERS, {
-          ...types,
-          NESTED: nested,
-          ROWS: rows,
-        });
-        // Two blocks a multiprocessor.
-        const grid = [Math.min(n / 16, 2 * device.multiprocessors), 1, 1] as const;
-        kernel.launch(grid, WARPS * 32, nf4Shared(rows), ...spans, ...sizes);
-        return;
-      }
-      const { most, perWarp } = PLANS.find((p) => m <= p.most) ?? PLANS.at(-1)!;
-      const kernel = device.kernel('matvec', 'ww_matvec', PARAMETERS + 'i', {
-        ...{ ...types, NESTED: nested, PACKED: packed ? 1 : 0, M: most, R: perWarp },
-        WEIGHT: packed ? 'bf16' : typeName(b.data, 'gemm'),
-      });
-      const steps = Math.ceil(k / (32 * (packed ? 32 : 8)));
-      const groups = Math.ceil(n / perWarp);
-      const splits = splitsOf(groups, steps, device.multiprocessors * BUSY);
-      const grid = [Math.ceil(groups / (WARPS / splits)), Math.ceil(m / most), 1] as const;
-      kernel.launch(grid, WARPS * 32, 0, ...spans, ...sizes, splits);
+    gemmRows(products) {
+      tiles.run(products.filter((p) => tiles.supports(p)));
+      const others = products.filter((p) => !tiles.supports(p));
+      for (const group of together(others.filter(onTensorCores))) packedRows(group);
+      for (const product of others) if (!onTensorCores(product)) single(product);
     },
   };
 }

@@ -22,6 +22,8 @@ export interface CudaDevice {
   readonly multiprocessors: number;
   /** The most dynamic shared memory that a block may ask for, in bytes. */
   readonly sharedPerBlock: number;
+  /** The address of `count` i32 in which blocks of a kernel count each other: 0 between kernels. */
+  readonly arrivals: { readonly at: number; readonly count: number };
   /**
    * The kernel `name` of kernels/`source`.cu, compiled when it is first launched. `parameters`: a letter for each, p pointer, i i32,
    * u u32, f f32, l i64, d f64.

@@ -22,6 +22,8 @@ import { CudaMemory } from './memory.js';
 
 export { NoGpuError } from './device.js';
 
+/** Enough for the tiles of a vocabulary's product. */
+const ARRIVALS = 4096;
 const NON_BLOCKING = 1;
 const CAPTURE_RELAXED = 2;
 
@@ -44,8 +46,11 @@ function open(): Backend {
     properties.capability,
   );
   const memory = new CudaMemory(driver, stream, properties.name);
+  const arrivals = memory.alloc(ARRIVALS * 4, 'device');
+  memory.upload(new Int32Array(ARRIVALS), { buffer: arrivals, offset: 0, dtype: 'i32', length: ARRIVALS });
   const device: CudaDevice = {
     ...properties,
+    arrivals: { at: arrivals.handle as number, count: ARRIVALS },
     kernel: (...args) => launcher.kernel(...args),
     withScratch: (bytes, use) => memory.withScratch(bytes, use),
   };
@@ -113,6 +118,7 @@ export function createImaginedCuda(): Backend {
     capability: 90,
     multiprocessors: 132,
     sharedPerBlock: 227 << 10,
+    arrivals: { at: alloc(ARRIVALS * 4).handle as number, count: ARRIVALS },
     kernel: () => ({ launch: () => undefined }),
     withScratch(bytes, use) {
       const buffer = alloc(bytes);
@@ -146,6 +152,6 @@ function bindKernels(
 ): Kernels {
   const plain = { ...bindPlain(device), ...bindAttention(device), ...bindNf4(device) };
   const prepare = bindPrepare(device);
-  const gemm = bindGemm(device, { ...plain, blas, prepare, rows: bindRows(device, prepare) });
-  return { ...plain, gemm, ...bindLora(device, loraByGemm({ ...plain, ...memory, gemm })) };
+  const products = bindGemm(device, { ...plain, blas, prepare, rows: bindRows(device, prepare) });
+  return { ...plain, ...products, ...bindLora(device, loraByGemm({ ...plain, ...memory, ...products })) };
 }

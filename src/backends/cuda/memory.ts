@@ -172,7 +172,7 @@ export class CudaMemory {
     return bytes;
   }
 
-  /** When all that was enqueued so far is done: looked at often at first, for a decoding step takes a millisecond. */
+  /** When all that was enqueued so far is done: looked at often at first, for a decoding step takes milliseconds. */
   async synchronize(): Promise<void> {
     const event = this.events.pop() ?? this.event();
     this.driver.call('cuEventRecord', event, this.stream);
@@ -180,7 +180,7 @@ export class CudaMemory {
     while (!this.driver.isDone(event)) {
       const waited = performance.now() - started;
       if (waited < 0.2) continue;
-      await new Promise((resolve) => (waited < 5 ? setImmediate(resolve) : setTimeout(resolve, 1)));
+      await new Promise((resolve) => (waited < 20 ? setImmediate(resolve) : setTimeout(resolve, 1)));
     }
     this.events.push(event);
   }

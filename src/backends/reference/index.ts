@@ -30,6 +30,7 @@ const { loraDown, loraDownBackward, loraUpBackward } = loraByGemm({
 
 const kernels: Kernels = {
   gemm: widen(gemm),
+  gemms: ({ products }) => products.forEach(widen(gemm)),
   loraDown: widen(loraDown),
   loraDownBackward: widen(loraDownBackward),
   loraUpBackward: widen(loraUpBackward),

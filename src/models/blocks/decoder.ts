@@ -8,7 +8,7 @@ import type { Parameter } from '../../autograd/parameter.js';
 import type { Backend } from '../../backends/contract.js';
 import { attention, attentionCached, rope } from '../../ops/attention.js';
 import { embedding, type EmbeddingWeights } from '../../ops/embedding.js';
-import { linear } from '../../ops/linear.js';
+import { linear, linears } from '../../ops/linear.js';
 import { rmsNorm } from '../../ops/norm.js';
 import { pickRows } from '../../ops/rows.js';
 import { swiglu } from '../../ops/swiglu.js';
@@ -137,7 +137,8 @@ export class Decoder implements CausalLM {
     }
     const h = linear(g, attended, l.o, { residual: x, path });
     const n = rmsNorm(g, h, l.postNorm, eps);
-    const gated = swiglu(g, linear(g, n, l.gate, { path }), linear(g, n, l.up, { path }));
+    const [gate, up] = linears(g, n, [l.gate, l.up], path) as [Tensor, Tensor];
+    const gated = swiglu(g, gate, up);
     return linear(g, gated, l.down, { residual: h, path, last: true });
   }
 
@@ -145,9 +146,9 @@ export class Decoder implements CausalLM {
     const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: headDim } = this.config;
     const { positions, segments, cache, path = 'tiles' } = input;
     const rotation = this.rotary.upTo(input.length);
-    const q = rope(g, linear(g, x, l.q, { path }), positions, rotation, heads, headDim);
-    const k = rope(g, linear(g, x, l.k, { path }), positions, rotation, kvHeads, headDim);
-    const v = linear(g, x, l.v, { path });
+    const [queries, keys, v] = linears(g, x, [l.q, l.k, l.v], path) as [Tensor, Tensor, Tensor];
+    const q = rope(g, queries, positions, rotation, heads, headDim);
+    const k = rope(g, keys, positions, rotation, kvHeads, headDim);
     const scale = 1 / Math.sqrt(headDim);
     const rows = positions.length;
     if (cache) {

@@ -6,6 +6,7 @@ import { floats, type Case } from './harness.js';
 /** Which arrays of a kernel's cases are activations. */
 const ACTIVATIONS: Readonly<Partial<Record<keyof Kernels, readonly string[]>>> = {
   gemm: ['a', 'c', 'residual', 'extraA0', 'extraA1', 'extraA2'],
+  gemms: ['a', 'other', 'c0', 'c1', 'c2', 'c3'],
   loraDown: ['x', 'u'],
   loraDownBackward: ['x', 'given', 'dx'],
   loraUpBackward: ['x', 'given', 'du'],

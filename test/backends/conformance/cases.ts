@@ -18,6 +18,7 @@ export const CASES: Readonly<Record<keyof Kernels, readonly Case[]>> = {
  */
 export const TOLERANCE: Readonly<Record<keyof Kernels, number>> = {
   gemm: 2e-6,
+  gemms: 2e-6,
   loraDown: 2e-6,
   loraDownBackward: 2e-6,
   loraUpBackward: 2e-6,
@@ -57,6 +58,7 @@ export const TOLERANCE: Readonly<Record<keyof Kernels, number>> = {
 /** Where large terms may cancel: the size of the terms, by which the error is measured when the result is smaller. */
 export const TERMS: Readonly<Partial<Record<keyof Kernels, number>>> = {
   gemm: 1,
+  gemms: 1,
   loraDown: 1,
   loraDownBackward: 1,
   loraUpBackward: 1,

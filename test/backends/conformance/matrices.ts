@@ -260,6 +260,42 @@ function gemmCases(): Case[] {
   return cases;
 }
 
+/** Products of one x with several weights, of one kind or of two, and one of another x between them. */
+function gemmsCase(m: number, k: number, kinds: readonly MatrixKind[], ns: readonly number[]): Case {
+  const a = random(m * k);
+  const other = random(m * k);
+  const weights = ns.map((n, i) => matrix(kinds[i % kinds.length]!, n, k));
+  const bias = random(ns[0]!);
+  const arrays: Record<string, HostArray> = { a: f32(a), other: f32(other), bias: f32(bias) };
+  for (const [i, w] of weights.entries()) {
+    arrays[`c${i}`] = unwritten(m * ns[i]!);
+    for (const [name, array] of Object.entries(w.arrays)) arrays[`${name}${i}`] = array;
+  }
+  const products = (s: Readonly<Record<string, Span>>): GemmArgs[] =>
+    weights.map((w, i) => {
+      const own = Object.fromEntries(Object.keys(w.arrays).map((name) => [name, s[`${name}${i}`]!]));
+      const sizes = { m, n: ns[i]!, k, transB: true, path: 'rows', precision: 'bf16' } as const;
+      const x = s[i === 1 && ns.length > 3 ? 'other' : 'a']!;
+      return { ...sizes, a: x, b: w.on(own), c: s[`c${i}`]!, ...(i === 0 && { bias: s['bias']! }) };
+    });
+  return {
+    name: `m ${m}, k ${k}, ${kinds.join(' and ')}, n ${ns.join(' and ')}`,
+    arrays,
+    outputs: ns.map((_, i) => `c${i}`),
+    call: (kernels, s) => kernels.gemms({ products: products(s) }),
+    tolerance: 1e-2,
+  };
+}
+
+const gemmsCases = (): Case[] => [
+  ...[1, 9, 20, 64].flatMap((m) => [
+    gemmsCase(m, 512, ['nf4x2'], [512, 256, 256]),
+    gemmsCase(m, 768, ['nf4'], [256, 512]),
+    gemmsCase(m, 256, ['nf4', 'nf4x2'], [256, 256, 256, 48]),
+  ]),
+  gemmsCase(5, 100, ['f32', 'bf16'], [30, 17]),
+];
+
 type LoraOutput = 'u' | 'dA' | 'dx' | 'dA, dx' | 'dA, dx accumulated' | 'du' | 'du, dB';
 
 /** LoRA's products; `into`: what is asked for. x stands for y's gradient in that of the outer product. */
@@ -435,6 +471,7 @@ const TYPES = ['f32', 'bf16', 'f16'] as const;
 
 export const matrixCases = {
   gemm: gemmCases(),
+  gemms: gemmsCases(),
   loraDown: LORA_SHAPES.flatMap((shape) => [
     loraCase(...shape, 'u'),
     loraCase(...shape, 'u', { precision: 'bf16' }),

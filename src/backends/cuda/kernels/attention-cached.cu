@@ -44,14 +44,21 @@ __device__ __forceinline__ float exp2_fast(float x) {
   return y;
 }
 
-/* cache[slotOf[row], positions[row]] = x[row], rows of `dim`; one outside the cache is left out. Grid (rows). */
+/* cache[slotOf[row], positions[row]] = x[row], rows of `dim`; one outside the cache is left out. `vector`: dim and the addresses allow
+ * 16 bytes at a time. Grid (rows). */
 extern "C" __global__ void ww_cache_write(const T *x, CACHE *cache, const int *slotOf, const int *positions, int slots, int capacity,
-                                          int dim) {
+                                          int dim, int vector) {
   begin_kernel();
   int slot = slotOf[blockIdx.x], position = positions[blockIdx.x];
   if (slot < 0 || slot >= slots || position < 0 || position >= capacity) return;
   x += (i64)blockIdx.x * dim;
   cache += ((i64)slot * capacity + position) * dim;
+  if (sizeof(T) == sizeof(CACHE) && vector) {
+    constexpr int EACH = 16 / sizeof(T);
+    for (int d = threadIdx.x; d < dim / EACH; d += blockDim.x)
+      reinterpret_cast<uint4 *>(cache)[d] = reinterpret_cast<const uint4 *>(x)[d];
+    return;
+  }
   for (int d = threadIdx.x; d < dim; d += blockDim.x) cache[d] = from_float<CACHE>(to_float(x[d]));
 }
 

@@ -1,5 +1,5 @@
 /* The matrix product of decoding on bf16 tensor cores: y[m, n] = alpha · x[m, k] · w[n, k]ᵀ and what is added to it, w in NF4 (nf4.cuh),
- * read once as it is stored, which bounds the time. mma's 16 rows are w's, its 8 columns rows of x. A block takes 16 rows of w,
+ * read once as it is stored, which bounds the time; for up to three weights of one x in a launch. mma's 16 rows are w's, its 8 columns rows of x. A block takes 16 rows of w,
  * whose k its warps share, in chunks of 64: the blocks of NF4, whose scale multiplies the chunk's sums, so that the 16 codes alone are rounded to bf16. A sum
  * does not care for its order: lane 4g + t takes the chunk's k's 16t to 16t + 15 of rows g and g + 8, as they lie, and of x's row g. */
 #include "added.cuh"
@@ -23,31 +23,51 @@ constexpr int STAGES = 3;
 constexpr int STAGE_BYTES = 16 * CHUNKS * 32;
 constexpr int X_AHEAD = 4 / TILES; /* chunks of x that are read ahead: as the registers allow */
 constexpr int SUMS = 16 * ROWS;
+constexpr int WEIGHTS = 3;
+
+struct Weight {
+  const u8* codes;
+  const void* absmax;
+  const float *nested, *map, *offset;
+  OUT* y;
+  const float* bias;
+  const OUT* residual;
+  const bf16* u;
+  const float* b;
+  i64 n;
+  int r;
+  float extra_alpha;
+};
+struct Weights {
+  Weight of[WEIGHTS];
+};
 
 struct Shared {
   u32 pairs[256][32]; /* what a byte's two codes stand for, once for each bank */
   u8 codes[WARPS][STAGES][STAGE_BYTES];
-  float map[256];
+  float map[WEIGHTS][256], shift[WEIGHTS];
   float sums[2][WARPS][SUMS];
 };
 
-/* Dynamic shared memory: Shared. n is a multiple of 16, k of 256. A block takes every gridDim.x-th 16 rows of w, without a break between
- * them in its reading. */
+/* Dynamic shared memory: Shared. All n are multiples of 16, k of 256; weights behind the last have n = 0. A block takes every gridDim.x-th 16
+ * rows of the weights, without a break between them in its reading. */
 extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
-    ww_nf4_rows(const bf16* x, const u8* w, const void* absmax, const float* nested, const float* map, const float* offset, OUT* y,
-                const float* bias, const OUT* residual, const bf16* u, const float* b, int m, int n, int k, int r, float alpha,
-                float extra_alpha) {
+    ww_nf4_rows(const bf16* x, const __grid_constant__ Weights weights, int m, int k, float alpha) {
   extern __shared__ float4 dynamic[];
   Shared& shared = *reinterpret_cast<Shared*>(dynamic);
   int lane = threadIdx.x % 32, warp = threadIdx.x / 32, g = lane / 4, t = lane % 4;
   int stages = k / (64 * CHUNKS), per = (stages + WARPS - 1) / WARPS, begin = warp * per;
   int count = max(0, min(stages - begin, per)); // of this warp in 16 rows
-  const int groups = n / 16;
+  // Of 16 rows: where the second weight's begin, the third's, and all end.
+  const int groups0 = weights.of[0].n / 16, groups1 = groups0 + weights.of[1].n / 16, groups = groups1 + weights.of[2].n / 16;
+  auto index_of = [&](int group) { return group < groups0 ? 0 : group < groups1 ? 1 : 2; };
+  auto row_of = [&](int group) { return (group - (group < groups0 ? 0 : group < groups1 ? groups0 : groups1)) * 16; };
 
   // 16 bytes each, 8 lanes a row; a row's eight are permuted by its number, so that the reads meet all banks.
   u32 staged = shared_address(shared.codes[warp]);
-  const u8* from = w + ((i64)(blockIdx.x * 16 + lane / 8) * k / 2 + (i64)begin * (CHUNKS * 32) + lane % 8 * 16);
-  const i64 jump = (i64)gridDim.x * 16 * k / 2 - count * (CHUNKS * 32);
+  const u32 place_in_rows = (u32)(lane / 8) * k / 2 + begin * (CHUNKS * 32) + lane % 8 * 16;
+  auto codes_of = [&](int group) { return weights.of[index_of(group)].codes + (i64)row_of(group) * k / 2 + place_in_rows; };
+  const u8* from = codes_of(blockIdx.x);
   u32 to[2];
   for (int i = 0; i < 2; i++) to[i] = staged + (4 * i + lane / 8) * 128 + (lane % 8 ^ (4 * i + lane / 8)) * 16;
   int ahead_group = blockIdx.x, ahead_stage = 0;
@@ -59,7 +79,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
         cp_async_16(to[i % 2] + ahead_slot + i / 2 * 1024, from + (i64)i * 2 * k, true);
       ahead_slot = ahead_slot == (STAGES - 1) * STAGE_BYTES ? 0 : ahead_slot + STAGE_BYTES;
       from += CHUNKS * 32;
-      if (++ahead_stage == count) ahead_stage = 0, ahead_group += gridDim.x, from += jump;
+      if (++ahead_stage == count) ahead_stage = 0, from = codes_of(ahead_group += gridDim.x);
     }
     cp_async_commit();
   };
@@ -70,14 +90,15 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
 #endif
   auto read_scales = [&](int group, int stage) {
     if (group >= groups || stage >= count) return;
+    const Weight& w = weights.of[index_of(group)];
 #pragma unroll
     for (int h = 0; h < 2; h++) {
-      i64 place = (i64)(group * 16 + g + 8 * h) * (k / 64) + (begin + stage) * CHUNKS + t;
+      i64 place = (i64)(row_of(group) + g + 8 * h) * (k / 64) + (begin + stage) * CHUNKS + t;
 #if NESTED
-      codes_of_scales[h] = ((const u8*)absmax)[place];
-      scale[h] = nested[place >> 8];
+      codes_of_scales[h] = ((const u8*)w.absmax)[place];
+      scale[h] = w.nested[place >> 8];
 #else
-      scale[h] = ((const float*)absmax)[place];
+      scale[h] = ((const float*)w.absmax)[place];
 #endif
     }
   };
@@ -92,12 +113,14 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
 #pragma unroll
     for (int i = 0; i < 8; i++) entry[(i + lane) % 8] = make_uint4(pair, pair, pair, pair);
 #if NESTED
-    shared.map[threadIdx.x] = map[threadIdx.x];
+#pragma unroll
+    for (int i = 0; i < WEIGHTS; i++)
+      if (weights.of[i].n > 0) {
+        shared.map[i][threadIdx.x] = weights.of[i].map[threadIdx.x];
+        if (threadIdx.x == 0) shared.shift[i] = weights.of[i].offset[0];
+      }
 #endif
   }
-#if NESTED
-  float shift = offset[0];
-#endif
   wait_for_inputs();
 
   // Columns of the result behind the last row of x are computed from that row, and not written.
@@ -132,6 +155,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
   u32 slot = 0;
   int turn = 0;
   for (int group = blockIdx.x; group < groups; group += gridDim.x, turn ^= 1) {
+    const int index = index_of(group);
     float acc[TILES][4] = {};
 #pragma unroll 1
     for (int stage = 0; stage < count; stage++) {
@@ -142,7 +166,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
 #pragma unroll
       for (int h = 0; h < 2; h++) {
 #if NESTED
-        mine[h] = __fadd_rn(__fmul_rn(shared.map[codes_of_scales[h]], scale[h]), shift);
+        mine[h] = __fadd_rn(__fmul_rn(shared.map[index][codes_of_scales[h]], scale[h]), shared.shift[index]);
 #else
         mine[h] = scale[h];
 #endif
@@ -193,12 +217,13 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32, 2)
       for (int i = 0; i < 4; i++) sums[warp][(8 * tile + 2 * t + i % 2) * 16 + g + i / 2 * 8] = acc[tile][i];
     __syncthreads();
     for (int item = threadIdx.x; item < SUMS; item += WARPS * 32) {
-      int j = item / 16, column = group * 16 + item % 16;
+      const Weight& w = weights.of[index];
+      int j = item / 16, column = row_of(group) + item % 16;
       if (j >= m) continue;
-      float rest = added(u, b, r, extra_alpha, bias, residual, j, column, n), sum = 0;
+      float rest = added(w.u, w.b, w.r, w.extra_alpha, w.bias, w.residual, j, column, (int)w.n), sum = 0;
 #pragma unroll
       for (int s = 0; s < WARPS; s++) sum += sums[s][item];
-      y[(i64)j * n + column] = from_float<OUT>(alpha * sum + rest);
+      w.y[(i64)j * w.n + column] = from_float<OUT>(alpha * sum + rest);
     }
   }
 }
