@@ -12,12 +12,9 @@ const MISTRAL_7B = {
   rms_norm_eps: 1e-5,
   sliding_window: 4096,
 };
-const LLAMA2_13B = {
-  ...mistral(5120, 13824, 40, 40, 40, 32000),
-  model_type: 'llama',
-  max_position_embeddings: 4096,
-  rms_norm_eps: 1e-5,
-};
+const LLAMA2 = { model_type: 'llama', max_position_embeddings: 4096, rms_norm_eps: 1e-5 };
+const LLAMA2_7B = { ...mistral(4096, 11008, 32, 32, 32, 32000), ...LLAMA2 };
+const LLAMA2_13B = { ...mistral(5120, 13824, 40, 40, 40, 32000), ...LLAMA2 };
 
 function mistral(
   hidden_size: number,
@@ -57,6 +54,7 @@ const SHAPES: Readonly<Record<string, BenchShape>> = {
   '6m': { config: mistral(256, 688, 6, 4, 2, 4096), batch: 8, length: 256 },
   '126m': { config: mistral(768, 2048, 12, 12, 4, 32000), batch: 4, length: 512 },
   'mistral-7b': { config: MISTRAL_7B, batch: 4, length: 512 },
+  'llama2-7b': { config: LLAMA2_7B, batch: 4, length: 512 },
   'llama2-13b': { config: LLAMA2_13B, batch: 4, length: 512 },
 };
 

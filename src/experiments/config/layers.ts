@@ -3,12 +3,13 @@
  * key by key, the upper layer's value comes first; null takes away what is below it; everything else is replaced whole.
  */
 
-import { readFileSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { existsSync, readFileSync } from 'node:fs';
+import { dirname, isAbsolute, join } from 'node:path';
 import { readFault } from '../../files/index.js';
 import { messageOf, UserError } from '../../util/errors.js';
 import { parseConfigDocument, type ConfigDocument } from './document.js';
 import { isMapping } from './grid.js';
+import { presetPath } from './presets.js';
 import type { Path } from './problems.js';
 
 export interface Layers {
@@ -45,9 +46,11 @@ export function readLayers(
     const base = isMapping(value) ? value['extends'] : undefined;
     if (typeof base !== 'string' || layer.folder === undefined) return;
     const at = `${layer.name}:${layer.document.find(['extends']).line}: extends`;
-    if (layers.length > MOST_LAYERS)
+    if (layers.length - settings.length > MOST_LAYERS)
       throw new UserError(`${at} goes through more than ${MOST_LAYERS} files: is it a circle?`);
-    const path = join(layer.folder, base);
+    const beside = isAbsolute(base) ? base : join(layer.folder, base);
+    const preset = presetPath(base);
+    const path = !existsSync(beside) && preset !== undefined ? preset : beside;
     add({ name: path, document: parseConfigDocument(read(path, at), path), folder: dirname(path) });
   };
   add({ name, document: parseConfigDocument(text, name), ...(folder !== undefined && { folder }) });

@@ -18,9 +18,13 @@ export function presetNames(): string[] {
     .sort();
 }
 
+export function presetPath(name: string): string | undefined {
+  return presetNames().includes(name) ? join(FOLDER, `${name}.yaml`) : undefined;
+}
+
 /** A configuration's path: `name` where there is such a file, else the preset of that name, else `name` again for its own message. */
 export function configPath(name: string): string {
-  return !existsSync(name) && presetNames().includes(name) ? join(FOLDER, `${name}.yaml`) : name;
+  return existsSync(name) ? name : (presetPath(name) ?? name);
 }
 
 /** Short names of models: what `model_name_or_path` is for each. */

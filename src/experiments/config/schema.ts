@@ -340,7 +340,7 @@ const mlflow = section({
 /** The file's shape, with one value for each field: grid.ts makes such of one with lists. */
 export const configSchema = section({
   extends: text(
-    'Another configuration, relative to this one’s folder: its settings hold where this one has none.',
+    'Another configuration, relative to this one’s folder, or a preset’s name: its settings hold where this one has none.',
   ).optional(),
   model_name_or_path: text('A model folder in Hugging Face’s layout, or a model’s name on the hub.'),
   revision: text('The hub model’s branch, tag or commit. Default main.').optional(),

@@ -1,0 +1,82 @@
+/** `westwind ls [DIR]`: the runs of a folder, a line each. */
+
+import { namesOf, studyOf } from '../experiments/report/study.js';
+import { mainFigure } from '../experiments/report/evidence.js';
+import { markdownTable, withInterval } from '../experiments/run/results.js';
+import { findRunFolders, readRun, type StoredRun } from '../experiments/run/stored.js';
+import type { Verb } from './main.js';
+
+interface Line {
+  readonly id: string;
+  readonly state: StoredRun['state'];
+  readonly task: string;
+  readonly model: string;
+  /** What was done: 'zero-shot', 'QLoRA, NEFTune'. */
+  readonly what: string;
+  readonly train_rows?: number;
+  readonly figure?: {
+    readonly name: string;
+    readonly value: number;
+    readonly low?: number;
+    readonly high?: number;
+  };
+  readonly started: string;
+  readonly failure?: string;
+}
+
+export const verb: Verb = (command) => {
+  command
+    .argument('[dir...]', "folders of runs, or runs' own", ['runs'])
+    .option('--json', 'a JSON object a line')
+    .action((dirs: string[], { json }: { json?: boolean }) => {
+      const lines = linesOf(findRunFolders(dirs).map(readRun));
+      if (json) for (const line of lines) process.stdout.write(JSON.stringify(line) + '\n');
+      else process.stdout.write(`${table(lines)}\n`);
+    });
+};
+
+/** A line for each method of each run; one for a run that has no figures yet. */
+function linesOf(runs: readonly StoredRun[]): Line[] {
+  const measured = studyOf(runs).dataSets.flatMap((set) => {
+    const names = namesOf(set.points);
+    const [name] = mainFigure(set);
+    return set.points.flatMap((point) =>
+      point.measurements.map(({ run, result, figures }) => {
+        const value = figures.metrics[name];
+        const figure = value !== undefined && { figure: { name, value, ...figures.intervals[name] } };
+        const trained = figures.method === 'tuned' && { train_rows: result.train_rows };
+        return [run.id, { task: set.task, what: names.get(point)!, ...trained, ...figure }] as const;
+      }),
+    );
+  });
+  return runs.flatMap((run): Line[] => {
+    const { id, state, failure, manifest } = run;
+    const { config, started } = manifest;
+    const common = {
+      id,
+      state,
+      model: config.model_name_or_path,
+      started,
+      ...(failure !== undefined && { failure }),
+    };
+    const mine = measured.filter(([of]) => of === id).map(([, line]) => line);
+    if (mine.length > 0) return mine.map((line) => ({ ...common, ...line }));
+    return [{ ...common, task: config.tasks.map(({ name }) => name).join(', '), what: '' }];
+  });
+}
+
+function table(lines: readonly Line[]): string {
+  const rows = lines.map(({ id, state, task, model, what, train_rows, figure, started, failure }) => [
+    id,
+    state,
+    task,
+    model,
+    what,
+    train_rows === undefined ? '' : String(train_rows),
+    figure
+      ? `${figure.name} ${withInterval(figure.value, figure.low === undefined ? undefined : { low: figure.low, high: figure.high! })}`
+      : (failure ?? '').split('\n')[0]!.slice(0, 60),
+    started.slice(0, 16).replace('T', ' '),
+  ]);
+  return markdownTable(['run', 'state', 'task', 'model', 'what', 'rows', 'figure', 'started (UTC)'], rows);
+}
