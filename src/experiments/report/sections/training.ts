@@ -92,7 +92,7 @@ export function inspectedSection(set: DataSet): Section | undefined {
   const blocks = rows.slice(0, SHOWN_ROWS).flatMap(({ row, shortened, trained, tokens }): Block[] => [
     {
       type: 'note',
-      text: `Row ${row + 1}: ${tokens.length} tokens, ${trained} of them trained on${shortened ? '; its text was shortened' : ''}${tokens.length > SHOWN_TOKENS ? `; the last ${SHOWN_TOKENS} are shown` : ''}.`,
+      text: `Row ${row + 1}: ${count(tokens.length, 'token')}, ${trained} of them trained on${shortened ? '; its text was shortened' : ''}${tokens.length > SHOWN_TOKENS ? `; the last ${SHOWN_TOKENS} are shown` : ''}.`,
     },
     {
       type: 'tokens',
