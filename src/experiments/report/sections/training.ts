@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { z } from 'zod';
 import { readChecked, readSteps } from '../../run/stored.js';
 import { curveChart, type Series } from '../charts/curve.js';
-import type { Block, Section } from '../document.js';
+import { count, type Block, type Section } from '../document.js';
 import { estimate, mainFigure } from '../evidence.js';
 import { modelOf, trainRows, varyingModels, type DataSet, type Measurement, type Point } from '../study.js';
 import { methodsOf } from './methods.js';
