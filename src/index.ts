@@ -26,11 +26,26 @@ export {
 } from './experiments/bench/index.js';
 export { benchShape, type BenchShape } from './experiments/bench/shapes.js';
 export { describeMachine } from './experiments/machine.js';
+export {
+  makeReport,
+  writeReport,
+  type PublishedChoice,
+  type PublishedName,
+  type ReportFiles,
+  type ReportOptions,
+} from './experiments/report/index.js';
 export type { RunEvent } from './experiments/run/events.js';
 export type { Prediction } from './experiments/run/predictions.js';
 export { readRecords } from './experiments/run/records.js';
 export { resultsTable, type MethodResult, type TaskResult } from './experiments/run/results.js';
 export { scorePredictions, type Score } from './experiments/run/score.js';
+export {
+  findRunFolders,
+  readRun,
+  type Manifest,
+  type RunState,
+  type StoredRun,
+} from './experiments/run/stored.js';
 export { superviseRun, type Supervision } from './experiments/run/supervise.js';
 export { describeRow, readTaskData, trainingBlocks, type TaskData } from './experiments/run/task-data.js';
 export { verifyFolder } from './experiments/verify/index.js';

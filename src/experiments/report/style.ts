@@ -37,7 +37,7 @@ nav ul { margin: 1.2rem 0 0; padding: 0; list-style: none; max-width: none; font
 nav li { margin: .15rem 0; }
 .scroll { overflow-x: auto; margin: 1.2rem 0 1.4rem; }
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: .92rem; }
-caption { text-align: left; padding: 0 0 .5rem; max-width: 46rem; line-height: 1.45; color: var(--quiet); }
+caption { text-align: left; padding: 0 0 .5rem; max-width: min(46rem, calc(100vw - 2rem)); line-height: 1.45; color: var(--quiet); }
 th, td { padding: .42rem .8rem; text-align: right; vertical-align: top; border-bottom: 1px solid var(--grid); font-weight: 400; }
 thead th { font-weight: 600; vertical-align: bottom; border-bottom: 1.5px solid var(--quiet); }
 tbody tr:last-child > * { border-bottom: 1.5px solid var(--quiet); }

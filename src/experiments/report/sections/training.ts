@@ -5,7 +5,7 @@ import { existsSync } from 'node:fs';
 import { z } from 'zod';
 import { readChecked, readSteps } from '../../run/stored.js';
 import { curveChart, type Series } from '../charts/curve.js';
-import type { Block, Section } from '../document.js';
+import { count, type Block, type Section } from '../document.js';
 import { estimate, mainFigure } from '../evidence.js';
 import { modelOf, trainRows, varyingModels, type DataSet, type Measurement, type Point } from '../study.js';
 import { methodsOf } from './methods.js';
@@ -92,7 +92,7 @@ export function inspectedSection(set: DataSet): Section | undefined {
   const blocks = rows.slice(0, SHOWN_ROWS).flatMap(({ row, shortened, trained, tokens }): Block[] => [
     {
       type: 'note',
-      text: `Row ${row + 1}: ${tokens.length} tokens, ${trained} of them trained on${shortened ? '; its text was shortened' : ''}${tokens.length > SHOWN_TOKENS ? `; the last ${SHOWN_TOKENS} are shown` : ''}.`,
+      text: `Row ${row + 1}: ${count(tokens.length, 'token')}, ${trained} of them trained on${shortened ? '; its text was shortened' : ''}${tokens.length > SHOWN_TOKENS ? `; the last ${SHOWN_TOKENS} are shown` : ''}.`,
     },
     {
       type: 'tokens',
