@@ -2,7 +2,15 @@
 
 import assert from 'node:assert/strict';
 import { execFileSync } from 'node:child_process';
-import { existsSync, mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { test } from 'node:test';
@@ -10,7 +18,7 @@ import { Command } from 'commander';
 import ts from 'typescript';
 import { parse } from 'yaml';
 import type { Verb } from '../../src/cli/main.js';
-import { loadStudy, parseConfig } from '../../src/experiments/config/index.js';
+import { loadStudy, parseConfig, presetNames } from '../../src/experiments/config/index.js';
 import { commandsOf, readDocument, ROOT, spansOf, tableUnder, type MarkdownDocument } from './markdown.js';
 
 const documents = [
@@ -140,16 +148,20 @@ test('every configuration in a document and in the examples is valid', () => {
         const { extends: base, tasks } = parse(text) as { extends?: string; tasks?: Record<string, object> };
         if (base === undefined) parseConfig(completed(text), `${path}:${line}`);
         else {
-          // It extends the configuration before it that has its tasks.
-          const [below] = configurations.filter((other) =>
-            Object.keys(tasks ?? {}).every((name) => other.line < line && other.text.includes(`  ${name}:`)),
+          // It extends a preset, or the configuration before it that has its tasks.
+          const below = configurations.find(
+            (other) =>
+              other.line < line &&
+              Object.keys(tasks ?? {}).every((name) => other.text.includes(`  ${name}:`)),
           );
-          assert.ok(below, `${path}:${line}`);
-          for (const [, file] of below.text.matchAll(/path: ([\w.-]+)/g))
+          assert.ok(below ?? presetNames().includes(base), `${path}:${line}`);
+          for (const [, file] of `${below?.text ?? ''}${text}`.matchAll(/path: ([\w./-]+)/g)) {
+            mkdirSync(dirname(join(folder, file!)), { recursive: true });
             writeFileSync(join(folder, file!), '');
-          writeFileSync(join(folder, base), below.text);
+          }
+          if (below) writeFileSync(join(folder, base), below.text);
           writeFileSync(join(folder, 'study.yaml'), text);
-          assert.ok(loadStudy(join(folder, 'study.yaml')).runs.length > 1);
+          assert.ok(loadStudy(join(folder, 'study.yaml')).runs.length > 0);
         }
       }
     }

@@ -82,5 +82,8 @@ export function commandsOf(document: MarkdownDocument): string[] {
 export function tableUnder(document: MarkdownDocument, heading: string): readonly (readonly string[])[] {
   const [, rest = ''] = document.text.split(`\n## ${heading}\n`);
   const section = rest.split('\n## ')[0]!.split('\n');
-  return document.rows.filter((row) => section.includes(`|${row.join('|')}|`)).slice(2);
+  // Below the heads: rules look alike in every table.
+  return document.rows
+    .filter((row) => section.includes(`|${row.join('|')}|`) && !row.every((cell) => /^:?-+:?$/.test(cell)))
+    .slice(1);
 }

@@ -161,7 +161,7 @@ test('every preset is planned and dry-run, with each model’s shape', async () 
         const { runs } = RUNS[preset.replace('-compat', '')]!;
         assert.match(
           stdout,
-          new RegExp(`\\| ${runs} runs +\\| +\\d+ \\| +\\d+\\.\\d+( too much)? \\| +\\d`),
+          new RegExp(`\\| ${runs} runs? +\\| +\\d+ \\| +\\d+\\.\\d+( too much)? \\| +\\d`),
           preset,
         );
         assert.equal(stdout.match(/^\| (newsgroups|dialogues)/gm)!.length, runs, preset);
