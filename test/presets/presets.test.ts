@@ -34,7 +34,7 @@ let folder: string;
 
 before(() => {
   folder = mkdtempSync(join(tmpdir(), 'westwind-presets-'));
-  writeFileSync(join(folder, 'posts.csv'), sentences(48));
+  writeFileSync(join(folder, 'posts.csv'), sentences(240));
   const dialogues = Array.from(
     { length: 24 },
     (_, i) => `"Ann: Tea at ${i}? Ben: Yes!",They have tea at ${i}.`,
