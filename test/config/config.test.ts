@@ -367,10 +367,8 @@ test('the starters and the examples are valid', () => {
     assert.equal(tasks[0]!.settings.task, task);
     assert.ok(weights.quantization);
   }
-  for (const name of ['quickstart', '20newsgroups', 'samsum']) {
-    const path = `examples/${name}.yaml`;
-    assert.ok(parseConfig(readFileSync(path, 'utf8'), path).weights.quantization, name);
-  }
+  const path = 'examples/quickstart.yaml';
+  assert.ok(parseConfig(readFileSync(path, 'utf8'), path).weights.quantization);
 });
 
 test('the JSON Schema describes every field and refuses unknown ones', () => {
