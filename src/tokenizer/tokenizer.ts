@@ -9,6 +9,7 @@ import { Template } from '@huggingface/jinja';
 import { readFault } from '../files/index.js';
 import { UserError, messageOf } from '../util/errors.js';
 import { createEngine, type Engine } from './engine.js';
+import { byWords } from './words.js';
 
 /** One turn of a conversation. */
 export interface ChatMessage {
@@ -59,7 +60,7 @@ export class Tokenizer {
     try {
       vocabSize = checkIds(json);
       // Of the config only what changes ids or skipping: transformers' fast tokenizers read no more of it either.
-      engine = createEngine(json, {
+      engine = createEngine(byWords(json), {
         additional_special_tokens: Object.values(special),
         ...(special.eos_token !== undefined && { eos_token: special.eos_token }),
       });

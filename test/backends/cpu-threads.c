@@ -1,4 +1,4 @@
-/* Many short jobs of changing size on more threads than cores: every task runs once, and every job ends. */
+/* Many short jobs of changing size, and large ones, on more threads than cores: every task runs once, and every job ends. */
 #include <stdatomic.h>
 #include <stdio.h>
 
@@ -6,7 +6,7 @@
 
 int ww_set_threads(int threads);
 
-enum { CELLS = 64, THREADS = 14 };
+enum { CELLS = 64, THREADS = 14, MANY = 600000 };
 
 static void count(void *cells, int64_t index) { atomic_fetch_add((_Atomic int *)cells + index, 1); }
 
@@ -21,5 +21,9 @@ int main(void) {
     for (int i = 0; i < CELLS; i++)
       if (cells[i] != (i < tasks)) return printf("job %lld: task %d ran %d times\n", (long long)round, i, cells[i]), 1;
   }
+  static _Atomic int many[MANY];
+  ww_parallel(count, many, MANY);
+  for (int i = 0; i < MANY; i++)
+    if (many[i] != 1) return printf("task %d of many ran %d times\n", i, many[i]), 1;
   return ww_set_threads(1) != 1;
 }

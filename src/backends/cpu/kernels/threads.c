@@ -1,8 +1,9 @@
 /*
- * The thread pool. A job is published by one 64-bit word, [generation, tasks left]; a thread takes a task by lowering the word with a
- * compare-and-swap, so that a thread that comes late, or never wakes, is not waited for: the caller works too and waits only for
- * tasks that somebody took. Idle threads watch the word for some tens of microseconds, for kernels come in quick succession, and then
- * sleep.
+ * The thread pool. A job's tasks are divided into as many ranges as there are threads, and a thread takes its own from the front: what it
+ * wrote in one kernel, it reads in the next, from its own cache. One that is done takes from the others' ends. A range is one 64-bit word,
+ * [generation, first, end], and a task is taken by a compare-and-swap on it, so that a thread that comes late, or never wakes, is not
+ * waited for: the caller works too and waits only for tasks that somebody took. Idle threads watch the generation for some tens of
+ * microseconds, for kernels come in quick succession, and then sleep.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -12,13 +13,20 @@
 #include "ww.h"
 
 enum { MAX_THREADS = 256, SPIN_NANOSECONDS = 50000 };
+/* A range's word: 28 bits of the generation, 18 of the first task, 18 of the end. */
+enum { TASK_BITS = 18, MOST_TASKS = (1 << TASK_BITS) - 1, GENERATIONS = 1 << 28 };
+
+typedef struct {
+  _Alignas(64) _Atomic uint64_t word;
+} Range;
 
 static struct {
-  /* generation << 32 | tasks left. Fields below it are written only between two jobs. */
-  _Alignas(64) _Atomic uint64_t word;
+  /* Of the job that was published last; written last. */
+  _Alignas(64) _Atomic uint32_t generation;
+  /* Written only between two jobs. */
   _Atomic(void (*)(void *, int64_t)) fn;
   _Atomic(void *) context;
-  _Atomic uint32_t count;
+  _Atomic int64_t first;
   _Alignas(64) _Atomic uint32_t done;
   _Alignas(64) _Atomic uint32_t sleepers;
   _Atomic int stopping;
@@ -28,6 +36,9 @@ static struct {
   pthread_mutex_t busy;
   pthread_t workers[MAX_THREADS];
   int threads;
+  /* The generation when the workers were made. */
+  uint32_t born;
+  Range ranges[MAX_THREADS];
 } pool = {.sleep = PTHREAD_MUTEX_INITIALIZER, .wake = PTHREAD_COND_INITIALIZER, .busy = PTHREAD_MUTEX_INITIALIZER, .threads = 1};
 
 static inline void relax(void) {
@@ -44,25 +55,36 @@ static int64_t now(void) {
   return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
 }
 
+static inline uint64_t range_word(uint32_t generation, uint64_t first, uint64_t end) {
+  return (uint64_t)generation << 2 * TASK_BITS | first << TASK_BITS | end;
+}
+
 /*
- * Takes tasks of the job of `generation` until none is left. What it reads of the job before a successful exchange belongs to that
- * job, for a job with an untaken task is not over and the next one not yet written. That a task is left must be seen in the word
- * itself: `count` beside it may already be the next job's.
+ * Does a task of `range` if the job of `generation` has one left there. What is read of the job before a successful exchange belongs to
+ * that job, for a job with an untaken task is not over and the next one not yet written.
  */
-static void work(uint32_t generation) {
+static int take(Range *range, uint32_t generation, int own) {
   for (;;) {
-    uint64_t word = atomic_load(&pool.word);
+    uint64_t word = atomic_load(&range->word), first = word >> TASK_BITS & MOST_TASKS, end = word & MOST_TASKS;
+    if (word >> 2 * TASK_BITS != generation || first == end) return 0;
     void (*fn)(void *, int64_t) = atomic_load_explicit(&pool.fn, memory_order_relaxed);
     void *context = atomic_load_explicit(&pool.context, memory_order_relaxed);
-    uint32_t count = atomic_load_explicit(&pool.count, memory_order_relaxed), left = (uint32_t)word;
-    if (word >> 32 != generation || left == 0) return;
-    if (!atomic_compare_exchange_weak(&pool.word, &word, word - 1)) continue;
-    fn(context, count - left);
+    int64_t before = atomic_load_explicit(&pool.first, memory_order_relaxed);
+    uint64_t less = own ? range_word(generation, first + 1, end) : range_word(generation, first, end - 1);
+    if (!atomic_compare_exchange_weak(&range->word, &word, less)) continue;
+    fn(context, before + (int64_t)(own ? first : end - 1));
     atomic_fetch_add(&pool.done, 1);
+    return 1;
   }
 }
 
-static uint32_t generation_now(void) { return (uint32_t)(atomic_load(&pool.word) >> 32); }
+/* Takes tasks until none is left: those of the thread's own range, then the others'. */
+static void work(uint32_t generation, int thread) {
+  for (int i = 0; i < pool.threads; i++)
+    while (take(&pool.ranges[(thread + i) % pool.threads], generation, i == 0)) continue;
+}
+
+static uint32_t generation_now(void) { return atomic_load(&pool.generation); }
 
 static void wait_for_job(uint32_t last) {
   int64_t until = now() + SPIN_NANOSECONDS;
@@ -79,40 +101,48 @@ static void wait_for_job(uint32_t last) {
   pthread_mutex_unlock(&pool.sleep);
 }
 
-static void *worker(void *first) {
-  uint32_t generation = (uint32_t)(uintptr_t)first;
+static void *worker(void *number) {
+  int thread = (int)(uintptr_t)number;
+  /* Made while no job runs, and none of an earlier generation is left. */
+  uint32_t generation = pool.born;
   for (;;) {
     wait_for_job(generation);
     if (atomic_load(&pool.stopping)) return NULL;
     generation = generation_now();
-    work(generation);
+    work(generation, thread);
   }
 }
 
-/* Publishes a job; the caller holds `busy` and every task of the job before is done. */
-static void publish(void (*fn)(void *, int64_t), void *context, uint32_t count) {
+/* Publishes a job of at most MOST_TASKS tasks; the caller holds `busy` and every task of the job before is done. */
+static uint32_t publish(void (*fn)(void *, int64_t), void *context, int64_t first, int64_t count) {
+  uint32_t generation = (generation_now() + 1) % GENERATIONS;
   atomic_store_explicit(&pool.fn, fn, memory_order_relaxed);
   atomic_store_explicit(&pool.context, context, memory_order_relaxed);
-  atomic_store_explicit(&pool.count, count, memory_order_relaxed);
+  atomic_store_explicit(&pool.first, first, memory_order_relaxed);
   atomic_store_explicit(&pool.done, 0, memory_order_relaxed);
-  atomic_store(&pool.word, (uint64_t)(generation_now() + 1) << 32 | count);
+  for (int64_t i = 0; i < pool.threads; i++)
+    atomic_store(&pool.ranges[i].word, range_word(generation, (uint64_t)(i * count / pool.threads), (uint64_t)((i + 1) * count / pool.threads)));
+  atomic_store(&pool.generation, generation);
   if (atomic_load(&pool.sleepers) > 0) {
     pthread_mutex_lock(&pool.sleep);
     pthread_cond_broadcast(&pool.wake);
     pthread_mutex_unlock(&pool.sleep);
   }
+  return generation;
 }
 
 void ww_parallel(void (*fn)(void *context, int64_t index), void *context, int64_t n) {
-  if (n <= 1 || n >= INT32_MAX || pool.threads == 1 || pthread_mutex_trylock(&pool.busy) != 0) {
+  if (n <= 1 || pool.threads == 1 || pthread_mutex_trylock(&pool.busy) != 0) {
     for (int64_t i = 0; i < n; i++) fn(context, i);
     return;
   }
-  publish(fn, context, (uint32_t)n);
-  work(generation_now());
-  for (int spins = 0; atomic_load(&pool.done) != (uint32_t)n; spins++) {
-    relax();
-    if (spins > 2000) sched_yield(); /* the thread that holds the last task may want this core */
+  for (int64_t first = 0; first < n; first += MOST_TASKS) {
+    int64_t count = n - first < MOST_TASKS ? n - first : MOST_TASKS;
+    work(publish(fn, context, first, count), 0);
+    for (int spins = 0; atomic_load(&pool.done) != (uint32_t)count; spins++) {
+      relax();
+      if (spins > 2000) sched_yield(); /* the thread that holds the last task may want this core */
+    }
   }
   pthread_mutex_unlock(&pool.busy);
 }
@@ -126,11 +156,12 @@ int ww_set_threads(int threads) {
   pthread_mutex_lock(&pool.busy);
   if (threads != pool.threads) {
     atomic_store(&pool.stopping, 1);
-    publish(NULL, NULL, 0);
+    publish(NULL, NULL, 0, 0);
     for (int i = 0; i < pool.threads - 1; i++) pthread_join(pool.workers[i], NULL);
     atomic_store(&pool.stopping, 0);
+    pool.born = generation_now();
     for (pool.threads = 1; pool.threads < threads; pool.threads++)
-      if (pthread_create(&pool.workers[pool.threads - 1], NULL, worker, (void *)(uintptr_t)generation_now()) != 0) break;
+      if (pthread_create(&pool.workers[pool.threads - 1], NULL, worker, (void *)(uintptr_t)pool.threads) != 0) break;
   }
   threads = pool.threads;
   pthread_mutex_unlock(&pool.busy);
