@@ -15,6 +15,8 @@
 enum { MAX_THREADS = 256, SPIN_NANOSECONDS = 50000 };
 /* A range's word: 28 bits of the generation, 18 of the first task, 18 of the end. */
 enum { TASK_BITS = 18, MOST_TASKS = (1 << TASK_BITS) - 1, GENERATIONS = 1 << 28 };
+/* Of what is left in a range a thread takes this part at a time, one task at least: small tasks cost less than taking one does. */
+enum { PART = 8 };
 
 typedef struct {
   _Alignas(64) _Atomic uint64_t word;
@@ -60,7 +62,7 @@ static inline uint64_t range_word(uint32_t generation, uint64_t first, uint64_t 
 }
 
 /*
- * Does a task of `range` if the job of `generation` has one left there. What is read of the job before a successful exchange belongs to
+ * Does some tasks of `range` if the job of `generation` has any left there. What is read of the job before a successful exchange belongs to
  * that job, for a job with an untaken task is not over and the next one not yet written.
  */
 static int take(Range *range, uint32_t generation, int own) {
@@ -70,10 +72,11 @@ static int take(Range *range, uint32_t generation, int own) {
     void (*fn)(void *, int64_t) = atomic_load_explicit(&pool.fn, memory_order_relaxed);
     void *context = atomic_load_explicit(&pool.context, memory_order_relaxed);
     int64_t before = atomic_load_explicit(&pool.first, memory_order_relaxed);
-    uint64_t less = own ? range_word(generation, first + 1, end) : range_word(generation, first, end - 1);
+    uint64_t some = (end - first + PART - 1) / PART, from = own ? first : end - some;
+    uint64_t less = own ? range_word(generation, first + some, end) : range_word(generation, first, from);
     if (!atomic_compare_exchange_weak(&range->word, &word, less)) continue;
-    fn(context, before + (int64_t)(own ? first : end - 1));
-    atomic_fetch_add(&pool.done, 1);
+    for (uint64_t i = 0; i < some; i++) fn(context, before + (int64_t)(from + i));
+    atomic_fetch_add(&pool.done, (uint32_t)some);
     return 1;
   }
 }
