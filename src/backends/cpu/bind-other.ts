@@ -52,6 +52,14 @@ export function bindOther(library: Library): OtherKernels {
   const rmsNormBackward = declare(
     `void ww_rms_norm_backward(${a('dy x w rstd dx')}, int accumulate, ${a('dw')}, int64_t rows, int64_t dim)`,
   );
+  const layerNorm = declare(
+    `void ww_layer_norm(${a('x w b y mean rstd')}, int64_t rows, int64_t dim, float eps)`,
+  );
+  const layerNormBackward = declare(
+    `void ww_layer_norm_backward(${a('dy x w mean rstd dx')}, int accumulate, ${a('dw db')}, int64_t rows, int64_t dim)`,
+  );
+  const activate = declare(`void ww_activate(${a('x y')}, int64_t n, int tanh)`);
+  const activateBackward = declare(`void ww_activate_backward(${a('dy x dx')}, int64_t n, int tanh)`);
   const swiglu = declare(`void ww_swiglu(${a('gate up y')}, int64_t n)`);
   const swigluBackward = declare(`void ww_swiglu_backward(${a('dy gate up dGate dUp')}, int64_t n)`);
   const rope = declare(
@@ -125,6 +133,20 @@ export function bindOther(library: Library): OtherKernels {
         rows,
         dim,
       );
+    },
+    layerNorm({ x, w, b, y, mean, rstd, rows, dim, eps }) {
+      layerNorm(...[x, w, b, y, mean, rstd].map(address), rows, dim, eps);
+    },
+    layerNormBackward({ dy, x, w, mean, rstd, dx, accumulate, dw, db, rows, dim }) {
+      const gradients = [dw ? address(dw) : 0, db ? address(db) : 0];
+      const spans = [dy, x, w, mean, rstd, dx].map(address);
+      layerNormBackward(...spans, flag(accumulate), ...gradients, rows, dim);
+    },
+    activate({ x, y, n, activation }) {
+      activate(address(x), address(y), n, flag(activation === 'gelu_tanh'));
+    },
+    activateBackward({ dy, x, dx, n, activation }) {
+      activateBackward(address(dy), address(x), address(dx), n, flag(activation === 'gelu_tanh'));
     },
     swiglu({ gate, up, y, n }) {
       swiglu(address(gate), address(up), address(y), n);

@@ -1,6 +1,6 @@
 /** Kernels that treat each element alone: sums, scaling, copies, the gated unit, and all that draws random numbers. */
 
-import { BYTES_PER_ELEMENT, type Kernels } from '../contract.js';
+import { BYTES_PER_ELEMENT, type Activation, type DType, type Kernels } from '../contract.js';
 import {
   aligned,
   argumentsOf,
@@ -11,10 +11,12 @@ import {
   elementGrid,
   family,
   keepThreshold,
+  keyedFamily,
   lanes,
   randomArguments,
   rowLayout,
 } from './arguments.js';
+import type { Defines } from './compile.js';
 import type { CudaDevice } from './device.js';
 
 type ElementwiseKernels = Pick<
@@ -23,6 +25,8 @@ type ElementwiseKernels = Pick<
   | 'scale'
   | 'copy'
   | 'fill'
+  | 'activate'
+  | 'activateBackward'
   | 'swiglu'
   | 'swigluBackward'
   | 'dropout'
@@ -42,6 +46,12 @@ export function bindElementwise(device: CudaDevice): ElementwiseKernels {
   const add = byActivation(device, 'elementwise', 'ww_add', 'pppli');
   const scale = byActivation(device, 'elementwise', 'ww_scale', 'pplfi');
   const fill = byActivation(device, 'elementwise', 'ww_fill', 'plfi');
+  const activate = keyedFamily(device, 'activation', 'ww_activate', 'ppli');
+  const activateBackward = keyedFamily(device, 'activation', 'ww_activate_backward', 'pppli');
+  const definesOf = (activation: Activation, dtype: DType): Defines => ({
+    ACTIVATION: cType(dtype),
+    TANH: activation === 'gelu_tanh' ? 1 : 0,
+  });
   const swiglu = byActivation(device, 'elementwise', 'ww_swiglu', 'pppli');
   const swigluBackward = byActivation(device, 'elementwise', 'ww_swiglu_backward', 'pppppli');
   const dropout = byActivation(device, 'random', 'ww_dropout', 'pplufuuulii');
@@ -76,6 +86,22 @@ export function bindElementwise(device: CudaDevice): ElementwiseKernels {
       const at = argumentsOf('fill')('y', y, n, 'f32', 'bf16');
       const vector = aligned(at);
       fill(y.dtype).launch(elementGrid(n, lanes(y.dtype), vector), BLOCK, 0, at, n, value, vector);
+    },
+    activate({ x, y, n, activation }) {
+      const take = argumentsOf('activate');
+      const { dtype } = y;
+      const at = [take('x', x, n, dtype), take('y', y, n, 'f32', 'bf16')];
+      const vector = aligned(...at);
+      const kernel = activate(definesOf(activation, dtype));
+      kernel.launch(elementGrid(n, lanes(dtype), vector), BLOCK, 0, ...at, n, vector);
+    },
+    activateBackward({ dy, x, dx, n, activation }) {
+      const take = argumentsOf('activateBackward');
+      const { dtype } = dy;
+      const at = [take('dy', dy, n, 'f32', 'bf16'), take('x', x, n, dtype), take('dx', dx, n, dtype)];
+      const vector = aligned(...at);
+      const kernel = activateBackward(definesOf(activation, dtype));
+      kernel.launch(elementGrid(n, lanes(dtype), vector), BLOCK, 0, ...at, n, vector);
     },
     swiglu({ gate, up, y, n }) {
       const take = argumentsOf('swiglu');
