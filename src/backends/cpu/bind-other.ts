@@ -48,9 +48,15 @@ export function bindOther(library: Library): OtherKernels {
   const addUniformNoise = declare(
     `void ww_add_uniform_noise(${a('x magnitude')}, int64_t rows, int64_t dim, ${RANDOM})`,
   );
-  const rmsNorm = declare(`void ww_rms_norm(${a('x w y rstd')}, int64_t rows, int64_t dim, float eps)`);
+  const rmsNorm = declare(
+    `void ww_rms_norm(${a('x w y rstd')}, int64_t rows, int64_t dim, float eps, float offset)`,
+  );
   const rmsNormBackward = declare(
-    `void ww_rms_norm_backward(${a('dy x w rstd dx')}, int accumulate, ${a('dw')}, int64_t rows, int64_t dim)`,
+    `void ww_rms_norm_backward(${a('dy x w rstd dx')}, int accumulate, ${a('dw')}, int64_t rows, int64_t dim, float offset)`,
+  );
+  const gatedUnit = declare(`void ww_gated_unit(${a('gate up y')}, int64_t n, int gelu)`);
+  const gatedUnitBackward = declare(
+    `void ww_gated_unit_backward(${a('dy gate up dGate dUp')}, int64_t n, int gelu)`,
   );
   const layerNorm = declare(
     `void ww_layer_norm(${a('x w b y mean rstd')}, int64_t rows, int64_t dim, float eps)`,
@@ -60,8 +66,6 @@ export function bindOther(library: Library): OtherKernels {
   );
   const activate = declare(`void ww_activate(${a('x y')}, int64_t n, int tanh)`);
   const activateBackward = declare(`void ww_activate_backward(${a('dy x dx')}, int64_t n, int tanh)`);
-  const swiglu = declare(`void ww_swiglu(${a('gate up y')}, int64_t n)`);
-  const swigluBackward = declare(`void ww_swiglu_backward(${a('dy gate up dGate dUp')}, int64_t n)`);
   const rope = declare(
     `void ww_rope(${a('x y cos sin positions')}, int64_t rows, int64_t heads, int64_t headDim, int64_t rotaryDim, int inverse)`,
   );
@@ -116,10 +120,10 @@ export function bindOther(library: Library): OtherKernels {
     addUniformNoise({ x, magnitude, rows, dim, random }) {
       addUniformNoise(address(x), address(magnitude), rows, dim, random.seed, random.stream, random.step);
     },
-    rmsNorm({ x, w, y, rstd, rows, dim, eps }) {
-      rmsNorm(address(x), address(w), address(y), address(rstd), rows, dim, eps);
+    rmsNorm({ x, w, weightOffset, y, rstd, rows, dim, eps }) {
+      rmsNorm(address(x), address(w), address(y), address(rstd), rows, dim, eps, weightOffset);
     },
-    rmsNormBackward({ dy, x, w, rstd, dx, accumulate, dw, rows, dim }) {
+    rmsNormBackward({ dy, x, w, weightOffset, rstd, dx, accumulate, dw, rows, dim }) {
       const dwAt = dw ? address(dw) : 0;
       const rstdAt = address(rstd);
       rmsNormBackward(
@@ -132,6 +136,7 @@ export function bindOther(library: Library): OtherKernels {
         dwAt,
         rows,
         dim,
+        weightOffset,
       );
     },
     layerNorm({ x, w, b, y, mean, rstd, rows, dim, eps }) {
@@ -148,11 +153,12 @@ export function bindOther(library: Library): OtherKernels {
     activateBackward({ dy, x, dx, n, activation }) {
       activateBackward(address(dy), address(x), address(dx), n, flag(activation === 'gelu_tanh'));
     },
-    swiglu({ gate, up, y, n }) {
-      swiglu(address(gate), address(up), address(y), n);
+    gatedUnit({ activation, gate, up, y, n }) {
+      gatedUnit(address(gate), address(up), address(y), n, flag(activation === 'gelu_tanh'));
     },
-    swigluBackward({ dy, gate, up, dGate, dUp, n }) {
-      swigluBackward(address(dy), address(gate), address(up), address(dGate), address(dUp), n);
+    gatedUnitBackward({ activation, dy, gate, up, dGate, dUp, n }) {
+      const spans = [dy, gate, up, dGate, dUp].map(address);
+      gatedUnitBackward(...spans, n, flag(activation === 'gelu_tanh'));
     },
     rope({ x, y, cos, sin, positions, rows, heads, headDim, rotaryDim, inverse }) {
       const tables = [address(cos), address(sin), address(positions)];

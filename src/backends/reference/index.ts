@@ -9,7 +9,7 @@ import { loraByGemm } from '../lora.js';
 import { activate, activateBackward } from './activation.js';
 import { attention, attentionBackward } from './attention.js';
 import { attentionCached, cacheWrite } from './attention-cached.js';
-import { add, convert, copy, fill, scale, sumRows, swiglu, swigluBackward } from './elementwise.js';
+import { add, convert, copy, fill, gatedUnit, gatedUnitBackward, scale, sumRows } from './elementwise.js';
 import { gemm } from './gemm.js';
 import { argmax, crossEntropy } from './loss.js';
 import { bytesOf, Memory } from './memory.js';
@@ -49,8 +49,8 @@ const kernels: Kernels = {
   layerNormBackward: widen(layerNormBackward),
   activate: widen(activate),
   activateBackward: widen(activateBackward),
-  swiglu: widen(swiglu),
-  swigluBackward: widen(swigluBackward),
+  gatedUnit: widen(gatedUnit),
+  gatedUnitBackward: widen(gatedUnitBackward),
   rope: widen(rope),
   attention: widen(attention),
   attentionBackward: widen(attentionBackward),
