@@ -32,12 +32,18 @@ export interface WeightSource extends BnbSource {
 }
 
 export interface WeightOptions {
-  /** Quantize every Linear but the output head to NF4. */
-  readonly quantization?: { readonly doubleQuant: boolean } | undefined;
+  /** Quantize every Linear to NF4 but those whose names end so; where `skipModules` is absent, but the output head. */
+  readonly quantization?: QuantizationOptions | undefined;
   /** The type in which dense weights are kept; 'auto': as the checkpoint has them. */
   readonly dtype?: 'auto' | 'f32' | 'bf16' | 'f16';
   /** Every weight is to be trained: all f32, none quantized. */
   readonly trainable?: boolean;
+}
+
+export interface QuantizationOptions {
+  readonly doubleQuant: boolean;
+  /** transformers' `llm_int8_skip_modules`. */
+  readonly skipModules?: readonly string[] | undefined;
 }
 
 const FLOAT_TYPES: Readonly<Record<string, 'f32' | 'bf16' | 'f16'>> = {
@@ -80,7 +86,7 @@ export class WeightLoader {
       if (this.options.trainable) throw new UserError(`${this.source.path}: ${FROZEN}`);
       weight = readBnbMatrix(this.backend, this.source, weightName, [outFeatures, inFeatures]);
       this.keep(weight);
-    } else if (quantization && !head) {
+    } else if (quantization && !(quantization.skipModules?.some((end) => name.endsWith(end)) ?? head)) {
       weight = await this.quantized(weightName, outFeatures, inFeatures, quantization);
       this.keep(weight);
     } else {
@@ -170,7 +176,7 @@ export class WeightLoader {
     name: string,
     rows: number,
     cols: number,
-    options: { doubleQuant: boolean },
+    options: QuantizationOptions,
   ): Promise<Matrix> {
     const { backend, source } = this;
     if (!(source instanceof RandomWeights)) {

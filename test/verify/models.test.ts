@@ -3,9 +3,14 @@ import { test } from 'node:test';
 import { verifyFolder } from '../../src/experiments/verify/index.js';
 import { backend } from '../support/tiny.js';
 
-// Two of the golden families, copied here: a window and grouped heads in one, biases and a tied head in the other.
+// Golden families, copied here: between them windows, grouped heads, biases, tied heads, fused heads in each of their layouts, halves of a
+// layer one behind the other or side by side, heads of which a part is turned.
+const FOLDERS = [
+  ...['mistral', 'qwen2', 'gpt_neox', 'neox-parallel'],
+  ...['falcon', 'falcon-new', 'falcon-one-norm'],
+];
 for (const device of ['cpu', 'reference'] as const) {
-  for (const family of ['mistral', 'qwen2']) {
+  for (const family of FOLDERS) {
     test(`${family} on ${device}: logits, loss, greedy tokens and three trajectories as transformers and PEFT compute them`, async () => {
       const be = await backend(device);
       let checks = 0;
