@@ -11,7 +11,7 @@ import {
   type Kernels,
   type Span,
 } from '../contract.js';
-import { checkAttention } from '../attention.js';
+import { checkAttention, checkBias } from '../attention.js';
 import { fillNormal as fillNormalInto } from '../reference/random.js';
 import type { LoraKernels } from '../lora.js';
 import { address, bytesOf, declare as declareIn, DTYPE_CODE, type Library } from './library.js';
@@ -179,6 +179,7 @@ export function bindOther(library: Library): OtherKernels {
     },
     attentionCached(args) {
       const { q, keys, values, slotOf, positions, out } = args;
+      checkBias('attentionCached', args.bias, args.heads);
       const bf16 = typeCode(keys, ['f32', 'bf16']);
       if (values.dtype !== keys.dtype) throw new TypeError('keys and values differ in type');
       const spans = [q, keys, values, slotOf, positions, out].map(address);
