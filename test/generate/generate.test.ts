@@ -6,7 +6,7 @@ import { commonPrefix } from '../../src/generate/prompts.js';
 import { scoreContinuations } from '../../src/generate/score.js';
 import type { CausalLM } from '../../src/models/model.js';
 import { evaluateLoss, flatten } from '../../src/train/step.js';
-import { backend, LORA, randomIds, tinyModel } from '../support/tiny.js';
+import { backend, familyConfig, LORA, randomIds, tinyModel } from '../support/tiny.js';
 
 const greedy: GenerateOptions = {
   do_sample: false,
@@ -29,8 +29,9 @@ async function answers(model: CausalLM, options: GenerateOptions, which = prompt
   return out;
 }
 
-async function model(): Promise<CausalLM> {
-  const m = await tinyModel(await backend(), { quantization: { doubleQuant: true } });
+async function model(type = 'mistral'): Promise<CausalLM> {
+  const config = familyConfig(type);
+  const m = await tinyModel(await backend(), { quantization: { doubleQuant: true } }, config);
   attachLora(m, LORA, { seed: 2 });
   return m;
 }
@@ -60,32 +61,33 @@ test("a prompt's likelihoods do not depend on the prompts beside it", async () =
   m.dispose();
 });
 
-test('greedy answers are what the whole model says of each prefix', async () => {
-  const m = await model();
-  const [answer] = await answers(
-    m,
-    greedy,
-    prompts.slice(1, 2).map((p) => ({ ...p, index: 0 })),
-  );
-  const whole = [...prompts[1]!.ids, ...answer!];
-  // Had another token been likelier anywhere, its loss would be below the chosen one's.
-  for (let at = prompts[1]!.ids.length; at < whole.length; at++) {
-    const lossOf = async (token: number): Promise<number> => {
-      const ids = Int32Array.from([...whole.slice(0, at), token]);
-      const labels = ids.map((id, i) => (i === at ? id : -100));
-      const positions = Int32Array.from(ids.keys());
-      return (
-        await evaluateLoss(
-          m,
-          flatten([{ ids, labels, positions, segments: new Int32Array(ids.length), rows: [0] }]),
-        )
-      )[0]!;
-    };
-    const chosen = await lossOf(whole[at]!);
-    for (const other of [3, 17, 60]) assert.ok(chosen <= (await lossOf(other)) + 1e-4);
-  }
-  m.dispose();
-});
+for (const type of ['mistral', 'qwen3', 'gemma3_text'])
+  test(`${type}: greedy answers are what the whole model says of each prefix`, async () => {
+    const m = await model(type);
+    const [answer] = await answers(
+      m,
+      greedy,
+      prompts.slice(1, 2).map((p) => ({ ...p, index: 0 })),
+    );
+    const whole = [...prompts[1]!.ids, ...answer!];
+    // Had another token been likelier anywhere, its loss would be below the chosen one's.
+    for (let at = prompts[1]!.ids.length; at < whole.length; at++) {
+      const lossOf = async (token: number): Promise<number> => {
+        const ids = Int32Array.from([...whole.slice(0, at), token]);
+        const labels = ids.map((id, i) => (i === at ? id : -100));
+        const positions = Int32Array.from(ids.keys());
+        return (
+          await evaluateLoss(
+            m,
+            flatten([{ ids, labels, positions, segments: new Int32Array(ids.length), rows: [0] }]),
+          )
+        )[0]!;
+      };
+      const chosen = await lossOf(whole[at]!);
+      for (const other of [3, 17, 60]) assert.ok(chosen <= (await lossOf(other)) + 1e-4);
+    }
+    m.dispose();
+  });
 
 test('a stop token ends an answer and is no part of it', async () => {
   const m = await model();

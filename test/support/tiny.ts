@@ -31,6 +31,27 @@ export function tinyConfig(overrides: Record<string, unknown> = {}): Record<stri
   };
 }
 
+/** What families have of their own. */
+const FAMILIES: Readonly<Record<string, Record<string, unknown>>> = {
+  qwen2: { tie_word_embeddings: true },
+  qwen3: { head_dim: 24, use_sliding_window: true, max_window_layers: 1, sliding_window: 6 },
+  gemma3_text: {
+    num_hidden_layers: 3,
+    head_dim: 24,
+    query_pre_attn_scalar: 20,
+    sliding_window: 6,
+    sliding_window_pattern: 2,
+    rope_theta: 1_000_000,
+    rope_scaling: { rope_type: 'linear', factor: 4 },
+    tie_word_embeddings: true,
+  },
+};
+
+/** A tiny config of the family. */
+export function familyConfig(model_type: string): Record<string, unknown> {
+  return tinyConfig({ model_type, ...FAMILIES[model_type] });
+}
+
 export function tinyModel(
   backend: Backend,
   options: WeightOptions & { seed?: number } = {},

@@ -6,7 +6,7 @@ import type { Block } from '../../src/data/index.js';
 import type { CausalLM } from '../../src/models/model.js';
 import { AdamW } from '../../src/train/optimizer.js';
 import { evaluateLoss, flatten, forwardBackward } from '../../src/train/step.js';
-import { ARGS, backend, LORA, randomBlocks, tinyConfig, tinyModel } from '../support/tiny.js';
+import { ARGS, backend, familyConfig, LORA, randomBlocks, tinyModel } from '../support/tiny.js';
 
 const PLAIN = {
   seed: 1,
@@ -60,14 +60,10 @@ async function lora(model: CausalLM, dropout = 0): Promise<readonly Parameter[]>
   return await Promise.resolve(adapter.parameters);
 }
 
-for (const type of ['mistral', 'llama', 'qwen2']) {
+for (const type of ['mistral', 'llama', 'qwen2', 'qwen3', 'gemma3_text']) {
   test(`${type}: the gradient of every parameter agrees with finite differences`, async () => {
     const be = await backend('reference');
-    const model = await tinyModel(
-      be,
-      { trainable: true },
-      tinyConfig({ model_type: type, tie_word_embeddings: type === 'qwen2' }),
-    );
+    const model = await tinyModel(be, { trainable: true }, familyConfig(type));
     const blocks = randomBlocks([9, 6], 5, 2);
     const grads = await gradients(model, model.parameters, [blocks]);
     const batch = flatten(blocks);
@@ -101,6 +97,26 @@ test('gradient checkpointing changes no bit of the gradient, dropout and NEFTune
   assert.deepEqual(again, plain);
   model.dispose();
 });
+
+for (const type of ['qwen3', 'gemma3_text']) {
+  test(`${type}: norms over heads are trained, with the same bits under gradient checkpointing, and leave nothing behind`, async () => {
+    const be = await backend();
+    const model = await tinyModel(be, { trainable: true }, familyConfig(type));
+    const names = model.parameters.map((p) => p.name);
+    const pass = (gradient_checkpointing: boolean): Promise<Float32Array[]> =>
+      gradients(model, model.parameters, [randomBlocks([20, 13], 2)], { gradient_checkpointing });
+    const plain = await pass(false);
+    const before = be.memory().held;
+    assert.deepEqual(await pass(true), plain);
+    assert.equal(be.memory().held, before);
+    for (const name of ['q_norm', 'k_norm']) {
+      const gradient = plain[names.indexOf(`model.layers.1.self_attn.${name}.weight`)]!;
+      assert.equal(gradient.length, 24);
+      assert.ok(gradient.every((x) => x !== 0));
+    }
+    model.dispose();
+  });
+}
 
 test('accumulated passes give the gradient of the whole batch, whatever share of tokens is trained in each', async () => {
   const model = await tinyModel(await backend());
