@@ -11,7 +11,15 @@ import { UserError } from '../../src/util/errors.js';
 import { backend, randomBlocks, tinyConfig, tinyModel } from '../support/tiny.js';
 
 test('the architectures are the files of the folder', () => {
-  assert.deepEqual(architectures(), ['gemma3_text', 'llama', 'mistral', 'qwen2', 'qwen3']);
+  assert.deepEqual(architectures(), [
+    'falcon',
+    'gemma3_text',
+    'gpt_neox',
+    'llama',
+    'mistral',
+    'qwen2',
+    'qwen3',
+  ]);
 });
 
 test('float16 and bfloat16 checkpoints load, sharded or whole', async () => {
@@ -45,7 +53,7 @@ test('a faulty folder gives one line that names the fault, and holds no memory',
     [
       'unknown type',
       () => write({ model_type: 'bert' }),
-      /model_type 'bert' is not supported; Westwind knows gemma3_text, llama, mistral, qwen2, qwen3/,
+      /model_type 'bert' is not supported; Westwind knows falcon, gemma3_text, gpt_neox, llama, mistral, qwen2, qwen3/,
     ],
     ['hostile type', () => write({ model_type: '../../etc/passwd' }), /not supported/],
     [

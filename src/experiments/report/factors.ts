@@ -85,10 +85,13 @@ export function sourceName({ from }: ResolvedSource): string {
   return 'hub' in from ? from.hub : basename(from.path);
 }
 
+/** Queries and values, which some models have in one module. */
+const ATTENTION_ONLY: readonly string[] = ['q_proj,v_proj', 'query_key_value'];
+
 /** Whether an adapter is on more than the attention's queries and values. */
 export function onAllModules(factors: Factors): boolean {
   const modules = factors[MODULES];
-  return modules !== undefined && String(modules).split(', ').sort().join() !== 'q_proj,v_proj';
+  return modules !== undefined && !ATTENTION_ONLY.includes(String(modules).split(', ').sort().join());
 }
 
 export function withNeftune(factors: Factors): boolean {
