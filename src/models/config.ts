@@ -45,6 +45,14 @@ export const decoderSchema = z.object({
   sliding_window: z.int().positive().nullish(),
 });
 
+/** What GPT-NeoX and Falcon have where config.json says nothing, as Falcon-7B's. */
+const context = size.default(2048);
+
+/** max_position_embeddings of a model's config.json, before the model is built. */
+export function contextLength(config: unknown, path: string): number {
+  return parseConfig(z.object({ max_position_embeddings: context }), config, path).max_position_embeddings;
+}
+
 /** The fields that GPT-NeoX and Falcon have in common. */
 export const fusedSchema = z.object({
   model_type: z.string(),
@@ -52,7 +60,7 @@ export const fusedSchema = z.object({
   hidden_size: size,
   num_hidden_layers: z.int().positive().max(4096),
   num_attention_heads: z.int().positive().max(4096),
-  max_position_embeddings: size,
+  max_position_embeddings: context,
   rope_theta: finite.nullish(),
   rope_scaling: ropeSchema.nullish(),
   rope_parameters: ropeSchema.nullish(),

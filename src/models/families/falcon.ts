@@ -14,7 +14,6 @@ const schema = fusedSchema.extend({
   ffn_hidden_size: z.int().positive().nullish(),
   activation: z.string().default('gelu'),
   layer_norm_epsilon: z.number().positive().default(1e-5),
-  max_position_embeddings: z.int().positive().default(2048),
   multi_query: z.boolean().default(true),
   new_decoder_architecture: z.boolean().default(false),
   num_kv_heads: z.int().positive().nullish(),
