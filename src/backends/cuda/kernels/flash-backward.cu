@@ -146,23 +146,23 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
     if constexpr (BIAS)
       load_distances<DISTANCES, THREADS>(distances + stage * DISTANCES * 4, bias, block * KEYS - q0 - (ROWS - 1), reach);
   };
-  const int last = min(q0 + ROWS, length) - 1;
+  const int lastRow = min(q0 + ROWS, length) - 1;
   int block, lowest, stage = 0;
   if constexpr (RANGED) {
     const Seen tile = seen_by<ROWS>(first, end, q0, length);
     lowest = tile.end > 0 ? tile.first / KEYS : 0;
     block = tile.end > 0 ? (tile.end - 1) / KEYS : -1;
   } else {
-    block = last / KEYS;
+    block = lastRow / KEYS;
   }
   load_tile<ROWS, THREADS>(queries, q + queryAt, qStride, length - q0);
   load_tile<ROWS, THREADS>(queries + tile_bytes(ROWS), dOut + queryAt, qStride, length - q0);
   if (!RANGED || block >= 0) load_keys(block, stage);
   cp_async_commit();
 
-  if constexpr (!RANGED) lowest = min(first[q0], last) / KEYS;
+  if constexpr (!RANGED) lowest = min(first[q0], lastRow) / KEYS;
   auto first_of = [&](int row) { return row < length ? first[row] : row + 1; };
-  auto end_of = [&](int row) { return !RANGED ? row + 1 : row < length ? end[row] : 0; };
+  auto last_of = [&](int row) { return row < length ? end[row] - 1 : -1; };
   Seen mine; /* by the warp's rows */
   if constexpr (RANGED)
     mine = seen_by<WARP_ROWS>(first, end, own, length);
@@ -226,7 +226,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
     for (int m = 0; m < M_TILES; m++)
 #pragma unroll
       for (int half = 0; half < 2; half++) {
-        const int row = own + m * 16 + half * 8 + lane / 4, low = masked ? first_of(row) : 0, high = masked ? end_of(row) : 0;
+        const int row = own + m * 16 + half * 8 + lane / 4, low = masked ? first_of(row) : 0, last = RANGED && masked ? last_of(row) : row;
 #pragma unroll
         for (int n = 0; n < KEYS / 8; n++)
 #pragma unroll
@@ -236,7 +236,7 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
             float p = exp2_fast(score - logs[m][half]);
             if (masked) {
               const int key = k0 + n * 8 + lane % 4 * 2 + i % 2;
-              if (key >= high || key < low) p = 0;
+              if (key > last || key < low) p = 0;
             }
             s[m][n][i] = p * (dp[m][n][i] - deltas[m][half]);
           }
