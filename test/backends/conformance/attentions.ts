@@ -44,6 +44,9 @@ const SHAPES: readonly Shape[] = [
   { batch: 1, length: 100, heads: 2, kvHeads: 1, headDim: 100, window: 17, layout: 'packed and padded' },
   { batch: 1, length: 176, heads: 2, kvHeads: 2, headDim: 8, window: 64, layout: 'padded left' },
   { batch: 2, length: 130, heads: 4, kvHeads: 2, headDim: 32, window: 0, layout: 'whole' },
+  // Falcon-7B's heads, and those of RedPajama-3B.
+  { batch: 1, length: 70, heads: 71, kvHeads: 1, headDim: 64, window: 0, layout: 'packed' },
+  { batch: 1, length: 70, heads: 2, kvHeads: 2, headDim: 80, window: 0, layout: 'packed' },
   // A whole segment at once, biases by distance, and both. Reaches shorter and longer than the sequence.
   ...(
     [
@@ -197,6 +200,7 @@ const CACHES: readonly Cache[] = [
   { positions: [175, 64, 5], heads: 4, kvHeads: 4, headDim: 16, window: 17, dtype: 'f32' },
   { positions: [128, 17], heads: 4, kvHeads: 1, headDim: 100, window: 0, dtype: 'bf16' },
   { positions: [70, 33, 2, 100], heads: 8, kvHeads: 2, headDim: 32, window: 64, dtype: 'bf16' },
+  { positions: [40, 3], heads: 71, kvHeads: 1, headDim: 64, window: 0, dtype: 'bf16' },
   { positions: [3, 0, 16], heads: 4, kvHeads: 2, headDim: 17, window: 0, dtype: 'f32', reach: 5 },
   { positions: [299, 63, 64, 1], heads: 6, kvHeads: 2, headDim: 64, window: 0, dtype: 'f32', reach: 40 },
   { positions: [70, 33, 2, 100], heads: 8, kvHeads: 2, headDim: 32, window: 64, dtype: 'bf16', reach: 200 },
