@@ -4,7 +4,8 @@
  */
 
 import { canonicalJson } from '../config/hash.js';
-import type { ResolvedTask } from '../config/index.js';
+import { isDrawn, type ResolvedTask } from '../config/index.js';
+import { isFourBit } from '../run/base-weights.js';
 import type { MethodResult, TaskResult } from '../run/results.js';
 import type { StoredRun } from '../run/stored.js';
 import {
@@ -78,6 +79,7 @@ export function studyOf(stored: readonly StoredRun[]): Study {
       if (!task?.test) continue;
       const content = run.manifest.fingerprints.data[`${task.name}.test`] ?? '';
       const { columns, count, fraction, stratify } = task.test;
+      const seed = isDrawn(task.test) ? (task.test.seed ?? run.manifest.config.seed) : undefined;
       const key = canonicalJson([
         task.name,
         result.kind,
@@ -87,6 +89,7 @@ export function studyOf(stored: readonly StoredRun[]): Study {
         count,
         fraction,
         stratify,
+        seed,
       ]);
       const source = sourceName(task.test);
       const size = count ?? (fraction === undefined || fraction === 1 ? '' : `${100 * fraction} %`);
@@ -164,7 +167,7 @@ function richer(a: Measurement, b: Measurement): boolean {
 function wayOf(method: Method, factors: Factors): string {
   if (method !== 'tuned') return { zero_shot: 'zero-shot', few_shot: 'few-shot' }[method];
   if (factors['lora.r'] === 'none') return 'fine-tuned';
-  return String(factors['weights']).startsWith('NF4') ? 'QLoRA' : 'LoRA';
+  return isFourBit(String(factors['weights'])) ? 'QLoRA' : 'LoRA';
 }
 
 /** Named by other words than the rest: see `variantOf`. */

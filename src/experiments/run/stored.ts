@@ -22,6 +22,8 @@ export interface Manifest {
   readonly started: string;
   readonly config: ResolvedConfig;
   readonly fingerprints: Pick<Fingerprints, 'model' | 'data' | 'backend'>;
+  /** How the base model's weights are held (base-weights.ts); runs of before it was told have none. */
+  readonly weights?: string;
 }
 
 export interface StoredRun {
@@ -55,6 +57,7 @@ const manifestSchema = z.looseObject({
     data: z.record(z.string(), z.string()),
     backend: z.string(),
   }),
+  weights: z.string().optional(),
   config: z.looseObject({
     model_name_or_path: z.string(),
     revision: z.string(),
