@@ -10,6 +10,7 @@ import { toHtml } from './html.js';
 import { toMarkdown } from './markdown.js';
 import { publishedFor, type PublishedChoice, type PublishedName } from './published.js';
 import { ablationSection } from './sections/ablation.js';
+import { checksSection } from './sections/checks.js';
 import { confusionSection, differencesSection } from './sections/answers.js';
 import { methodSection } from './sections/methods.js';
 import { modelSection } from './sections/models.js';
@@ -18,13 +19,17 @@ import { sizeSection } from './sections/sizes.js';
 import { summaryChapter } from './sections/summary.js';
 import { inspectedSection, lossSection } from './sections/training.js';
 import { studyOf, type DataSet } from './study.js';
+import type { TestTexts } from './test-texts.js';
 
+export { readTestTexts, type TestTexts } from './test-texts.js';
 export type { PublishedChoice, PublishedName } from './published.js';
 
 export interface ReportOptions {
   readonly title?: string;
   /** Which published figures stand beside which tasks; 'auto' by default. */
   readonly published?: PublishedChoice;
+  /** As `readTestTexts` reads them: the texts of rows that tell methods apart. Absent: they are told by their numbers alone. */
+  readonly texts?: TestTexts;
 }
 
 export interface ReportFiles {
@@ -44,6 +49,10 @@ export function makeReport(stored: readonly StoredRun[], options: ReportOptions 
       const name = publishedFor(set, options.published ?? 'auto');
       if (name !== undefined) used.add(name);
       return name;
+    },
+    texts: ({ points }) => {
+      const [measurement] = points.flatMap(({ measurements }) => measurements);
+      return measurement && options.texts?.(measurement.run, measurement.task);
     },
     csv: (name, text) => {
       tables[name] = text;
@@ -79,7 +88,8 @@ function dataSetChapter(set: DataSet, context: Context): Chapter {
     ablationSection(set, context),
     lossSection(set),
     confusionSection(set),
-    differencesSection(set),
+    differencesSection(set, context),
+    checksSection(set, context),
     inspectedSection(set),
     allSection(set, context),
   ];

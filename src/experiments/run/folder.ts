@@ -152,7 +152,7 @@ const SAMPLES = 64;
 const SAMPLE_BYTES = 1 << 20;
 
 /** The files' sizes and contents; of one larger than `samples` MiB, that many evenly spaced pieces. */
-function hashFiles(paths: readonly string[], samples: number): string {
+export function hashFiles(paths: readonly string[], samples: number): string {
   const hash = createHash('sha256');
   const buffer = Buffer.alloc(SAMPLE_BYTES);
   for (const path of paths) {
