@@ -17,6 +17,7 @@ import { modelSection } from './sections/models.js';
 import { allSection, manifestChapter, publishedChapter, unfinishedChapter } from './sections/runs.js';
 import { sizeSection } from './sections/sizes.js';
 import { summaryChapter } from './sections/summary.js';
+import { trainedChapter } from './sections/trained.js';
 import { inspectedSection, lossSection } from './sections/training.js';
 import { studyOf, type DataSet } from './study.js';
 import type { TestTexts } from './test-texts.js';
@@ -51,21 +52,26 @@ export function makeReport(stored: readonly StoredRun[], options: ReportOptions 
       return name;
     },
     texts: ({ points }) => {
-      const [measurement] = points.flatMap(({ measurements }) => measurements);
-      return measurement && options.texts?.(measurement.run, measurement.task);
+      const measurements = points.flatMap((point) => point.measurements);
+      return measurements.map(({ run, task }) => options.texts?.(run, task)).find((texts) => texts);
     },
     csv: (name, text) => {
       tables[name] = text;
     },
   };
   const chapters = study.dataSets.map((set) => dataSetChapter(set, context));
-  const names = study.dataSets.map(({ title }) => title).join(', ');
+  const titles = [
+    ...study.dataSets.map(({ title }) => title),
+    ...study.trained.map(({ result }) => result.task),
+  ];
+  const names = [...new Set(titles)].join(', ');
   const report: Report = {
     title: options.title ?? 'Report',
     subtitle: `${count(study.runs.length, 'run')}${names === '' ? '' : ` on ${names}`}, by Westwind`,
     chapters: [
       summaryChapter(study, context),
       ...chapters,
+      trainedChapter(study, context),
       unfinishedChapter(study),
       publishedChapter(used),
       manifestChapter(study),
