@@ -74,15 +74,24 @@ pre { overflow: auto; max-height: 30rem; background: var(--panel); padding: .8re
   table { font-size: .86rem; }
   th, td { padding: .4rem .5rem; }
 }
+@page { margin: 15mm; }
 @media print {
-  :root { --ground: #fff; --ink: #000; }
+  :root { color-scheme: light; --ground: #fff; --ink: #000; }
   body { font-size: 10.5pt; max-width: none; padding: 0; }
   nav { display: none; }
   .wide { display: block; } .narrow { display: none; }
-  figure, tr, details { break-inside: avoid; }
-  h2, h3, h4, caption, figcaption { break-after: avoid; }
+  figure, tr { break-inside: avoid; }
+  h2, h3, h4, caption, figcaption, summary { break-after: avoid; }
+  /* Paper has no scroll bars: what is wide breaks. */
   .scroll { overflow: visible; }
-  pre { max-height: none; white-space: pre-wrap; }
+  table { font-size: 8.5pt; }
+  caption { max-width: none; }
+  th, td { padding: .3rem .4rem; }
+  td, tbody th, td:not(.words), tbody th:not(.words), td small, th small { white-space: normal; overflow-wrap: anywhere; }
+  .words:not(:first-child) { min-width: 0; }
+  /* What is folded away is printed, but for the manifests. */
+  section:not(#manifests) > details::details-content { content-visibility: visible; block-size: auto; }
+  pre { max-height: none; white-space: pre-wrap; overflow-wrap: anywhere; overflow: visible; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 `;
