@@ -34,7 +34,9 @@ export function summaryChapter(study: Study, context: Context): Chapter {
         type: 'text',
         text:
           `${count(runs.length, 'run')} (${states.join(', ')})` +
-          (dataSets.length > 0 || trained.length === 0 ? ` on ${count(dataSets.length, 'data set')}, ` : ', ') +
+          (dataSets.length > 0 || trained.length === 0
+            ? ` on ${count(dataSets.length, 'data set')}, `
+            : ', ') +
           (trained.length > 0 ? `${count(trained.length, 'training')} without test rows, ` : '') +
           `${models.size === 1 ? `model ${[...models][0]!}` : count(models.size, 'model')}, ${count(seeds.size, 'seed')}.` +
           (repeated > 0
