@@ -44,6 +44,13 @@ export interface ResolvedSource {
   readonly count?: number;
   /** Draw by label. */
   readonly stratify: boolean;
+  /** Which rows are drawn; absent: those of the run's own seed. */
+  readonly seed?: number;
+}
+
+/** Whether some of a source's rows are drawn, and not all taken. */
+export function isDrawn({ count, fraction }: ResolvedSource): boolean {
+  return count !== undefined || (fraction ?? 1) !== 1;
 }
 
 export interface ResolvedTraining extends Omit<TrainingArguments, 'gradient_checkpointing' | 'paged'> {
@@ -117,6 +124,9 @@ const DEFAULTS: Readonly<Record<TaskName, TaskDefaults>> = {
   summarization: { r: 64, num_train_epochs: 1, max_new_tokens: 100, few_shot_examples: 2 },
   custom: { r: 8, num_train_epochs: 5, max_new_tokens: 100, few_shot_examples: 2 },
 };
+
+/** Test rows are the same for every seed of a study, or its figures would differ by the rows, too. */
+const TEST_SEED = 42;
 
 /** A summary before tuning; the other tasks' answers are as long before as after. */
 const BASELINE_SUMMARY_TOKENS = 50;
@@ -226,6 +236,7 @@ function resolveSource(
 ): ResolvedSource | undefined {
   const source = task[split];
   if (source === undefined) return undefined;
+  const seed = source.seed ?? (split === 'test' ? TEST_SEED : undefined);
   const given: Readonly<Record<string, string | undefined>> = { ...task.columns, ...source.columns };
   const { path, hub, format, config, revision, fraction, count } = source;
   return {
@@ -244,6 +255,7 @@ function resolveSource(
     ...(fraction !== undefined && { fraction }),
     ...(count !== undefined && { count }),
     stratify: source.stratify ?? labelled,
+    ...(seed !== undefined && { seed }),
   };
 }
 

@@ -2,6 +2,7 @@
 
 import { basename } from 'node:path';
 import type { ResolvedSource, ResolvedTask } from '../config/index.js';
+import { weightsHeld } from '../run/base-weights.js';
 import type { MethodResult, TaskResult } from '../run/results.js';
 import type { Manifest } from '../run/stored.js';
 
@@ -27,7 +28,7 @@ const IGNORED = new Set([
 
 /** All that one method's figures on one task depend on, but for the test rows and the seed. */
 export function factorsOf(
-  { config, fingerprints }: Manifest,
+  { config, fingerprints, weights }: Manifest,
   task: ResolvedTask,
   { train_rows }: Pick<TaskResult, 'train_rows'>,
   method: MethodResult['method'],
@@ -36,9 +37,7 @@ export function factorsOf(
   const common = {
     [MODEL]: modelName(config.model_name_or_path),
     'model.content': fingerprints.model,
-    weights: config.weights.quantization
-      ? `NF4${config.weights.quantization.doubleQuant ? '' : ', single'}`
-      : config.weights.dtype,
+    weights: weights ?? weightsHeld(config.weights),
     scoring: task.scoring === 'likelihood' ? 'likelihood' : 'generate',
     ...flat('', { ...task.settings, task: undefined }),
     max_new_tokens: method === 'tuned' ? max_new_tokens : baseline_max_new_tokens,
@@ -59,6 +58,7 @@ export function factorsOf(
     ...content,
     [TRAIN_ROWS]: train_rows,
     'train.stratify': task.train?.stratify ?? false,
+    ...(task.train?.seed !== undefined && { 'train.seed': task.train.seed }),
     ...Object.fromEntries(Object.entries(trained).filter(([name]) => !IGNORED.has(name))),
   };
 }
