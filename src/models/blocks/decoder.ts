@@ -13,7 +13,7 @@ import { rmsNorm } from '../../ops/norm.js';
 import { pickRows } from '../../ops/rows.js';
 import { swiglu } from '../../ops/swiglu.js';
 import type { Tensor } from '../../tensor/tensor.js';
-import type { CausalLM, ModelConfig, ModelInput } from '../model.js';
+import type { CacheRoom, CausalLM, ModelConfig, ModelInput } from '../model.js';
 import type { WeightLoader } from '../weights.js';
 import { KvCache } from './cache.js';
 import type { Linear } from './linear.js';
@@ -137,7 +137,7 @@ export class Decoder implements CausalLM {
     }
     const h = linear(g, attended, l.o, { residual: x, path });
     const n = rmsNorm(g, h, l.postNorm, eps);
-    const [gate, up] = linears(g, n, [l.gate, l.up], path) as [Tensor, Tensor];
+    const [gate, up] = linears(g, n, [l.gate, l.up], { path }) as [Tensor, Tensor];
     const gated = swiglu(g, gate, up);
     return linear(g, gated, l.down, { residual: h, path, last: true });
   }
@@ -146,28 +146,20 @@ export class Decoder implements CausalLM {
     const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: headDim } = this.config;
     const { positions, segments, cache, path = 'tiles' } = input;
     const rotation = this.rotary.upTo(input.length);
-    const [queries, keys, v] = linears(g, x, [l.q, l.k, l.v], path) as [Tensor, Tensor, Tensor];
+    const [queries, keys, v] = linears(g, x, [l.q, l.k, l.v], { path }) as [Tensor, Tensor, Tensor];
     const q = rope(g, queries, positions, rotation, heads, headDim);
     const k = rope(g, keys, positions, rotation, kvHeads, headDim);
     const scale = 1 / Math.sqrt(headDim);
-    const rows = positions.length;
     if (cache) {
       const { store, slotOf } = cache;
-      for (const [from, to] of [
-        [k, store.keys[index]!],
-        [v, store.values[index]!],
-      ] as const) {
-        g.kernels.cacheWrite({ ...store.shape, x: from, cache: to, slotOf, positions, rows });
-      }
-      if (!segments) {
-        const stored = { ...store.shape, keys: store.keys[index]!, values: store.values[index]! };
+      const stored = store.write(g, index, k, v, { slotOf, positions });
+      if (!segments)
         return attentionCached(g, q, stored, { slotOf, positions }, { heads, scale, window: l.window });
-      }
     }
     if (!segments) throw new Error('rows without segments need a cache to attend to');
     return attention(g, q, k, v, {
       batch: 1,
-      length: rows,
+      length: positions.length,
       heads,
       kvHeads,
       headDim,
@@ -177,7 +169,7 @@ export class Decoder implements CausalLM {
     });
   }
 
-  createCache(slots: number, capacity: number, precision: 'f32' | 'bf16' = 'f32'): KvCache {
+  createCache(slots: number, { capacity }: CacheRoom, precision: 'f32' | 'bf16' = 'f32'): KvCache {
     const { num_hidden_layers: layers, num_key_value_heads: kvHeads, head_dim: headDim } = this.config;
     return new KvCache(this.backend, { layers, slots, capacity, kvHeads, headDim }, precision);
   }

@@ -1,0 +1,303 @@
+/**
+ * T5's encoder and decoder (arXiv:1910.10683): pre-norm blocks without biases; in place of positions a learnt bias by the distance of query
+ * and key, which a stack's layers share; scores that are not scaled. A decoder's layer attends to its own text, then to the encoder's,
+ * whose keys and values a sequence's cache holds from its first row on.
+ */
+
+import type { Graph } from '../../autograd/graph.js';
+import type { Parameter } from '../../autograd/parameter.js';
+import type { Backend } from '../../backends/contract.js';
+import { attention, attentionCached, crossAttention } from '../../ops/attention.js';
+import { distanceBias, type DistanceBias } from '../../ops/distance-bias.js';
+import { embedding, type EmbeddingWeights } from '../../ops/embedding.js';
+import { gated, relu } from '../../ops/activation.js';
+import { linear, linears } from '../../ops/linear.js';
+import { rmsNorm } from '../../ops/norm.js';
+import { pickRows, scaleRows } from '../../ops/rows.js';
+import type { Tensor } from '../../tensor/tensor.js';
+import type { CacheRoom, CausalLM, EncoderInput, ModelConfig, ModelInput } from '../model.js';
+import type { WeightLoader } from '../weights.js';
+import { KvCache } from './cache.js';
+import type { Linear } from './linear.js';
+
+export interface EncoderDecoderConfig extends ModelConfig {
+  readonly intermediate_size: number;
+  readonly num_encoder_layers: number;
+  readonly num_decoder_layers: number;
+  readonly num_attention_heads: number;
+  readonly head_dim: number;
+  readonly rms_norm_eps: number;
+  readonly decoder_start_token_id: number;
+  /** Rows of the tables of biases, and the distance from which on all share one. */
+  readonly buckets: number;
+  readonly max_distance: number;
+  /** gelu_tanh(wi_0·x) · wi_1·x in the place of relu(wi·x). */
+  readonly gated: boolean;
+  /** Before the head. */
+  readonly head_scale: number;
+}
+
+interface Attention {
+  readonly norm: Parameter;
+  readonly q: Linear;
+  readonly k: Linear;
+  readonly v: Linear;
+  readonly o: Linear;
+}
+
+interface Mlp {
+  readonly norm: Parameter;
+  /** wi, or wi_0 and wi_1. */
+  readonly inner: readonly Linear[];
+  readonly outer: Linear;
+}
+
+interface Layer {
+  readonly self: Attention;
+  /** The decoder's. */
+  readonly across?: Attention;
+  readonly mlp: Mlp;
+}
+
+interface Stack {
+  readonly layers: readonly Layer[];
+  /** [buckets, heads] */
+  readonly biases: Parameter;
+  readonly norm: Parameter;
+}
+
+interface Parts {
+  readonly embed: EmbeddingWeights;
+  readonly encoder: Stack;
+  readonly decoder: Stack;
+  readonly head: Linear;
+}
+
+/** Rows of one of the two texts, and how they go. */
+interface Rows {
+  readonly segments?: Tensor | undefined;
+  readonly bias: DistanceBias;
+  readonly options: { readonly path: 'tiles' | 'rows'; readonly encoder?: boolean };
+}
+
+export class EncoderDecoder implements CausalLM {
+  readonly backend: Backend;
+  readonly linears: ReadonlyMap<string, Linear>;
+  readonly parameters: readonly Parameter[];
+  readonly head: Linear;
+  readonly weightBytes: number;
+  readonly sourceConfig: Readonly<Record<string, unknown>>;
+  readonly multiplyAddsPerToken: number;
+  readonly multiplyAddsPerEncoderToken: number;
+
+  private constructor(
+    readonly config: EncoderDecoderConfig,
+    private readonly weights: WeightLoader,
+    private readonly parts: Parts,
+  ) {
+    this.backend = weights.backend;
+    this.sourceConfig = weights.sourceConfig;
+    this.head = parts.head;
+    this.linears = weights.linears;
+    this.parameters = weights.parameters;
+    this.weightBytes = weights.bytes;
+    const ofEncoder = new Set(
+      parts.decoder.layers.flatMap(({ across }) => [across!.k, across!.v].map(({ name }) => name)),
+    );
+    let [rows, encoderRows] = [0, 0];
+    for (const { name, inFeatures, outFeatures } of this.linears.values()) {
+      if (name.startsWith('encoder.') || ofEncoder.has(name)) encoderRows += inFeatures * outFeatures;
+      else rows += inFeatures * outFeatures;
+    }
+    this.multiplyAddsPerToken = rows;
+    this.multiplyAddsPerEncoderToken = encoderRows;
+  }
+
+  /** Takes the weights out of the loader, in the order of the forward pass. */
+  static async build(c: EncoderDecoderConfig, weights: WeightLoader): Promise<EncoderDecoder> {
+    const embed = weights.embedding('shared', c.vocab_size, c.hidden_size);
+    const encoder = await stackOf('encoder', c.num_encoder_layers, c, weights);
+    const decoder = await stackOf('decoder', c.num_decoder_layers, c, weights);
+    const head = c.tie_word_embeddings
+      ? weights.tiedHead('lm_head', embed)
+      : await weights.linear('lm_head', c.hidden_size, c.vocab_size, { bias: false, head: true });
+    return new EncoderDecoder(c, weights, { embed, encoder, decoder, head });
+  }
+
+  forward(g: Graph, input: ModelInput): Tensor {
+    const { embed, decoder } = this.parts;
+    const encoded = input.encoder && this.encode(g, input.encoder, input);
+    const rows: Rows = {
+      segments: input.segments,
+      bias: this.biasOf(g, decoder, false),
+      options: { path: input.path ?? 'tiles' },
+    };
+    let x = embedding(g, input.ids, embed);
+    decoder.layers.forEach((layer, i) => {
+      const body = (x: Tensor): Tensor => {
+        const own = this.selfAttention(g, x, layer.self, rows, { input, index: i });
+        const both = this.crossAttention(g, own, layer.across!, rows, { input, index: i, encoded });
+        return this.mlp(g, both, layer.mlp, rows);
+      };
+      x = this.run(g, x, body, input, encoded ? [rows.bias.values, encoded] : [rows.bias.values]);
+    });
+    if (input.wanted) x = pickRows(g, x, input.wanted);
+    return scaleRows(g, rmsNorm(g, x, decoder.norm, this.config.rms_norm_eps), this.config.head_scale);
+  }
+
+  /** The encoder's text as its last norm leaves it, [its rows, hidden_size]. */
+  private encode(g: Graph, { ids, segments }: EncoderInput, input: ModelInput): Tensor {
+    const { embed, encoder } = this.parts;
+    const bias = this.biasOf(g, encoder, true);
+    const rows: Rows = { segments, bias, options: { path: 'tiles', encoder: true } };
+    let x = embedding(g, ids, embed, input.neftune);
+    for (const layer of encoder.layers) {
+      const body = (x: Tensor): Tensor =>
+        this.mlp(g, this.selfAttention(g, x, layer.self, rows), layer.mlp, rows);
+      x = this.run(g, x, body, input, [bias.values]);
+    }
+    return rmsNorm(g, x, encoder.norm, this.config.rms_norm_eps);
+  }
+
+  private run(
+    g: Graph,
+    x: Tensor,
+    body: (x: Tensor) => Tensor,
+    { gradientCheckpointing }: ModelInput,
+    shared: readonly Tensor[],
+  ): Tensor {
+    return gradientCheckpointing ? g.checkpoint(x, body, shared) : g.scope(() => body(x));
+  }
+
+  private biasOf(g: Graph, { biases }: Stack, bidirectional: boolean): DistanceBias {
+    return distanceBias(g, biases, { bidirectional, maxDistance: this.config.max_distance });
+  }
+
+  /** x + the attention of its rows to their own text; `decoder`: where their keys and values are kept. */
+  private selfAttention(
+    g: Graph,
+    x: Tensor,
+    a: Attention,
+    { segments, bias, options }: Rows,
+    decoder?: { readonly input: ModelInput; readonly index: number },
+  ): Tensor {
+    const n = rmsNorm(g, x, a.norm, this.config.rms_norm_eps);
+    const [q, k, v] = linears(g, n, [a.q, a.k, a.v], options) as [Tensor, Tensor, Tensor];
+    let attended: Tensor | undefined;
+    if (decoder?.input.cache) {
+      const { store, slotOf } = decoder.input.cache;
+      const at = { slotOf, positions: decoder.input.positions };
+      const kept = store.write(g, decoder.index, k, v, at);
+      if (!segments) attended = attentionCached(g, q, kept, at, { ...this.heads, window: 0, bias });
+    }
+    if (!attended) {
+      if (!segments) throw new Error('rows without segments need a cache to attend to');
+      attended = attention(g, q, k, v, {
+        ...{ ...this.heads, kvHeads: this.heads.heads, headDim: this.config.head_dim, batch: 1, window: 0 },
+        ...{ length: x.length / this.config.hidden_size, segments, causal: decoder !== undefined, bias },
+      });
+    }
+    return linear(g, attended, a.o, { residual: x, ...options });
+  }
+
+  /** x + the attention of its rows to the encoder's text, `encoded` or in the cache. */
+  private crossAttention(
+    g: Graph,
+    x: Tensor,
+    a: Attention,
+    { segments, options }: Rows,
+    { input, index, encoded }: { input: ModelInput; index: number; encoded: Tensor | undefined },
+  ): Tensor {
+    const { cache, encoder } = input;
+    const q = linear(g, rmsNorm(g, x, a.norm, this.config.rms_norm_eps), a.q, options);
+    const across = cache?.store.across;
+    let attended: Tensor;
+    if (encoded && encoder && segments) {
+      const [k, v] = linears(g, encoded, [a.k, a.v], { encoder: true }) as [Tensor, Tensor];
+      if (encoder.cache) across!.write(g, index, k, v, encoder.cache);
+      const keys = { length: encoder.ids.length, segments: encoder.segments };
+      attended = crossAttention(g, q, k, v, {
+        ...{ ...this.heads, kvHeads: this.heads.heads, headDim: this.config.head_dim, batch: 1 },
+        ...{ length: x.length / this.config.hidden_size, segments, keys },
+      });
+    } else {
+      if (!across || !cache?.encoderEnds)
+        throw new Error("rows without an encoder's text need a cache that holds it");
+      const at = { slotOf: cache.slotOf, positions: cache.encoderEnds };
+      attended = attentionCached(g, q, across.layer(index), at, { ...this.heads, window: 0 });
+    }
+    return linear(g, attended, a.o, { residual: x, ...options });
+  }
+
+  private mlp(g: Graph, x: Tensor, { norm, inner, outer }: Mlp, { options }: Rows): Tensor {
+    const n = rmsNorm(g, x, norm, this.config.rms_norm_eps);
+    const [first, second] = linears(g, n, inner, options) as [Tensor, Tensor?];
+    const active = second ? gated(g, 'gelu_tanh', first, second) : relu(g, first);
+    return linear(g, active, outer, { residual: x, ...options, last: true });
+  }
+
+  private get heads(): { readonly heads: number; readonly scale: number } {
+    return { heads: this.config.num_attention_heads, scale: 1 };
+  }
+
+  createCache(
+    slots: number,
+    { capacity, encoder = capacity }: CacheRoom,
+    precision: 'f32' | 'bf16' = 'f32',
+  ): KvCache {
+    const { num_decoder_layers: layers, num_attention_heads: kvHeads, head_dim: headDim } = this.config;
+    const shape = { layers, slots, kvHeads, headDim };
+    const across = new KvCache(this.backend, { ...shape, capacity: encoder }, precision);
+    return new KvCache(this.backend, { ...shape, capacity }, precision, across);
+  }
+
+  dispose(): void {
+    this.weights.dispose();
+  }
+}
+
+async function stackOf(
+  name: 'encoder' | 'decoder',
+  count: number,
+  c: EncoderDecoderConfig,
+  weights: WeightLoader,
+): Promise<Stack> {
+  const inner = c.num_attention_heads * c.head_dim;
+  const plain = { bias: false };
+  const attentionOf = async (at: string, kind: string): Promise<Attention> => ({
+    norm: weights.norm(`${at}.layer_norm`, c.hidden_size),
+    q: await weights.linear(`${at}.${kind}.q`, c.hidden_size, inner, plain),
+    k: await weights.linear(`${at}.${kind}.k`, c.hidden_size, inner, plain),
+    v: await weights.linear(`${at}.${kind}.v`, c.hidden_size, inner, plain),
+    o: await weights.linear(`${at}.${kind}.o`, inner, c.hidden_size, plain),
+  });
+  const mlpOf = async (at: string): Promise<Mlp> => {
+    const norm = weights.norm(`${at}.layer_norm`, c.hidden_size);
+    const into: Linear[] = [];
+    for (const wi of c.gated ? ['wi_0', 'wi_1'] : ['wi'])
+      into.push(
+        await weights.linear(`${at}.DenseReluDense.${wi}`, c.hidden_size, c.intermediate_size, plain),
+      );
+    const outer = await weights.linear(
+      `${at}.DenseReluDense.wo`,
+      c.intermediate_size,
+      c.hidden_size,
+      plain,
+    );
+    return { norm, inner: into, outer };
+  };
+  // The table stands in the first layer alone, for all of them.
+  const table = `${name}.block.0.layer.0.SelfAttention.relative_attention_bias`;
+  const biases = weights.table(table, c.buckets, c.num_attention_heads);
+  const layers: Layer[] = [];
+  for (let i = 0; i < count; i++) {
+    const at = `${name}.block.${i}.layer`;
+    const self = await attentionOf(`${at}.0`, 'SelfAttention');
+    layers.push(
+      name === 'encoder'
+        ? { self, mlp: await mlpOf(`${at}.1`) }
+        : { self, across: await attentionOf(`${at}.1`, 'EncDecAttention'), mlp: await mlpOf(`${at}.2`) },
+    );
+  }
+  return { layers, biases, norm: weights.norm(`${name}.final_layer_norm`, c.hidden_size) };
+}
