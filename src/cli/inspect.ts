@@ -30,7 +30,7 @@ export const verb: Verb = (command) => {
       for (const [config, settings] of chooseTasks(studyOf(path, flags), flags.task)) {
         const folder = await resolveModel(config.model_name_or_path, {
           revision: config.revision,
-          files: ['tokenizer*', 'special_tokens_map.json', 'chat_template.jinja'],
+          files: ['config.json', 'tokenizer*', 'special_tokens_map.json', 'chat_template.jinja'],
         });
         await inspectTask(config, settings, Tokenizer.load(folder), flags);
       }

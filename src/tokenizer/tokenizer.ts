@@ -1,7 +1,7 @@
 /**
  * Text to token ids and back, from the files of a Hugging Face folder: tokenizer.json decides the ids (through
  * @huggingface/tokenizers), tokenizer_config.json and special_tokens_map.json say which tokens begin, end and pad, and the chat
- * template, where there is one, lays out a conversation (through @huggingface/jinja).
+ * template, where there is one, lays out a conversation (through @huggingface/jinja). config.json says whether an encoder reads the prompt.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -36,6 +36,8 @@ export class Tokenizer {
     readonly folder: string,
     /** One more than the largest id; a model may have rows for more. */
     readonly vocabSize: number,
+    /** Of a model with an encoder: what its decoder's text begins with. */
+    readonly decoderStartId: number | undefined,
     parts: {
       engine: Engine;
       cleanUp: boolean;
@@ -68,7 +70,7 @@ export class Tokenizer {
     } catch (error) {
       throw new UserError(`${path} is damaged or of an unknown kind: ${messageOf(error).split('\n')[0]!}`);
     }
-    return new Tokenizer(folder, vocabSize, {
+    return new Tokenizer(folder, vocabSize, decoderStart(folder), {
       engine,
       // Made for WordPiece. For BPE and Unigram it would eat spaces that are really there, and transformers 5 leaves it out,
       // whatever the config says.
@@ -189,6 +191,13 @@ export class TextStream {
     this.#emitted = this.#ids.length;
     return rest;
   }
+}
+
+/** config.json's `decoder_start_token_id` where it says `is_encoder_decoder`. */
+function decoderStart(folder: string): number | undefined {
+  const config = readOptionalJson(join(folder, 'config.json'));
+  const id = config['decoder_start_token_id'] ?? 0;
+  return config['is_encoder_decoder'] === true && Number.isInteger(id) ? (id as number) : undefined;
 }
 
 /** One more than the largest id. Throws Error on ids that are none: the library would make an array as long as the largest. */

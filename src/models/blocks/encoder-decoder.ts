@@ -6,13 +6,13 @@
 
 import type { Graph } from '../../autograd/graph.js';
 import type { Parameter } from '../../autograd/parameter.js';
-import type { Backend } from '../../backends/contract.js';
+import type { AttentionShape, Backend } from '../../backends/contract.js';
 import { attention, attentionCached, crossAttention } from '../../ops/attention.js';
-import { distanceBias, type DistanceBias } from '../../ops/distance-bias.js';
 import { embedding, type EmbeddingWeights } from '../../ops/embedding.js';
-import { gated, relu } from '../../ops/activation.js';
+import { gatedUnit } from '../../ops/gated-unit.js';
 import { linear, linears } from '../../ops/linear.js';
 import { rmsNorm } from '../../ops/norm.js';
+import { relativeBias } from '../../ops/relative-bias.js';
 import { pickRows, scaleRows } from '../../ops/rows.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { CacheRoom, CausalLM, EncoderInput, ModelConfig, ModelInput } from '../model.js';
@@ -76,7 +76,8 @@ interface Parts {
 /** Rows of one of the two texts, and how they go. */
 interface Rows {
   readonly segments?: Tensor | undefined;
-  readonly bias: DistanceBias;
+  /** f32 [heads, 2 * reach - 1], by distance. */
+  readonly bias: Tensor;
   readonly options: { readonly path: 'tiles' | 'rows'; readonly encoder?: boolean };
 }
 
@@ -139,7 +140,7 @@ export class EncoderDecoder implements CausalLM {
         const both = this.crossAttention(g, own, layer.across!, rows, { input, index: i, encoded });
         return this.mlp(g, both, layer.mlp, rows);
       };
-      x = this.run(g, x, body, input, encoded ? [rows.bias.values, encoded] : [rows.bias.values]);
+      x = this.run(g, x, body, input, encoded ? [rows.bias, encoded] : [rows.bias]);
     });
     if (input.wanted) x = pickRows(g, x, input.wanted);
     return scaleRows(g, rmsNorm(g, x, decoder.norm, this.config.rms_norm_eps), this.config.head_scale);
@@ -154,7 +155,7 @@ export class EncoderDecoder implements CausalLM {
     for (const layer of encoder.layers) {
       const body = (x: Tensor): Tensor =>
         this.mlp(g, this.selfAttention(g, x, layer.self, rows), layer.mlp, rows);
-      x = this.run(g, x, body, input, [bias.values]);
+      x = this.run(g, x, body, input, [bias]);
     }
     return rmsNorm(g, x, encoder.norm, this.config.rms_norm_eps);
   }
@@ -169,8 +170,8 @@ export class EncoderDecoder implements CausalLM {
     return gradientCheckpointing ? g.checkpoint(x, body, shared) : g.scope(() => body(x));
   }
 
-  private biasOf(g: Graph, { biases }: Stack, bidirectional: boolean): DistanceBias {
-    return distanceBias(g, biases, { bidirectional, maxDistance: this.config.max_distance });
+  private biasOf(g: Graph, { biases }: Stack, bidirectional: boolean): Tensor {
+    return relativeBias(g, biases, { bidirectional, maxDistance: this.config.max_distance });
   }
 
   /** x + the attention of its rows to their own text; `decoder`: where their keys and values are kept. */
@@ -188,14 +189,12 @@ export class EncoderDecoder implements CausalLM {
       const { store, slotOf } = decoder.input.cache;
       const at = { slotOf, positions: decoder.input.positions };
       const kept = store.write(g, decoder.index, k, v, at);
-      if (!segments) attended = attentionCached(g, q, kept, at, { ...this.heads, window: 0, bias });
+      if (!segments) attended = attentionCached(g, q, kept, at, { ...this.heads, window: 0 }, bias);
     }
     if (!attended) {
       if (!segments) throw new Error('rows without segments need a cache to attend to');
-      attended = attention(g, q, k, v, {
-        ...{ ...this.heads, kvHeads: this.heads.heads, headDim: this.config.head_dim, batch: 1, window: 0 },
-        ...{ length: x.length / this.config.hidden_size, segments, causal: decoder !== undefined, bias },
-      });
+      const shape = { ...this.shapeOf(x), segments, window: 0, causal: decoder !== undefined };
+      attended = attention(g, q, k, v, shape, bias);
     }
     return linear(g, attended, a.o, { residual: x, ...options });
   }
@@ -216,10 +215,7 @@ export class EncoderDecoder implements CausalLM {
       const [k, v] = linears(g, encoded, [a.k, a.v], { encoder: true }) as [Tensor, Tensor];
       if (encoder.cache) across!.write(g, index, k, v, encoder.cache);
       const keys = { length: encoder.ids.length, segments: encoder.segments };
-      attended = crossAttention(g, q, k, v, {
-        ...{ ...this.heads, kvHeads: this.heads.heads, headDim: this.config.head_dim, batch: 1 },
-        ...{ length: x.length / this.config.hidden_size, segments, keys },
-      });
+      attended = crossAttention(g, q, k, v, { ...this.shapeOf(x), segments, keys });
     } else {
       if (!across || !cache?.encoderEnds)
         throw new Error("rows without an encoder's text need a cache that holds it");
@@ -232,12 +228,17 @@ export class EncoderDecoder implements CausalLM {
   private mlp(g: Graph, x: Tensor, { norm, inner, outer }: Mlp, { options }: Rows): Tensor {
     const n = rmsNorm(g, x, norm, this.config.rms_norm_eps);
     const [first, second] = linears(g, n, inner, options) as [Tensor, Tensor?];
-    const active = second ? gated(g, 'gelu_tanh', first, second) : relu(g, first);
+    const active = second ? gatedUnit(g, first, second, 'gelu_tanh') : activate(g, first, 'relu');
     return linear(g, active, outer, { residual: x, ...options, last: true });
   }
 
   private get heads(): { readonly heads: number; readonly scale: number } {
     return { heads: this.config.num_attention_heads, scale: 1 };
+  }
+
+  private shapeOf(x: Tensor): Omit<AttentionShape, 'causal' | 'window' | 'segments'> {
+    const { num_attention_heads: kvHeads, head_dim: headDim, hidden_size } = this.config;
+    return { ...this.heads, kvHeads, headDim, batch: 1, length: x.length / hidden_size };
   }
 
   createCache(
