@@ -146,10 +146,35 @@ export interface AttentionShape {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly scale: number;
-  /** Key j is seen from query i when 0 <= i - j < window. 0: no limit. */
+  /** Whether query i sees no key behind it; else it sees its whole segment. */
+  readonly causal: boolean;
+  /** Key j is seen from query i when 0 <= i - j < window. 0: no limit, and the only window where not `causal`. */
   readonly window: number;
   /** i32 [batch, length]: a key is seen only from its own segment, equal segments stand together; negative: padding (output and gradients 0). */
   readonly segments: Span;
+  /** Present: cross attention, not causal and without a bias. */
+  readonly keys?: CrossKeys | undefined;
+  readonly bias?: DistanceBias | undefined;
+}
+
+/**
+ * Keys and values of a sequence of their own, [batch, length, kvHeads, headDim]: a query sees those of the segment that has its number,
+ * and gives 0 where there are none. The numbers of both sequences ascend; padding stands at one end.
+ */
+export interface CrossKeys {
+  readonly length: number;
+  /** i32 [batch, length] */
+  readonly segments: Span;
+}
+
+/**
+ * What is added to scaled scores by distance (ALiBi, arXiv:2108.12409; T5, arXiv:1910.10683): values[h, j - i + reach - 1] for query i and
+ * key j. A distance beyond `reach` takes the last value of its side.
+ */
+export interface DistanceBias {
+  /** f32 [heads, 2 * reach - 1] */
+  readonly values: Span;
+  readonly reach: number;
 }
 
 export interface KvCacheShape {
@@ -251,9 +276,12 @@ export interface Kernels {
     inverse: boolean;
   }): void;
 
-  /** Causal softmax(q·kᵀ·scale)·v. q, out [batch, length, heads, headDim]; k, v [batch, length, kvHeads, headDim]; lse [batch, heads, length], the log of the softmax's denominator (natural, of the scaled scores). */
+  /**
+   * softmax(q·kᵀ·scale + bias)·v. q, out [batch, length, heads, headDim]; k, v [batch, length, kvHeads, headDim], of `keys.length` in
+   * cross attention; lse [batch, heads, length], the log of the softmax's denominator (natural, of the scores with scale and bias).
+   */
   attention(args: AttentionShape & { q: Span; k: Span; v: Span; out: Span; lse: Span }): void;
-  /** dq, dk, dv are written, not accumulated (FlashAttention-2, arXiv:2307.08691). */
+  /** dq, dk, dv are written (FlashAttention-2, arXiv:2307.08691); dBias, where given, f32 [heads, 2 * reach - 1], is accumulated. */
   attentionBackward(
     args: AttentionShape & {
       q: Span;
@@ -265,13 +293,14 @@ export interface Kernels {
       dq: Span;
       dk: Span;
       dv: Span;
+      dBias?: Span | undefined;
     },
   ): void;
   /** cache[slots[row], positions[row]] = x[row]; cache f32 or bf16 [slots, capacity, kvHeads, headDim], x [rows, kvHeads, headDim]. */
   cacheWrite(
     args: KvCacheShape & { x: Span; cache: Span; slotOf: Span; positions: Span; rows: number },
   ): void;
-  /** Each query row sees keys max(0, position - window + 1) … position of its slot. q, out [rows, heads, headDim]. */
+  /** Each query row sees keys max(0, position - window + 1) … position of its slot; `bias` by the key's place less position. q, out [rows, heads, headDim]. */
   attentionCached(
     args: KvCacheShape & {
       q: Span;
@@ -284,6 +313,7 @@ export interface Kernels {
       heads: number;
       scale: number;
       window: number;
+      bias?: DistanceBias | undefined;
     },
   ): void;
 

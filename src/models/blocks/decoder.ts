@@ -164,6 +164,7 @@ export class Decoder implements CausalLM {
       kvHeads,
       headDim,
       scale,
+      causal: true,
       window: l.window,
       segments,
     });
