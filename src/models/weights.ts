@@ -99,8 +99,9 @@ export class WeightLoader {
   }
 
   /** A small array [rows, cols] that is always kept in f32. */
-  table(name: string, rows: number, cols: number): Parameter {
-    return this.parameter(`${name}.weight`, [rows, cols], 'f32');
+  table(name: string, rows: number, cols: number): EmbeddingWeights {
+    const parameter = this.parameter(`${name}.weight`, [rows, cols], 'f32');
+    return { table: matrixOf(parameter.value, rows, cols), parameter };
   }
 
   /** Whether the checkpoint has a tensor of this name; random weights have those that they are asked for. */

@@ -12,9 +12,9 @@ import { embedding, type EmbeddingWeights } from '../../ops/embedding.js';
 import { gatedUnit } from '../../ops/gated-unit.js';
 import { linear, linears } from '../../ops/linear.js';
 import { rmsNorm } from '../../ops/norm.js';
-import { relativeBias } from '../../ops/relative-bias.js';
+import { relativeBias, relativePlaces, relativeReach } from '../../ops/relative-bias.js';
 import { pickRows, scaleRows } from '../../ops/rows.js';
-import type { Tensor } from '../../tensor/tensor.js';
+import { Tensor } from '../../tensor/tensor.js';
 import type { CacheRoom, CausalLM, EncoderInput, ModelConfig, ModelInput } from '../model.js';
 import type { WeightLoader } from '../weights.js';
 import { KvCache } from './cache.js';
@@ -29,7 +29,7 @@ export interface EncoderDecoderConfig extends ModelConfig {
   readonly rms_norm_eps: number;
   readonly decoder_start_token_id: number;
   /** Rows of the tables of biases, and the distance from which on all share one. */
-  readonly buckets: number;
+  readonly num_buckets: number;
   readonly max_distance: number;
   /** gelu_tanh(wi_0·x) · wi_1·x in the place of relu(wi·x). */
   readonly gated: boolean;
@@ -61,8 +61,9 @@ interface Layer {
 
 interface Stack {
   readonly layers: readonly Layer[];
-  /** [buckets, heads] */
-  readonly biases: Parameter;
+  /** f32 [buckets, heads], and what of it the bias by distance is made of. */
+  readonly biases: EmbeddingWeights;
+  readonly places: Tensor;
   readonly norm: Parameter;
 }
 
@@ -130,7 +131,7 @@ export class EncoderDecoder implements CausalLM {
     const encoded = input.encoder && this.encode(g, input.encoder, input);
     const rows: Rows = {
       segments: input.segments,
-      bias: this.biasOf(g, decoder, false),
+      bias: relativeBias(g, decoder.biases, decoder.places),
       options: { path: input.path ?? 'tiles' },
     };
     let x = embedding(g, input.ids, embed);
@@ -149,7 +150,7 @@ export class EncoderDecoder implements CausalLM {
   /** The encoder's text as its last norm leaves it, [its rows, hidden_size]. */
   private encode(g: Graph, { ids, segments }: EncoderInput, input: ModelInput): Tensor {
     const { embed, encoder } = this.parts;
-    const bias = this.biasOf(g, encoder, true);
+    const bias = relativeBias(g, encoder.biases, encoder.places);
     const rows: Rows = { segments, bias, options: { path: 'tiles', encoder: true } };
     let x = embedding(g, ids, embed, input.neftune);
     for (const layer of encoder.layers) {
@@ -168,10 +169,6 @@ export class EncoderDecoder implements CausalLM {
     shared: readonly Tensor[],
   ): Tensor {
     return gradientCheckpointing ? g.checkpoint(x, body, shared) : g.scope(() => body(x));
-  }
-
-  private biasOf(g: Graph, { biases }: Stack, bidirectional: boolean): Tensor {
-    return relativeBias(g, biases, { bidirectional, maxDistance: this.config.max_distance });
   }
 
   /** x + the attention of its rows to their own text; `decoder`: where their keys and values are kept. */
@@ -253,6 +250,7 @@ export class EncoderDecoder implements CausalLM {
   }
 
   dispose(): void {
+    for (const { places } of [this.parts.encoder, this.parts.decoder]) places.release();
     this.weights.dispose();
   }
 }
@@ -289,7 +287,7 @@ async function stackOf(
   };
   // The table stands in the first layer alone, for all of them.
   const table = `${name}.block.0.layer.0.SelfAttention.relative_attention_bias`;
-  const biases = weights.table(table, c.buckets, c.num_attention_heads);
+  const biases = weights.table(table, c.num_buckets, c.num_attention_heads);
   const layers: Layer[] = [];
   for (let i = 0; i < count; i++) {
     const at = `${name}.block.${i}.layer`;
@@ -300,5 +298,9 @@ async function stackOf(
         : { self, across: await attentionOf(`${at}.1`, 'EncDecAttention'), mlp: await mlpOf(`${at}.2`) },
     );
   }
-  return { layers, biases, norm: weights.norm(`${name}.final_layer_norm`, c.hidden_size) };
+  const norm = weights.norm(`${name}.final_layer_norm`, c.hidden_size);
+  const buckets = { ...c, bidirectional: name === 'encoder' };
+  const reach = relativeReach(Infinity, buckets);
+  const places = Tensor.from(weights.backend, relativePlaces(buckets, c.num_attention_heads, reach));
+  return { layers, biases, places, norm };
 }

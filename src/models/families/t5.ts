@@ -56,7 +56,7 @@ export const build: ModelBuilder = (json, path, weights) => {
       rms_norm_eps: c.layer_norm_epsilon,
       tie_word_embeddings: tied,
       decoder_start_token_id: c.decoder_start_token_id,
-      buckets: c.relative_attention_num_buckets,
+      num_buckets: c.relative_attention_num_buckets,
       max_distance: c.relative_attention_max_distance,
       gated: c.feed_forward_proj === 'gated-gelu',
       head_scale: scaled ? c.d_model ** -0.5 : 1,
