@@ -61,9 +61,8 @@ interface Layer {
 
 interface Stack {
   readonly layers: readonly Layer[];
-  /** f32 [buckets, heads], and what of it the bias by distance is made of. */
+  /** f32 [buckets, heads] */
   readonly biases: EmbeddingWeights;
-  readonly places: Tensor;
   readonly norm: Parameter;
 }
 
@@ -91,6 +90,8 @@ export class EncoderDecoder implements CausalLM {
   readonly sourceConfig: Readonly<Record<string, unknown>>;
   readonly multiplyAddsPerToken: number;
   readonly multiplyAddsPerEncoderToken: number;
+  /** Where a stack's bias by distance stands in its table. */
+  private readonly places: Readonly<Record<'encoder' | 'decoder', Tensor>>;
 
   private constructor(
     readonly config: EncoderDecoderConfig,
@@ -103,6 +104,12 @@ export class EncoderDecoder implements CausalLM {
     this.linears = weights.linears;
     this.parameters = weights.parameters;
     this.weightBytes = weights.bytes;
+    const placesOf = (bidirectional: boolean): Tensor => {
+      const buckets = { ...config, bidirectional };
+      const reach = relativeReach(Infinity, buckets);
+      return Tensor.from(this.backend, relativePlaces(buckets, config.num_attention_heads, reach));
+    };
+    this.places = { encoder: placesOf(true), decoder: placesOf(false) };
     const ofEncoder = new Set(
       parts.decoder.layers.flatMap(({ across }) => [across!.k, across!.v].map(({ name }) => name)),
     );
@@ -131,7 +138,7 @@ export class EncoderDecoder implements CausalLM {
     const encoded = input.encoder && this.encode(g, input.encoder, input);
     const rows: Rows = {
       segments: input.segments,
-      bias: relativeBias(g, decoder.biases, decoder.places),
+      bias: relativeBias(g, decoder.biases, this.places.decoder),
       options: { path: input.path ?? 'tiles' },
     };
     let x = embedding(g, input.ids, embed);
@@ -150,7 +157,7 @@ export class EncoderDecoder implements CausalLM {
   /** The encoder's text as its last norm leaves it, [its rows, hidden_size]. */
   private encode(g: Graph, { ids, segments }: EncoderInput, input: ModelInput): Tensor {
     const { embed, encoder } = this.parts;
-    const bias = relativeBias(g, encoder.biases, encoder.places);
+    const bias = relativeBias(g, encoder.biases, this.places.encoder);
     const rows: Rows = { segments, bias, options: { path: 'tiles', encoder: true } };
     let x = embedding(g, ids, embed, input.neftune);
     for (const layer of encoder.layers) {
@@ -250,7 +257,8 @@ export class EncoderDecoder implements CausalLM {
   }
 
   dispose(): void {
-    for (const { places } of [this.parts.encoder, this.parts.decoder]) places.release();
+    this.places.encoder.release();
+    this.places.decoder.release();
     this.weights.dispose();
   }
 }
@@ -298,9 +306,5 @@ async function stackOf(
         : { self, across: await attentionOf(`${at}.1`, 'EncDecAttention'), mlp: await mlpOf(`${at}.2`) },
     );
   }
-  const norm = weights.norm(`${name}.final_layer_norm`, c.hidden_size);
-  const buckets = { ...c, bidirectional: name === 'encoder' };
-  const reach = relativeReach(Infinity, buckets);
-  const places = Tensor.from(weights.backend, relativePlaces(buckets, c.num_attention_heads, reach));
-  return { layers, biases, places, norm };
+  return { layers, biases, norm: weights.norm(`${name}.final_layer_norm`, c.hidden_size) };
 }
