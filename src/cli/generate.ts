@@ -104,7 +104,8 @@ function baseOf(adapter: string): string {
 }
 
 function encode(tokenizer: Tokenizer, text: string, { chat, system }: Flags): number[] {
-  if (!chat) return tokenizer.decoderStartId === undefined ? tokenizer.encode(text) : encodePrompt(tokenizer, text);
+  if (!chat)
+    return tokenizer.decoderStartId === undefined ? tokenizer.encode(text) : encodePrompt(tokenizer, text);
   const messages = [
     ...(system === undefined ? [] : [{ role: 'system', content: system }]),
     { role: 'user', content: text },

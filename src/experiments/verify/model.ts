@@ -290,7 +290,12 @@ function readExpected(folder: string): Expected {
       const real = Array.from({ length }, (_, i) => row * length + i).filter((i) => mask[i] === 1);
       if (start !== undefined) {
         const text = labels.slice(row * written, (row + 1) * written).filter((label) => label >= 0);
-        return pairOf(row, start, text, Int32Array.from(real, (i) => ids[i]!));
+        return pairOf(
+          row,
+          start,
+          text,
+          Int32Array.from(real, (i) => ids[i]!),
+        );
       }
       return {
         ids: Int32Array.from(real, (i) => ids[i]!),
