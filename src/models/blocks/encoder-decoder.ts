@@ -285,12 +285,7 @@ async function stackOf(
       into.push(
         await weights.linear(`${at}.DenseReluDense.${wi}`, c.hidden_size, c.intermediate_size, plain),
       );
-    const outer = await weights.linear(
-      `${at}.DenseReluDense.wo`,
-      c.intermediate_size,
-      c.hidden_size,
-      plain,
-    );
+    const outer = await weights.linear(`${at}.DenseReluDense.wo`, c.intermediate_size, c.hidden_size, plain);
     return { norm, inner: into, outer };
   };
   // The table stands in the first layer alone, for all of them.
