@@ -185,6 +185,12 @@ export interface KvCacheShape {
   readonly headDim: number;
 }
 
+/**
+ * What a gated unit makes of its gate: 'silu', x · sigmoid(x), or 'gelu_tanh', GELU (arXiv:1606.08415) by its tanh,
+ * x / 2 · (1 + tanh(sqrt(2 / π) · (x + 0.044715 · x³))).
+ */
+export type GateActivation = 'silu' | 'gelu_tanh';
+
 export interface Kernels {
   gemm(args: GemmArgs): void;
   /** Products that do not depend on each other, at once where a backend gains by it: a layer's that read the same rows. */
@@ -238,13 +244,26 @@ export interface Kernels {
   /** x[row, i] += magnitude[row] · u, u uniform in [-1, 1) from element row · dim + i (NEFTune, arXiv:2310.05914). In place. */
   addUniformNoise(args: { x: Span; magnitude: Span; rows: number; dim: number; random: RandomStream }): void;
 
-  /** y = x · rstd · w, rstd[row] = 1 / sqrt(mean(x²) + eps). x, y [rows, dim], w f32 [dim], rstd [rows] (arXiv:1910.07467). */
-  rmsNorm(args: { x: Span; w: Span; y: Span; rstd: Span; rows: number; dim: number; eps: number }): void;
+  /**
+   * y = x · rstd · (weightOffset + w), rstd[row] = 1 / sqrt(mean(x²) + eps) (arXiv:1910.07467). x, y [rows, dim], w f32 [dim], rstd
+   * [rows]. Gemma's weights are kept as what they have more than 1.
+   */
+  rmsNorm(args: {
+    x: Span;
+    w: Span;
+    weightOffset: 0 | 1;
+    y: Span;
+    rstd: Span;
+    rows: number;
+    dim: number;
+    eps: number;
+  }): void;
   /** dx (accumulated when asked); dw, where given, is accumulated. */
   rmsNormBackward(args: {
     dy: Span;
     x: Span;
     w: Span;
+    weightOffset: 0 | 1;
     rstd: Span;
     dx: Span;
     accumulate: boolean;
@@ -253,10 +272,18 @@ export interface Kernels {
     dim: number;
   }): void;
 
-  /** y = gate · sigmoid(gate) · up (arXiv:2002.05202). */
-  swiglu(args: { gate: Span; up: Span; y: Span; n: number }): void;
+  /** y = activation(gate) · up (arXiv:2002.05202). */
+  gatedUnit(args: { activation: GateActivation; gate: Span; up: Span; y: Span; n: number }): void;
   /** dGate may be `gate`, dUp may be `up`. */
-  swigluBackward(args: { dy: Span; gate: Span; up: Span; dGate: Span; dUp: Span; n: number }): void;
+  gatedUnitBackward(args: {
+    activation: GateActivation;
+    dy: Span;
+    gate: Span;
+    up: Span;
+    dGate: Span;
+    dUp: Span;
+    n: number;
+  }): void;
 
   /**
    * Rotary embedding (arXiv:2104.09864) in Hugging Face's halves: for i < rotaryDim/2, (x[i], x[i + rotaryDim/2]) turned by the angle

@@ -11,7 +11,7 @@ const size = z
   .max(1 << 24);
 const finite = z.number().positive();
 
-const ropeSchema = z.object({
+export const ropeSchema = z.object({
   rope_type: z.string().optional(),
   /** transformers before 4.43 */
   type: z.string().optional(),
@@ -50,8 +50,31 @@ export function parseConfig<S extends z.ZodType>(schema: S, json: unknown, path:
   throw new UserError(`${path}: ${issue.path.join('.') || 'the file'}: ${issue.message}`);
 }
 
-/** The common part of a Llama-like config. */
-export function decoderConfig(c: z.infer<typeof decoderSchema>, path: string): DecoderConfig {
+/** transformers' names of layers without a window and with one. */
+export const layerTypesSchema = z.array(z.enum(['full_attention', 'sliding_attention'])).nullish();
+
+type LayerTypes = readonly ('full_attention' | 'sliding_attention')[];
+
+/** The type of every layer; older files have none, and say by another rule which `slides`. */
+export function layerTypes(
+  c: { readonly num_hidden_layers: number; readonly layer_types?: LayerTypes | null | undefined },
+  path: string,
+  slides: (layer: number) => boolean,
+): LayerTypes {
+  const { num_hidden_layers: layers, layer_types: given } = c;
+  if (!given)
+    return Array.from({ length: layers }, (_, i) => (slides(i) ? 'sliding_attention' : 'full_attention'));
+  if (given.length !== layers)
+    throw new UserError(
+      `${path}: layer_types names ${given.length} layers, but num_hidden_layers is ${layers}`,
+    );
+  return given;
+}
+
+type DecoderFields = Omit<z.infer<typeof decoderSchema>, 'hidden_act'>;
+
+/** The common part of a Llama-like config; the rotation is that of layers to which their family gives no other. */
+export function decoderConfig(c: DecoderFields, path: string): DecoderConfig {
   const kvHeads = c.num_key_value_heads ?? c.num_attention_heads;
   if (c.num_attention_heads % kvHeads !== 0) {
     throw new UserError(
@@ -76,16 +99,15 @@ export function decoderConfig(c: z.infer<typeof decoderSchema>, path: string): D
     max_position_embeddings: c.max_position_embeddings,
     rms_norm_eps: c.rms_norm_eps,
     tie_word_embeddings: c.tie_word_embeddings,
-    rope_parameters: ropeParameters(c),
+    rope_parameters: ropeParameters(c.rope_parameters ?? c.rope_scaling, c.rope_theta ?? 10000),
   };
 }
 
-function ropeParameters(c: z.infer<typeof decoderSchema>): RopeParameters {
-  const given = c.rope_parameters ?? c.rope_scaling ?? {};
-  const { rope_type, type, rope_theta, ...rest } = given;
-  return {
-    ...rest,
-    rope_type: rope_type ?? type ?? 'default',
-    rope_theta: rope_theta ?? c.rope_theta ?? 10000,
-  };
+/** `theta`: where the parameters name none. */
+export function ropeParameters(
+  given: z.infer<typeof ropeSchema> | null | undefined,
+  theta: number,
+): RopeParameters {
+  const { rope_type, type, rope_theta, ...rest } = given ?? {};
+  return { ...rest, rope_type: rope_type ?? type ?? 'default', rope_theta: rope_theta ?? theta };
 }

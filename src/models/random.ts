@@ -1,4 +1,4 @@
-/** Random weights in the place of a checkpoint: normal with `initializer_range`, norms 1, biases 0. */
+/** Random weights in the place of a checkpoint: normal with `initializer_range`, but for what always begins with the same number. */
 
 import type { Tensor } from '../tensor/tensor.js';
 
@@ -16,12 +16,11 @@ export class RandomWeights {
     this.deviation = typeof range === 'number' ? range : 0.02;
   }
 
-  /** `to`: f32, bf16 or f16. */
-  fill(name: string, to: Tensor): void {
+  /** `to`: f32, bf16 or f16; where `value` is given (norms, biases), that is everywhere. */
+  fill(to: Tensor, value?: number): void {
     const { kernels } = to.backend;
     const n = to.length;
-    if (name.endsWith('norm.weight')) kernels.fill({ y: to, n, value: 1 });
-    else if (name.endsWith('.bias')) kernels.fill({ y: to, n, value: 0 });
+    if (value !== undefined) kernels.fill({ y: to, n, value });
     else {
       const random = { seed: this.seed, stream: this.stream++, step: 0 };
       kernels.fillNormal({ y: to, n, deviation: this.deviation, random });

@@ -5,6 +5,7 @@
 
 import { Parameter } from '../autograd/parameter.js';
 import type { Backend, DenseMatrix, DType, Matrix } from '../backends/contract.js';
+import { fromFloat32, toFloat32 } from '../files/index.js';
 import type { EmbeddingWeights } from '../ops/embedding.js';
 import {
   freeMatrix,
@@ -43,6 +44,8 @@ const FLOAT_TYPES: Readonly<Record<string, 'f32' | 'bf16' | 'f16'>> = {
   BF16: 'bf16',
   F16: 'f16',
 };
+
+const TYPE_NAMES = { f32: 'F32', bf16: 'BF16', f16: 'F16' } as const;
 
 const FROZEN =
   'full fine-tuning cannot train 4-bit weights: add a lora section, or take weights that are not quantized';
@@ -87,19 +90,22 @@ export class WeightLoader {
       name,
       weight,
       parameter,
-      bias ? this.vector(`${name}.bias`, outFeatures) : undefined,
+      bias ? this.vector(`${name}.bias`, outFeatures, 0) : undefined,
     );
     this.linears.set(name, linear);
     return linear;
   }
 
-  embedding(name: string, vocab: number, dim: number): EmbeddingWeights {
+  /** `scale` is rounded to the table's type, as transformers does it. */
+  embedding(name: string, vocab: number, dim: number, scale = 1): EmbeddingWeights {
     const parameter = this.dense(`${name}.weight`, [vocab, dim]);
-    return { table: matrixOf(parameter.value, vocab, dim), parameter };
+    const type = TYPE_NAMES[parameter.value.dtype as keyof typeof TYPE_NAMES];
+    const rounded = toFloat32(type, fromFloat32(type, Float32Array.of(scale)))[0]!;
+    return { table: matrixOf(parameter.value, vocab, dim), parameter, scale: rounded };
   }
 
   /** A small array [rows, cols] that is always kept in f32. */
-  table(name: string, rows: number, cols: number): EmbeddingWeights {
+  table(name: string, rows: number, cols: number): Omit<EmbeddingWeights, 'scale'> {
     const parameter = this.parameter(`${name}.weight`, [rows, cols], 'f32');
     return { table: matrixOf(parameter.value, rows, cols), parameter };
   }
@@ -116,8 +122,9 @@ export class WeightLoader {
     return linear;
   }
 
-  norm(name: string, dim: number): Parameter {
-    return this.vector(`${name}.weight`, dim);
+  /** `initial`: what random weights have. */
+  norm(name: string, dim: number, initial: number): Parameter {
+    return this.vector(`${name}.weight`, dim, initial);
   }
 
   dispose(): void {
@@ -125,8 +132,8 @@ export class WeightLoader {
     for (const m of this.matrices) freeMatrix(this.backend, m);
   }
 
-  private vector(name: string, length: number): Parameter {
-    return this.parameter(name, [length], 'f32');
+  private vector(name: string, length: number, initial: number): Parameter {
+    return this.parameter(name, [length], 'f32', initial);
   }
 
   private dense(name: string, shape: readonly number[]): Parameter {
@@ -138,10 +145,11 @@ export class WeightLoader {
     name: string,
     shape: readonly number[],
     kept: 'auto' | 'f32' | 'bf16' | 'f16',
+    initial?: number,
   ): Parameter {
     if (this.source instanceof RandomWeights) {
       const value = Tensor.empty(this.backend, shape, kept === 'auto' ? 'f32' : kept);
-      this.source.fill(name, value);
+      this.source.fill(value, initial);
       return this.register(name, value);
     }
     const { dtype, data } = this.read(this.source, name, shape);
@@ -176,7 +184,7 @@ export class WeightLoader {
     }
     const values = Tensor.empty(backend, [rows, cols], 'bf16');
     try {
-      source.fill(name, values);
+      source.fill(values);
       return await quantizeMatrix(backend, { values, rows, cols, name }, options);
     } finally {
       values.release();

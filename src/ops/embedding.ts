@@ -10,6 +10,8 @@ export interface EmbeddingWeights {
   readonly table: DenseMatrix;
   /** The same table where it can be trained. */
   readonly parameter?: Parameter | undefined;
+  /** What a row is multiplied by. */
+  readonly scale: number;
 }
 
 /** Noise on some rows. */
@@ -28,18 +30,26 @@ export function embedding(
   w: EmbeddingWeights,
   neftune: readonly Neftune[] = [],
 ): Tensor {
+  const { scale } = w;
   const { rows: vocab, cols: dim } = w.table;
   const rows = ids.length;
   const y = g.empty([rows, dim]);
   g.kernels.embedding({ table: w.table, ids, y, rows });
+  if (scale !== 1) g.kernels.scale({ x: y, y, n: y.length, alpha: scale });
   for (const { first, magnitude, random } of neftune) {
     const x = slice(y, first * dim, magnitude.length * dim);
     g.kernels.addUniformNoise({ x, magnitude, rows: magnitude.length, dim, random });
   }
   const { parameter } = w;
   if (parameter && g.records(parameter.value)) {
-    g.record(y, [ids], (dy) => {
-      if (parameter.grad) g.kernels.embeddingBackward({ ids, dy, dTable: parameter.grad, rows, vocab, dim });
+    g.record(y, [ids], (dOutput) => {
+      if (!parameter.grad) return;
+      let dy = dOutput;
+      if (scale !== 1) {
+        dy = g.empty(dOutput.shape);
+        g.kernels.scale({ x: dOutput, y: dy, n: dy.length, alpha: scale });
+      }
+      g.kernels.embeddingBackward({ ids, dy, dTable: parameter.grad, rows, vocab, dim });
     });
   }
   return y;

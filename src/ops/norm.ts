@@ -4,21 +4,36 @@ import type { Graph } from '../autograd/graph.js';
 import type { Parameter } from '../autograd/parameter.js';
 import type { Tensor } from '../tensor/tensor.js';
 
-/** x [rows, dim], weight [dim]. */
-export function rmsNorm(g: Graph, x: Tensor, weight: Parameter, eps: number): Tensor {
-  const dim = weight.value.length;
-  const rows = x.length / dim;
-  const y = g.empty([rows, dim]);
-  const rstd = g.empty([rows], 'f32');
+/** A norm as a module. */
+export interface RmsNorm {
+  /** f32 [dim] */
+  readonly weight: Parameter;
+  /** What is added to the weight before it multiplies. */
+  readonly weightOffset: 0 | 1;
+  readonly eps: number;
+}
+
+/** x, of rows of dim elements, which may be heads' parts of longer ones; `residual`, of x's shape, is added to the result. */
+export function rmsNorm(g: Graph, x: Tensor, norm: RmsNorm, residual?: Tensor): Tensor {
+  const { weight, weightOffset, eps } = norm;
   const w = weight.value;
-  g.kernels.rmsNorm({ x, w, y, rstd, rows, dim, eps });
-  if (g.records(x, w)) {
+  const dim = w.length;
+  const rows = x.length / dim;
+  const y = g.empty(x.shape);
+  const rstd = g.empty([rows], 'f32');
+  g.kernels.rmsNorm({ x, w, weightOffset, y, rstd, rows, dim, eps });
+  if (residual) g.kernels.add({ a: y, b: residual, y, n: y.length });
+  if (g.records(x, w, residual)) {
     g.record(y, [x, rstd], (dy) => {
       const dw = weight.grad;
       const run = (dx: Tensor, accumulate: boolean): void =>
-        g.kernels.rmsNormBackward({ dy, x, w, rstd, dx, accumulate, rows, dim, ...(dw && { dw }) });
+        g.kernels.rmsNormBackward({
+          ...{ dy, x, w, weightOffset, rstd, dx, accumulate, rows, dim },
+          ...(dw && { dw }),
+        });
       if (x.needsGrad) g.addGrad(x, run);
-      else run(g.empty(x.shape), false);
+      else if (dw) run(g.empty(x.shape), false);
+      if (residual?.needsGrad) g.giveGrad(residual, dy);
     });
   }
   return y;

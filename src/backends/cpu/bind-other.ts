@@ -72,12 +72,16 @@ export function bindOther(library: Library): OtherKernels {
   const addUniformNoise = declare(
     `void ww_add_uniform_noise(${a('x magnitude')}, int64_t rows, int64_t dim, ${RANDOM})`,
   );
-  const rmsNorm = declare(`void ww_rms_norm(${a('x w y rstd')}, int64_t rows, int64_t dim, float eps)`);
-  const rmsNormBackward = declare(
-    `void ww_rms_norm_backward(${a('dy x w rstd dx')}, int accumulate, ${a('dw')}, int64_t rows, int64_t dim)`,
+  const rmsNorm = declare(
+    `void ww_rms_norm(${a('x w y rstd')}, int64_t rows, int64_t dim, float eps, float offset)`,
   );
-  const swiglu = declare(`void ww_swiglu(${a('gate up y')}, int64_t n)`);
-  const swigluBackward = declare(`void ww_swiglu_backward(${a('dy gate up dGate dUp')}, int64_t n)`);
+  const rmsNormBackward = declare(
+    `void ww_rms_norm_backward(${a('dy x w rstd dx')}, int accumulate, ${a('dw')}, int64_t rows, int64_t dim, float offset)`,
+  );
+  const gatedUnit = declare(`void ww_gated_unit(${a('gate up y')}, int64_t n, int gelu)`);
+  const gatedUnitBackward = declare(
+    `void ww_gated_unit_backward(${a('dy gate up dGate dUp')}, int64_t n, int gelu)`,
+  );
   const rope = declare(
     `void ww_rope(${a('x y cos sin positions')}, int64_t rows, int64_t heads, int64_t headDim, int64_t rotaryDim, int inverse)`,
   );
@@ -133,10 +137,10 @@ export function bindOther(library: Library): OtherKernels {
     addUniformNoise({ x, magnitude, rows, dim, random }) {
       addUniformNoise(address(x), address(magnitude), rows, dim, random.seed, random.stream, random.step);
     },
-    rmsNorm({ x, w, y, rstd, rows, dim, eps }) {
-      rmsNorm(address(x), address(w), address(y), address(rstd), rows, dim, eps);
+    rmsNorm({ x, w, weightOffset, y, rstd, rows, dim, eps }) {
+      rmsNorm(address(x), address(w), address(y), address(rstd), rows, dim, eps, weightOffset);
     },
-    rmsNormBackward({ dy, x, w, rstd, dx, accumulate, dw, rows, dim }) {
+    rmsNormBackward({ dy, x, w, weightOffset, rstd, dx, accumulate, dw, rows, dim }) {
       const dwAt = dw ? address(dw) : 0;
       const rstdAt = address(rstd);
       rmsNormBackward(
@@ -149,13 +153,15 @@ export function bindOther(library: Library): OtherKernels {
         dwAt,
         rows,
         dim,
+        weightOffset,
       );
     },
-    swiglu({ gate, up, y, n }) {
-      swiglu(address(gate), address(up), address(y), n);
+    gatedUnit({ activation, gate, up, y, n }) {
+      gatedUnit(address(gate), address(up), address(y), n, flag(activation === 'gelu_tanh'));
     },
-    swigluBackward({ dy, gate, up, dGate, dUp, n }) {
-      swigluBackward(address(dy), address(gate), address(up), address(dGate), address(dUp), n);
+    gatedUnitBackward({ activation, dy, gate, up, dGate, dUp, n }) {
+      const spans = [dy, gate, up, dGate, dUp].map(address);
+      gatedUnitBackward(...spans, n, flag(activation === 'gelu_tanh'));
     },
     rope({ x, y, cos, sin, positions, rows, heads, headDim, rotaryDim, inverse }) {
       const tables = [address(cos), address(sin), address(positions)];

@@ -1,6 +1,6 @@
 /** Kernels that treat each element alone: sums, scaling, copies, the gated unit, and all that draws random numbers. */
 
-import { BYTES_PER_ELEMENT, type Kernels } from '../contract.js';
+import { BYTES_PER_ELEMENT, type DType, type GateActivation, type Kernels } from '../contract.js';
 import {
   aligned,
   argumentsOf,
@@ -11,10 +11,12 @@ import {
   elementGrid,
   family,
   keepThreshold,
+  keyedFamily,
   lanes,
   randomArguments,
   rowLayout,
 } from './arguments.js';
+import type { Defines } from './compile.js';
 import type { CudaDevice } from './device.js';
 
 type ElementwiseKernels = Pick<
@@ -23,8 +25,8 @@ type ElementwiseKernels = Pick<
   | 'scale'
   | 'copy'
   | 'fill'
-  | 'swiglu'
-  | 'swigluBackward'
+  | 'gatedUnit'
+  | 'gatedUnitBackward'
   | 'dropout'
   | 'fillNormal'
   | 'addUniformNoise'
@@ -38,12 +40,16 @@ export function unitOf(...sizes: number[]): { type: string; bytes: number } {
   return divides(2) ? { type: 'u16', bytes: 2 } : { type: 'u8', bytes: 1 };
 }
 
+function gateDefines(dtype: DType, activation: GateActivation): Defines {
+  return { ACTIVATION: cType(dtype), ...(activation === 'gelu_tanh' && { GELU: 1 }) };
+}
+
 export function bindElementwise(device: CudaDevice): ElementwiseKernels {
   const add = byActivation(device, 'elementwise', 'ww_add', 'pppli');
   const scale = byActivation(device, 'elementwise', 'ww_scale', 'pplfi');
   const fill = byActivation(device, 'elementwise', 'ww_fill', 'plfi');
-  const swiglu = byActivation(device, 'elementwise', 'ww_swiglu', 'pppli');
-  const swigluBackward = byActivation(device, 'elementwise', 'ww_swiglu_backward', 'pppppli');
+  const gatedUnit = keyedFamily(device, 'elementwise', 'ww_gated_unit', 'pppli');
+  const gatedUnitBackward = keyedFamily(device, 'elementwise', 'ww_gated_unit_backward', 'pppppli');
   const dropout = byActivation(device, 'random', 'ww_dropout', 'pplufuuulii');
   const noise = byActivation(device, 'random', 'ww_add_uniform_noise', 'ppiiuuuii');
   const copy = family(device, 'elementwise', 'ww_copy', 'ppl', (UNIT) => ({ UNIT }));
@@ -77,22 +83,24 @@ export function bindElementwise(device: CudaDevice): ElementwiseKernels {
       const vector = aligned(at);
       fill(y.dtype).launch(elementGrid(n, lanes(y.dtype), vector), BLOCK, 0, at, n, value, vector);
     },
-    swiglu({ gate, up, y, n }) {
-      const take = argumentsOf('swiglu');
+    gatedUnit({ activation, gate, up, y, n }) {
+      const take = argumentsOf('gatedUnit');
       const { dtype } = y;
       take('y', y, n, 'f32', 'bf16');
       const at = [take('gate', gate, n, dtype), take('up', up, n, dtype), take('y', y, n, dtype)];
       const vector = aligned(...at);
-      swiglu(dtype).launch(elementGrid(n, lanes(dtype), vector), BLOCK, 0, ...at, n, vector);
+      const kernel = gatedUnit(gateDefines(dtype, activation));
+      kernel.launch(elementGrid(n, lanes(dtype), vector), BLOCK, 0, ...at, n, vector);
     },
-    swigluBackward({ dy, gate, up, dGate, dUp, n }) {
-      const take = argumentsOf('swigluBackward');
+    gatedUnitBackward({ activation, dy, gate, up, dGate, dUp, n }) {
+      const take = argumentsOf('gatedUnitBackward');
       const { dtype } = dy;
       take('dy', dy, n, 'f32', 'bf16');
       const spans = Object.entries({ dy, gate, up, dGate, dUp });
       const at = spans.map(([name, span]) => take(name, span, n, dtype));
       const vector = aligned(...at);
-      swigluBackward(dtype).launch(elementGrid(n, lanes(dtype), vector), BLOCK, 0, ...at, n, vector);
+      const kernel = gatedUnitBackward(gateDefines(dtype, activation));
+      kernel.launch(elementGrid(n, lanes(dtype), vector), BLOCK, 0, ...at, n, vector);
     },
     dropout(args) {
       const { x, y, n, random, firstElement, accumulate } = args;

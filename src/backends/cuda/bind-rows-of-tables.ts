@@ -35,9 +35,16 @@ const CHUNK = 64;
 /** Columns of the table that a block of the embedding's gradient treats. */
 const EMBEDDING_COLUMNS = 1024;
 
+/** How norms lay rows of so many units on blocks: a block a row, or a warp a row where a row has no more work than that. */
+function normLayout(rows: number, units: number): { grid: Grid; threads: number; warps: 0 | 1 } {
+  const threads = rowBlock(units, 512);
+  if (threads > 32) return { grid: [rows, 1, 1], threads, warps: 0 };
+  return { grid: [Math.ceil(rows / (BLOCK / 32)), 1, 1], threads: BLOCK, warps: 1 };
+}
+
 export function bindRowsOfTables(device: CudaDevice): RowKernels {
-  const norm = byActivation(device, 'norm', 'ww_rms_norm', 'ppppifi');
-  const normBackward = byActivation(device, 'norm', 'ww_rms_norm_backward', 'pppppiii');
+  const norm = byActivation(device, 'norm', 'ww_rms_norm', 'ppppiiffii');
+  const normBackward = byActivation(device, 'norm', 'ww_rms_norm_backward', 'pppppiifiii');
   const normWeight = byActivation(device, 'norm', 'ww_norm_weight_parts', 'ppppiii');
   const sumRows = byActivation(device, 'reduce', 'ww_sum_rows_parts', 'ppiii');
   const sumParts = device.kernel('reduce', 'ww_sum_parts', 'ppiii');
@@ -88,17 +95,18 @@ export function bindRowsOfTables(device: CudaDevice): RowKernels {
   };
 
   return {
-    rmsNorm({ x, w, y, rstd, rows, dim, eps }) {
+    rmsNorm({ x, w, weightOffset, y, rstd, rows, dim, eps }) {
       const take = argumentsOf('rmsNorm');
       const { dtype } = x;
       const [from, to] = [take('x', x, rows * dim, 'f32', 'bf16'), take('y', y, rows * dim, dtype)];
       const [weight, scale] = [take('w', w, dim, 'f32'), take('rstd', rstd, rows, 'f32')];
       const width = lanes(dtype);
       const vector = dim % width === 0 ? aligned(from, to, weight) : 0;
-      const threads = rowBlock(dim / width, 512);
-      norm(dtype).launch([rows, 1, 1], threads, 0, from, weight, to, scale, dim, eps, vector);
+      const { grid, threads, warps } = normLayout(rows, dim / width);
+      const sizes = [rows, dim, eps, weightOffset];
+      norm(dtype).launch(grid, threads, 0, from, weight, to, scale, ...sizes, warps, vector);
     },
-    rmsNormBackward({ dy, x, w, rstd, dx, accumulate, dw, rows, dim }) {
+    rmsNormBackward({ dy, x, w, weightOffset, rstd, dx, accumulate, dw, rows, dim }) {
       const take = argumentsOf('rmsNormBackward');
       const { dtype } = x;
       const n = rows * dim;
@@ -112,9 +120,10 @@ export function bindRowsOfTables(device: CudaDevice): RowKernels {
         });
       const width = lanes(dtype);
       const vector = dim % width === 0 ? aligned(...from, weight, to) : 0;
-      const flags = [accumulate ? 1 : 0, vector];
-      const threads = rowBlock(dim / width, 512);
-      normBackward(dtype).launch([rows, 1, 1], threads, 0, ...from, weight, scale, to, dim, ...flags);
+      const { grid, threads, warps } = normLayout(rows, dim / width);
+      const sizes = [rows, dim, weightOffset];
+      const flags = [accumulate ? 1 : 0, warps, vector];
+      normBackward(dtype).launch(grid, threads, 0, ...from, weight, scale, to, ...sizes, ...flags);
     },
     rope({ x, y, cos, sin, positions, rows, heads, headDim, rotaryDim, inverse }) {
       const take = argumentsOf('rope');

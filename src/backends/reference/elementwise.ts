@@ -1,40 +1,49 @@
 /** Kernels that treat each element alone, the gated unit among them (arXiv:2002.05202), and the sum over rows. */
 
-import type { Kernels } from '../contract.js';
+import type { GateActivation, Kernels } from '../contract.js';
 import { bytesOf, f32, readFloats, slice, writeFloats } from './memory.js';
 
 export const convert: Kernels['convert'] = ({ x, y, n }) => {
   writeFloats(y, readFloats(x, n));
 };
 
-export const swiglu: Kernels['swiglu'] = (args) => {
+export const gatedUnit: Kernels['gatedUnit'] = (args) => {
   const { n } = args;
   const gate = f32(args.gate, n);
   const up = f32(args.up, n);
   const y = f32(args.y, n);
-  for (let i = 0; i < n; i++) y[i] = gate[i]! * sigmoid(gate[i]!) * up[i]!;
+  const activation = GATES[args.activation];
+  for (let i = 0; i < n; i++) y[i] = activation(gate[i]!).value * up[i]!;
 };
 
-/** d silu(g) / dg = s · (1 + g · (1 - s)) with s = sigmoid(g). */
-export const swigluBackward: Kernels['swigluBackward'] = (args) => {
+export const gatedUnitBackward: Kernels['gatedUnitBackward'] = (args) => {
   const { n } = args;
   const dy = f32(args.dy, n);
   const gate = f32(args.gate, n);
   const up = f32(args.up, n);
   const dGate = f32(args.dGate, n);
   const dUp = f32(args.dUp, n);
+  const activation = GATES[args.activation];
   for (let i = 0; i < n; i++) {
-    const g = gate[i]!;
-    const u = up[i]!;
-    const s = sigmoid(g);
-    dGate[i] = dy[i]! * u * s * (1 + g * (1 - s));
-    dUp[i] = dy[i]! * g * s;
+    const { value, slope } = activation(gate[i]!);
+    dGate[i] = dy[i]! * up[i]! * slope;
+    dUp[i] = dy[i]! * value;
   }
 };
 
-function sigmoid(x: number): number {
-  return 1 / (1 + Math.exp(-x));
-}
+/** Activations and their derivatives. */
+const GATES: Readonly<Record<GateActivation, (x: number) => { value: number; slope: number }>> = {
+  silu: (x) => {
+    const s = 1 / (1 + Math.exp(-x));
+    return { value: x * s, slope: s * (1 + x * (1 - s)) };
+  },
+  gelu_tanh: (x) => {
+    const c = Math.sqrt(2 / Math.PI);
+    const t = Math.tanh(c * (x + 0.044715 * x ** 3));
+    const inner = c * (1 + 3 * 0.044715 * x ** 2);
+    return { value: 0.5 * x * (1 + t), slope: 0.5 * (1 + t) + 0.5 * x * (1 - t ** 2) * inner };
+  },
+};
 
 export const add: Kernels['add'] = (args) => {
   const { n } = args;

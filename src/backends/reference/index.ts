@@ -8,7 +8,7 @@ import type { Backend, Kernels } from '../contract.js';
 import { loraByGemm } from '../lora.js';
 import { attention, attentionBackward } from './attention.js';
 import { attentionCached, cacheWrite } from './attention-cached.js';
-import { add, convert, copy, fill, scale, sumRows, swiglu, swigluBackward } from './elementwise.js';
+import { add, convert, copy, fill, gatedUnit, gatedUnitBackward, scale, sumRows } from './elementwise.js';
 import { gemm } from './gemm.js';
 import { argmax, crossEntropy } from './loss.js';
 import { bytesOf, Memory } from './memory.js';
@@ -44,8 +44,8 @@ const kernels: Kernels = {
   addUniformNoise: widen(addUniformNoise),
   rmsNorm: widen(rmsNorm),
   rmsNormBackward: widen(rmsNormBackward),
-  swiglu: widen(swiglu),
-  swigluBackward: widen(swigluBackward),
+  gatedUnit: widen(gatedUnit),
+  gatedUnitBackward: widen(gatedUnitBackward),
   rope: widen(rope),
   attention: widen(attention),
   attentionBackward: widen(attentionBackward),

@@ -1,10 +1,10 @@
-/** RMSNorm (arXiv:1910.07467): y = x · rstd · w with rstd = 1 / sqrt(mean(x²) + eps). */
+/** RMSNorm (arXiv:1910.07467): y = x · rstd · (weightOffset + w) with rstd = 1 / sqrt(mean(x²) + eps). */
 
 import type { Kernels } from '../contract.js';
 import { f32 } from './memory.js';
 
 export const rmsNorm: Kernels['rmsNorm'] = (args) => {
-  const { rows, dim, eps } = args;
+  const { rows, dim, eps, weightOffset } = args;
   const x = f32(args.x, rows * dim);
   const w = f32(args.w, dim);
   const y = f32(args.y, rows * dim);
@@ -15,13 +15,13 @@ export const rmsNorm: Kernels['rmsNorm'] = (args) => {
     for (let i = 0; i < dim; i++) squares += x[at + i]! ** 2;
     const rstd = 1 / Math.sqrt(squares / dim + eps);
     rstds[r] = rstd;
-    for (let i = 0; i < dim; i++) y[at + i] = x[at + i]! * rstd * w[i]!;
+    for (let i = 0; i < dim; i++) y[at + i] = x[at + i]! * rstd * (weightOffset + w[i]!);
   }
 };
 
-/** With g = dy · w: dx = rstd · (g - x · rstd² · mean(g · x)), and dw = Σ over rows of dy · x · rstd. */
+/** With g = dy · (weightOffset + w): dx = rstd · (g - x · rstd² · mean(g · x)), and dw = Σ over rows of dy · x · rstd. */
 export const rmsNormBackward: Kernels['rmsNormBackward'] = (args) => {
-  const { rows, dim, accumulate } = args;
+  const { rows, dim, accumulate, weightOffset } = args;
   const dy = f32(args.dy, rows * dim);
   const x = f32(args.x, rows * dim);
   const w = f32(args.w, dim);
@@ -33,12 +33,12 @@ export const rmsNormBackward: Kernels['rmsNormBackward'] = (args) => {
     const rstd = rstds[r]!;
     let dot = 0;
     for (let i = 0; i < dim; i++) {
-      dot += dy[at + i]! * w[i]! * x[at + i]!;
+      dot += dy[at + i]! * (weightOffset + w[i]!) * x[at + i]!;
       dw[i]! += dy[at + i]! * x[at + i]! * rstd;
     }
     const slope = (dot / dim) * rstd ** 2;
     for (let i = 0; i < dim; i++) {
-      const gradient = rstd * (dy[at + i]! * w[i]! - x[at + i]! * slope);
+      const gradient = rstd * (dy[at + i]! * (weightOffset + w[i]!) - x[at + i]! * slope);
       dx[at + i] = accumulate ? dx[at + i]! + gradient : gradient;
     }
   }

@@ -11,7 +11,7 @@ import { attention, attentionCached, crossAttention } from '../../ops/attention.
 import { embedding, type EmbeddingWeights } from '../../ops/embedding.js';
 import { gatedUnit } from '../../ops/gated-unit.js';
 import { linear, linears } from '../../ops/linear.js';
-import { rmsNorm } from '../../ops/norm.js';
+import { rmsNorm, type RmsNorm } from '../../ops/norm.js';
 import { relativeBias, relativePlaces, relativeReach } from '../../ops/relative-bias.js';
 import { pickRows, scaleRows } from '../../ops/rows.js';
 import { Tensor } from '../../tensor/tensor.js';
@@ -38,7 +38,7 @@ export interface EncoderDecoderConfig extends ModelConfig {
 }
 
 interface Attention {
-  readonly norm: Parameter;
+  readonly norm: RmsNorm;
   readonly q: Linear;
   readonly k: Linear;
   readonly v: Linear;
@@ -46,7 +46,7 @@ interface Attention {
 }
 
 interface Mlp {
-  readonly norm: Parameter;
+  readonly norm: RmsNorm;
   /** wi, or wi_0 and wi_1. */
   readonly inner: readonly Linear[];
   readonly outer: Linear;
@@ -62,8 +62,8 @@ interface Layer {
 interface Stack {
   readonly layers: readonly Layer[];
   /** f32 [buckets, heads] */
-  readonly biases: EmbeddingWeights;
-  readonly norm: Parameter;
+  readonly biases: Omit<EmbeddingWeights, 'scale'>;
+  readonly norm: RmsNorm;
 }
 
 interface Parts {
@@ -151,7 +151,7 @@ export class EncoderDecoder implements CausalLM {
       x = this.run(g, x, body, input, encoded ? [rows.bias, encoded] : [rows.bias]);
     });
     if (input.wanted) x = pickRows(g, x, input.wanted);
-    return scaleRows(g, rmsNorm(g, x, decoder.norm, this.config.rms_norm_eps), this.config.head_scale);
+    return scaleRows(g, rmsNorm(g, x, decoder.norm), this.config.head_scale);
   }
 
   /** The encoder's text as its last norm leaves it, [its rows, hidden_size]. */
@@ -165,7 +165,7 @@ export class EncoderDecoder implements CausalLM {
         this.mlp(g, this.selfAttention(g, x, layer.self, rows), layer.mlp, rows);
       x = this.run(g, x, body, input, [bias]);
     }
-    return rmsNorm(g, x, encoder.norm, this.config.rms_norm_eps);
+    return rmsNorm(g, x, encoder.norm);
   }
 
   private run(
@@ -186,7 +186,7 @@ export class EncoderDecoder implements CausalLM {
     { segments, bias, options }: Rows,
     decoder?: { readonly input: ModelInput; readonly index: number },
   ): Tensor {
-    const n = rmsNorm(g, x, a.norm, this.config.rms_norm_eps);
+    const n = rmsNorm(g, x, a.norm);
     const [q, k, v] = linears(g, n, [a.q, a.k, a.v], options) as [Tensor, Tensor, Tensor];
     let attended: Tensor | undefined;
     if (decoder?.input.cache) {
@@ -212,7 +212,7 @@ export class EncoderDecoder implements CausalLM {
     { input, index, encoded }: { input: ModelInput; index: number; encoded: Tensor | undefined },
   ): Tensor {
     const { cache, encoder } = input;
-    const q = linear(g, rmsNorm(g, x, a.norm, this.config.rms_norm_eps), a.q, options);
+    const q = linear(g, rmsNorm(g, x, a.norm), a.q, options);
     const across = cache?.store.across;
     let attended: Tensor;
     if (encoded && encoder && segments) {
@@ -230,7 +230,7 @@ export class EncoderDecoder implements CausalLM {
   }
 
   private mlp(g: Graph, x: Tensor, { norm, inner, outer }: Mlp, { options }: Rows): Tensor {
-    const n = rmsNorm(g, x, norm, this.config.rms_norm_eps);
+    const n = rmsNorm(g, x, norm);
     const [first, second] = linears(g, n, inner, options) as [Tensor, Tensor?];
     const active = second ? gatedUnit(g, first, second, 'gelu_tanh') : activate(g, first, 'relu');
     return linear(g, active, outer, { residual: x, ...options, last: true });
@@ -271,15 +271,19 @@ async function stackOf(
 ): Promise<Stack> {
   const inner = c.num_attention_heads * c.head_dim;
   const plain = { bias: false };
+  const normOf = (at: string): RmsNorm => {
+    const weight = weights.norm(at, c.hidden_size, 1);
+    return { weight, weightOffset: 0, eps: c.rms_norm_eps };
+  };
   const attentionOf = async (at: string, kind: string): Promise<Attention> => ({
-    norm: weights.norm(`${at}.layer_norm`, c.hidden_size),
+    norm: normOf(`${at}.layer_norm`),
     q: await weights.linear(`${at}.${kind}.q`, c.hidden_size, inner, plain),
     k: await weights.linear(`${at}.${kind}.k`, c.hidden_size, inner, plain),
     v: await weights.linear(`${at}.${kind}.v`, c.hidden_size, inner, plain),
     o: await weights.linear(`${at}.${kind}.o`, inner, c.hidden_size, plain),
   });
   const mlpOf = async (at: string): Promise<Mlp> => {
-    const norm = weights.norm(`${at}.layer_norm`, c.hidden_size);
+    const norm = normOf(`${at}.layer_norm`);
     const into: Linear[] = [];
     for (const wi of c.gated ? ['wi_0', 'wi_1'] : ['wi'])
       into.push(
@@ -301,5 +305,5 @@ async function stackOf(
         : { self, across: await attentionOf(`${at}.1`, 'EncDecAttention'), mlp: await mlpOf(`${at}.2`) },
     );
   }
-  return { layers, biases, norm: weights.norm(`${name}.final_layer_norm`, c.hidden_size) };
+  return { layers, biases, norm: normOf(`${name}.final_layer_norm`) };
 }

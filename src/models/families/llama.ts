@@ -1,7 +1,7 @@
 /** Llama 1 to 3 (arXiv:2307.09288, arXiv:2407.21783) and what is built like them. */
 
 import { z } from 'zod';
-import { Decoder } from '../blocks/decoder.js';
+import { Decoder, LLAMA } from '../blocks/decoder.js';
 import { decoderConfig, decoderSchema, parseConfig } from '../config.js';
 import type { ModelBuilder } from '../load.js';
 
@@ -13,7 +13,7 @@ const schema = decoderSchema.extend({
 export const build: ModelBuilder = (json, path, weights) => {
   const c = parseConfig(schema, json, path);
   const traits = {
-    window: () => 0,
+    ...LLAMA,
     queryKeyValueBias: c.attention_bias,
     outputBias: c.attention_bias,
     mlpBias: c.mlp_bias,

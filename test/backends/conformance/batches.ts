@@ -58,17 +58,18 @@ export function batchCases(): BatchCase[] {
 
   const [rows, dim] = [35, 100];
   const [x, w] = [random(rows * dim, -3, 3), random(dim)];
-  cases.push({
-    name: 'rmsNorm',
-    rows,
-    of: (first, count) =>
-      define(
-        '',
-        { x: part(x, dim, first, count), w: f32(w), y: unwritten(count * dim), rstd: unwritten(count) },
-        ['y', 'rstd'],
-        (kernels, s) => kernels.rmsNorm({ ...s, rows: count, dim, eps: 1e-5 }),
-      ),
-  });
+  for (const weightOffset of [0, 1] as const)
+    cases.push({
+      name: `rmsNorm${weightOffset ? ', weights from 1' : ''}`,
+      rows,
+      of: (first, count) =>
+        define(
+          '',
+          { x: part(x, dim, first, count), w: f32(w), y: unwritten(count * dim), rstd: unwritten(count) },
+          ['y', 'rstd'],
+          (kernels, s) => kernels.rmsNorm({ ...s, weightOffset, rows: count, dim, eps: 1e-5 }),
+        ),
+    });
   const targets = Int32Array.from({ length: rows }, (_, r) => r);
   cases.push({
     name: 'crossEntropy',

@@ -1,5 +1,6 @@
 /** The kernels' mathematics once more, in plain double precision and indexed as the papers do: what the reference is checked by. */
 
+import type { GateActivation } from '../../../src/backends/contract.js';
 import type { Numbers } from './harness.js';
 
 /** The gradient of `loss` with respect to x by central differences. */
@@ -23,7 +24,13 @@ export function inner(x: Numbers, y: Numbers): number {
   return sum;
 }
 
-export function rmsNorm(x: Numbers, w: Numbers, eps: number): { y: number[]; rstd: number[] } {
+/** `offset` is what weights have beside w. */
+export function rmsNorm(
+  x: Numbers,
+  w: Numbers,
+  offset: number,
+  eps: number,
+): { y: number[]; rstd: number[] } {
   const dim = w.length;
   const y: number[] = [];
   const rstd: number[] = [];
@@ -31,13 +38,17 @@ export function rmsNorm(x: Numbers, w: Numbers, eps: number): { y: number[]; rst
     const row = Array.from({ length: dim }, (_, i) => x[r * dim + i]!);
     const scale = 1 / Math.sqrt(inner(row, row) / dim + eps);
     rstd.push(scale);
-    y.push(...row.map((v, i) => v * scale * w[i]!));
+    y.push(...row.map((v, i) => v * scale * (offset + w[i]!)));
   }
   return { y, rstd };
 }
 
-export function swiglu(gate: Numbers, up: Numbers): number[] {
-  return Array.from(gate, (g, i) => (g / (1 + Math.exp(-g))) * up[i]!);
+export function gatedUnit(activation: GateActivation, gate: Numbers, up: Numbers): number[] {
+  return Array.from(gate, (g, i) => {
+    // 1 + tanh(z) is 2 / (1 + e^-2z), which loses nothing where the tanh is near -1.
+    const slope = activation === 'silu' ? g : 2 * Math.sqrt(2 / Math.PI) * (g + 0.044715 * g ** 3);
+    return (g / (1 + Math.exp(-slope))) * up[i]!;
+  });
 }
 
 /** The losses of the rows, 0 without a target. */

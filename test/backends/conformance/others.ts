@@ -1,6 +1,6 @@
 /** Cases of norms, the gated unit, losses, rows by index, elementwise kernels, random ones and the optimizer. */
 
-import type { RandomStream } from '../../../src/backends/contract.js';
+import type { GateActivation, RandomStream } from '../../../src/backends/contract.js';
 import { philox4x32 } from '../../../src/util/philox.js';
 import {
   define,
@@ -13,10 +13,16 @@ import {
   valuesOf,
   type Case,
 } from './harness.js';
-import { crossEntropy, inner, numericGradient, rmsNorm, swiglu } from './naive.js';
+import { crossEntropy, gatedUnit, inner, numericGradient, rmsNorm } from './naive.js';
 
 const SIZES = [1, 3, 17, 64, 100, 176, 40_000] as const;
 const GRIDS = [[1, 1], [3, 17], [17, 3], [64, 100], [5, 176], [200, 300]] as const; // prettier-ignore
+/** Rows of heads among them. */
+const NORM_GRIDS = [...GRIDS, [67, 128], [45, 256], [3, 4096]] as const;
+const OFFSETS = [0, 1] as const;
+const GATES = ['silu', 'gelu_tanh'] as const;
+/** Gates so far out that a power or an exponential of theirs overflows. */
+const FAR = Float32Array.from([9, 11, 30, 90, 1e3, 1e10, 1e30, 3e38].flatMap((x) => [x, -x]));
 
 /** Of the largest number: what one rounding more or less can make of a float32. */
 const LAST_PLACE = 2 ** -23;
@@ -24,70 +30,92 @@ const LAST_PLACE = 2 ** -23;
 /** Whether differences are quick enough on so many numbers. */
 const small = (n: number): boolean => n <= 100;
 
-function rmsNormCase(rows: number, dim: number): Case {
+/** Weights that are kept less 1 are as far from 0 as the others are from 1. */
+function normWeights(dim: number, offset: 0 | 1): Float32Array {
+  return random(dim, 0.5 - offset, 1.5 - offset);
+}
+
+function rmsNormCase(rows: number, dim: number, weightOffset: 0 | 1): Case {
   const eps = 1e-5;
   const x = random(rows * dim, -3, 3);
-  const w = random(dim, 0.5, 1.5);
+  const w = normWeights(dim, weightOffset);
   return define(
-    `[${rows}, ${dim}]`,
+    `[${rows}, ${dim}]${weightOffset ? ', weights from 1' : ''}`,
     { x: f32(x), w: f32(w), y: unwritten(x.length), rstd: unwritten(rows) },
     ['y', 'rstd'],
-    (kernels, s) => kernels.rmsNorm({ ...s, rows, dim, eps }),
-    { expected: () => rmsNorm(x, w, eps) },
+    (kernels, s) => kernels.rmsNorm({ ...s, weightOffset, rows, dim, eps }),
+    { expected: () => rmsNorm(x, w, weightOffset, eps) },
   );
 }
 
-function rmsNormBackwardCase(rows: number, dim: number, accumulate: boolean, withDw: boolean): Case {
+function rmsNormBackwardCase(
+  rows: number,
+  dim: number,
+  weightOffset: 0 | 1,
+  accumulate: boolean,
+  withDw: boolean,
+): Case {
   const eps = 1e-3;
   const x = random(rows * dim, -3, 3);
-  const w = random(dim, 0.5, 1.5);
+  const w = normWeights(dim, weightOffset);
   const dy = random(rows * dim);
   const dx = random(rows * dim);
   const dw = random(dim);
+  const norm = (x: ArrayLike<number>, w: ArrayLike<number>): ReturnType<typeof rmsNorm> =>
+    rmsNorm(x, w, weightOffset, eps);
+  const words = [accumulate && 'accumulated', withDw && 'with dw', weightOffset && 'weights from 1'];
   return define(
-    `[${rows}, ${dim}]${accumulate ? ', accumulated' : ''}${withDw ? ', with dw' : ''}`,
-    { dy: f32(dy), x: f32(x), w: f32(w), rstd: f32(rmsNorm(x, w, eps).rstd), dx: f32(dx), dw: f32(dw) },
+    [`[${rows}, ${dim}]`, ...words.filter(Boolean)].join(', '),
+    { dy: f32(dy), x: f32(x), w: f32(w), rstd: f32(norm(x, w).rstd), dx: f32(dx), dw: f32(dw) },
     ['dx', 'dw'],
     (kernels, { dw: dwSpan, ...s }) =>
-      kernels.rmsNormBackward({ ...s, ...(withDw && { dw: dwSpan }), accumulate, rows, dim }),
+      kernels.rmsNormBackward({
+        ...{ ...s, weightOffset, accumulate, rows, dim },
+        ...(withDw && { dw: dwSpan }),
+      }),
     {
       expected: () => {
         const wanted = { dw: dw as ArrayLike<number> };
         if (!small(x.length)) return withDw ? {} : wanted;
-        const gradient = numericGradient(x, (v) => inner(rmsNorm(v, w, eps).y, dy));
-        if (withDw)
-          wanted.dw = numericGradient(w, (v) => inner(rmsNorm(x, v, eps).y, dy)).map((g, i) => g + dw[i]!);
+        const gradient = numericGradient(x, (v) => inner(norm(v, w).y, dy));
+        if (withDw) wanted.dw = numericGradient(w, (v) => inner(norm(x, v).y, dy)).map((g, i) => g + dw[i]!);
         return { ...wanted, dx: gradient.map((g, i) => g + (accumulate ? dx[i]! : 0)) };
       },
     },
   );
 }
 
-function swigluCase(n: number): Case {
-  const [gate, up] = [random(n, -12, 12), random(n)];
+function gatedUnitCase(activation: GateActivation, gate: Float32Array): Case {
+  const n = gate.length;
+  const up = random(n);
   return define(
-    `${n}`,
+    `${activation}, ${n}`,
     { gate: f32(gate), up: f32(up), y: unwritten(n) },
     ['y'],
-    (kernels, s) => kernels.swiglu({ ...s, n }),
-    { expected: () => ({ y: swiglu(gate, up) }) },
+    (kernels, s) => kernels.gatedUnit({ ...s, activation, n }),
+    { expected: () => ({ y: gatedUnit(activation, gate, up) }) },
   );
 }
 
-function swigluBackwardCase(n: number, inPlace: boolean): Case {
-  const [gate, up, dy] = [random(n, -8, 8), random(n), random(n)];
+function gatedUnitBackwardCase(activation: GateActivation, gate: Float32Array, inPlace: boolean): Case {
+  const n = gate.length;
+  const [up, dy] = [random(n), random(n)];
+  const unit = (gate: ArrayLike<number>, up: ArrayLike<number>): number[] => gatedUnit(activation, gate, up);
   return define(
-    `${n}${inPlace ? ', in place' : ''}`,
+    `${activation}, ${n}${inPlace ? ', in place' : ''}`,
     { dy: f32(dy), gate: f32(gate), up: f32(up), dGate: unwritten(n), dUp: unwritten(n) },
     inPlace ? ['gate', 'up'] : ['dGate', 'dUp'],
     (kernels, s) =>
-      kernels.swigluBackward({ ...s, dGate: inPlace ? s.gate : s.dGate, dUp: inPlace ? s.up : s.dUp, n }),
+      kernels.gatedUnitBackward({
+        ...{ ...s, activation, n },
+        ...(inPlace && { dGate: s.gate, dUp: s.up }),
+      }),
     {
       expected: () => {
-        if (!small(n)) return {};
+        if (!small(n) || gate === FAR) return {};
         return {
-          [inPlace ? 'gate' : 'dGate']: numericGradient(gate, (v) => inner(swiglu(v, up), dy)),
-          [inPlace ? 'up' : 'dUp']: numericGradient(up, (v) => inner(swiglu(gate, v), dy)),
+          [inPlace ? 'gate' : 'dGate']: numericGradient(gate, (v) => inner(unit(v, up), dy)),
+          [inPlace ? 'up' : 'dUp']: numericGradient(up, (v) => inner(unit(gate, v), dy)),
         };
       },
     },
@@ -465,14 +493,22 @@ export const otherCases = {
     [1, 17, 40_001].map((n) => normalCase(dtype, n)),
   ),
   addUniformNoise: GRIDS.flatMap(([rows, dim]) => BOTH.map((zeros) => noiseCase(rows, dim, zeros))),
-  rmsNorm: GRIDS.map(([rows, dim]) => rmsNormCase(rows, dim)),
+  rmsNorm: NORM_GRIDS.flatMap(([rows, dim]) => OFFSETS.map((offset) => rmsNormCase(rows, dim, offset))),
   rmsNormBackward: [
-    ...GRIDS.map(([rows, dim]) => rmsNormBackwardCase(rows, dim, rows % 2 === 0, rows % 3 !== 0)),
-    rmsNormBackwardCase(5, 20, true, true),
-    rmsNormBackwardCase(5, 20, false, false),
+    ...NORM_GRIDS.flatMap(([rows, dim]) =>
+      OFFSETS.map((offset) => rmsNormBackwardCase(rows, dim, offset, rows % 2 === 0, rows % 3 !== 0)),
+    ),
+    rmsNormBackwardCase(5, 20, 0, true, true),
+    rmsNormBackwardCase(5, 20, 1, false, false),
   ],
-  swiglu: SIZES.map(swigluCase),
-  swigluBackward: SIZES.flatMap((n) => BOTH.map((inPlace) => swigluBackwardCase(n, inPlace))),
+  gatedUnit: GATES.flatMap((activation) =>
+    [...SIZES.map((n) => random(n, -12, 12)), FAR].map((gate) => gatedUnitCase(activation, gate)),
+  ),
+  gatedUnitBackward: GATES.flatMap((activation) =>
+    [...SIZES.map((n) => random(n, -8, 8)), FAR].flatMap((gate) =>
+      BOTH.map((inPlace) => gatedUnitBackwardCase(activation, gate, inPlace)),
+    ),
+  ),
   crossEntropy: [
     ...GRIDS.flatMap(([rows, vocab]) =>
       [undefined, 0.25].map((scale) => crossEntropyCase(rows, vocab, scale)),

@@ -43,7 +43,7 @@ static void copy_task(void *context, int64_t task) {
   memcpy((char *)t->y + begin, (const char *)t->a + begin, (size_t)size);
 }
 
-static void swiglu_task(void *context, int64_t task) {
+static void silu_gate_task(void *context, int64_t task) {
   const Elements *t = context;
   EACH_VECTOR(t, task) {
     vf gate = vload_n(t->a + i, rest);
@@ -51,13 +51,46 @@ static void swiglu_task(void *context, int64_t task) {
   }
 }
 
-static void swiglu_backward_task(void *context, int64_t task) {
+static void silu_gate_backward_task(void *context, int64_t task) {
   const Elements *t = context;
   EACH_VECTOR(t, task) {
     vf gate = vload_n(t->a + i, rest), up = vload_n(t->b + i, rest), dy = vload_n(t->c + i, rest);
     vf sigmoid = 1 / (1 + vexp(-gate));
     vstore_n(t->y + i, dy * up * sigmoid * (1 + gate * (1 - sigmoid)), rest);
     vstore_n(t->z + i, dy * gate * sigmoid, rest);
+  }
+}
+
+/* GELU by its tanh is x * sigmoid(p) with p = 2 * sqrt(2 / pi) * (x + 0.044715 * x^3). Beyond 10 the sigmoid is 1 or 0 to float32's last
+ * bit: x is held there, so that e^-p stays finite. */
+typedef struct {
+  vf x, e, sigmoid;
+} GeluGate;
+
+static inline GeluGate gelu_gate(vf gate) {
+  vf x = vselect(gate < -10, vsplat(-10), gate);
+  x = vselect(x > 10, vsplat(10), x);
+  vf e = vexp(x * (-1.5957691216f - 0.0713548163f * x * x));
+  return (GeluGate){x, e, 1 / (1 + e)};
+}
+
+static void gelu_gate_task(void *context, int64_t task) {
+  const Elements *t = context;
+  EACH_VECTOR(t, task) {
+    vf gate = vload_n(t->a + i, rest);
+    vstore_n(t->y + i, gate * gelu_gate(gate).sigmoid * vload_n(t->b + i, rest), rest);
+  }
+}
+
+/* The slope is s + x * p' * s * (1 - s); 1 - s as e * s, which loses nothing where s is near 1. */
+static void gelu_gate_backward_task(void *context, int64_t task) {
+  const Elements *t = context;
+  EACH_VECTOR(t, task) {
+    vf gate = vload_n(t->a + i, rest), up = vload_n(t->b + i, rest), dy = vload_n(t->c + i, rest);
+    GeluGate g = gelu_gate(gate);
+    vf slope = g.sigmoid * (1 + g.x * (1.5957691216f + 0.2140644488f * g.x * g.x) * (g.e * g.sigmoid));
+    vstore_n(t->y + i, dy * up * slope, rest);
+    vstore_n(t->z + i, dy * gate * g.sigmoid, rest);
   }
 }
 
@@ -86,12 +119,13 @@ void ww_fill(float *y, int64_t n, float value) {
   each_chunk(fill_task, 1, &(Elements){.y = y, .n = n, .alpha = value});
 }
 
-void ww_swiglu(const float *gate, const float *up, float *y, int64_t n) {
-  each_chunk(swiglu_task, 8, &(Elements){.a = gate, .b = up, .y = y, .n = n});
+void ww_gated_unit(const float *gate, const float *up, float *y, int64_t n, int gelu) {
+  each_chunk(gelu ? gelu_gate_task : silu_gate_task, gelu ? 12 : 8, &(Elements){.a = gate, .b = up, .y = y, .n = n});
 }
 
-void ww_swiglu_backward(const float *dy, const float *gate, const float *up, float *dGate, float *dUp, int64_t n) {
-  each_chunk(swiglu_backward_task, 8, &(Elements){.a = gate, .b = up, .c = dy, .y = dGate, .z = dUp, .n = n});
+void ww_gated_unit_backward(const float *dy, const float *gate, const float *up, float *dGate, float *dUp, int64_t n, int gelu) {
+  each_chunk(gelu ? gelu_gate_backward_task : silu_gate_backward_task, gelu ? 16 : 8,
+             &(Elements){.a = gate, .b = up, .c = dy, .y = dGate, .z = dUp, .n = n});
 }
 
 void ww_sum_rows(const float *x, float *y, int64_t rows, int64_t cols, int accumulate) {

@@ -8,7 +8,7 @@ typedef struct {
   const float *x, *w, *dy;
   float *y, *rstd, *dx, *partial, *dw;
   int64_t rows, dim;
-  float eps;
+  float eps, offset /* of the weights: 0 or 1 */;
   int accumulate;
 } Norm;
 
@@ -31,10 +31,10 @@ static void forward_row(void *context, int64_t r) {
   }
   float rstd = 1 / sqrtf(vsum((sum[0] + sum[1]) + (sum[2] + sum[3])) / (float)t->dim + t->eps);
   t->rstd[r] = rstd;
-  for (i = 0; i < t->dim; i += LANES) vstore_n(y + i, vload_n(x + i, t->dim - i) * rstd * vload_n(t->w + i, t->dim - i), t->dim - i);
+  for (i = 0; i < t->dim; i += LANES) vstore_n(y + i, vload_n(x + i, t->dim - i) * rstd * (t->offset + vload_n(t->w + i, t->dim - i)), t->dim - i);
 }
 
-/* With g = dy * w: dx = rstd * (g - x * rstd^2 * mean(g * x)); the task's part of dw = sum of dy * x * rstd. */
+/* With g = dy * (offset + w): dx = rstd * (g - x * rstd^2 * mean(g * x)); the task's part of dw = sum of dy * x * rstd. */
 static void backward_rows(void *context, int64_t task) {
   const Norm *t = context;
   int64_t dim = t->dim, end = (task + 1) * ROWS < t->rows ? (task + 1) * ROWS : t->rows;
@@ -45,25 +45,26 @@ static void backward_rows(void *context, int64_t task) {
     float *dx = t->dx + r * dim, rstd = t->rstd[r];
     vf sum[2] = {vsplat(0), vsplat(0)};
     for (int64_t i = 0, turn = 0; i < dim; i += LANES, turn ^= 1)
-      sum[turn] += vload_n(dy + i, dim - i) * vload_n(t->w + i, dim - i) * vload_n(x + i, dim - i);
+      sum[turn] += vload_n(dy + i, dim - i) * (t->offset + vload_n(t->w + i, dim - i)) * vload_n(x + i, dim - i);
     float slope = vsum(sum[0] + sum[1]) / (float)dim * rstd * rstd;
     for (int64_t i = 0; i < dim; i += LANES) {
       vf xi = vload_n(x + i, dim - i), dyi = vload_n(dy + i, dim - i);
-      vf result = rstd * (dyi * vload_n(t->w + i, dim - i) - xi * slope);
+      vf result = rstd * (dyi * (t->offset + vload_n(t->w + i, dim - i)) - xi * slope);
       if (dw) vstore_n(dw + i, vload_n(dw + i, dim - i) + dyi * xi * rstd, dim - i);
       vstore_n(dx + i, t->accumulate ? vload_n(dx + i, dim - i) + result : result, dim - i);
     }
   }
 }
 
-void ww_rms_norm(const float *x, const float *w, float *y, float *rstd, int64_t rows, int64_t dim, float eps) {
-  Norm t = {.x = x, .w = w, .y = y, .rstd = rstd, .rows = rows, .dim = dim, .eps = eps};
+void ww_rms_norm(const float *x, const float *w, float *y, float *rstd, int64_t rows, int64_t dim, float eps, float offset) {
+  Norm t = {.x = x, .w = w, .y = y, .rstd = rstd, .rows = rows, .dim = dim, .eps = eps, .offset = offset};
   ww_tasks(forward_row, &t, rows, rows * dim);
 }
 
 void ww_rms_norm_backward(const float *dy, const float *x, const float *w, const float *rstd, float *dx, int accumulate, float *dw,
-                          int64_t rows, int64_t dim) {
-  Norm t = {.x = x, .w = w, .dy = dy, .rstd = (float *)rstd, .dx = dx, .dw = dw, .rows = rows, .dim = dim, .accumulate = accumulate};
+                          int64_t rows, int64_t dim, float offset) {
+  Norm t = {.x = x, .w = w, .dy = dy, .rstd = (float *)rstd, .dx = dx, .dw = dw, .rows = rows, .dim = dim, .offset = offset,
+            .accumulate = accumulate};
   int64_t tasks = tasks_of(rows);
   if (dw) t.partial = ww_partials(tasks * dim);
   ww_tasks(backward_rows, &t, tasks, rows * dim);

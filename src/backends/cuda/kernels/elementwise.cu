@@ -4,6 +4,9 @@
 #ifndef UNIT /* what a copy moves at once: uint4, u32, u16 or u8 */
 #define UNIT uint4
 #endif
+#ifndef GELU /* the gated unit's activation: GELU by its tanh in the place of SiLU */
+#define GELU 0
+#endif
 
 extern "C" __global__ void ww_add(const T* a, const T* b, T* y, i64 n, int vector) {
   begin_kernel();
@@ -47,26 +50,44 @@ extern "C" __global__ void ww_copy(const u8* x, u8* y, i64 bytes) {
 /* Good to a few of float32's last bits, and 0 where e^-x overflows. */
 __device__ __forceinline__ float sigmoid(float x) { return __fdividef(1.f, 1.f + __expf(-x)); }
 
-extern "C" __global__ void ww_swiglu(const T* gate, const T* up, T* y, i64 n, int vector) {
+/* GELU by its tanh is x · sigmoid(p) with p = 2 · sqrt(2 / π) · (x + 0.044715 · x³). Beyond 10 the sigmoid is 1 or 0 to float32's last
+ * bit: x is held there, so that e = e^-p stays finite. */
+struct GeluGate {
+  float x, e, s;
+};
+__device__ __forceinline__ GeluGate gelu_gate(float gate) {
+  float x = gate < -10.f ? -10.f : gate > 10.f ? 10.f : gate;
+  float e = __expf(x * (-1.5957691216f - 0.0713548163f * x * x));
+  return {x, e, __fdividef(1.f, 1.f + e)};
+}
+
+extern "C" __global__ void ww_gated_unit(const T* gate, const T* up, T* y, i64 n, int vector) {
   begin_kernel();
   for_elements<LANES>(n, vector, [=](i64 i, auto width) {
     constexpr int N = WIDTH_OF(width);
     Floats<N> g = load<N>(gate + i), u = load<N>(up + i);
-    for (int j = 0; j < N; j++) u.v[j] *= g.v[j] * sigmoid(g.v[j]);
+    for (int j = 0; j < N; j++) u.v[j] *= g.v[j] * (GELU ? gelu_gate(g.v[j]).s : sigmoid(g.v[j]));
     store(y + i, u);
   });
 }
 
-/* d silu(g) / dg = s · (1 + g · (1 - s)) with s = sigmoid(g). */
-extern "C" __global__ void ww_swiglu_backward(const T* dy, const T* gate, const T* up, T* dGate, T* dUp, i64 n,
-                                              int vector) {
+/* d silu(g) / dg = s · (1 + g · (1 - s)) with s = sigmoid(g); GELU's slope is s · (1 + x · p' · (1 - s)), where e · s is 1 - s and loses
+ * nothing when s is near 1. */
+extern "C" __global__ void ww_gated_unit_backward(const T* dy, const T* gate, const T* up, T* dGate, T* dUp, i64 n,
+                                                  int vector) {
   begin_kernel();
   for_elements<LANES>(n, vector, [=](i64 i, auto width) {
     constexpr int N = WIDTH_OF(width);
     Floats<N> d = load<N>(dy + i), g = load<N>(gate + i), u = load<N>(up + i);
     for (int j = 0; j < N; j++) {
+#if GELU
+      GeluGate at = gelu_gate(g.v[j]);
+      float by = d.v[j] * at.s;
+      d.v[j] = by * u.v[j] * (1.f + at.x * (1.5957691216f + 0.2140644488f * at.x * at.x) * (at.e * at.s));
+#else
       float s = sigmoid(g.v[j]), by = d.v[j] * s;
       d.v[j] = by * u.v[j] * (1.f + g.v[j] * (1.f - s));
+#endif
       u.v[j] = by * g.v[j];
     }
     store(dGate + i, d);
