@@ -221,7 +221,7 @@ export class EncoderDecoder implements CausalLM {
       const keys = { length: encoder.ids.length, segments: encoder.segments };
       attended = crossAttention(g, q, k, v, { ...this.shapeOf(x), segments, keys });
     } else {
-      if (!across || !cache?.encoderEnds)
+      if (!across || !cache.encoderEnds)
         throw new Error("rows without an encoder's text need a cache that holds it");
       const at = { slotOf: cache.slotOf, positions: cache.encoderEnds };
       attended = attentionCached(g, q, across.layer(index), at, { ...this.heads, window: 0 });
@@ -232,7 +232,7 @@ export class EncoderDecoder implements CausalLM {
   private mlp(g: Graph, x: Tensor, { norm, inner, outer }: Mlp, { options }: Rows): Tensor {
     const n = rmsNorm(g, x, norm);
     const [first, second] = linears(g, n, inner, options) as [Tensor, Tensor?];
-    const active = second ? gatedUnit(g, first, second, 'gelu_tanh') : activate(g, first, 'relu');
+    const active = second ? gatedUnit(g, first, second, 'gelu_tanh') : first;
     return linear(g, active, outer, { residual: x, ...options, last: true });
   }
 
