@@ -138,6 +138,12 @@ export interface LoraShape {
   readonly precision: 'f32' | 'bf16';
 }
 
+/**
+ * GELU (arXiv:1606.08415): x · Φ(x), Φ the normal distribution's (1 + erf(x / √2)) / 2; and its approximation
+ * x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³))). And ReLU: max(x, 0), whose slope at 0 is 0.
+ */
+export type Activation = 'gelu' | 'gelu_tanh' | 'relu';
+
 export interface AttentionShape {
   readonly batch: number;
   readonly length: number;
@@ -271,6 +277,41 @@ export interface Kernels {
     rows: number;
     dim: number;
   }): void;
+
+  /**
+   * y = (x - mean) · rstd · w + b, rstd[row] = 1 / sqrt(variance(x) + eps), the variance over all dim. x, y [rows, dim], w, b f32
+   * [dim], mean, rstd f32 [rows] (arXiv:1607.06450).
+   */
+  layerNorm(args: {
+    x: Span;
+    w: Span;
+    b: Span;
+    y: Span;
+    mean: Span;
+    rstd: Span;
+    rows: number;
+    dim: number;
+    eps: number;
+  }): void;
+  /** dx (accumulated when asked); dw and db, where given, are accumulated. */
+  layerNormBackward(args: {
+    dy: Span;
+    x: Span;
+    w: Span;
+    mean: Span;
+    rstd: Span;
+    dx: Span;
+    accumulate: boolean;
+    dw?: Span;
+    db?: Span;
+    rows: number;
+    dim: number;
+  }): void;
+
+  /** y = activation(x); y may be x. */
+  activate(args: { x: Span; y: Span; n: number; activation: Activation }): void;
+  /** dx = dy · activation'(x); dx may be dy or x. */
+  activateBackward(args: { dy: Span; x: Span; dx: Span; n: number; activation: Activation }): void;
 
   /** y = activation(gate) · up (arXiv:2002.05202). */
   gatedUnit(args: { activation: GateActivation; gate: Span; up: Span; y: Span; n: number }): void;

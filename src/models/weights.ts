@@ -7,6 +7,7 @@ import { Parameter } from '../autograd/parameter.js';
 import type { Backend, DenseMatrix, DType, Matrix } from '../backends/contract.js';
 import { fromFloat32, toFloat32 } from '../files/index.js';
 import type { EmbeddingWeights } from '../ops/embedding.js';
+import type { LayerNorm } from '../ops/norm.js';
 import {
   freeMatrix,
   isBnbWeight,
@@ -125,6 +126,11 @@ export class WeightLoader {
   /** `initial`: what random weights have. */
   norm(name: string, dim: number, initial: number): Parameter {
     return this.vector(`${name}.weight`, dim, initial);
+  }
+
+  /** As torch's LayerNorm has them: a weight, at first 1, and a bias, at first 0. */
+  layerNorm(name: string, dim: number, eps: number): LayerNorm {
+    return { weight: this.norm(name, dim, 1), bias: this.vector(`${name}.bias`, dim, 0), eps };
   }
 
   dispose(): void {

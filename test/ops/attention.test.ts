@@ -126,6 +126,7 @@ test("T5's table of buckets: the gradient of its entries", async () => {
   const weights = {
     table: { kind: 'dense', rows: 8, cols: 2, data: table.value } as const,
     parameter: table,
+    scale: 1,
   };
   await checkGradients(
     HEADS,

@@ -21,6 +21,9 @@ export type OtherKernels = Omit<
   'gemm' | 'gemms' | keyof LoraKernels | 'quantizeNf4' | 'quantizeScales' | 'dequantizeNf4' | 'convert'
 >;
 
+/** As src/backends/cpu/kernels/activation.c numbers them. */
+const ACTIVATIONS: Readonly<Record<Activation, number>> = { gelu: 0, gelu_tanh: 1, relu: 2 };
+
 function flag(value: boolean): number {
   return value ? 1 : 0;
 }
@@ -82,6 +85,14 @@ export function bindOther(library: Library): OtherKernels {
   const gatedUnitBackward = declare(
     `void ww_gated_unit_backward(${a('dy gate up dGate dUp')}, int64_t n, int gelu)`,
   );
+  const layerNorm = declare(
+    `void ww_layer_norm(${a('x w b y mean rstd')}, int64_t rows, int64_t dim, float eps)`,
+  );
+  const layerNormBackward = declare(
+    `void ww_layer_norm_backward(${a('dy x w mean rstd dx')}, int accumulate, ${a('dw db')}, int64_t rows, int64_t dim)`,
+  );
+  const activate = declare(`void ww_activate(${a('x y')}, int64_t n, int kind)`);
+  const activateBackward = declare(`void ww_activate_backward(${a('dy x dx')}, int64_t n, int kind)`);
   const rope = declare(
     `void ww_rope(${a('x y cos sin positions')}, int64_t rows, int64_t heads, int64_t headDim, int64_t rotaryDim, int inverse)`,
   );
@@ -155,6 +166,20 @@ export function bindOther(library: Library): OtherKernels {
         dim,
         weightOffset,
       );
+    },
+    layerNorm({ x, w, b, y, mean, rstd, rows, dim, eps }) {
+      layerNorm(...[x, w, b, y, mean, rstd].map(address), rows, dim, eps);
+    },
+    layerNormBackward({ dy, x, w, mean, rstd, dx, accumulate, dw, db, rows, dim }) {
+      const gradients = [dw ? address(dw) : 0, db ? address(db) : 0];
+      const spans = [dy, x, w, mean, rstd, dx].map(address);
+      layerNormBackward(...spans, flag(accumulate), ...gradients, rows, dim);
+    },
+    activate({ x, y, n, activation }) {
+      activate(address(x), address(y), n, ACTIVATIONS[activation]);
+    },
+    activateBackward({ dy, x, dx, n, activation }) {
+      activateBackward(address(dy), address(x), address(dx), n, ACTIVATIONS[activation]);
     },
     gatedUnit({ activation, gate, up, y, n }) {
       gatedUnit(address(gate), address(up), address(y), n, flag(activation === 'gelu_tanh'));

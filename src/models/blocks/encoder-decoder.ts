@@ -8,6 +8,7 @@ import type { Graph } from '../../autograd/graph.js';
 import type { Parameter } from '../../autograd/parameter.js';
 import type { AttentionShape, Backend } from '../../backends/contract.js';
 import { attention, attentionCached, crossAttention } from '../../ops/attention.js';
+import { activate } from '../../ops/activation.js';
 import { embedding, type EmbeddingWeights } from '../../ops/embedding.js';
 import { gatedUnit } from '../../ops/gated-unit.js';
 import { linear, linears } from '../../ops/linear.js';
@@ -17,8 +18,9 @@ import { pickRows, scaleRows } from '../../ops/rows.js';
 import { Tensor } from '../../tensor/tensor.js';
 import type { CacheRoom, CausalLM, EncoderInput, ModelConfig, ModelInput } from '../model.js';
 import type { WeightLoader } from '../weights.js';
+import { attendBefore, type AttendShape } from './attend.js';
 import { KvCache } from './cache.js';
-import type { Linear } from './linear.js';
+import { multiplyAdds, type Linear } from './linear.js';
 
 export interface EncoderDecoderConfig extends ModelConfig {
   readonly intermediate_size: number;
@@ -113,13 +115,11 @@ export class EncoderDecoder implements CausalLM {
     const ofEncoder = new Set(
       parts.decoder.layers.flatMap(({ across }) => [across!.k, across!.v].map(({ name }) => name)),
     );
-    let [rows, encoderRows] = [0, 0];
-    for (const { name, inFeatures, outFeatures } of this.linears.values()) {
-      if (name.startsWith('encoder.') || ofEncoder.has(name)) encoderRows += inFeatures * outFeatures;
-      else rows += inFeatures * outFeatures;
-    }
-    this.multiplyAddsPerToken = rows;
-    this.multiplyAddsPerEncoderToken = encoderRows;
+    const read = [...this.linears.values()].filter(
+      ({ name }) => name.startsWith('encoder.') || ofEncoder.has(name),
+    );
+    this.multiplyAddsPerEncoderToken = multiplyAdds(read);
+    this.multiplyAddsPerToken = multiplyAdds(this.linears.values()) - this.multiplyAddsPerEncoderToken;
   }
 
   /** Takes the weights out of the loader, in the order of the forward pass. */
@@ -178,7 +178,7 @@ export class EncoderDecoder implements CausalLM {
     return gradientCheckpointing ? g.checkpoint(x, body, shared) : g.scope(() => body(x));
   }
 
-  /** x + the attention of its rows to their own text; `decoder`: where their keys and values are kept. */
+  /** x + the attention of its rows to their own text, in the decoder to what stands before them. */
   private selfAttention(
     g: Graph,
     x: Tensor,
@@ -188,18 +188,9 @@ export class EncoderDecoder implements CausalLM {
   ): Tensor {
     const n = rmsNorm(g, x, a.norm);
     const [q, k, v] = linears(g, n, [a.q, a.k, a.v], options) as [Tensor, Tensor, Tensor];
-    let attended: Tensor | undefined;
-    if (decoder?.input.cache) {
-      const { store, slotOf } = decoder.input.cache;
-      const at = { slotOf, positions: decoder.input.positions };
-      const kept = store.write(g, decoder.index, k, v, at);
-      if (!segments) attended = attentionCached(g, q, kept, at, { ...this.heads, window: 0 }, bias);
-    }
-    if (!attended) {
-      if (!segments) throw new Error('rows without segments need a cache to attend to');
-      const shape = { ...this.shapeOf(x), segments, window: 0, causal: decoder !== undefined };
-      attended = attention(g, q, k, v, shape, bias);
-    }
+    const attended = decoder
+      ? attendBefore(g, { q, k, v }, decoder.index, decoder.input, { ...this.shape, window: 0 }, bias)
+      : attention(g, q, k, v, { ...this.rowsOf(x), segments: segments!, window: 0, causal: false }, bias);
     return linear(g, attended, a.o, { residual: x, ...options });
   }
 
@@ -219,12 +210,12 @@ export class EncoderDecoder implements CausalLM {
       const [k, v] = linears(g, encoded, [a.k, a.v], { encoder: true }) as [Tensor, Tensor];
       if (encoder.cache) across!.write(g, index, k, v, encoder.cache);
       const keys = { length: encoder.ids.length, segments: encoder.segments };
-      attended = crossAttention(g, q, k, v, { ...this.shapeOf(x), segments, keys });
+      attended = crossAttention(g, q, k, v, { ...this.rowsOf(x), segments, keys });
     } else {
       if (!across || !cache.encoderEnds)
         throw new Error("rows without an encoder's text need a cache that holds it");
       const at = { slotOf: cache.slotOf, positions: cache.encoderEnds };
-      attended = attentionCached(g, q, across.layer(index), at, { ...this.heads, window: 0 });
+      attended = attentionCached(g, q, across.layer(index), at, { ...this.shape, window: 0 });
     }
     return linear(g, attended, a.o, { residual: x, ...options });
   }
@@ -232,17 +223,17 @@ export class EncoderDecoder implements CausalLM {
   private mlp(g: Graph, x: Tensor, { norm, inner, outer }: Mlp, { options }: Rows): Tensor {
     const n = rmsNorm(g, x, norm);
     const [first, second] = linears(g, n, inner, options) as [Tensor, Tensor?];
-    const active = second ? gatedUnit(g, first, second, 'gelu_tanh') : first;
+    const active = second ? gatedUnit(g, first, second, 'gelu_tanh') : activate(g, first, 'relu');
     return linear(g, active, outer, { residual: x, ...options, last: true });
   }
 
-  private get heads(): { readonly heads: number; readonly scale: number } {
-    return { heads: this.config.num_attention_heads, scale: 1 };
+  private get shape(): Omit<AttendShape, 'window'> {
+    const { num_attention_heads: heads, head_dim: headDim } = this.config;
+    return { heads, kvHeads: heads, headDim, scale: 1 };
   }
 
-  private shapeOf(x: Tensor): Omit<AttentionShape, 'causal' | 'window' | 'segments'> {
-    const { num_attention_heads: kvHeads, head_dim: headDim, hidden_size } = this.config;
-    return { ...this.heads, kvHeads, headDim, batch: 1, length: x.length / hidden_size };
+  private rowsOf(x: Tensor): Omit<AttentionShape, 'causal' | 'window' | 'segments'> {
+    return { ...this.shape, batch: 1, length: x.length / this.config.hidden_size };
   }
 
   createCache(

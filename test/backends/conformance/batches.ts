@@ -70,6 +70,21 @@ export function batchCases(): BatchCase[] {
           (kernels, s) => kernels.rmsNorm({ ...s, weightOffset, rows: count, dim, eps: 1e-5 }),
         ),
     });
+  const b = random(dim);
+  cases.push({
+    name: 'layerNorm',
+    rows,
+    of: (first, count) =>
+      define(
+        '',
+        {
+          ...{ x: part(x, dim, first, count), w: f32(w), b: f32(b), y: unwritten(count * dim) },
+          ...{ mean: unwritten(count), rstd: unwritten(count) },
+        },
+        ['y', 'mean', 'rstd'],
+        (kernels, s) => kernels.layerNorm({ ...s, rows: count, dim, eps: 1e-5 }),
+      ),
+  });
   const targets = Int32Array.from({ length: rows }, (_, r) => r);
   cases.push({
     name: 'crossEntropy',
