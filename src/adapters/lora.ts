@@ -23,6 +23,8 @@ export interface LoraConfig {
 /** Pairs for a model, in the order of its Linears. */
 export interface LoraAdapter {
   readonly config: LoraConfig;
+  /** What kind of model it is for, as PEFT calls it. */
+  readonly taskType: 'CAUSAL_LM' | 'SEQ_2_SEQ_LM';
   readonly modules: readonly { readonly name: string; readonly linear: Linear }[];
   readonly pairs: ReadonlyMap<Linear, Lora>;
   /** A, B, A, B, … */
@@ -97,6 +99,7 @@ export function createLora(
   };
   return {
     ...{ config, modules, pairs, parameters, detach },
+    taskType: model.config.decoder_start_token_id === undefined ? 'CAUSAL_LM' : 'SEQ_2_SEQ_LM',
     attach: () => {
       for (const linear of model.linears.values()) linear.lora = pairs.get(linear);
     },

@@ -12,7 +12,7 @@ import { readJson } from '../models/load.js';
 import type { CausalLM } from '../models/model.js';
 import { writeFileAtomic } from '../util/atomic.js';
 import { UserError } from '../util/errors.js';
-import { attachLora, type LoraAdapter, type LoraConfig } from './lora.js';
+import { attachLora, type LoraAdapter } from './lora.js';
 
 const CONFIG = 'adapter_config.json';
 export const ADAPTER_WEIGHTS = 'adapter_model.safetensors';
@@ -59,7 +59,8 @@ export function readAdapterConfig(folder: string): PeftConfig {
 
 const LORA_TENSOR = /^base_model\.model\..+\.lora_[AB]\.weight$/;
 /** PEFT saves the base's embedding and head along where one of them is a target. */
-const SAVED_BASE = /\.(embed_tokens|embed_in|word_embeddings|lm_head|embed_out)(\.base_layer)?\.weight$/;
+const SAVED_BASE =
+  /\.(embed_tokens|embed_in|word_embeddings|shared|lm_head|embed_out)(\.base_layer)?\.weight$/;
 
 /** Throws UserError for a tensor that LoRA on Linear layers does not have: to leave it out would be another model. */
 export function refuseForeign(path: string, names: readonly string[]): void {
@@ -127,13 +128,10 @@ export async function saveAdapter(
     });
   }
   writeSafetensors(join(folder, ADAPTER_WEIGHTS), tensors, { format: 'pt' });
-  writeFileAtomic(
-    join(folder, CONFIG),
-    JSON.stringify(peftConfig(adapter.config, baseModel), null, 2) + '\n',
-  );
+  writeFileAtomic(join(folder, CONFIG), JSON.stringify(peftConfig(adapter, baseModel), null, 2) + '\n');
 }
 
-function peftConfig(config: LoraConfig, baseModel: string | null): Record<string, unknown> {
+function peftConfig({ config, taskType }: LoraAdapter, baseModel: string | null): Record<string, unknown> {
   return {
     alpha_pattern: config.alpha_pattern ?? {},
     auto_mapping: null,
@@ -152,7 +150,7 @@ function peftConfig(config: LoraConfig, baseModel: string | null): Record<string
     rank_pattern: config.rank_pattern ?? {},
     revision: null,
     target_modules: config.target_modules,
-    task_type: 'CAUSAL_LM',
+    task_type: taskType,
     use_dora: false,
     use_rslora: config.use_rslora,
   };

@@ -23,6 +23,8 @@ interface Node {
 export interface Member {
   /** Absent: all rows, of the only member. */
   readonly rows?: number;
+  /** Of its rows in a model's encoder, which stand behind each other likewise. */
+  readonly encoderRows?: number;
   /** The run's seed and the number of its forward pass: together with a layer's stream they fix every random mask. */
   readonly seed: number;
   readonly step: number;
@@ -203,9 +205,9 @@ export class Graph {
 
   /**
    * `body(x)` whose intermediates are not kept: they are computed again when its backward comes. `body` must compute the same both
-   * times: masks come from counters, so it does.
+   * times: masks come from counters, so it does. `shared`: what else it reads that has a gradient of its own.
    */
-  checkpoint(x: Tensor, body: (x: Tensor) => Tensor): Tensor {
+  checkpoint(x: Tensor, body: (x: Tensor) => Tensor, shared: readonly Tensor[] = []): Tensor {
     if (!this.recording) return this.scope(() => body(x));
     this.recording = false;
     const before = this.trainedOperations;
@@ -217,11 +219,12 @@ export class Graph {
     }
     // Below the lowest trained layer there is nothing to compute again.
     if (!x.needsGrad && this.trainedOperations === before) return output;
-    this.record(output, [x], (dOutput) => {
+    this.record(output, [x, ...shared], (dOutput) => {
       const outer = { nodes: this.nodes, grads: this.grads, again: this.again };
       this.nodes = [];
       this.grads = new Map();
       let dInput: Tensor | undefined;
+      let dShared: readonly (Tensor | undefined)[] = [];
       try {
         const input = this.own(x.view());
         this.again = true;
@@ -229,6 +232,7 @@ export class Graph {
         this.again = outer.again;
         this.backward(output, dOutput.retain());
         dInput = this.takeGrad(input);
+        dShared = shared.map((t) => this.takeGrad(t));
       } finally {
         this.dropTape();
         this.nodes = outer.nodes;
@@ -237,6 +241,11 @@ export class Graph {
       }
       if (dInput && x.needsGrad) this.giveGrad(x, dInput);
       dInput?.release();
+      for (const [i, t] of shared.entries()) {
+        const gradient = dShared[i];
+        if (gradient) this.giveGrad(t, gradient);
+        gradient?.release();
+      }
     });
     return output;
   }

@@ -140,9 +140,9 @@ export interface LoraShape {
 
 /**
  * GELU (arXiv:1606.08415): x · Φ(x), Φ the normal distribution's (1 + erf(x / √2)) / 2; and its approximation
- * x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³))).
+ * x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³))). And ReLU: max(x, 0), whose slope at 0 is 0.
  */
-export type Activation = 'gelu' | 'gelu_tanh';
+export type Activation = 'gelu' | 'gelu_tanh' | 'relu';
 
 export interface AttentionShape {
   readonly batch: number;

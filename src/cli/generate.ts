@@ -9,6 +9,7 @@ import { generate } from '../generate/generate.js';
 import type { Prompt } from '../generate/prompts.js';
 import { stopTokens } from '../generate/stop-tokens.js';
 import { loadModel } from '../models/load.js';
+import { encodePrompt } from '../tasks/index.js';
 import { Tokenizer } from '../tokenizer/index.js';
 import { UserError } from '../util/errors.js';
 import {
@@ -103,7 +104,8 @@ function baseOf(adapter: string): string {
 }
 
 function encode(tokenizer: Tokenizer, text: string, { chat, system }: Flags): number[] {
-  if (!chat) return tokenizer.encode(text);
+  if (!chat)
+    return tokenizer.decoderStartId === undefined ? tokenizer.encode(text) : encodePrompt(tokenizer, text);
   const messages = [
     ...(system === undefined ? [] : [{ role: 'system', content: system }]),
     { role: 'user', content: text },

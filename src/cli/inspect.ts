@@ -7,7 +7,7 @@ import { describeRow, readTaskData, trainingBlocks, type TaskData } from '../exp
 import { resolveModel } from '../files/index.js';
 import type { Sample } from '../tasks/index.js';
 import { Tokenizer } from '../tokenizer/index.js';
-import { flatten } from '../train/step.js';
+import { flatten, rowsOf } from '../train/step.js';
 import { messageOf, UserError } from '../util/errors.js';
 import { positiveInteger } from './device.js';
 import type { Verb } from './main.js';
@@ -30,7 +30,7 @@ export const verb: Verb = (command) => {
       for (const [config, settings] of chooseTasks(studyOf(path, flags), flags.task)) {
         const folder = await resolveModel(config.model_name_or_path, {
           revision: config.revision,
-          files: ['tokenizer*', 'special_tokens_map.json', 'chat_template.jinja'],
+          files: ['config.json', 'tokenizer*', 'special_tokens_map.json', 'chat_template.jinja'],
         });
         await inspectTask(config, settings, Tokenizer.load(folder), flags);
       }
@@ -69,7 +69,7 @@ async function inspectTask(
   // Rows that cannot be trained on are refused here, after they could be looked at.
   const { blocks, notices } = trainingBlocks(data, settings, tokenizer);
   for (const notice of notices) say(pc.yellow(notice));
-  const tokens = blocks.reduce((n, b) => n + b.ids.length, 0);
+  const tokens = blocks.reduce((n, b) => n + rowsOf(b), 0);
   const trained = blocks.reduce((n, b) => n + flatten([b]).trainedTokens, 0);
   const { packing, max_length } = settings.training;
   say(

@@ -1,7 +1,8 @@
 /**
  * From tokenized texts to the blocks that a model trains on. Three ways: every text a block of its own; texts joined by EOS and cut at
  * the block length, attention running across (as TRL's constant-length packing); and isolated packing, where several whole texts share a
- * block but neither positions nor attention nor loss cross from one to the next, so that the losses are those of the unpacked texts.
+ * block but neither positions nor attention nor loss cross from one to the next, so that the losses are those of the unpacked texts. For a
+ * model with an encoder a text is a pair: what the encoder reads, and what the decoder writes; pairs are never joined into one.
  */
 import { UserError } from '../util/errors.js';
 
@@ -10,6 +11,8 @@ export const IGNORE_INDEX = -100;
 
 /** One row of the data set as tokens. */
 export interface Example {
+  /** For a model with an encoder: its text, whole. */
+  readonly encoderIds?: ArrayLike<number>;
   readonly ids: ArrayLike<number>;
   /** As long as `ids`: the token itself, or -100 where it is not trained on. */
   readonly labels: ArrayLike<number>;
@@ -19,6 +22,8 @@ export interface Example {
 
 /** Unpadded tokens, at most the block length of them. All arrays but `rows` are equally long. */
 export interface Block {
+  /** For a model with an encoder: its texts, at most the block length of tokens, too, with the numbers of the segments that read them. */
+  readonly encoder?: { readonly ids: Int32Array; readonly segments: Int32Array };
   readonly ids: Int32Array;
   /** Unshifted: labels[t] belongs to ids[t], and is what position t − 1 has to predict. */
   readonly labels: Int32Array;
@@ -57,11 +62,11 @@ export function unpacked(examples: readonly Example[], options: PackingOptions):
  */
 export function packIsolated(examples: readonly Example[], options: PackingOptions): Block[] {
   const texts = examples.map((example) => truncated(example, options));
-  const longestFirst = [...texts.keys()].sort((a, b) => texts[b]!.ids.length - texts[a]!.ids.length || a - b);
+  const longestFirst = [...texts.keys()].sort((a, b) => sizeOf(texts[b]!) - sizeOf(texts[a]!) || a - b);
   // bySpace[s]: the bins with room for exactly s more tokens.
   const bySpace: number[][][] = Array.from({ length: options.length + 1 }, () => []);
   for (const index of longestFirst) {
-    const size = texts[index]!.ids.length;
+    const size = sizeOf(texts[index]!);
     let space = size;
     while (space < options.length && bySpace[space]!.length === 0) space++;
     const bin = bySpace[space]!.pop() ?? [];
@@ -78,9 +83,15 @@ export function packIsolated(examples: readonly Example[], options: PackingOptio
 /**
  * All texts one behind the other, each ended by EOS (which is trained on where the token before it is), cut every `length` tokens. A
  * block in which nothing is trained on teaches nothing and is left out.
- * @throws UserError for a text of which nothing is trained on
+ * @throws UserError for a text of which nothing is trained on, and for texts of a model with an encoder
  */
 export function packConcat(examples: readonly Example[], options: ConcatOptions): Block[] {
+  if (examples.some(({ encoderIds }) => encoderIds !== undefined)) {
+    throw new UserError(
+      "training.packing: concat joins texts into one, which a model with an encoder does not read; use 'isolated' (pairs side by side) " +
+        "or 'none'",
+    );
+  }
   const texts = examples.map((example) => {
     checkTrained(example, example, 0, options);
     return endedBy(options.eosTokenId, example);
@@ -108,18 +119,29 @@ function isTrained(label: number): boolean {
 }
 
 function truncated(example: Example, options: PackingOptions): Example {
-  const { ids, labels, row } = example;
+  const { ids, labels, row, encoderIds } = example;
+  const { length } = options;
   const cut =
-    ids.length <= options.length
+    sizeOf(example) <= length
       ? example
-      : { ids: head(ids, options.length), labels: head(labels, options.length), row };
+      : {
+          ids: head(ids, length),
+          labels: head(labels, length),
+          row,
+          ...(encoderIds && { encoderIds: head(encoderIds, length) }),
+        };
   // A text's first token has none before it to be predicted from.
   checkTrained(cut, example, 1, options);
   return cut;
 }
 
-function head(values: ArrayLike<number>, length: number): Int32Array {
-  return Int32Array.from({ length }, (_, i) => values[i]!);
+/** What a text takes of a block: of a pair the longer part. */
+function sizeOf({ ids, encoderIds }: Example): number {
+  return Math.max(ids.length, encoderIds?.length ?? 0);
+}
+
+function head(values: ArrayLike<number>, most: number): Int32Array {
+  return Int32Array.from({ length: Math.min(most, values.length) }, (_, i) => values[i]!);
 }
 
 function checkTrained(cut: Example, whole: Example, from: number, options: PackingOptions): void {
@@ -160,9 +182,17 @@ function joined(texts: readonly Example[]): Record<'ids' | 'labels' | 'rows', In
 
 function isolatedBlock(texts: readonly Example[]): Block {
   const { ids, labels } = joined(texts);
+  const read = texts.map(({ encoderIds }) => encoderIds ?? []);
+  const pairs = texts.some(({ encoderIds }) => encoderIds !== undefined);
   return {
     ids,
     labels,
+    ...(pairs && {
+      encoder: {
+        ids: Int32Array.from(read.flatMap((text) => Array.from(text))),
+        segments: Int32Array.from(read.flatMap((text, s) => new Array<number>(text.length).fill(s))),
+      },
+    }),
     positions: Int32Array.from(texts.flatMap((text) => Array.from({ length: text.ids.length }, (_, t) => t))),
     segments: Int32Array.from(texts.flatMap((text, s) => new Array<number>(text.ids.length).fill(s))),
     rows: [...new Set(texts.map((text) => text.row))],

@@ -10,7 +10,7 @@ import type { KvCache } from '../models/blocks/cache.js';
 import type { CausalLM } from '../models/model.js';
 import { linear } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
-import { inferenceGraph, runPrompts, type Prompt } from './prompts.js';
+import { answerPlace, inferenceGraph, runPrompts, type Prompt } from './prompts.js';
 import { drawOf, type SamplingOptions } from './sampler.js';
 
 /** A prompt that stands in a slot of the cache, or will, and what was generated behind it. */
@@ -26,7 +26,7 @@ export interface DecodeOptions extends SamplingOptions {
 }
 
 export class Decoder {
-  /** Last tokens, their positions, their slots and the draws of the next ones, i32 [4, slots]. */
+  /** Last tokens, their positions, their slots, the draws of the next ones and the prompts' last places, i32 [5, slots]. */
   private readonly inputs: Tensor;
   private readonly chosen: Tensor;
   private readonly steps = new Map<number, Recording>();
@@ -38,7 +38,7 @@ export class Decoder {
   ) {
     const { backend } = model;
     const { slots } = cache.shape;
-    this.inputs = Tensor.empty(backend, [4, slots], 'i32');
+    this.inputs = Tensor.empty(backend, [5, slots], 'i32');
     this.chosen = Tensor.empty(backend, [slots], 'i32');
   }
 
@@ -84,13 +84,14 @@ export class Decoder {
   private upload(sequences: readonly Sequence[], count = sequences.length): void {
     const { slots } = this.cache.shape;
     const { do_sample, seed } = this.options;
-    const inputs = new Int32Array(4 * slots);
+    const inputs = new Int32Array(5 * slots);
     for (let i = 0; i < count; i++) {
       const { prompt, slot, tokens } = sequences[i] ?? sequences[0]!;
       inputs[i] = tokens.at(-1) ?? 0;
-      inputs[slots + i] = prompt.ids.length + tokens.length - 1;
+      inputs[slots + i] = answerPlace(this.model, prompt.ids) + tokens.length - 1;
       inputs[2 * slots + i] = slot;
       if (do_sample) inputs[3 * slots + i] = drawOf(seed, prompt.index, tokens.length);
+      inputs[4 * slots + i] = prompt.ids.length - 1;
     }
     this.model.backend.upload(inputs, this.inputs);
   }
@@ -105,7 +106,7 @@ export class Decoder {
         ids: input(0),
         positions: input(1),
         length: capacity,
-        cache: { store: cache, slotOf: input(2) },
+        cache: { store: cache, slotOf: input(2), encoderEnds: input(4) },
         path: 'rows',
       });
       this.choose(g, hidden, count);

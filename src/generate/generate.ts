@@ -6,7 +6,15 @@
 
 import type { CausalLM } from '../models/model.js';
 import { Decoder, type DecodeOptions, type Sequence } from './decode.js';
-import { checkPrompts, fillPrefix, lengthsOf, prefillTokens, type Prompt } from './prompts.js';
+import {
+  cacheFor,
+  checkPrompts,
+  fillPrefix,
+  lengthsOf,
+  prefillTokens,
+  sharedTokens,
+  type Prompt,
+} from './prompts.js';
 
 export interface GenerateOptions extends DecodeOptions {
   readonly max_new_tokens: number;
@@ -42,11 +50,11 @@ export async function* generate(
   checkPrompts(model, prompts);
   const { shortest, longest } = lengthsOf(prompts);
   const slots = Math.min(options.batch_size, prompts.length);
-  const precision = options.bf16 ? 'bf16' : 'f32';
-  const cache = model.createCache(slots, longest + options.max_new_tokens, precision);
+  const { max_new_tokens: newTokens, bf16 } = options;
+  const cache = cacheFor(model, slots, { longest, newTokens, bf16 });
   const decoder = new Decoder(model, cache, options);
   try {
-    const prefix = Math.min(options.sharedPrefix ?? 0, shortest - 1);
+    const prefix = sharedTokens(model, options.sharedPrefix, shortest);
     if (prefix > 0) fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options);
     const room = prefillTokens(model);
     const waiting = [...prompts].reverse();

@@ -1,4 +1,7 @@
-/** Running prompts into the slots of a key-value cache: what generation and scoring have in common. */
+/**
+ * Running prompts into the slots of a key-value cache: what generation and scoring have in common. A model with an encoder reads a prompt
+ * there, once; its decoder's text is then the start token and the answer.
+ */
 
 import { Graph } from '../autograd/graph.js';
 import { slice, type Tensor } from '../tensor/tensor.js';
@@ -21,6 +24,33 @@ export function prefillTokens({ backend }: CausalLM): number {
 /** A graph that records nothing. */
 export function inferenceGraph(model: CausalLM, { bf16 = false }: { readonly bf16?: boolean }): Graph {
   return new Graph(model.backend, { precision: bf16 ? 'bf16' : 'f32' });
+}
+
+/** A cache for sequences whose prompts and answers are at most so long. */
+export function cacheFor(
+  model: CausalLM,
+  slots: number,
+  { longest, newTokens, bf16 = false }: { longest: number; newTokens: number; bf16?: boolean | undefined },
+): KvCache {
+  const room = readsByEncoder(model)
+    ? { capacity: 1 + newTokens, encoder: longest }
+    : { capacity: longest + newTokens };
+  return model.createCache(slots, room, bf16 ? 'bf16' : 'f32');
+}
+
+/** Whether a prompt is the text of the model's encoder. */
+export function readsByEncoder({ config }: Pick<CausalLM, 'config'>): boolean {
+  return config.decoder_start_token_id !== undefined;
+}
+
+/** The place of an answer's first token in its slot. */
+export function answerPlace(model: CausalLM, prompt: readonly number[]): number {
+  return readsByEncoder(model) ? 1 : prompt.length;
+}
+
+/** Leading tokens of the prompts that are run once: an encoder's rows see what comes behind them, so that none are shared. */
+export function sharedTokens(model: CausalLM, wanted: number | undefined, shortest: number): number {
+  return readsByEncoder(model) ? 0 : Math.min(wanted ?? 0, shortest - 1);
 }
 
 /** How many leading tokens all prompts share. */
@@ -86,6 +116,7 @@ export function runPrompts(
   prompts: readonly { slot: number; ids: readonly number[] }[],
   prefix: number,
 ): Tensor {
+  if (readsByEncoder(model)) return runEncoder(g, model, cache, prompts);
   const parts = prompts.map((p) => p.ids.slice(prefix));
   const ids = Int32Array.from(parts.flat());
   const positions = Int32Array.from(parts.flatMap((part) => part.map((_, i) => prefix + i)));
@@ -101,5 +132,31 @@ export function runPrompts(
     cache: { store: cache, slotOf: g.from(slotOf) },
     wanted: g.from(last),
     ...(prefix === 0 && { segments: g.from(segments) }),
+  });
+}
+
+/** The prompts as the encoder's texts, and the start token of each answer behind them. */
+function runEncoder(
+  g: Graph,
+  model: CausalLM,
+  cache: KvCache,
+  prompts: readonly { slot: number; ids: readonly number[] }[],
+): Tensor {
+  const count = prompts.length;
+  const perToken = (value: (i: number, place: number) => number): Tensor =>
+    g.from(Int32Array.from(prompts.flatMap((p, i) => p.ids.map((_, place) => value(i, place)))));
+  const perPrompt = (value: (i: number) => number): Tensor =>
+    g.from(Int32Array.from({ length: count }, (_, i) => value(i)));
+  return model.forward(g, {
+    ids: perPrompt(() => model.config.decoder_start_token_id!),
+    positions: perPrompt(() => 0),
+    length: cache.shape.capacity,
+    segments: perPrompt((i) => i),
+    cache: { store: cache, slotOf: perPrompt((i) => prompts[i]!.slot) },
+    encoder: {
+      ids: perToken((i, place) => prompts[i]!.ids[place]!),
+      segments: perToken((i) => i),
+      cache: { slotOf: perToken((i) => prompts[i]!.slot), positions: perToken((_, place) => place) },
+    },
   });
 }

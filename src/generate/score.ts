@@ -8,12 +8,15 @@ import type { KvCache } from '../models/blocks/cache.js';
 import type { CausalLM } from '../models/model.js';
 import { checkTokens } from '../models/tokens.js';
 import {
+  answerPlace,
+  cacheFor,
   checkPrompts,
   fillPrefix,
   inferenceGraph,
   lengthsOf,
   prefillTokens,
   runPrompts,
+  sharedTokens,
   type Prompt,
 } from './prompts.js';
 
@@ -42,9 +45,9 @@ export async function* scoreContinuations(
   for (const tokens of continuations) checkTokens(model, tokens);
   const slots = Math.min(options.batch_size, prompts.length);
   const { shortest, longest } = lengthsOf(prompts);
-  const prefix = Math.min(options.sharedPrefix ?? 0, shortest - 1);
-  const capacity = longest + Math.max(...continuations.map((c) => c.length));
-  const cache = model.createCache(slots, capacity, options.bf16 ? 'bf16' : 'f32');
+  const prefix = sharedTokens(model, options.sharedPrefix, shortest);
+  const newTokens = Math.max(...continuations.map((c) => c.length));
+  const cache = cacheFor(model, slots, { longest, newTokens, bf16: options.bf16 });
   try {
     if (prefix > 0) fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options);
     const room = prefillTokens(model);
@@ -108,9 +111,13 @@ async function restLosses(
       placed.flatMap((p) => given.map((_, i) => value(p, i)));
     const hidden = model.forward(inner, {
       ids: inner.from(Int32Array.from(perRow((_, i) => given[i]!))),
-      positions: inner.from(Int32Array.from(perRow((p, i) => p.ids.length + i))),
+      positions: inner.from(Int32Array.from(perRow((p, i) => answerPlace(model, p.ids) + i))),
       length: cache.shape.capacity,
-      cache: { store: cache, slotOf: inner.from(Int32Array.from(perRow((p) => p.slot))) },
+      cache: {
+        store: cache,
+        slotOf: inner.from(Int32Array.from(perRow((p) => p.slot))),
+        encoderEnds: inner.from(Int32Array.from(perRow((p) => p.ids.length - 1))),
+      },
       path: 'rows',
     });
     const logits = linear(inner, hidden, model.head, { path: 'rows', output: 'f32' });

@@ -22,13 +22,31 @@ export interface ModelInput {
    */
   readonly segments?: Tensor;
   /** Keys and values are written to (and, without `segments`, read from) `slotOf[row]`, i32 [rows]. */
-  readonly cache?: { readonly store: KvCache; readonly slotOf: Tensor };
+  readonly cache?: {
+    readonly store: KvCache;
+    readonly slotOf: Tensor;
+    /** i32 [rows], of a model with an encoder: the place of the last row of the encoder's text, whose keys stand in the cache. */
+    readonly encoderEnds?: Tensor;
+  };
+  /** What the encoder reads, of a model that has one. Absent: its keys and values stand in the cache. */
+  readonly encoder?: EncoderInput;
   /** i32 [n]: hidden states are wanted of these rows alone, so that the last layer spares itself the others. For inference. */
   readonly wanted?: Tensor;
   /** How matrix products go (`GemmArgs.path`): 'rows' for decoding a token a sequence. */
   readonly path?: 'tiles' | 'rows';
   readonly gradientCheckpointing?: boolean;
+  /** On the embeddings of what is read: the encoder's where there is one. */
   readonly neftune?: readonly Neftune[];
+}
+
+/** Texts for the encoder, one behind the other. */
+export interface EncoderInput {
+  /** i32 [its rows] */
+  readonly ids: Tensor;
+  /** i32 [its rows]: the decoder's rows of a segment read the encoder's rows of the same number. */
+  readonly segments: Tensor;
+  /** i32 [its rows] each: the slot, and the place in it, to which the keys and values of the decoder's layers are written. */
+  readonly cache?: { readonly slotOf: Tensor; readonly positions: Tensor };
 }
 
 /** The fields of config.json that everybody reads; named as Hugging Face names them. */
@@ -38,6 +56,15 @@ export interface ModelConfig {
   readonly hidden_size: number;
   readonly max_position_embeddings: number;
   readonly tie_word_embeddings: boolean;
+  /** Of a model with an encoder, which reads the prompt: the token that its decoder's text begins with. */
+  readonly decoder_start_token_id?: number;
+}
+
+/** How many tokens of a sequence a slot of the cache has room for. */
+export interface CacheRoom {
+  readonly capacity: number;
+  /** Of a model with an encoder: of the encoder's text. */
+  readonly encoder?: number;
 }
 
 export interface CausalLM {
@@ -55,8 +82,10 @@ export interface CausalLM {
   /** Hidden states [rows, hidden_size], or those `wanted`, after the last norm: the head's input. */
   forward(g: Graph, input: ModelInput): Tensor;
   /** Keys and values have the type of activations in this precision. */
-  createCache(slots: number, capacity: number, precision?: 'f32' | 'bf16'): KvCache;
+  createCache(slots: number, room: CacheRoom, precision?: 'f32' | 'bf16'): KvCache;
   /** Multiply-adds of one token's forward pass in matrix products, the head's included: for rates and plans. */
   readonly multiplyAddsPerToken: number;
+  /** The same of a token of the encoder's, where there is one. */
+  readonly multiplyAddsPerEncoderToken?: number;
   dispose(): void;
 }

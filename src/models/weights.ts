@@ -111,6 +111,17 @@ export class WeightLoader {
     return { table: matrixOf(parameter.value, vocab, dim), parameter, scale: rounded };
   }
 
+  /** A small array [rows, cols] that is always kept in f32. */
+  table(name: string, rows: number, cols: number): Omit<EmbeddingWeights, 'scale'> {
+    const parameter = this.parameter(`${name}.weight`, [rows, cols], 'f32');
+    return { table: matrixOf(parameter.value, rows, cols), parameter };
+  }
+
+  /** Whether the checkpoint has a tensor of this name; random weights have those that they are asked for. */
+  has(name: string): boolean {
+    return !(this.source instanceof RandomWeights) && this.source.has(name);
+  }
+
   /** An output head that is the embedding's table. */
   tiedHead(name: string, { table, parameter }: EmbeddingWeights): Linear {
     const linear = new Linear(name, table, parameter, undefined);

@@ -1,4 +1,4 @@
-/** The activation of an MLP without a gate (GELU, arXiv:1606.08415). */
+/** The activation of an MLP without a gate: GELU (arXiv:1606.08415) or ReLU. */
 
 import type { Graph } from '../autograd/graph.js';
 import type { Activation } from '../backends/contract.js';

@@ -58,6 +58,8 @@ export interface LinearOptions {
   readonly piece?: Piece;
   /** The type of the result where it is not that of activations: logits are f32. */
   readonly output?: 'f32';
+  /** x are rows of the model's encoder, of which members have their own. */
+  readonly encoder?: boolean;
   /** The result is all that a checkpointed piece returns: when the piece runs again for its backward, nobody reads it. */
   readonly last?: boolean;
 }
@@ -83,10 +85,15 @@ export function linear(g: Graph, x: Tensor, w: LinearWeights, options: LinearOpt
 }
 
 /** The Linears of `ws` over the same x. Few rows, of which nothing is learnt, go through all of them at once. */
-export function linears(g: Graph, x: Tensor, ws: readonly LinearWeights[], path: 'tiles' | 'rows'): Tensor[] {
-  if (path === 'tiles') return ws.map((w) => linear(g, x, w, { path }));
+export function linears(
+  g: Graph,
+  x: Tensor,
+  ws: readonly LinearWeights[],
+  options: Pick<LinearOptions, 'path' | 'encoder'>,
+): Tensor[] {
+  if (options.path !== 'rows') return ws.map((w) => linear(g, x, w, options));
   const results = ws.map((w) => g.empty([x.length / w.inFeatures, w.outFeatures]));
-  const products = ws.map((w, i) => product(g, x, w, results[i]!, ridersFor(g, x, w, { path }), { path }));
+  const products = ws.map((w, i) => product(g, x, w, results[i]!, ridersFor(g, x, w, options), options));
   g.kernels.gemms({ products });
   return results;
 }
@@ -109,9 +116,9 @@ function ridersFor(
   g: Graph,
   x: Tensor,
   w: LinearWeights,
-  { piece, path = 'tiles' }: LinearOptions,
+  { piece, path = 'tiles', encoder }: LinearOptions,
 ): Ridden[] {
-  return ridersOf(g, w, x.length / w.inFeatures, piece).map((rider) => ({
+  return ridersOf(g, w, x.length / w.inFeatures, piece, encoder).map((rider) => ({
     ...rider,
     u: inner(g, x, rider, piece?.firstRow ?? 0, path),
   }));
@@ -199,11 +206,17 @@ export function linearBackward(
 }
 
 /** The members' pairs on this Linear. */
-function ridersOf(g: Graph, w: LinearWeights, rows: number, piece: Piece | undefined): Rider[] {
+function ridersOf(
+  g: Graph,
+  w: LinearWeights,
+  rows: number,
+  piece: Piece | undefined,
+  encoder = false,
+): Rider[] {
   const riders: Rider[] = [];
   let first = 0;
   for (const member of piece ? [piece.member] : g.members) {
-    const own = piece ? rows : (member.rows ?? rows);
+    const own = piece ? rows : ((encoder ? member.encoderRows : member.rows) ?? rows);
     const lora = member.pairs ? member.pairs.get(w) : w.lora;
     if (lora) riders.push({ lora, member, first, rows: own });
     first += own;

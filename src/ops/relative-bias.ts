@@ -34,28 +34,29 @@ export function relativeReach(length: number, { max_distance }: Buckets): number
   return Math.max(1, Math.min(length, max_distance + 1));
 }
 
-/** relative_attention_bias [num_buckets, heads] to the bias of `attention`, f32 [heads, 2 * reach - 1]. */
-export function relativeBias(
-  g: Graph,
-  { table, parameter }: EmbeddingWeights,
-  buckets: Buckets,
-  reach: number,
-): Tensor {
-  const heads = table.cols;
+/** Where each value of the bias [heads, 2 * reach - 1] stands in the table [num_buckets, heads]. */
+export function relativePlaces(buckets: Buckets, heads: number, reach: number): Int32Array {
   const width = 2 * reach - 1;
-  const ids = g.from(
-    Int32Array.from({ length: heads * width }, (_, i) => {
-      const distance = (i % width) - (reach - 1);
-      return relativeBucket(distance, buckets) * heads + Math.floor(i / width);
-    }),
-  );
+  return Int32Array.from({ length: heads * width }, (_, i) => {
+    const distance = (i % width) - (reach - 1);
+    return relativeBucket(distance, buckets) * heads + Math.floor(i / width);
+  });
+}
+
+/**
+ * relative_attention_bias [num_buckets, heads] to the bias of `attention`, f32 [heads, 2 * reach - 1]. `places`: those of `relativePlaces`,
+ * i32 on the device, since a recorded step uploads nothing.
+ */
+export function relativeBias(g: Graph, { table, parameter }: Omit<EmbeddingWeights, 'scale'>, places: Tensor): Tensor {
+  const heads = table.cols;
   // A table of single numbers: an embedding that lays its result out by heads.
-  const [rows, vocab, dim] = [ids.length, table.rows * heads, 1];
-  const y = g.empty([heads, width], 'f32');
-  g.kernels.embedding({ table: { ...table, rows: vocab, cols: dim }, ids, y, rows });
+  const [rows, vocab, dim] = [places.length, table.rows * heads, 1];
+  const y = g.empty([heads, rows / heads], 'f32');
+  g.kernels.embedding({ table: { ...table, rows: vocab, cols: dim }, ids: places, y, rows });
   if (parameter && g.records(parameter.value)) {
-    g.record(y, [ids], (dy) => {
-      if (parameter.grad) g.kernels.embeddingBackward({ ids, dy, dTable: parameter.grad, rows, vocab, dim });
+    g.record(y, [places], (dy) => {
+      const { grad: dTable } = parameter;
+      if (dTable) g.kernels.embeddingBackward({ ids: places, dy, dTable, rows, vocab, dim });
     });
   }
   return y;

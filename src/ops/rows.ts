@@ -1,4 +1,4 @@
-/** Rows of activations by their numbers. */
+/** Rows of activations: by their numbers, and scaled. */
 
 import type { Graph } from '../autograd/graph.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -9,5 +9,15 @@ export function pickRows(g: Graph, x: Tensor, index: Tensor): Tensor {
   const dim = x.shape.at(-1)!;
   const y = g.empty([index.length, dim]);
   g.kernels.gatherRows({ x, index, y, rows: index.length, dim });
+  return y;
+}
+
+/** y = alpha · x; x itself where that is 1. */
+export function scaleRows(g: Graph, x: Tensor, alpha: number): Tensor {
+  if (alpha === 1) return x;
+  const y = g.empty(x.shape);
+  g.kernels.scale({ x, y, n: x.length, alpha });
+  if (g.records(x))
+    g.record(y, [], (dy) => g.writeGrad(x, (dx) => g.kernels.scale({ x: dy, y: dx, n: x.length, alpha })));
   return y;
 }

@@ -1,7 +1,8 @@
 /**
  * Samples as token ids. Training and inference must see the same prompt: a prompt is encoded alone, and its answer is what encoding
  * both together adds behind it. Where a token would reach across the border (a merge of the prompt's last and the answer's first
- * character), the answer is encoded alone instead, so that a training example always begins with exactly the inference prompt's ids.
+ * character), the answer is encoded alone instead, so that a training example always begins with exactly the inference prompt's ids. A
+ * model with an encoder reads the prompt there, ended as a text, and its decoder writes the answer alone.
  */
 
 import { UserError } from '../util/errors.js';
@@ -17,6 +18,8 @@ export interface Part {
 
 /** A tokenized training text. `labels[i]` is `ids[i]`, or -100 where no loss is wanted. The end-of-sequence token is its last. */
 export interface TrainingExample {
+  /** For a model with an encoder: the prompt, of which `ids` and `labels` then hold nothing. */
+  readonly encoderIds?: number[];
   readonly ids: number[];
   readonly labels: number[];
   readonly row: number;
@@ -25,7 +28,7 @@ export interface TrainingExample {
 }
 
 export interface TrainingTextOptions {
-  /** Tokens of an example at most, its end included; absent: any number. */
+  /** Tokens of an example at most, its end included, or of its prompt and its answer each where an encoder reads the one; absent: any number. */
   readonly max_length?: number | undefined;
   readonly completion_only_loss: boolean;
 }
@@ -55,9 +58,11 @@ export function trainingExample(
     return encodePair(tokenizer, prompt, sample.answer);
   };
   const body = sample.values[task.body]!;
+  const { decoderStartId: start } = tokenizer;
   const cut = shorten(body, max_length, (text) => {
     const { prompt, answer } = encode(text);
-    return prompt.length + answer.length + 1;
+    const written = answer.length + 1;
+    return start === undefined ? prompt.length + written : Math.max(prompt.length, 1 + written);
   });
   if (cut === undefined) {
     throw new UserError(
@@ -66,6 +71,16 @@ export function trainingExample(
     );
   }
   const { prompt, answer } = encode(cut);
+  if (start !== undefined) {
+    const written = [...answer, eos];
+    return {
+      encoderIds: prompt,
+      ids: [start, ...written],
+      labels: [NO_LOSS, ...written],
+      row: sample.row,
+      shortened: cut !== body,
+    };
+  }
   const ids = [...prompt, ...answer, eos];
   const labels = completion_only_loss ? ids.map((id, i) => (i < prompt.length ? NO_LOSS : id)) : [...ids];
   return { ids, labels, row: sample.row, shortened: cut !== body };
@@ -77,13 +92,21 @@ export function encodePair(
   prompt: string,
   answer: string,
 ): { prompt: number[]; answer: number[] } {
-  const promptIds = encodeOpen(tokenizer, prompt);
+  const promptIds = encodePrompt(tokenizer, prompt);
+  if (tokenizer.decoderStartId !== undefined)
+    return { prompt: promptIds, answer: tokenizer.encode(answer, { addSpecialTokens: false }) };
   const both = encodeOpen(tokenizer, prompt + answer);
   const apart = promptIds.some((id, i) => id !== both[i]);
   return {
     prompt: promptIds,
     answer: apart ? tokenizer.encode(answer, { addSpecialTokens: false }) : both.slice(promptIds.length),
   };
+}
+
+/** What a model is given: a text that the answer follows, or the whole text of an encoder. */
+export function encodePrompt(tokenizer: TokenizerLike, text: string): number[] {
+  const ids = encodeOpen(tokenizer, text);
+  return tokenizer.decoderStartId === undefined ? ids : [...ids, endOfSequence(tokenizer)];
 }
 
 /** A text that something follows: with the tokenizer's beginning, without an end that some tokenizers put behind every text. */

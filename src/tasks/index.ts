@@ -35,6 +35,7 @@ function definitionOf(settings: TaskSettings): TaskDefinition<TaskSettings> {
 export { labelContinuations, parseAnswer, type ParsedAnswer } from './answer.js';
 export {
   encodePair,
+  encodePrompt,
   trainingExample,
   trainingParts,
   type Part,

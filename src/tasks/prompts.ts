@@ -5,7 +5,7 @@
 
 import { UserError } from '../util/errors.js';
 import { philox4x32 } from '../util/philox.js';
-import { encodeOpen } from './encode.js';
+import { encodeOpen, encodePrompt } from './encode.js';
 import { shorten } from './shorten.js';
 import { render } from './template.js';
 import type { Sample, Task, TokenizerLike } from './types.js';
@@ -48,7 +48,7 @@ export function promptsFor(
   const { text: head, ...examples } = headOf(task, kind, shown, tokenizer, limit);
   const prompts = samples.map((sample) => {
     const ask = (body: string): number[] =>
-      encodeOpen(tokenizer, head + queryText(task, kind, { ...sample.values, [task.body]: body }));
+      encodePrompt(tokenizer, head + queryText(task, kind, { ...sample.values, [task.body]: body }));
     const body = sample.values[task.body]!;
     const cut = shorten(body, limit, (text) => ask(text).length);
     if (cut === undefined) {

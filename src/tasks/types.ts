@@ -10,6 +10,8 @@ export interface TokenizerLike {
   encode(text: string, options?: { addSpecialTokens?: boolean }): number[];
   decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
   readonly eosId: number | undefined;
+  /** Of a model with an encoder: what its decoder's text begins with. Prompts are the encoder's texts then, and end as texts do. */
+  readonly decoderStartId?: number | undefined;
 }
 
 /** Which figures score a task's answers; src/eval computes them. */

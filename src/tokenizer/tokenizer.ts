@@ -1,7 +1,7 @@
 /**
  * Text to token ids and back, from the files of a Hugging Face folder: tokenizer.json decides the ids (through
  * @huggingface/tokenizers), tokenizer_config.json and special_tokens_map.json say which tokens begin, end and pad, and the chat
- * template, where there is one, lays out a conversation (through @huggingface/jinja).
+ * template, where there is one, lays out a conversation (through @huggingface/jinja). config.json says whether an encoder reads the prompt.
  */
 import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
@@ -40,6 +40,8 @@ export class Tokenizer {
     readonly folder: string,
     /** One more than the largest id; a model may have rows for more. */
     readonly vocabSize: number,
+    /** Of a model with an encoder: what its decoder's text begins with. */
+    readonly decoderStartId: number | undefined,
     parts: {
       engine: Engine;
       encode: Encode;
@@ -77,7 +79,7 @@ export class Tokenizer {
     } catch (error) {
       throw new UserError(`${path} is damaged or of an unknown kind: ${messageOf(error).split('\n')[0]!}`);
     }
-    return new Tokenizer(folder, vocabSize, {
+    return new Tokenizer(folder, vocabSize, decoderStart(folder), {
       engine,
       encode: inPieces((text) => known(engine.encode(text, { add_special_tokens: false }).ids), json),
       around,
@@ -217,6 +219,13 @@ function specialsAround(engine: Engine): Around {
     if (bare.every((id, i) => whole[at + i] === id))
       return [whole.slice(0, at), whole.slice(at + bare.length)];
   throw new Error('its post-processor changes the ids of the text itself');
+}
+
+/** config.json's `decoder_start_token_id` where it says `is_encoder_decoder`. */
+function decoderStart(folder: string): number | undefined {
+  const config = readOptionalJson(join(folder, 'config.json'));
+  const id = config['decoder_start_token_id'] ?? 0;
+  return config['is_encoder_decoder'] === true && Number.isInteger(id) ? (id as number) : undefined;
 }
 
 /** One more than the largest id. Throws Error on ids that are none: the library would make an array as long as the largest. */

@@ -31,6 +31,14 @@ export interface PassOptions {
 /** NEFTune's stream; the LoRA modules' are hashes of their names. */
 const NEFTUNE_STREAM = 1;
 
+/** What the encoder reads, where the model has one: its own rows, in segments numbered as the decoder's. */
+export interface FlatEncoder {
+  readonly ids: Int32Array;
+  readonly segments: Int32Array;
+  /** The length of the text that a row stands in. */
+  readonly lengths: Int32Array;
+}
+
 /** Blocks one behind the other without padding; `targets[i]` is the token that row i should predict, or -100. */
 export interface FlatBatch {
   readonly ids: Int32Array;
@@ -40,6 +48,18 @@ export interface FlatBatch {
   /** The length of the text, or of the joined texts, that a row stands in. */
   readonly lengths: Int32Array;
   readonly trainedTokens: number;
+  readonly encoder?: FlatEncoder | undefined;
+}
+
+/** Rows of a pass, the encoder's too. */
+export function rowsOf({
+  ids,
+  encoder,
+}: {
+  readonly ids: Int32Array;
+  readonly encoder?: { readonly ids: Int32Array } | undefined;
+}): number {
+  return ids.length + (encoder?.ids.length ?? 0);
 }
 
 export function flatten(blocks: readonly Block[]): FlatBatch {
@@ -61,11 +81,37 @@ export function flatten(blocks: readonly Block[]): FlatBatch {
       if (target >= 0) trainedTokens++;
     }
   }
+  fillLengths(segments, lengths);
+  return { ids, positions, segments, targets, lengths, trainedTokens, encoder: flatEncoder(blocks) };
+}
+
+function fillLengths(segments: Int32Array, lengths: Int32Array): void {
+  const rows = segments.length;
   for (let start = 0, end; start < rows; start = end) {
     for (end = start + 1; end < rows && segments[end] === segments[start];) end++;
     lengths.fill(end - start, start, end);
   }
-  return { ids, positions, segments, targets, lengths, trainedTokens };
+}
+
+function flatEncoder(blocks: readonly Block[]): FlatEncoder | undefined {
+  const parts = blocks.flatMap(({ encoder }) => encoder ?? []);
+  if (parts.length === 0) return undefined;
+  const rows = parts.reduce((n, { ids }) => n + ids.length, 0);
+  const [ids, segments, lengths] = [new Int32Array(rows), new Int32Array(rows), new Int32Array(rows)];
+  let [at, before] = [0, 0];
+  for (const block of blocks) {
+    const { encoder } = block;
+    if (!encoder) throw new Error('blocks with and without texts for an encoder do not go together');
+    ids.set(encoder.ids, at);
+    segments.set(
+      encoder.segments.map((s) => s + before),
+      at,
+    );
+    at += encoder.ids.length;
+    before += block.segments.at(-1)! + 1;
+  }
+  fillLengths(segments, lengths);
+  return { ids, segments, lengths };
 }
 
 /**
@@ -81,7 +127,7 @@ export function forwardBackward(
   const whole = join(members.map(({ batch }) => batch));
   checkBatch(model, whole);
   const slices = members.map(({ batch, seed, pass, pairs }) => ({
-    ...{ rows: batch.ids.length, seed, step: pass, pairs },
+    ...{ rows: batch.ids.length, encoderRows: batch.encoder?.ids.length ?? 0, seed, step: pass, pairs },
   }));
   const g = new Graph(model.backend, {
     training: true,
@@ -112,26 +158,37 @@ export function forwardBackward(
 function join(batches: readonly FlatBatch[]): FlatBatch {
   if (batches.length === 1) return batches[0]!;
   const all = (of: (batch: FlatBatch) => Int32Array): Int32Array => {
-    const joined = new Int32Array(batches.reduce((n, { ids }) => n + ids.length, 0));
+    const parts = batches.map(of);
+    const joined = new Int32Array(parts.reduce((n, part) => n + part.length, 0));
     let at = 0;
-    for (const batch of batches) {
-      joined.set(of(batch), at);
-      at += batch.ids.length;
+    for (const part of parts) {
+      joined.set(part, at);
+      at += part.length;
     }
     return joined;
   };
-  let segments = 0;
+  const renumbered = (of: (batch: FlatBatch) => Int32Array): Int32Array => {
+    let segments = 0;
+    return all((b) => {
+      const before = segments;
+      segments += (b.segments.at(-1) ?? -1) + 1;
+      return of(b).map((s) => s + before);
+    });
+  };
   return {
     ids: all((b) => b.ids),
     positions: all((b) => b.positions),
-    segments: all((b) => {
-      const before = segments;
-      segments += (b.segments.at(-1) ?? -1) + 1;
-      return b.segments.map((s) => s + before);
-    }),
+    segments: renumbered((b) => b.segments),
     targets: all((b) => b.targets),
     lengths: all((b) => b.lengths),
     trainedTokens: batches.reduce((n, b) => n + b.trainedTokens, 0),
+    ...(batches[0]!.encoder && {
+      encoder: {
+        ids: all((b) => b.encoder!.ids),
+        segments: renumbered((b) => b.encoder!.segments),
+        lengths: all((b) => b.encoder!.lengths),
+      },
+    }),
   };
 }
 
@@ -152,8 +209,11 @@ export async function evaluateLoss(
   }
 }
 
-function checkBatch(model: CausalLM, { ids, targets }: FlatBatch): void {
+function checkBatch(model: CausalLM, { ids, targets, encoder }: FlatBatch): void {
+  if ((encoder !== undefined) !== (model.config.decoder_start_token_id !== undefined))
+    throw new Error('texts for an encoder go with a model that has one');
   checkTokens(model, ids);
+  if (encoder) checkTokens(model, encoder.ids);
   checkTokens(model, targets, IGNORE_INDEX);
 }
 
@@ -165,13 +225,17 @@ export function modelInput(
     ids: g.from(batch.ids),
     positions: g.from(batch.positions),
     segments: g.from(batch.segments),
+    ...(batch.encoder && {
+      encoder: { ids: g.from(batch.encoder.ids), segments: g.from(batch.encoder.segments) },
+    }),
     length: batch.positions.reduce((a, b) => Math.max(a, b), 0) + 1,
   };
 }
 
 function neftuneOf(g: Graph, model: CausalLM, members: readonly PassMember[]): Neftune[] {
   let first = 0;
-  return members.flatMap(({ batch: { lengths }, neftune_noise_alpha: alpha }, i) => {
+  return members.flatMap(({ batch, neftune_noise_alpha: alpha }, i) => {
+    const { lengths } = batch.encoder ?? batch;
     const start = first;
     first += lengths.length;
     if (alpha === 0) return [];

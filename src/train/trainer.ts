@@ -14,7 +14,7 @@ import { latestCheckpoint, restoreCheckpoint, saveCheckpoint } from './checkpoin
 import { AdamW, type AdamWOptions } from './optimizer.js';
 import { PassClock } from './pass-clock.js';
 import { learningRate, type Schedule } from './schedule.js';
-import { flatten, forwardBackward, type FlatBatch, type PassMember } from './step.js';
+import { flatten, forwardBackward, rowsOf, type FlatBatch, type PassMember } from './step.js';
 
 /** Named as transformers' TrainingArguments. */
 export interface TrainingArguments extends AdamWOptions, Schedule {
@@ -201,8 +201,9 @@ class Training {
       const { blocks, args, checkpoints, trained, onStart } = this.trainee;
       if (blocks.length === 0)
         throw new UserError('there is nothing to train on: no row is left after reading and packing');
-      for (const { ids, labels } of blocks) {
+      for (const { ids, labels, encoder } of blocks) {
         checkTokens(this.model, ids);
+        if (encoder) checkTokens(this.model, encoder.ids);
         checkTokens(this.model, labels, IGNORE_INDEX);
       }
       this.optimizer = new AdamW(trained.parameters, args);
@@ -235,7 +236,7 @@ class Training {
     const batches = batchesOfStep(blocks, args, Math.floor(step / perEpoch), step % perEpoch);
     const flat = batches.map(flatten);
     const trained_tokens = flat.reduce((n, b) => n + b.trainedTokens, 0);
-    const tokens = flat.reduce((n, b) => n + b.ids.length, 0);
+    const tokens = flat.reduce((n, b) => n + rowsOf(b), 0);
     this.optimizer!.zeroGrad();
     return { batches, flat, tokens, trained_tokens, losses: [] };
   }
@@ -319,8 +320,9 @@ function nameOf(blocks: readonly Block[], args: TrainingArguments): string {
     ...{ gradient_checkpointing: undefined, paged: undefined },
   };
   const hash = createHash('sha256').update(JSON.stringify(Object.entries(determining).sort()));
-  for (const { ids, labels, segments } of blocks)
-    for (const numbers of [ids, labels, segments]) hash.update(numbers);
+  for (const { ids, labels, segments, encoder } of blocks)
+    for (const numbers of [ids, labels, segments, ...(encoder ? [encoder.ids, encoder.segments] : [])])
+      hash.update(numbers);
   return hash.digest('hex').slice(0, 16);
 }
 

@@ -6,7 +6,7 @@ import { Graph } from '../../src/autograd/graph.js';
 import { Parameter } from '../../src/autograd/parameter.js';
 import { createReferenceBackend } from '../../src/backends/reference/index.js';
 import { attention, crossAttention } from '../../src/ops/attention.js';
-import { relativeBias, relativeBucket, relativeReach } from '../../src/ops/relative-bias.js';
+import { relativeBias, relativeBucket, relativePlaces, relativeReach } from '../../src/ops/relative-bias.js';
 import { Tensor } from '../../src/tensor/tensor.js';
 import { philox4x32 } from '../../src/util/philox.js';
 
@@ -132,7 +132,8 @@ test("T5's table of buckets: the gradient of its entries", async () => {
     HEADS,
     (g, { q, k, v }) => {
       const shape = { ...SHAPE, causal: false, window: 0, segments: g.from(SEGMENTS) };
-      return attention(g, q!, k!, v!, shape, relativeBias(g, weights, buckets, relativeReach(5, buckets)));
+      const places = g.from(relativePlaces(buckets, table.value.shape[1]!, relativeReach(5, buckets)));
+      return attention(g, q!, k!, v!, shape, relativeBias(g, weights, places));
     },
     { table },
   );

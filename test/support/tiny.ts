@@ -54,6 +54,27 @@ export function familyConfig(model_type: string): Record<string, unknown> {
   return tinyConfig({ model_type, ...FAMILIES[model_type] });
 }
 
+/** Flan-T5's kind: a gated MLP and a head of its own. */
+export function tinyT5(overrides: Record<string, unknown> = {}): Record<string, unknown> {
+  return {
+    model_type: 't5',
+    vocab_size: VOCAB,
+    d_model: 64,
+    d_kv: 16,
+    d_ff: 96,
+    num_layers: 2,
+    num_heads: 4,
+    relative_attention_num_buckets: 8,
+    relative_attention_max_distance: 20,
+    feed_forward_proj: 'gated-gelu',
+    is_encoder_decoder: true,
+    decoder_start_token_id: 0,
+    tie_word_embeddings: false,
+    initializer_range: 0.1,
+    ...overrides,
+  };
+}
+
 export function tinyModel(
   backend: Backend,
   options: WeightOptions & { seed?: number } = {},
@@ -81,6 +102,21 @@ export function randomBlocks(lengths: readonly number[], seed = 1, untrained = 0
       segments: new Int32Array(length),
       rows: [row],
     };
+  });
+}
+
+/** Pairs of an encoder's text and a decoder's, start token included, of the given lengths. */
+export function randomPairs(
+  lengths: readonly (readonly [read: number, written: number])[],
+  seed = 1,
+): Block[] {
+  return randomBlocks(
+    lengths.map(([, written]) => written),
+    seed,
+  ).map((block, i) => {
+    const ids = Int32Array.from(block.ids, (id, at) => (at === 0 ? 0 : id));
+    const read = randomIds(lengths[i]![0], seed + 100 + i);
+    return { ...block, ids, labels: ids, encoder: { ids: read, segments: new Int32Array(read.length) } };
   });
 }
 

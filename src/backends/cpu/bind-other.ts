@@ -5,6 +5,7 @@
 
 import {
   BYTES_PER_ELEMENT,
+  type Activation,
   type AttentionShape,
   type DistanceBias,
   type DType,
@@ -20,6 +21,9 @@ export type OtherKernels = Omit<
   Kernels,
   'gemm' | 'gemms' | keyof LoraKernels | 'quantizeNf4' | 'quantizeScales' | 'dequantizeNf4' | 'convert'
 >;
+
+/** As src/backends/cpu/kernels/activation.c numbers them. */
+const ACTIVATIONS: Readonly<Record<Activation, number>> = { gelu: 0, gelu_tanh: 1, relu: 2 };
 
 function flag(value: boolean): number {
   return value ? 1 : 0;
@@ -88,8 +92,8 @@ export function bindOther(library: Library): OtherKernels {
   const layerNormBackward = declare(
     `void ww_layer_norm_backward(${a('dy x w mean rstd dx')}, int accumulate, ${a('dw db')}, int64_t rows, int64_t dim)`,
   );
-  const activate = declare(`void ww_activate(${a('x y')}, int64_t n, int tanh)`);
-  const activateBackward = declare(`void ww_activate_backward(${a('dy x dx')}, int64_t n, int tanh)`);
+  const activate = declare(`void ww_activate(${a('x y')}, int64_t n, int kind)`);
+  const activateBackward = declare(`void ww_activate_backward(${a('dy x dx')}, int64_t n, int kind)`);
   const rope = declare(
     `void ww_rope(${a('x y cos sin positions')}, int64_t rows, int64_t heads, int64_t headDim, int64_t rotaryDim, int inverse)`,
   );
@@ -173,10 +177,10 @@ export function bindOther(library: Library): OtherKernels {
       layerNormBackward(...spans, flag(accumulate), ...gradients, rows, dim);
     },
     activate({ x, y, n, activation }) {
-      activate(address(x), address(y), n, flag(activation === 'gelu_tanh'));
+      activate(address(x), address(y), n, ACTIVATIONS[activation]);
     },
     activateBackward({ dy, x, dx, n, activation }) {
-      activateBackward(address(dy), address(x), address(dx), n, flag(activation === 'gelu_tanh'));
+      activateBackward(address(dy), address(x), address(dx), n, ACTIVATIONS[activation]);
     },
     gatedUnit({ activation, gate, up, y, n }) {
       gatedUnit(address(gate), address(up), address(y), n, flag(activation === 'gelu_tanh'));

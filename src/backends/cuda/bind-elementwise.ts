@@ -52,8 +52,12 @@ function gateDefines(dtype: DType, activation: GateActivation): Defines {
   return { ACTIVATION: cType(dtype), ...(activation === 'gelu_tanh' && { GELU: 1 }) };
 }
 
-function geluDefines(dtype: DType, activation: Activation): Defines {
-  return { ACTIVATION: cType(dtype), ...(activation === 'gelu_tanh' && { TANH: 1 }) };
+function activationDefines(dtype: DType, activation: Activation): Defines {
+  return {
+    ACTIVATION: cType(dtype),
+    ...(activation === 'gelu_tanh' && { TANH: 1 }),
+    ...(activation === 'relu' && { RELU: 1 }),
+  };
 }
 
 export function bindElementwise(device: CudaDevice): ElementwiseKernels {
@@ -102,7 +106,7 @@ export function bindElementwise(device: CudaDevice): ElementwiseKernels {
       const { dtype } = y;
       const at = [take('x', x, n, dtype), take('y', y, n, 'f32', 'bf16')];
       const vector = aligned(...at);
-      const kernel = activate(geluDefines(dtype, activation));
+      const kernel = activate(activationDefines(dtype, activation));
       kernel.launch(elementGrid(n, lanes(dtype), vector), BLOCK, 0, ...at, n, vector);
     },
     activateBackward({ dy, x, dx, n, activation }) {
@@ -110,7 +114,7 @@ export function bindElementwise(device: CudaDevice): ElementwiseKernels {
       const { dtype } = dy;
       const at = [take('dy', dy, n, 'f32', 'bf16'), take('x', x, n, dtype), take('dx', dx, n, dtype)];
       const vector = aligned(...at);
-      const kernel = activateBackward(geluDefines(dtype, activation));
+      const kernel = activateBackward(activationDefines(dtype, activation));
       kernel.launch(elementGrid(n, lanes(dtype), vector), BLOCK, 0, ...at, n, vector);
     },
     gatedUnit({ activation, gate, up, y, n }) {

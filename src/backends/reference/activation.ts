@@ -1,4 +1,4 @@
-/** GELU (arXiv:1606.08415), by the error function and by its approximation with tanh, and their slopes. */
+/** GELU (arXiv:1606.08415), by the error function and by its approximation with tanh, and ReLU; and their slopes. */
 
 import type { Activation, Kernels } from '../contract.js';
 import { f32 } from './memory.js';
@@ -29,6 +29,7 @@ const ACTIVATIONS: Readonly<Record<Activation, (x: number) => { value: number; s
     const inner = c * (1 + 3 * 0.044715 * x * x);
     return { value: (x / 2) * (1 + t), slope: (1 + t) / 2 + (x / 2) * (1 - t * t) * inner };
   },
+  relu: (x) => ({ value: Math.max(x, 0), slope: x > 0 ? 1 : 0 }),
 };
 
 /**

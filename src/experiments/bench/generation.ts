@@ -5,10 +5,11 @@ import { generate } from '../../generate/generate.js';
 import { unpackWeights } from '../../models/unpacked.js';
 import {
   benchModel,
-  countParameters,
+  parametersPerToken,
   randomTexts,
   settle,
   type KernelTimes,
+  weightOptions,
   type WeightFormat,
 } from './model.js';
 import type { BenchShape } from './shapes.js';
@@ -39,13 +40,12 @@ export async function benchGeneration(
   shape: BenchShape,
   options: GenerateBench,
 ): Promise<GenerateFigures> {
-  const model = await benchModel(backend, shape, options.weights);
+  const model = await benchModel(backend, shape, weightOptions(options.weights));
   const unpacked = unpackWeights(model, options.unpackedBytes);
   try {
-    const prompts = randomTexts(model, options.batch, options.promptTokens, 1).map((b, index) => ({
-      index,
-      ids: [...b.ids],
-    }));
+    const prompts = randomTexts(model, options.batch, { length: options.promptTokens }, 1).map(
+      ({ ids, encoder }, index) => ({ index, ids: [...(encoder?.ids ?? ids)] }),
+    );
     const run = async (newTokens: number): Promise<number> => {
       const started = performance.now();
       const settings = { do_sample: false, temperature: 1, top_p: 1, top_k: 0, seed: 0, stopTokens: [] };
@@ -67,7 +67,7 @@ export async function benchGeneration(
     if (profiler) await run(3);
     return {
       tokensPerSecond,
-      gflops: (2 * countParameters(model) * tokensPerSecond) / 1e9,
+      gflops: (2 * parametersPerToken(model, 1, 0) * tokensPerSecond) / 1e9,
       peakBytes: backend.memory().peak,
       residentBytes: process.memoryUsage.rss(),
       ...(profiler && { kernels: await profiler.stop() }),

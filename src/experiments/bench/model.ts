@@ -18,9 +18,9 @@ export type KernelTimes = ReadonlyMap<string, { readonly calls: number; readonly
 export async function benchModel(
   backend: Backend,
   shape: BenchShape,
-  weights: WeightFormat,
+  options: WeightOptions,
 ): Promise<CausalLM> {
-  const model = await randomModel(backend, shape.config, weightOptions(weights));
+  const model = await randomModel(backend, shape.config, options);
   settle(backend);
   return model;
 }
@@ -41,18 +41,38 @@ export function collectGarbage(): void {
   (runInNewContext('gc') as () => void)();
 }
 
-export function randomTexts(model: CausalLM, count: number, length: number, seed: number): Block[] {
+/** Texts of the shape's length; for a model with an encoder that is what it reads, and what is written has a length of its own. */
+export function randomTexts(
+  { config }: CausalLM,
+  count: number,
+  { length, decoderLength }: Pick<BenchShape, 'length' | 'decoderLength'>,
+  seed: number,
+): Block[] {
+  const encodes = config.decoder_start_token_id !== undefined;
   return Array.from({ length: count }, (_, row) => {
-    const ids = Int32Array.from(
-      { length },
-      (_, i) => philox4x32([i, row, 0, 0], [seed, 5])[0] % model.config.vocab_size,
-    );
-    const positions = Int32Array.from(ids.keys());
-    return { ids, labels: ids, positions, segments: new Int32Array(length), rows: [row] };
+    const idsOf = (length: number, stream: number): Int32Array =>
+      Int32Array.from(
+        { length },
+        (_, i) => philox4x32([i, row, 0, 0], [seed, stream])[0] % config.vocab_size,
+      );
+    const written = encodes ? (decoderLength ?? length) : length;
+    const ids = idsOf(written, 5);
+    const text = {
+      ...{ ids, labels: ids, positions: Int32Array.from(ids.keys()) },
+      ...{ segments: new Int32Array(written), rows: [row] },
+    };
+    return encodes ? { ...text, encoder: { ids: idsOf(length, 6), segments: new Int32Array(length) } } : text;
   });
 }
 
 export function countParameters(model: CausalLM): number {
   const embedding = model.config.tie_word_embeddings ? 0 : model.config.vocab_size * model.config.hidden_size;
-  return model.multiplyAddsPerToken + embedding;
+  return model.multiplyAddsPerToken + (model.multiplyAddsPerEncoderToken ?? 0) + embedding;
+}
+
+/** Parameters that a token passes on average: all of them, but where an encoder has rows and parameters of its own. */
+export function parametersPerToken(model: CausalLM, rows: number, encoderRows: number): number {
+  const { multiplyAddsPerEncoderToken: ofEncoder, multiplyAddsPerToken: ofDecoder } = model;
+  if (ofEncoder === undefined) return countParameters(model);
+  return (rows * ofDecoder + encoderRows * ofEncoder) / (rows + encoderRows);
 }

@@ -81,11 +81,36 @@ function mistral(
   };
 }
 
+/** T5 1.1's configuration, which Flan-T5 shares. */
+function flanT5(
+  d_model: number,
+  d_ff: number,
+  num_layers: number,
+  num_heads: number,
+): Record<string, unknown> {
+  return {
+    ...{ model_type: 't5', d_model, d_kv: 64, d_ff, num_layers, num_decoder_layers: num_layers, num_heads },
+    vocab_size: 32128,
+    n_positions: 512,
+    relative_attention_num_buckets: 32,
+    relative_attention_max_distance: 128,
+    layer_norm_epsilon: 1e-6,
+    feed_forward_proj: 'gated-gelu',
+    is_encoder_decoder: true,
+    decoder_start_token_id: 0,
+    tie_word_embeddings: false,
+  };
+}
+
+const FLAN_T5 = { batch: 16, length: 512, decoderLength: 128 };
+
 export interface BenchShape {
   readonly config: Record<string, unknown>;
   /** Sequences a step, and their length. */
   readonly batch: number;
   readonly length: number;
+  /** Of a model with an encoder, which reads `length` tokens: what its decoder writes. */
+  readonly decoderLength?: number;
 }
 
 const SHAPES: Readonly<Record<string, BenchShape>> = {
@@ -98,6 +123,8 @@ const SHAPES: Readonly<Record<string, BenchShape>> = {
   'falcon-7b': { config: FALCON_7B, batch: 4, length: 512 },
   'redpajama-3b': { config: REDPAJAMA_3B, batch: 4, length: 512 },
   'redpajama-7b': { config: REDPAJAMA_7B, batch: 4, length: 512 },
+  'flan-t5-base': { config: flanT5(768, 2048, 12, 12), ...FLAN_T5 },
+  'flan-t5-large': { config: flanT5(1024, 2816, 24, 16), ...FLAN_T5 },
 };
 
 export function shapeNames(): string[] {
@@ -113,6 +140,7 @@ export function benchShape(name: string): BenchShape {
       `there is no shape '${name}': ${Object.keys(SHAPES).join(', ')} are known, or give a model folder`,
     );
   const config = readJson(join(name, 'config.json'));
+  if (config['model_type'] === 't5') return { config, ...FLAN_T5 };
   const context = config['max_position_embeddings'];
   return { config, batch: 4, length: Math.min(512, typeof context === 'number' ? context : 512) };
 }

@@ -5,10 +5,11 @@ import type { Backend } from '../../backends/contract.js';
 import { createPlanBackend } from '../../backends/select.js';
 import { unpackWeights } from '../../models/unpacked.js';
 import { AdamW } from '../../train/optimizer.js';
-import { flatten, forwardBackward } from '../../train/step.js';
+import { flatten, forwardBackward, rowsOf } from '../../train/step.js';
 import {
   benchModel,
   countParameters,
+  parametersPerToken,
   randomTexts,
   settle,
   weightOptions,
@@ -21,6 +22,8 @@ import type { BenchShape } from './shapes.js';
 
 export interface TrainBench {
   readonly weights: WeightFormat;
+  /** Train every weight, kept in f32, in the place of an adapter. */
+  readonly full: boolean;
   readonly precision: 'f32' | 'bf16';
   readonly gradientCheckpointing: boolean;
   readonly r: number;
@@ -43,7 +46,7 @@ export interface TrainBench {
 
 export interface TrainFigures {
   readonly tokensPerSecond: number;
-  /** Counted as 4 operations a parameter and token, 6 with checkpointing: frozen weights have no gradient. */
+  /** Counted as 4 operations a parameter and token, 6 with checkpointing, 2 more where weights are trained: frozen ones have no gradient. */
   readonly gflops: number;
   readonly parameters: number;
   /** The most that the backend held at a time, weights included. */
@@ -63,23 +66,28 @@ export async function benchTraining(
   shape: BenchShape,
   options: TrainBench,
 ): Promise<TrainFigures> {
-  const model = await benchModel(backend, shape, options.weights);
-  const lora = {
+  const { full } = options;
+  const weights = full ? { trainable: true } : weightOptions(options.weights);
+  const model = await benchModel(backend, shape, weights);
+  const lora = !full && {
     r: options.r,
     lora_alpha: 16,
     lora_dropout: options.dropout,
     use_rslora: false,
     target_modules: options.targets,
   };
-  const adapter = attachLora(model, lora, { seed: 0 });
+  const adapter = lora ? attachLora(model, lora, { seed: 0 }) : undefined;
   const unpacked = unpackWeights(model, options.unpackedBytes);
   const training = trainingArguments(shape, options);
-  const optimizer = new AdamW(adapter.parameters, training);
-  const tokens = shape.batch * shape.length * options.accumulation;
+  const optimizer = new AdamW((adapter ?? model).parameters, training);
+  const sample = randomTexts(model, shape.batch, shape, 0);
+  const rows = sample.reduce((n, b) => n + b.ids.length, 0);
+  const passRows = sample.reduce((n, b) => n + rowsOf(b), 0);
+  const tokens = passRows * options.accumulation;
   const losses: number[] = [];
   const begin = (step: number): Promise<number> => {
     const passes = Array.from({ length: options.accumulation }, (_, i) => step * options.accumulation + i);
-    const batches = passes.map((pass) => flatten(randomTexts(model, shape.batch, shape.length, pass)));
+    const batches = passes.map((pass) => flatten(randomTexts(model, shape.batch, shape, pass)));
     const trained = batches.reduce((n, b) => n + b.trainedTokens, 0);
     optimizer.zeroGrad();
     const rows = batches.flatMap((batch, i) =>
@@ -114,13 +122,14 @@ export async function benchTraining(
     const profiler = options.profile ? backend.profile?.() : undefined;
     if (profiler) await begin(steps + 1);
     const parameters = countParameters(model);
+    const operations = options.gradientCheckpointing ? 6 : 4;
     const { peak } = await planTraining(await createPlanBackend(backend.name), {
-      ...{ model: shape.config, weights: weightOptions(options.weights), lora, training },
-      blocks: randomTexts(model, shape.batch, shape.length, 0),
+      ...{ model: shape.config, weights, lora, training },
+      blocks: sample,
     });
     return {
       tokensPerSecond: rate,
-      gflops: ((options.gradientCheckpointing ? 6 : 4) * parameters * rate) / 1e9,
+      gflops: ((operations + (full ? 2 : 0)) * parametersPerToken(model, rows, passRows - rows) * rate) / 1e9,
       parameters,
       peakBytes: backend.memory().peak,
       plannedBytes: peak + unpacked.bytes,
@@ -132,7 +141,7 @@ export async function benchTraining(
   } finally {
     optimizer.dispose();
     unpacked.dispose();
-    adapter.dispose();
+    adapter?.dispose();
     model.dispose();
     settle(backend);
   }

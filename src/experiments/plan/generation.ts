@@ -3,7 +3,7 @@
 import type { Backend } from '../../backends/contract.js';
 import { countWork, type Work } from '../../backends/counting.js';
 import { Decoder } from '../../generate/decode.js';
-import type { Prompt } from '../../generate/prompts.js';
+import { cacheFor, type Prompt } from '../../generate/prompts.js';
 import { randomModel } from '../../models/load.js';
 import type { WeightOptions } from '../../models/weights.js';
 
@@ -39,7 +39,7 @@ export async function planGeneration(imagined: Backend, job: GenerationJob): Pro
   const weights = backend.memory().held;
   const longest = [...prompts].sort((a, b) => b.ids.length - a.ids.length).slice(0, job.batch_size);
   const slots = longest.length;
-  const cache = model.createCache(slots, longest[0]!.ids.length + max_new_tokens, bf16 ? 'bf16' : 'f32');
+  const cache = cacheFor(model, slots, { longest: longest[0]!.ids.length, newTokens: max_new_tokens, bf16 });
   const cached = backend.memory().held;
   backend.resetPeak();
   const greedy = { do_sample: false, temperature: 1, top_p: 1, top_k: 0, seed: 0, bf16 };

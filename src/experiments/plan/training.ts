@@ -10,7 +10,7 @@ import type { Block } from '../../data/index.js';
 import { randomModel } from '../../models/load.js';
 import type { WeightOptions } from '../../models/weights.js';
 import { AdamW } from '../../train/optimizer.js';
-import { flatten, forwardBackward } from '../../train/step.js';
+import { flatten, forwardBackward, rowsOf } from '../../train/step.js';
 import { totalSteps, type TrainingArguments } from '../../train/trainer.js';
 
 /** One training, as a plan needs to know it. */
@@ -100,11 +100,11 @@ export async function planTogether(
   const steps = members.map(({ blocks, training }) => totalSteps(blocks.length, training));
   const tokens = members.map(({ blocks, training }, i) => {
     const perStep = training.per_device_train_batch_size * training.gradient_accumulation_steps;
-    const mean = blocks.reduce((n, b) => n + b.ids.length, 0) / blocks.length;
+    const mean = blocks.reduce((n, b) => n + rowsOf(b), 0) / blocks.length;
     return Math.round(steps[i]! * Math.min(perStep, blocks.length) * mean);
   });
   const sum = (numbers: readonly number[]): number => numbers.reduce((a, b) => a + b, 0);
-  const share = sum(tokens) / (passes * sum(batches.map(({ ids }) => ids.length)));
+  const share = sum(tokens) / (passes * sum(batches.map(rowsOf)));
   return {
     weights,
     adapter: trained - weights,
@@ -122,5 +122,5 @@ export async function planTogether(
 
 /** The batch of a pass that takes the most memory. */
 function largestBatch(blocks: readonly Block[], size: number): Block[] {
-  return [...blocks].sort((a, b) => b.ids.length - a.ids.length).slice(0, size);
+  return [...blocks].sort((a, b) => rowsOf(b) - rowsOf(a)).slice(0, size);
 }

@@ -2,7 +2,7 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { epochOrder, type Block } from '../../data/index.js';
+import { epochOrder, IGNORE_INDEX, type Block } from '../../data/index.js';
 import type { Sample, TrainingExample } from '../../tasks/index.js';
 import type { Tokenizer } from '../../tokenizer/index.js';
 import { writeFileAtomic } from '../../util/atomic.js';
@@ -39,8 +39,16 @@ export function showRow(
   return { row, shortened, trained: tokens.filter((t) => t.trained).length, tokens };
 }
 
-/** `firstAlone`: nothing stands before the text's first token, so that nothing predicts it. */
+/**
+ * What an encoder reads, where there is one, then the text. `firstAlone`: nothing stands before the text's first token, so that nothing
+ * predicts it.
+ */
 function tokensOf(example: TrainingExample, tokenizer: Tokenizer, firstAlone: boolean): ShownToken[] {
+  const { encoderIds, ...written } = example;
+  if (encoderIds !== undefined) {
+    const read = { ...written, ids: encoderIds, labels: encoderIds.map(() => IGNORE_INDEX) };
+    return [...tokensOf(read, tokenizer, true), ...tokensOf(written, tokenizer, true)];
+  }
   const stream = tokenizer.stream({ skipSpecialTokens: false });
   const last = example.ids.length - 1;
   return example.ids.map((id, i) => ({

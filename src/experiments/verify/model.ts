@@ -10,7 +10,7 @@ import { z } from 'zod';
 import { loadAdapter } from '../../adapters/peft.js';
 import { Graph } from '../../autograd/graph.js';
 import type { Backend } from '../../backends/contract.js';
-import type { Block } from '../../data/index.js';
+import { IGNORE_INDEX, type Block } from '../../data/index.js';
 import { SafetensorsFile } from '../../files/index.js';
 import { generate } from '../../generate/generate.js';
 import { loadModel } from '../../models/load.js';
@@ -141,9 +141,13 @@ async function verifyForward(
   // Rounded to bfloat16 two tokens may be equally likely.
   for (const batch of precision === 'f32' ? [1, golden.generate.length] : []) {
     const prompts = golden.generate.map(({ prompt }, index) => ({ index, ids: prompt }));
-    const options = { ...GREEDY, max_new_tokens: golden.generate[0]!.output.length, batch_size: batch };
+    const options = { ...GREEDY, batch_size: batch };
     const tokens: number[][] = [];
-    for await (const answer of generate(model, prompts, options)) tokens[answer.index] = answer.tokens;
+    // An output of a model with an encoder begins with its start token.
+    const begun = [model.config.decoder_start_token_id ?? []].flat();
+    const max_new_tokens = golden.generate[0]!.output.length - begun.length;
+    for await (const answer of generate(model, prompts, { ...options, max_new_tokens }))
+      tokens[answer.index] = [...begun, ...answer.tokens];
     const wanted = golden.generate.flatMap((entry) => entry.output);
     checks.push(check(subject, `greedy tokens, ${batch} at once`, mismatch(tokens.flat(), wanted), 0));
   }
@@ -184,7 +188,11 @@ async function logitsError(
     const hidden = model.forward(g, modelInput(g, flatten(blocks)));
     const logits = await linear(g, hidden, model.head, { output: 'f32' }).toFloat32();
     let at = 0;
-    const errors = wanted.map((w) => maxDifference(logits.subarray(at, (at += w.length)), w));
+    const errors = wanted.map((w, i) => {
+      const first = at;
+      at += blocks[i]!.ids.length * model.head.outFeatures;
+      return maxDifference(logits.subarray(first, first + w.length), w);
+    });
     return Math.max(...errors) / Math.max(...wanted.map(maxAbs));
   } finally {
     g.close();
@@ -279,8 +287,19 @@ function readExpected(folder: string): Expected {
     const ids = readIntegers(file, 'input_ids');
     const mask = readIntegers(file, 'attention_mask');
     const labels = readIntegers(file, 'labels');
+    const [, written] = file.info('labels').shape as [number, number];
+    const start = decoderStart(folder);
     const blocks = Array.from({ length: rows }, (_, row): Block => {
       const real = Array.from({ length }, (_, i) => row * length + i).filter((i) => mask[i] === 1);
+      if (start !== undefined) {
+        const text = labels.slice(row * written, (row + 1) * written).filter((label) => label >= 0);
+        return pairOf(
+          row,
+          start,
+          text,
+          Int32Array.from(real, (i) => ids[i]!),
+        );
+      }
       return {
         ids: Int32Array.from(real, (i) => ids[i]!),
         labels: Int32Array.from(real, (i) => labels[i]!),
@@ -293,8 +312,8 @@ function readExpected(folder: string): Expected {
     return {
       golden,
       blocks,
-      logits: realRows(file.readFloat32('logits'), blocks, length),
-      adapterLogits: realRows(adapter, blocks, length),
+      logits: realRows(file.readFloat32('logits'), blocks, written),
+      adapterLogits: realRows(adapter, blocks, written),
       loss: file.readFloat32('loss')[0]!,
     };
   } finally {
@@ -302,12 +321,34 @@ function readExpected(folder: string): Expected {
   }
 }
 
-/** Logits [rows, length, vocab] without those of padding. */
+/** The token that a decoder behind an encoder begins with. */
+function decoderStart(folder: string): number | undefined {
+  const { is_encoder_decoder, decoder_start_token_id } = z
+    .object({ is_encoder_decoder: z.boolean().optional(), decoder_start_token_id: z.int().optional() })
+    .parse(JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')));
+  return is_encoder_decoder ? decoder_start_token_id : undefined;
+}
+
+/** The decoder reads its labels one place later, behind the start token; the last row predicts nothing. */
+function pairOf(row: number, start: number, labels: readonly number[], read: Int32Array): Block {
+  const ids = Int32Array.of(start, ...labels);
+  return {
+    encoder: { ids: read, segments: new Int32Array(read.length) },
+    ids,
+    labels: Int32Array.of(IGNORE_INDEX, ...labels),
+    positions: Int32Array.from(ids.keys()),
+    segments: new Int32Array(ids.length),
+    rows: [row],
+  };
+}
+
+/** Logits [rows, length, vocab] without those of padding, and of rows that transformers does not have. */
 function realRows(logits: Float32Array, blocks: readonly Block[], length: number): Float32Array[] {
   const perRow = logits.length / blocks.length;
-  return blocks.map((b, row) =>
-    logits.subarray(row * perRow, row * perRow + (b.ids.length * perRow) / length),
-  );
+  return blocks.map(({ ids, encoder }, row) => {
+    const real = encoder ? ids.length - 1 : ids.length;
+    return logits.subarray(row * perRow, row * perRow + (real * perRow) / length);
+  });
 }
 
 function readIntegers(file: SafetensorsFile, name: string): number[] {

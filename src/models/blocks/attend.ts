@@ -26,12 +26,7 @@ export function attendBefore(
   const rows = positions.length;
   if (cache) {
     const { store, slotOf } = cache;
-    const stored = { ...store.shape, keys: store.keys[index]!, values: store.values[index]! };
-    for (const [x, to] of [
-      [k, stored.keys],
-      [v, stored.values],
-    ] as const)
-      g.kernels.cacheWrite({ ...store.shape, x, cache: to, slotOf, positions, rows });
+    const stored = store.write(g, index, k, v, { slotOf, positions });
     if (!segments) return attentionCached(g, q, stored, { slotOf, positions }, shape, bias);
   }
   if (!segments) throw new Error('rows without segments need a cache to attend to');

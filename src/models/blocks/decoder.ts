@@ -12,7 +12,7 @@ import { linear, linears, type LinearOptions } from '../../ops/linear.js';
 import { rmsNorm, type RmsNorm } from '../../ops/norm.js';
 import { pickRows } from '../../ops/rows.js';
 import type { Tensor } from '../../tensor/tensor.js';
-import type { CausalLM, ModelConfig, ModelInput } from '../model.js';
+import type { CacheRoom, CausalLM, ModelConfig, ModelInput } from '../model.js';
 import type { WeightLoader } from '../weights.js';
 import { attendBefore } from './attend.js';
 import { KvCache } from './cache.js';
@@ -183,7 +183,7 @@ export class Decoder implements CausalLM {
     }
     const h = addTo(g, x, attended, l.o, l.attentionNorm, { path });
     const n = rmsNorm(g, h, l.mlpInputNorm);
-    const [gate, up] = linears(g, n, [l.gate, l.up], path) as [Tensor, Tensor];
+    const [gate, up] = linears(g, n, [l.gate, l.up], { path }) as [Tensor, Tensor];
     const gated = gatedUnit(g, gate, up, this.traits.activation);
     return addTo(g, h, gated, l.down, l.mlpNorm, { path, last: true });
   }
@@ -192,14 +192,14 @@ export class Decoder implements CausalLM {
     const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: headDim } = this.config;
     const { positions, path = 'tiles' } = input;
     const rotation = l.rotary.upTo(input.length);
-    const [queries, keys, v] = linears(g, x, [l.q, l.k, l.v], path) as [Tensor, Tensor, Tensor];
+    const [queries, keys, v] = linears(g, x, [l.q, l.k, l.v], { path }) as [Tensor, Tensor, Tensor];
     const q = rope(g, headNorm(g, queries, l.qNorm), positions, rotation, heads, headDim);
     const k = rope(g, headNorm(g, keys, l.kNorm), positions, rotation, kvHeads, headDim);
     const scale = this.traits.scoreScale ?? 1 / Math.sqrt(headDim);
     return attendBefore(g, { q, k, v }, index, input, { heads, kvHeads, headDim, scale, window: l.window });
   }
 
-  createCache(slots: number, capacity: number, precision: 'f32' | 'bf16' = 'f32'): KvCache {
+  createCache(slots: number, { capacity }: CacheRoom, precision: 'f32' | 'bf16' = 'f32'): KvCache {
     const { num_hidden_layers: layers, num_key_value_heads: kvHeads, head_dim: headDim } = this.config;
     return new KvCache(this.backend, { layers, slots, capacity, kvHeads, headDim }, precision);
   }

@@ -13,7 +13,7 @@ import { linear, linears } from '../../ops/linear.js';
 import { layerNorm, type LayerNorm } from '../../ops/norm.js';
 import { pickRows } from '../../ops/rows.js';
 import type { Tensor } from '../../tensor/tensor.js';
-import type { CausalLM, ModelConfig, ModelInput } from '../model.js';
+import type { CacheRoom, CausalLM, ModelConfig, ModelInput } from '../model.js';
 import type { WeightLoader } from '../weights.js';
 import { AlibiTable } from './alibi.js';
 import { attendBefore } from './attend.js';
@@ -158,7 +158,7 @@ export class FusedDecoder implements CausalLM {
       g,
       n,
       l.mlpNorm || wanted ? [l.queryKeyValue] : [l.queryKeyValue, l.up],
-      path,
+      { path },
     );
     const attended = pick(this.attend(g, fused!, index, input));
     const residual = pick(x);
@@ -184,7 +184,7 @@ export class FusedDecoder implements CausalLM {
     return attendBefore(g, { q, k, v }, index, input, shape, this.alibi?.upTo(input.length));
   }
 
-  createCache(slots: number, capacity: number, precision: 'f32' | 'bf16' = 'f32'): KvCache {
+  createCache(slots: number, { capacity }: CacheRoom, precision: 'f32' | 'bf16' = 'f32'): KvCache {
     // A step that is recorded may upload nothing.
     this.heads.upTo(slots);
     const { kvHeads } = this.heads;

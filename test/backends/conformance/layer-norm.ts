@@ -94,6 +94,7 @@ const FORMULAS: Readonly<Record<Activation, (x: number) => number>> = {
     const u = Math.sqrt(2 / Math.PI) * (x + 0.044715 * x * x * x);
     return (x / 2) * (1 + (1 - Math.exp(-2 * u)) / (1 + Math.exp(-2 * u)));
   },
+  relu: (x) => Math.max(x, 0),
 };
 
 function activateCase(n: number, activation: Activation, inPlace: boolean): Case {
@@ -134,7 +135,7 @@ function farCase(activation: Activation): Case {
   );
 }
 
-const KINDS: readonly Activation[] = ['gelu', 'gelu_tanh'];
+const KINDS: readonly Activation[] = ['gelu', 'gelu_tanh', 'relu'];
 const LENGTHS = [1, 3, 17, 64, 100, 176, 40_000] as const;
 
 export const layerNormCases = {

@@ -1,14 +1,16 @@
-/* GELU (arXiv:1606.08415) by the error function and by its approximation with tanh, and their slopes. */
+/* GELU (arXiv:1606.08415) by the error function and by its approximation with tanh, and ReLU; and their slopes. */
 #include "ww.h"
 #include "scratch.h"
 
 enum { LANES = WW_LANES, CHUNK = 4096 /* elements, a task */ };
+/* As src/backends/cpu/bind-other.ts numbers them. */
+enum { GELU, GELU_TANH, RELU };
 
 typedef struct {
   const float *x, *dy;
   float *y;
   int64_t n;
-  int tanh;
+  int kind;
 } Activation;
 
 typedef struct {
@@ -44,12 +46,22 @@ static inline Gelu gelu_tanh(vf x) {
   return (Gelu){share, share + x * near * far * (c + 3 * d * square)};
 }
 
+static inline vf activation(int kind, vf x) {
+  if (kind == RELU) return vselect(x > 0, x, (vf){0});
+  return x * (kind == GELU_TANH ? gelu_tanh(x) : gelu(x)).share;
+}
+
+static inline vf gradient(int kind, vf x, vf dy) {
+  if (kind == RELU) return vselect(x > 0, dy, (vf){0});
+  return dy * (kind == GELU_TANH ? gelu_tanh(x) : gelu(x)).slope;
+}
+
 static void forward_chunk(void *context, int64_t task) {
   const Activation *t = context;
   int64_t end = (task + 1) * CHUNK < t->n ? (task + 1) * CHUNK : t->n;
   for (int64_t i = task * CHUNK; i < end; i += LANES) {
     vf x = vload_n(t->x + i, end - i);
-    vstore_n(t->y + i, x * (t->tanh ? gelu_tanh(x) : gelu(x)).share, end - i);
+    vstore_n(t->y + i, activation(t->kind, x), end - i);
   }
 }
 
@@ -58,16 +70,16 @@ static void backward_chunk(void *context, int64_t task) {
   int64_t end = (task + 1) * CHUNK < t->n ? (task + 1) * CHUNK : t->n;
   for (int64_t i = task * CHUNK; i < end; i += LANES) {
     vf x = vload_n(t->x + i, end - i), dy = vload_n(t->dy + i, end - i);
-    vstore_n(t->y + i, dy * (t->tanh ? gelu_tanh(x) : gelu(x)).slope, end - i);
+    vstore_n(t->y + i, gradient(t->kind, x, dy), end - i);
   }
 }
 
-void ww_activate(const float *x, float *y, int64_t n, int tanh) {
-  Activation t = {.x = x, .y = y, .n = n, .tanh = tanh};
+void ww_activate(const float *x, float *y, int64_t n, int kind) {
+  Activation t = {.x = x, .y = y, .n = n, .kind = kind};
   ww_tasks(forward_chunk, &t, (n + CHUNK - 1) / CHUNK, 16 * n);
 }
 
-void ww_activate_backward(const float *dy, const float *x, float *dx, int64_t n, int tanh) {
-  Activation t = {.x = x, .dy = dy, .y = dx, .n = n, .tanh = tanh};
+void ww_activate_backward(const float *dy, const float *x, float *dx, int64_t n, int kind) {
+  Activation t = {.x = x, .dy = dy, .y = dx, .n = n, .kind = kind};
   ww_tasks(backward_chunk, &t, (n + CHUNK - 1) / CHUNK, 16 * n);
 }

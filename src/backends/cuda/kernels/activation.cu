@@ -1,9 +1,17 @@
-/* GELU (arXiv:1606.08415) by the error function and by its approximation with tanh, and their slopes. */
+/* GELU (arXiv:1606.08415) by the error function and by its approximation with tanh, and ReLU; and their slopes. */
 #include "vector.cuh"
 
 #ifndef TANH
 #define TANH 0
 #endif
+#ifndef RELU
+#define RELU 0
+#endif
+
+#if RELU
+__device__ __forceinline__ float activation(float x) { return x > 0.f ? x : 0.f; }
+__device__ __forceinline__ float gradient(float x, float dy) { return x > 0.f ? dy : 0.f; }
+#else
 
 /* The activation is x · share. */
 struct Gelu {
@@ -37,12 +45,16 @@ __device__ __forceinline__ Gelu gelu(float x) {
 }
 #endif
 
+__device__ __forceinline__ float activation(float x) { return x * gelu(x).share; }
+__device__ __forceinline__ float gradient(float x, float dy) { return dy * gelu(x).slope; }
+#endif
+
 extern "C" __global__ void ww_activate(const T* x, T* y, i64 n, int vector) {
   begin_kernel();
   for_elements<LANES>(n, vector, [=](i64 i, auto width) {
     constexpr int N = WIDTH_OF(width);
     Floats<N> v = load<N>(x + i);
-    for (int j = 0; j < N; j++) v.v[j] *= gelu(v.v[j]).share;
+    for (int j = 0; j < N; j++) v.v[j] = activation(v.v[j]);
     store(y + i, v);
   });
 }
@@ -52,7 +64,7 @@ extern "C" __global__ void ww_activate_backward(const T* dy, const T* x, T* dx, 
   for_elements<LANES>(n, vector, [=](i64 i, auto width) {
     constexpr int N = WIDTH_OF(width);
     Floats<N> d = load<N>(dy + i), v = load<N>(x + i);
-    for (int j = 0; j < N; j++) d.v[j] *= gelu(v.v[j]).slope;
+    for (int j = 0; j < N; j++) d.v[j] = gradient(v.v[j], d.v[j]);
     store(dx + i, d);
   });
 }
