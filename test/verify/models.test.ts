@@ -3,9 +3,10 @@ import { test } from 'node:test';
 import { verifyFolder } from '../../src/experiments/verify/index.js';
 import { backend } from '../support/tiny.js';
 
-// Two of the golden families, copied here: a window and grouped heads in one, biases and a tied head in the other.
+// Golden folders: a window and grouped heads; biases and a tied head; norms over heads and a window on the upper layer alone; local and
+// global layers with norms on both sides.
 for (const device of ['cpu', 'reference'] as const) {
-  for (const family of ['mistral', 'qwen2']) {
+  for (const family of ['mistral', 'qwen2', 'qwen3', 'gemma3']) {
     test(`${family} on ${device}: logits, loss, greedy tokens and three trajectories as transformers and PEFT compute them`, async () => {
       const be = await backend(device);
       let checks = 0;
