@@ -28,11 +28,13 @@ export { benchShape, type BenchShape } from './experiments/bench/shapes.js';
 export { describeMachine } from './experiments/machine.js';
 export {
   makeReport,
+  readTestTexts,
   writeReport,
   type PublishedChoice,
   type PublishedName,
   type ReportFiles,
   type ReportOptions,
+  type TestTexts,
 } from './experiments/report/index.js';
 export type { RunEvent } from './experiments/run/events.js';
 export type { Prediction } from './experiments/run/predictions.js';

@@ -59,7 +59,7 @@ export function readAdapterConfig(folder: string): PeftConfig {
 
 const LORA_TENSOR = /^base_model\.model\..+\.lora_[AB]\.weight$/;
 /** PEFT saves the base's embedding and head along where one of them is a target. */
-const SAVED_BASE = /\.(embed_tokens|lm_head)(\.base_layer)?\.weight$/;
+const SAVED_BASE = /\.(embed_tokens|embed_in|word_embeddings|lm_head|embed_out)(\.base_layer)?\.weight$/;
 
 /** Throws UserError for a tensor that LoRA on Linear layers does not have: to leave it out would be another model. */
 export function refuseForeign(path: string, names: readonly string[]): void {

@@ -138,6 +138,12 @@ export interface LoraShape {
   readonly precision: 'f32' | 'bf16';
 }
 
+/**
+ * GELU (arXiv:1606.08415): x · Φ(x), Φ the normal distribution's (1 + erf(x / √2)) / 2; and its approximation
+ * x / 2 · (1 + tanh(√(2/π) · (x + 0.044715 · x³))).
+ */
+export type Activation = 'gelu' | 'gelu_tanh';
+
 export interface AttentionShape {
   readonly batch: number;
   readonly length: number;
@@ -146,10 +152,35 @@ export interface AttentionShape {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly scale: number;
-  /** Key j is seen from query i when 0 <= i - j < window. 0: no limit. */
+  /** Whether query i sees no key behind it; else it sees its whole segment. */
+  readonly causal: boolean;
+  /** Key j is seen from query i when 0 <= i - j < window. 0: no limit, and the only window where not `causal`. */
   readonly window: number;
   /** i32 [batch, length]: a key is seen only from its own segment, equal segments stand together; negative: padding (output and gradients 0). */
   readonly segments: Span;
+  /** Present: cross attention, not causal and without a bias. */
+  readonly keys?: CrossKeys | undefined;
+  readonly bias?: DistanceBias | undefined;
+}
+
+/**
+ * Keys and values of a sequence of their own, [batch, length, kvHeads, headDim]: a query sees those of the segment that has its number,
+ * and gives 0 where there are none. The numbers of both sequences ascend; padding stands at one end.
+ */
+export interface CrossKeys {
+  readonly length: number;
+  /** i32 [batch, length] */
+  readonly segments: Span;
+}
+
+/**
+ * What is added to scaled scores by distance (ALiBi, arXiv:2108.12409; T5, arXiv:1910.10683): values[h, j - i + reach - 1] for query i and
+ * key j. A distance beyond `reach` takes the last value of its side.
+ */
+export interface DistanceBias {
+  /** f32 [heads, 2 * reach - 1] */
+  readonly values: Span;
+  readonly reach: number;
 }
 
 export interface KvCacheShape {
@@ -247,6 +278,41 @@ export interface Kernels {
     dim: number;
   }): void;
 
+  /**
+   * y = (x - mean) · rstd · w + b, rstd[row] = 1 / sqrt(variance(x) + eps), the variance over all dim. x, y [rows, dim], w, b f32
+   * [dim], mean, rstd f32 [rows] (arXiv:1607.06450).
+   */
+  layerNorm(args: {
+    x: Span;
+    w: Span;
+    b: Span;
+    y: Span;
+    mean: Span;
+    rstd: Span;
+    rows: number;
+    dim: number;
+    eps: number;
+  }): void;
+  /** dx (accumulated when asked); dw and db, where given, are accumulated. */
+  layerNormBackward(args: {
+    dy: Span;
+    x: Span;
+    w: Span;
+    mean: Span;
+    rstd: Span;
+    dx: Span;
+    accumulate: boolean;
+    dw?: Span;
+    db?: Span;
+    rows: number;
+    dim: number;
+  }): void;
+
+  /** y = activation(x); y may be x. */
+  activate(args: { x: Span; y: Span; n: number; activation: Activation }): void;
+  /** dx = dy · activation'(x); dx may be dy or x. */
+  activateBackward(args: { dy: Span; x: Span; dx: Span; n: number; activation: Activation }): void;
+
   /** y = activation(gate) · up (arXiv:2002.05202). */
   gatedUnit(args: { activation: GateActivation; gate: Span; up: Span; y: Span; n: number }): void;
   /** dGate may be `gate`, dUp may be `up`. */
@@ -278,9 +344,12 @@ export interface Kernels {
     inverse: boolean;
   }): void;
 
-  /** Causal softmax(q·kᵀ·scale)·v. q, out [batch, length, heads, headDim]; k, v [batch, length, kvHeads, headDim]; lse [batch, heads, length], the log of the softmax's denominator (natural, of the scaled scores). */
+  /**
+   * softmax(q·kᵀ·scale + bias)·v. q, out [batch, length, heads, headDim]; k, v [batch, length, kvHeads, headDim], of `keys.length` in
+   * cross attention; lse [batch, heads, length], the log of the softmax's denominator (natural, of the scores with scale and bias).
+   */
   attention(args: AttentionShape & { q: Span; k: Span; v: Span; out: Span; lse: Span }): void;
-  /** dq, dk, dv are written, not accumulated (FlashAttention-2, arXiv:2307.08691). */
+  /** dq, dk, dv are written (FlashAttention-2, arXiv:2307.08691); dBias, where given, f32 [heads, 2 * reach - 1], is accumulated. */
   attentionBackward(
     args: AttentionShape & {
       q: Span;
@@ -292,13 +361,14 @@ export interface Kernels {
       dq: Span;
       dk: Span;
       dv: Span;
+      dBias?: Span | undefined;
     },
   ): void;
   /** cache[slots[row], positions[row]] = x[row]; cache f32 or bf16 [slots, capacity, kvHeads, headDim], x [rows, kvHeads, headDim]. */
   cacheWrite(
     args: KvCacheShape & { x: Span; cache: Span; slotOf: Span; positions: Span; rows: number },
   ): void;
-  /** Each query row sees keys max(0, position - window + 1) … position of its slot. q, out [rows, heads, headDim]. */
+  /** Each query row sees keys max(0, position - window + 1) … position of its slot; `bias` by the key's place less position. q, out [rows, heads, headDim]. */
   attentionCached(
     args: KvCacheShape & {
       q: Span;
@@ -311,6 +381,7 @@ export interface Kernels {
       heads: number;
       scale: number;
       window: number;
+      bias?: DistanceBias | undefined;
     },
   ): void;
 

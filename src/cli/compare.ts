@@ -4,7 +4,14 @@ import { Option } from 'commander';
 import { changedRows } from '../experiments/report/sections/answers.js';
 import { compare, FIGURES, mainFigure, type Comparison } from '../experiments/report/evidence.js';
 import { compareValues, type Factors, type Value } from '../experiments/report/factors.js';
-import { studyOf, type DataSet, type Method, type Point } from '../experiments/report/study.js';
+import {
+  studyOf,
+  type DataSet,
+  type Measurement,
+  type Method,
+  type Point,
+} from '../experiments/report/study.js';
+import { beginning, readTestTexts, type TestTexts } from '../experiments/report/test-texts.js';
 import { markdownTable, percent, withInterval } from '../experiments/run/results.js';
 import { readRun } from '../experiments/run/stored.js';
 import { UserError } from '../util/errors.js';
@@ -40,13 +47,14 @@ export const verb: Verb = (command) => {
     )
     .option('--rows <n>', 'how many rows to show that one does better than the other', nonNegativeInteger, 5)
     .option('--json', 'as JSON')
-    .action((one: string, other: string, flags: Flags) => {
+    .action(async (one: string, other: string, flags: Flags) => {
       const [a, b] = [one, other].map((name) => readRun(runFolderOf(name, flags.runs)));
       const pairs = pairsOf(studyOf([a!]).dataSets, studyOf([b!]).dataSets, flags);
       if (pairs.length === 0)
         throw new UserError(
           `${a!.folder} and ${b!.folder} have no task in common whose test rows both answered${flags.method ? ` by ${flags.method}` : ''}`,
         );
+      const texts = await readTestTexts([a!, b!]);
       if (flags.json)
         process.stdout.write(
           JSON.stringify(
@@ -56,7 +64,9 @@ export const verb: Verb = (command) => {
           ) + '\n',
         );
       else
-        process.stdout.write(pairs.map((pair) => text(pair, [a!.id, b!.id], flags.rows)).join('\n') + '\n');
+        process.stdout.write(
+          pairs.map((pair) => text(pair, [a!.id, b!.id], flags.rows, texts)).join('\n') + '\n',
+        );
     });
 };
 
@@ -112,7 +122,7 @@ function differences(a: Point, b: Point): Record<string, readonly (Value | null)
   return Object.fromEntries(differing.map((name) => [name, [x[name] ?? null, y[name] ?? null]]));
 }
 
-function text(pair: Pair, [idA, idB]: readonly [string, string], shown: number): string {
+function text(pair: Pair, [idA, idB]: readonly [string, string], shown: number, texts: TestTexts): string {
   const { set, a, b } = pair;
   const { settings, figures } = figuresOf(pair);
   const interval = (point: Point, name: string): string => {
@@ -132,9 +142,11 @@ function text(pair: Pair, [idA, idB]: readonly [string, string], shown: number):
   const changed = changedRows(a, b, figure);
   const better = changed.filter(({ figures: [x, y] }) => x > y);
   const worse = changed.filter(({ figures: [x, y] }) => x < y).reverse();
+  const [{ run, task }] = a.measurements as [Measurement];
+  const given = texts(run, task);
   const lines = [...better.slice(0, shown), ...worse.slice(0, shown)].map(
     ({ row, reference, a: left, b: right, figures: [x, y] }) =>
-      `row ${row + 1}, right: ${one(reference)}\n  ${idA} (${percent(x)}): ${one(left)}\n  ${idB} (${percent(y)}): ${one(right)}\n`,
+      `row ${row + 1}, right: ${one(reference)}\n${given ? `  text: ${beginning(given.get(row) ?? '')}\n` : ''}  ${idA} (${percent(x)}): ${one(left)}\n  ${idB} (${percent(y)}): ${one(right)}\n`,
   );
   return (
     `${markdownTable([set.task, idA, idB, 'difference', 'p'], rows)}\n\n` +

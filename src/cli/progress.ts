@@ -35,12 +35,18 @@ export function createProgress(runs: ShownRuns, out: NodeJS.WriteStream): Progre
 
 type Step = RunEvent & { type: 'step' };
 
-/** The rate over the last steps, and the time that the others will take at it. */
+/**
+ * The rate over the last steps, and the time that the others will take at it: by the time that goes by here, of which a step's own seconds
+ * are a part where others are trained beside it.
+ */
 class Pace {
   private recent: { tokens: number; seconds: number }[] = [];
+  private last = performance.now();
 
   add({ record }: Step): { tokensPerSecond: number; secondsLeft: number } {
-    this.recent = [...this.recent.slice(-19), record];
+    const now = performance.now();
+    this.recent = [...this.recent.slice(-19), { tokens: record.tokens, seconds: (now - this.last) / 1000 }];
+    this.last = now;
     const seconds = this.recent.reduce((n, r) => n + r.seconds, 0);
     const tokens = this.recent.reduce((n, r) => n + r.tokens, 0);
     return {

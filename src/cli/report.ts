@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import {
   makeReport,
+  readTestTexts,
   writeReport,
   type PublishedChoice,
   type PublishedName,
@@ -30,9 +31,10 @@ export const verb: Verb = (command) => {
       published,
       'auto',
     )
-    .action((dirs: string[], { out, title, published: choice }: Flags) => {
+    .action(async (dirs: string[], { out, title, published: choice }: Flags) => {
       const runs = findRunFolders(dirs).map(readRun);
-      const files = makeReport(runs, { published: choice, ...(title !== undefined && { title }) });
+      const texts = await readTestTexts(runs);
+      const files = makeReport(runs, { published: choice, texts, ...(title !== undefined && { title }) });
       writeReport(out, files);
       const tables = Object.keys(files.tables).length;
       process.stdout.write(

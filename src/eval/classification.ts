@@ -90,8 +90,9 @@ export function macroF1Interval(
   const statistics = (rows: Int32Array): [number] => {
     hits.fill(0);
     either.fill(0);
-    for (const row of rows) {
-      const [truth, answer] = [wanted[row]!, found[row]!];
+    for (let i = 0; i < rows.length; i++) {
+      const truth = wanted[rows[i]!]!;
+      const answer = found[rows[i]!]!;
       either[truth]!++;
       if (answer >= 0) either[answer]!++;
       if (answer === truth) hits[truth]!++;

@@ -4,7 +4,7 @@
  * and 15; scipy.stats.bootstrap (method 'percentile') and scipy.stats.permutation_test (permutation_type 'samples') compute the same.
  */
 
-import { philox4x32 } from '../util/philox.js';
+import { philoxFill } from '../util/philox.js';
 
 export interface Interval {
   readonly low: number;
@@ -35,12 +35,11 @@ export function bootstrap(
 ): Interval[] {
   if (n < 1) throw new RangeError('an interval over no rows');
   const rows = new Int32Array(n);
+  const words = new Uint32Array(n);
   const figures: Float64Array[] = [];
   for (let sample = 0; sample < resamples; sample++) {
-    for (let i = 0; i < n; i += 4) {
-      const words = philox4x32([i, sample, 0, 0], [seed, RESAMPLE]);
-      for (let j = 0; j < 4 && i + j < n; j++) rows[i + j] = Math.floor((words[j]! / 2 ** 32) * n);
-    }
+    philoxFill(words, [0, sample, 0, 0], 4, [seed, RESAMPLE]);
+    for (let i = 0; i < n; i++) rows[i] = Math.floor((words[i]! / 2 ** 32) * n);
     for (const [f, figure] of statistics(rows).entries())
       (figures[f] ??= new Float64Array(resamples))[sample] = figure;
   }
@@ -67,7 +66,7 @@ export function meanIntervals<Name extends string>(
 
 function meanOf(column: Float64Array, rows: Int32Array): number {
   let sum = 0;
-  for (const row of rows) sum += column[row]!;
+  for (let i = 0; i < rows.length; i++) sum += column[rows[i]!]!;
   return sum / rows.length;
 }
 
@@ -152,14 +151,15 @@ function drawSigns(
   { resamples = 10_000, seed = 0 }: BootstrapOptions,
 ): number {
   const seen = Math.abs(differences.reduce((x, y) => x + y, 0)) * (1 - ROUNDING);
+  const n = differences.length;
+  // Each with its opposite behind it: to choose by an index is faster than by a branch that nobody can foresee.
+  const signed = Float64Array.from({ length: 2 * n }, (_, i) => differences[i >> 1]! * (i & 1 ? -1 : 1));
+  const bits = new Uint32Array(Math.ceil(n / 32));
   let far = 1;
   for (let sample = 0; sample < resamples; sample++) {
+    philoxFill(bits, [0, sample, 0, 0], 1, [seed, SIGNS]);
     let sum = 0;
-    let bits: readonly number[] = [];
-    for (const [i, d] of differences.entries()) {
-      if (i % 128 === 0) bits = philox4x32([i / 128, sample, 0, 0], [seed, SIGNS]);
-      sum += (bits[(i >> 5) & 3]! >>> (i & 31)) & 1 ? -d : d;
-    }
+    for (let i = 0; i < n; i++) sum += signed[2 * i + ((bits[i >> 5]! >>> (i & 31)) & 1)]!;
     if (Math.abs(sum) >= seen) far++;
   }
   return far / (resamples + 1);

@@ -1,6 +1,7 @@
 /** Reading config.json: transformers 4 wrote `rope_theta`, `rope_scaling` and `torch_dtype`, transformers 5 `rope_parameters` and `dtype`. */
 
 import { z } from 'zod';
+import type { Activation } from '../backends/contract.js';
 import { UserError } from '../util/errors.js';
 import type { RopeParameters } from './blocks/rotary.js';
 import type { DecoderConfig } from './blocks/decoder.js';
@@ -20,6 +21,8 @@ export const ropeSchema = z.object({
   low_freq_factor: finite.optional(),
   high_freq_factor: finite.optional(),
   original_max_position_embeddings: size.optional(),
+  /** The share of a head that is turned, of families that turn a part. */
+  partial_rotary_factor: z.number().positive().max(1).optional(),
 });
 
 /** The fields that every Llama-like family has. */
@@ -41,6 +44,60 @@ export const decoderSchema = z.object({
   rope_parameters: ropeSchema.nullish(),
   sliding_window: z.int().positive().nullish(),
 });
+
+/** What GPT-NeoX and Falcon have where config.json says nothing, as Falcon-7B's. */
+const context = size.default(2048);
+
+/** max_position_embeddings of a model's config.json, before the model is built. */
+export function contextLength(config: unknown, path: string): number {
+  return parseConfig(z.object({ max_position_embeddings: context }), config, path).max_position_embeddings;
+}
+
+/** The fields that GPT-NeoX and Falcon have in common. */
+export const fusedSchema = z.object({
+  model_type: z.string(),
+  vocab_size: size,
+  hidden_size: size,
+  num_hidden_layers: z.int().positive().max(4096),
+  num_attention_heads: z.int().positive().max(4096),
+  max_position_embeddings: context,
+  rope_theta: finite.nullish(),
+  rope_scaling: ropeSchema.nullish(),
+  rope_parameters: ropeSchema.nullish(),
+});
+
+interface HeadFields {
+  readonly hidden_size: number;
+  readonly num_attention_heads: number;
+  readonly head_dim?: number | null | undefined;
+}
+
+/** Where none is given, heads share hidden_size. */
+export function headSize(c: HeadFields, path: string): number {
+  const dim = c.head_dim ?? c.hidden_size / c.num_attention_heads;
+  if (Number.isInteger(dim) && dim % 2 === 0) return dim;
+  throw new UserError(
+    `${path}: a head's size must be an even whole number, but hidden_size / num_attention_heads is ${dim}`,
+  );
+}
+
+/** transformers' names of GELU. */
+const ACTIVATIONS: Readonly<Record<string, Activation>> = {
+  gelu: 'gelu',
+  gelu_python: 'gelu',
+  gelu_new: 'gelu_tanh',
+  gelu_fast: 'gelu_tanh',
+  gelu_pytorch_tanh: 'gelu_tanh',
+};
+
+/** The activation that the config's `field` names. */
+export function activationOf(name: string, field: string, path: string): Activation {
+  const known = ACTIVATIONS[name];
+  if (known) return known;
+  throw new UserError(
+    `${path}: ${field} '${name}' is not supported; Westwind knows ${Object.keys(ACTIVATIONS).join(', ')} in this family`,
+  );
+}
 
 /** Validates with `schema`; a fault names the file and the field. */
 export function parseConfig<S extends z.ZodType>(schema: S, json: unknown, path: string): z.infer<S> {
@@ -81,12 +138,7 @@ export function decoderConfig(c: DecoderFields, path: string): DecoderConfig {
       `${path}: num_attention_heads (${c.num_attention_heads}) is not a multiple of num_key_value_heads (${kvHeads})`,
     );
   }
-  const headDim = c.head_dim ?? c.hidden_size / c.num_attention_heads;
-  if (!Number.isInteger(headDim) || headDim % 2 !== 0) {
-    throw new UserError(
-      `${path}: a head's size must be an even whole number, but hidden_size / num_attention_heads is ${headDim}`,
-    );
-  }
+  const headDim = headSize(c, path);
   return {
     model_type: c.model_type,
     vocab_size: c.vocab_size,

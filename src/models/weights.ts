@@ -7,6 +7,7 @@ import { Parameter } from '../autograd/parameter.js';
 import type { Backend, DenseMatrix, DType, Matrix } from '../backends/contract.js';
 import { fromFloat32, toFloat32 } from '../files/index.js';
 import type { EmbeddingWeights } from '../ops/embedding.js';
+import type { LayerNorm } from '../ops/norm.js';
 import {
   freeMatrix,
   isBnbWeight,
@@ -31,12 +32,18 @@ export interface WeightSource extends BnbSource {
 }
 
 export interface WeightOptions {
-  /** Quantize every Linear but the output head to NF4. */
-  readonly quantization?: { readonly doubleQuant: boolean } | undefined;
+  /** Quantize every Linear to NF4 but those whose names end so; where `skipModules` is absent, but the output head. */
+  readonly quantization?: QuantizationOptions | undefined;
   /** The type in which dense weights are kept; 'auto': as the checkpoint has them. */
   readonly dtype?: 'auto' | 'f32' | 'bf16' | 'f16';
   /** Every weight is to be trained: all f32, none quantized. */
   readonly trainable?: boolean;
+}
+
+export interface QuantizationOptions {
+  readonly doubleQuant: boolean;
+  /** transformers' `llm_int8_skip_modules`. */
+  readonly skipModules?: readonly string[] | undefined;
 }
 
 const FLOAT_TYPES: Readonly<Record<string, 'f32' | 'bf16' | 'f16'>> = {
@@ -79,7 +86,7 @@ export class WeightLoader {
       if (this.options.trainable) throw new UserError(`${this.source.path}: ${FROZEN}`);
       weight = readBnbMatrix(this.backend, this.source, weightName, [outFeatures, inFeatures]);
       this.keep(weight);
-    } else if (quantization && !head) {
+    } else if (quantization && !(quantization.skipModules?.some((end) => name.endsWith(end)) ?? head)) {
       weight = await this.quantized(weightName, outFeatures, inFeatures, quantization);
       this.keep(weight);
     } else {
@@ -114,6 +121,11 @@ export class WeightLoader {
   /** `initial`: what random weights have. */
   norm(name: string, dim: number, initial: number): Parameter {
     return this.vector(`${name}.weight`, dim, initial);
+  }
+
+  /** As torch's LayerNorm has them: a weight, at first 1, and a bias, at first 0. */
+  layerNorm(name: string, dim: number, eps: number): LayerNorm {
+    return { weight: this.norm(name, dim, 1), bias: this.vector(`${name}.bias`, dim, 0), eps };
   }
 
   dispose(): void {
@@ -164,7 +176,7 @@ export class WeightLoader {
     name: string,
     rows: number,
     cols: number,
-    options: { doubleQuant: boolean },
+    options: QuantizationOptions,
   ): Promise<Matrix> {
     const { backend, source } = this;
     if (!(source instanceof RandomWeights)) {

@@ -1,4 +1,4 @@
-/** RMSNorm (Zhang and Sennrich, arXiv:1910.07467). */
+/** RMSNorm (Zhang and Sennrich, arXiv:1910.07467) and LayerNorm (Ba, Kiros and Hinton, arXiv:1607.06450). */
 
 import type { Graph } from '../autograd/graph.js';
 import type { Parameter } from '../autograd/parameter.js';
@@ -34,6 +34,38 @@ export function rmsNorm(g: Graph, x: Tensor, norm: RmsNorm, residual?: Tensor): 
       if (x.needsGrad) g.addGrad(x, run);
       else if (dw) run(g.empty(x.shape), false);
       if (residual?.needsGrad) g.giveGrad(residual, dy);
+    });
+  }
+  return y;
+}
+
+export interface LayerNorm {
+  /** f32 [dim] */
+  readonly weight: Parameter;
+  /** f32 [dim] */
+  readonly bias: Parameter;
+  readonly eps: number;
+}
+
+/** x [rows, dim]. */
+export function layerNorm(g: Graph, x: Tensor, { weight, bias, eps }: LayerNorm): Tensor {
+  const [w, b] = [weight.value, bias.value];
+  const dim = w.length;
+  const rows = x.length / dim;
+  const y = g.empty(x.shape);
+  const [mean, rstd] = [g.empty([rows], 'f32'), g.empty([rows], 'f32')];
+  g.kernels.layerNorm({ x, w, b, y, mean, rstd, rows, dim, eps });
+  if (g.records(x, w, b)) {
+    g.record(y, [x, mean, rstd], (dy) => {
+      const [dw, db] = [weight.grad, bias.grad];
+      const run = (dx: Tensor, accumulate: boolean): void =>
+        g.kernels.layerNormBackward({
+          ...{ dy, x, w, mean, rstd, dx, accumulate, rows, dim },
+          ...(dw && { dw }),
+          ...(db && { db }),
+        });
+      if (x.needsGrad) g.addGrad(x, run);
+      else if (dw || db) run(g.empty(x.shape), false);
     });
   }
   return y;

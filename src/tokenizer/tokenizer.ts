@@ -8,8 +8,8 @@ import { join } from 'node:path';
 import { Template } from '@huggingface/jinja';
 import { readFault } from '../files/index.js';
 import { UserError, messageOf } from '../util/errors.js';
+import { inPieces, type Encode } from './pieces.js';
 import { createEngine, type Engine } from './engine.js';
-import { byWords } from './words.js';
 
 /** One turn of a conversation. */
 export interface ChatMessage {
@@ -18,6 +18,8 @@ export interface ChatMessage {
 }
 
 type Json = Record<string, unknown>;
+/** The special tokens that stand around every text. */
+type Around = readonly [before: readonly number[], after: readonly number[]];
 
 /** Far above every real vocabulary. */
 const MAX_ID = 1 << 24;
@@ -25,9 +27,11 @@ const MAX_ID = 1 << 24;
 const SPECIAL = ['bos_token', 'eos_token', 'pad_token', 'unk_token'] as const;
 type Special = (typeof SPECIAL)[number];
 
-/** A loaded tokenizer. It holds no state between calls. */
+/** A loaded tokenizer. What it keeps between calls only saves time. */
 export class Tokenizer {
   readonly #engine: Engine;
+  readonly #encode: Encode;
+  readonly #around: Around;
   readonly #cleanUp: boolean;
   readonly #special: Partial<Record<Special, string>>;
   readonly #template: Template | undefined;
@@ -38,12 +42,16 @@ export class Tokenizer {
     readonly vocabSize: number,
     parts: {
       engine: Engine;
+      encode: Encode;
+      around: Around;
       cleanUp: boolean;
       special: Partial<Record<Special, string>>;
       template: Template | undefined;
     },
   ) {
     this.#engine = parts.engine;
+    this.#encode = parts.encode;
+    this.#around = parts.around;
     this.#cleanUp = parts.cleanUp;
     this.#special = parts.special;
     this.#template = parts.template;
@@ -56,20 +64,23 @@ export class Tokenizer {
     const config = readOptionalJson(join(folder, 'tokenizer_config.json'));
     const special = specialTokens(config, readOptionalJson(join(folder, 'special_tokens_map.json')), folder);
     let engine: Engine;
+    let around: Around;
     let vocabSize: number;
     try {
       vocabSize = checkIds(json);
       // Of the config only what changes ids or skipping: transformers' fast tokenizers read no more of it either.
-      engine = createEngine(byWords(json), {
+      engine = createEngine(json, {
         additional_special_tokens: Object.values(special),
         ...(special.eos_token !== undefined && { eos_token: special.eos_token }),
       });
-      engine.encode('a b');
+      around = specialsAround(engine);
     } catch (error) {
       throw new UserError(`${path} is damaged or of an unknown kind: ${messageOf(error).split('\n')[0]!}`);
     }
     return new Tokenizer(folder, vocabSize, {
       engine,
+      encode: inPieces((text) => known(engine.encode(text, { add_special_tokens: false }).ids), json),
+      around,
       // Made for WordPiece. For BPE and Unigram it would eat spaces that are really there, and transformers 5 leaves it out,
       // whatever the config says.
       cleanUp:
@@ -81,9 +92,10 @@ export class Tokenizer {
 
   /** Token ids of a text, with the tokens that the tokenizer puts around a text (BOS and the like) unless told otherwise. */
   encode(text: string, { addSpecialTokens = true }: { addSpecialTokens?: boolean } = {}): number[] {
-    const { ids } = this.#engine.encode(text, { add_special_tokens: addSpecialTokens });
-    // What a vocabulary without an unknown token cannot spell is left out, as the Rust library does it.
-    return ids.filter((id) => id !== undefined);
+    const ids = this.#encode(text);
+    if (!addSpecialTokens) return ids;
+    const [before, after] = this.#around;
+    return [...before, ...ids, ...after];
   }
 
   /** The text of token ids, without special tokens unless told otherwise. Ids beyond the vocabulary give nothing. */
@@ -189,6 +201,22 @@ export class TextStream {
     this.#emitted = this.#ids.length;
     return rest;
   }
+}
+
+/** What a vocabulary without an unknown token cannot spell is left out, as the Rust library does it. */
+function known(ids: readonly (number | undefined)[]): number[] {
+  return ids.filter((id) => id !== undefined);
+}
+
+/** Throws Error for a post-processor that does more than put tokens around a text, which none of the known ones does. */
+function specialsAround(engine: Engine): Around {
+  const [bare, whole] = [false, true].map((add_special_tokens) =>
+    known(engine.encode('a b', { add_special_tokens }).ids),
+  ) as [number[], number[]];
+  for (let at = 0; at + bare.length <= whole.length; at++)
+    if (bare.every((id, i) => whole[at + i] === id))
+      return [whole.slice(0, at), whole.slice(at + bare.length)];
+  throw new Error('its post-processor changes the ids of the text itself');
 }
 
 /** One more than the largest id. Throws Error on ids that are none: the library would make an array as long as the largest. */

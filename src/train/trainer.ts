@@ -12,6 +12,7 @@ import { checkTokens } from '../models/tokens.js';
 import { UserError } from '../util/errors.js';
 import { latestCheckpoint, restoreCheckpoint, saveCheckpoint } from './checkpoint.js';
 import { AdamW, type AdamWOptions } from './optimizer.js';
+import { PassClock } from './pass-clock.js';
 import { learningRate, type Schedule } from './schedule.js';
 import { flatten, forwardBackward, type FlatBatch, type PassMember } from './step.js';
 
@@ -44,6 +45,7 @@ export interface StepRecord {
   /** Rows of the forward pass, and how many of them were trained on. */
   readonly tokens: number;
   readonly trained_tokens: number;
+  /** Its part of the time, by its rows, where others are trained beside it. */
   readonly seconds: number;
 }
 
@@ -130,13 +132,15 @@ export async function trainTogether(
       throw new Error('trainings together share bf16 and gradient_checkpointing');
     if (trainees.length > 1 && !trained.pairs) throw new Error('trainings together are of adapters');
   }
-  const trainings = trainees.map((trainee) => new Training(model, trainee));
+  const clock = new PassClock<Training>();
+  const trainings = trainees.map((trainee) => new Training(model, trainee, clock));
   try {
     for (const training of trainings) await training.start();
     for (;;) {
       const running = trainings.filter(({ outcome }) => outcome === undefined);
       if (running.length === 0) return trainings.map(({ outcome }) => outcome!);
       const members = running.map((training) => training.nextPass());
+      clock.share(running.map((training, i) => [training, members[i]!.batch.ids.length]));
       const losses = forwardBackward(model, members, { bf16, gradient_checkpointing });
       for (const [i, training] of running.entries()) await training.passed(losses[i]!, signal);
       // Signals and progress bars get their turn between passes.
@@ -179,11 +183,11 @@ class Training {
   /** The step whose loss was not looked at yet. */
   private asked: AskedStep | undefined;
   private last: StepRecord | undefined;
-  private started = 0;
 
   constructor(
     private readonly model: CausalLM,
     private readonly trainee: Trainee,
+    private readonly clock: PassClock<Training>,
   ) {
     const { blocks, args, checkpoints } = trainee;
     this.steps = totalSteps(blocks.length, args);
@@ -206,7 +210,6 @@ class Training {
         this.resumedFrom = restoreCheckpoint(checkpoints, this.optimizer, this.run);
       this.step = this.resumedFrom;
       onStart?.(this.resumedFrom, this.steps);
-      this.started = performance.now();
       if (this.step >= this.steps) this.end('finished');
     });
   }
@@ -274,9 +277,7 @@ class Training {
     const loss = rows.reduce((sum, part) => part.reduce((a, b) => a + b, sum), 0) / trained_tokens;
     if (!Number.isFinite(loss) || !Number.isFinite(grad_norm))
       throw notFinite(step, loss, grad_norm, batches.flat(), this.trainee);
-    const ended = performance.now();
-    const seconds = (ended - this.started) / 1000;
-    this.started = ended;
+    const seconds = this.clock.take(this);
     const epoch = step / this.perEpoch;
     const { steps } = this;
     this.last = { step, steps, epoch, loss, grad_norm, learning_rate, tokens, trained_tokens, seconds };
@@ -301,6 +302,7 @@ class Training {
   }
 
   dispose(): void {
+    this.clock.leave(this);
     this.optimizer?.dispose();
     this.optimizer = undefined;
   }

@@ -75,7 +75,8 @@ async function run(c: Case, inputs: Inputs): Promise<Results> {
     ),
   );
   const { batch, length, heads, kvHeads, headDim, window } = c;
-  const shape = { batch, length, heads, kvHeads, headDim, window, segments, scale: 1 / Math.sqrt(headDim) };
+  const scale = 1 / Math.sqrt(headDim);
+  const shape = { batch, length, heads, kvHeads, headDim, causal: true, window, segments, scale };
   const [q, k, v, dOut] = [inputs.q, inputs.k, inputs.v, inputs.dOut].map(span) as [Span, Span, Span, Span];
   const [out, dq] = [empty(q.length), empty(q.length)];
   const [dk, dv, lse] = [empty(k.length), empty(k.length), empty(batch * heads * length)];

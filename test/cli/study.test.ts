@@ -12,6 +12,7 @@ let model: string;
 /** Of a study that nothing disturbed: by run, what it left. */
 let expected: Record<string, string>;
 let tables: string;
+let report: Record<string, string>;
 let seconds: number;
 
 const GRID = {
@@ -42,6 +43,16 @@ function contentOf(path: string): string {
     : content.toString('base64');
 }
 
+/** What `westwind report` makes of a study: report.md and the tables, which have no times in them as the HTML's manifests do. */
+async function reportOf(job: JobFiles): Promise<Record<string, string>> {
+  const out = join(job.folder, 'report');
+  const { code, stderr } = await westwind(['report', job.runs, '-o', out]);
+  assert.equal(code, 0, stderr);
+  const tables = readdirSync(join(out, 'tables')).sort();
+  const files = ['report.md', ...tables.map((name) => join('tables', name))];
+  return Object.fromEntries(files.map((file) => [file, readFileSync(join(out, file), 'utf8')]));
+}
+
 /** From the first line of the tables on, which have no times. */
 function tablesOf(stdout: string): string {
   return /^\| subjects +\|[^]*\|$/m.exec(stdout)![0];
@@ -67,6 +78,9 @@ test('a study shows its grid, does each run once, and knows what is done', async
   assert.equal(tables.match(/^\| zero-shot /gm)!.length, 1);
   expected = artefacts(job);
   assert.equal(readdirSync(job.runs).length, 5);
+  report = await reportOf(job);
+  assert.ok(Object.keys(report).length > 2);
+  assert.match(report['report.md']!, /\| LoRA, NEFTune, rank 4 /);
 
   const again = await westwind(['run', job.config]);
   assert.doesNotMatch(again.stdout, /step \d|answers/);
@@ -92,7 +106,7 @@ test('a run of a study has the bits that its own configuration has alone', async
   for (const [file, content] of Object.entries(found)) assert.equal(content, expected[file], file);
 });
 
-test('a study killed at random moments and resumed ends in the tables and bits of one that was not', async (t) => {
+test('a study killed at random moments and resumed ends in the tables, report and bits of one that was not', async (t) => {
   const kills = Number(process.env['WESTWIND_KILLS'] ?? 4);
   let job = study();
   let studies = 1;
@@ -113,6 +127,7 @@ test('a study killed at random moments and resumed ends in the tables and bits o
   assert.equal(end.code, 0, end.stderr);
   assert.equal(tablesOf(end.stdout), tables);
   assert.deepEqual(artefacts(job), expected);
+  assert.deepEqual(await reportOf(job), report);
   t.diagnostic(`${kills} kills of ${studies} studies`);
 });
 

@@ -411,6 +411,19 @@ test('the hash follows what determines the result, and nothing else', () => {
   ]) {
     assert.equal(hash(same), own, same);
   }
+  // The seed of a draw counts where rows are drawn, and where it is another than the run's.
+  const drawn = hash(BASE.replace('y.csv', 'y.csv, count: 3'));
+  assert.equal(hash(BASE.replace('y.csv', 'y.csv, seed: 1')), own);
+  assert.equal(
+    hash(BASE.replace('y.csv', 'y.csv, fraction: 1, seed: 1')),
+    hash(BASE.replace('y.csv', 'y.csv, fraction: 1')),
+  );
+  assert.equal(hash(BASE.replace('y.csv', 'y.csv, count: 3, seed: 42')), drawn);
+  assert.notEqual(hash(BASE.replace('y.csv', 'y.csv, count: 3, seed: 1')), drawn);
+  assert.notEqual(
+    hash(BASE.replace('x.csv', 'x.csv, count: 3, seed: 1')),
+    hash(BASE.replace('x.csv', 'x.csv, count: 3')),
+  );
   for (const other of [
     `${BASE}seed: 43\n`,
     `${BASE}training: {learning_rate: 1e-4}\n`,

@@ -8,10 +8,18 @@ import { architectures, loadModel } from '../../src/models/load.js';
 import { saveModel } from '../../src/models/save.js';
 import { evaluateLoss, flatten } from '../../src/train/step.js';
 import { UserError } from '../../src/util/errors.js';
-import { backend, randomBlocks, tinyConfig, tinyModel } from '../support/tiny.js';
+import { backend, familyConfig, randomBlocks, tinyConfig, tinyModel } from '../support/tiny.js';
 
 test('the architectures are the files of the folder', () => {
-  assert.deepEqual(architectures(), ['gemma3_text', 'llama', 'mistral', 'qwen2', 'qwen3']);
+  assert.deepEqual(architectures(), [
+    'falcon',
+    'gemma3_text',
+    'gpt_neox',
+    'llama',
+    'mistral',
+    'qwen2',
+    'qwen3',
+  ]);
 });
 
 test('float16 and bfloat16 checkpoints load, sharded or whole', async () => {
@@ -35,6 +43,49 @@ test('float16 and bfloat16 checkpoints load, sharded or whole', async () => {
   rmSync(folder, { recursive: true });
 });
 
+test('fused heads, their biases and both norms are written and read back', async () => {
+  const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
+  const be = await backend();
+  for (const config of [familyConfig('gpt_neox'), { ...familyConfig('falcon'), bias: true, alibi: true }]) {
+    const model = await tinyModel(be, { trainable: true }, config);
+    const blocks = flatten(randomBlocks([20]));
+    await saveModel(model, folder);
+    const loaded = await loadModel(be, folder);
+    assert.deepEqual(await evaluateLoss(loaded, blocks), await evaluateLoss(model, blocks));
+    assert.deepEqual(
+      loaded.parameters.map((p) => p.name),
+      model.parameters.map((p) => p.name),
+    );
+    loaded.dispose();
+    model.dispose();
+  }
+  assert.equal(be.memory().held, 0);
+  rmSync(folder, { recursive: true });
+});
+
+test('configs of Falcon and GPT-NeoX that no model has are refused in a line', async () => {
+  const be = await backend();
+  const faults: [Record<string, unknown>, RegExp][] = [
+    [
+      { model_type: 'gpt_neox', hidden_act: 'relu' },
+      /hidden_act 'relu' is not supported; Westwind knows gelu/,
+    ],
+    [{ model_type: 'gpt_neox', hidden_act: 'gelu', rotary_pct: 0.2 }, /3 elements of each head are turned/],
+    [
+      { model_type: 'falcon', new_decoder_architecture: true, num_kv_heads: 3 },
+      /not a multiple of num_kv_heads/,
+    ],
+    [{ model_type: 'falcon', num_ln_in_parallel_attn: 2 }, /needs new_decoder_architecture/],
+    [{ model_type: 'falcon', new_decoder_architecture: true, parallel_attn: false }, /needs parallel_attn/],
+  ];
+  for (const [change, message] of faults)
+    await assert.rejects(tinyModel(be, {}, tinyConfig(change)), (error: Error) => {
+      assert.ok(error instanceof UserError, error.stack);
+      assert.match(error.message, message);
+      return true;
+    });
+});
+
 test('a faulty folder gives one line that names the fault, and holds no memory', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
   const be = await backend();
@@ -45,7 +96,7 @@ test('a faulty folder gives one line that names the fault, and holds no memory',
     [
       'unknown type',
       () => write({ model_type: 'bert' }),
-      /model_type 'bert' is not supported; Westwind knows gemma3_text, llama, mistral, qwen2, qwen3/,
+      /model_type 'bert' is not supported; Westwind knows falcon, gemma3_text, gpt_neox, llama, mistral, qwen2, qwen3/,
     ],
     ['hostile type', () => write({ model_type: '../../etc/passwd' }), /not supported/],
     [

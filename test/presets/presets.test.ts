@@ -143,6 +143,16 @@ test('models by short names, one or several', () => {
     settings: [modelSetting(Object.keys(presetModels()).join(','))],
   });
   assert.equal(several.runs.length, 3 * Object.keys(presetModels()).length);
+  // Queries and values stand in one module of some: a list names that, an expression is left as it is.
+  const targets = (model: string): unknown[] => [
+    ...new Set(
+      loadStudy(configPath('summarization'), { settings: [modelSetting(model)] })
+        .runs.map(({ config }) => config.tasks[0]!)
+        .map(({ tune, lora }) => (tune && lora ? JSON.stringify(lora.target_modules) : 'none')),
+    ),
+  ];
+  for (const model of ['falcon-7b', 'redpajama-3b', 'togethercomputer/RedPajama-INCITE-7B-Base'])
+    assert.deepEqual(targets(model).sort(), ['".*"', '["query_key_value"]', 'none']);
 });
 
 test('every preset is planned and dry-run, with each model’s shape', async () => {

@@ -35,6 +35,8 @@ export function tinyConfig(overrides: Record<string, unknown> = {}): Record<stri
 const FAMILIES: Readonly<Record<string, Record<string, unknown>>> = {
   qwen2: { tie_word_embeddings: true },
   qwen3: { head_dim: 24, use_sliding_window: true, max_window_layers: 1, sliding_window: 6 },
+  gpt_neox: { hidden_act: 'gelu', rotary_pct: 0.25, use_parallel_residual: true },
+  falcon: {},
   gemma3_text: {
     num_hidden_layers: 3,
     head_dim: 24,

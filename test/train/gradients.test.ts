@@ -60,10 +60,18 @@ async function lora(model: CausalLM, dropout = 0): Promise<readonly Parameter[]>
   return await Promise.resolve(adapter.parameters);
 }
 
-for (const type of ['mistral', 'llama', 'qwen2', 'qwen3', 'gemma3_text']) {
-  test(`${type}: the gradient of every parameter agrees with finite differences`, async () => {
+/** As the RefinedWeb models. */
+const ALIBI = { alibi: true, multi_query: false, parallel_attn: false, bias: true };
+const VARIANTS: readonly (readonly [type: string, more: Record<string, unknown>])[] = [
+  ...['mistral', 'llama', 'qwen2', 'qwen3', 'gemma3_text', 'gpt_neox', 'falcon'].map((t) => [t, {}] as const),
+  ['falcon', ALIBI],
+];
+
+for (const [type, more] of VARIANTS) {
+  const name = [type, ...Object.keys(more).slice(0, 1)].join(', ');
+  test(`${name}: the gradient of every parameter agrees with finite differences`, async () => {
     const be = await backend('reference');
-    const model = await tinyModel(be, { trainable: true }, familyConfig(type));
+    const model = await tinyModel(be, { trainable: true }, { ...familyConfig(type), ...more });
     const blocks = randomBlocks([9, 6], 5, 2);
     const grads = await gradients(model, model.parameters, [blocks]);
     const batch = flatten(blocks);
@@ -117,6 +125,23 @@ for (const type of ['qwen3', 'gemma3_text']) {
     model.dispose();
   });
 }
+
+for (const more of [{}, ALIBI])
+  test(`falcon${'alibi' in more ? ', alibi' : ''}: fused heads and biases give the same bits under gradient checkpointing, and leave nothing behind`, async () => {
+    const be = await backend();
+    const model = await tinyModel(be, { trainable: true }, { ...familyConfig('falcon'), ...more });
+    const pass = (gradient_checkpointing: boolean): Promise<Float32Array[]> =>
+      gradients(model, model.parameters, [randomBlocks([20, 13], 2)], { gradient_checkpointing });
+    const plain = await pass(false);
+    const before = be.memory().held;
+    assert.deepEqual(await pass(true), plain);
+    assert.equal(be.memory().held, before);
+    // More rows than the first tables of heads have.
+    const long = await gradients(model, model.parameters, [randomBlocks([100, 100, 100], 2)]);
+    assert.ok(long.every((g) => g.every(Number.isFinite)));
+    model.dispose();
+    assert.equal(be.memory().held, 0);
+  });
 
 test('accumulated passes give the gradient of the whole batch, whatever share of tokens is trained in each', async () => {
   const model = await tinyModel(await backend());

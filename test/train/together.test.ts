@@ -12,7 +12,13 @@ import type { CausalLM } from '../../src/models/model.js';
 import type { WeightOptions } from '../../src/models/weights.js';
 import { slice } from '../../src/tensor/tensor.js';
 import { latestCheckpoint } from '../../src/train/checkpoint.js';
-import { train, trainTogether, type Outcome, type TrainingArguments } from '../../src/train/trainer.js';
+import {
+  train,
+  trainTogether,
+  type Outcome,
+  type StepRecord,
+  type TrainingArguments,
+} from '../../src/train/trainer.js';
 import { UserError } from '../../src/util/errors.js';
 import { ARGS, backend, LORA, randomBlocks, randomIds, tinyConfig, tinyModel } from '../support/tiny.js';
 
@@ -257,6 +263,25 @@ test('what a user can mend of one is its own: no rows, foreign tokens, a foreign
   }
   same(new Map([[good, got.get(good)!]]), await alone(model, [good]));
   rmSync(folder, { recursive: true });
+  model.dispose();
+});
+
+test('the seconds of all that are trained together are the time that went by', async () => {
+  const model = await tinyModel(await backend());
+  const adapters = setups.map(({ lora, args }) => createLora(model, lora, { seed: args.seed }));
+  let seconds = 0;
+  const trainees = setups.map(({ blocks, args }, i) => ({
+    ...{ trained: adapters[i]!, blocks, args },
+    onStep: (record: StepRecord) => {
+      assert.ok(record.seconds > 0);
+      seconds += record.seconds;
+    },
+  }));
+  const started = performance.now();
+  await trainTogether(model, trainees);
+  const wall = (performance.now() - started) / 1000;
+  assert.ok(seconds <= wall && seconds > wall / 2, `${seconds} of ${wall}`);
+  for (const adapter of adapters) adapter.dispose();
   model.dispose();
 });
 

@@ -3,10 +3,15 @@ import { test } from 'node:test';
 import { verifyFolder } from '../../src/experiments/verify/index.js';
 import { backend } from '../support/tiny.js';
 
-// Golden folders: a window and grouped heads; biases and a tied head; norms over heads and a window on the upper layer alone; local and
-// global layers with norms on both sides.
+// Golden families, copied here: between them windows, grouped heads, biases, tied heads, fused heads in each of their layouts, halves of a
+// layer one behind the other or side by side, heads of which a part is turned, norms over heads and on both sides of a layer's halves.
+const FOLDERS = [
+  ...['mistral', 'qwen2', 'gpt_neox', 'neox-parallel'],
+  ...['falcon', 'falcon-new', 'falcon-one-norm'],
+  ...['qwen3', 'gemma3'],
+];
 for (const device of ['cpu', 'reference'] as const) {
-  for (const family of ['mistral', 'qwen2', 'qwen3', 'gemma3']) {
+  for (const family of FOLDERS) {
     test(`${family} on ${device}: logits, loss, greedy tokens and three trajectories as transformers and PEFT compute them`, async () => {
       const be = await backend(device);
       let checks = 0;

@@ -3,7 +3,15 @@
  * stated once. Device memory is the process's own, so that a span is an address, and every call is done when it returns.
  */
 
-import { BYTES_PER_ELEMENT, type DType, type Kernels, type Span } from '../contract.js';
+import {
+  BYTES_PER_ELEMENT,
+  type AttentionShape,
+  type DistanceBias,
+  type DType,
+  type Kernels,
+  type Span,
+} from '../contract.js';
+import { checkAttention, checkBias } from '../attention.js';
 import { fillNormal as fillNormalInto } from '../reference/random.js';
 import type { LoraKernels } from '../lora.js';
 import { address, bytesOf, declare as declareIn, DTYPE_CODE, type Library } from './library.js';
@@ -26,7 +34,23 @@ function typeCode(span: Span, allowed: readonly DType[]): number {
 
 /** Parameters of both whole-sequence attention kernels behind their tensors. */
 const ATTENTION_SHAPE =
-  'int64_t batch, int64_t length, int64_t heads, int64_t kvHeads, int64_t headDim, float scale, int64_t window';
+  'int64_t batch, int64_t length, int64_t heads, int64_t kvHeads, int64_t headDim, float scale, int64_t window, ' +
+  'int causal, uint64_t keySegments, int64_t keyLength, uint64_t bias, int64_t reach';
+
+/** Their arguments. */
+function attentionShape(shape: AttentionShape): number[] {
+  const { batch, length, heads, kvHeads, headDim, scale, window, causal, keys, bias } = shape;
+  return [
+    ...[batch, length, heads, kvHeads, headDim, scale, window, flag(causal)],
+    ...(keys ? [address(keys.segments), keys.length] : [0, length]),
+    ...biasArguments(bias),
+  ];
+}
+
+function biasArguments(bias: DistanceBias | undefined): [values: number, reach: number] {
+  return bias ? [address(bias.values), bias.reach] : [0, 1];
+}
+
 const RANDOM = 'uint32_t seed, uint32_t stream, uint32_t step';
 
 /** Parameters that are addresses. */
@@ -58,19 +82,28 @@ export function bindOther(library: Library): OtherKernels {
   const gatedUnitBackward = declare(
     `void ww_gated_unit_backward(${a('dy gate up dGate dUp')}, int64_t n, int gelu)`,
   );
+  const layerNorm = declare(
+    `void ww_layer_norm(${a('x w b y mean rstd')}, int64_t rows, int64_t dim, float eps)`,
+  );
+  const layerNormBackward = declare(
+    `void ww_layer_norm_backward(${a('dy x w mean rstd dx')}, int accumulate, ${a('dw db')}, int64_t rows, int64_t dim)`,
+  );
+  const activate = declare(`void ww_activate(${a('x y')}, int64_t n, int tanh)`);
+  const activateBackward = declare(`void ww_activate_backward(${a('dy x dx')}, int64_t n, int tanh)`);
   const rope = declare(
     `void ww_rope(${a('x y cos sin positions')}, int64_t rows, int64_t heads, int64_t headDim, int64_t rotaryDim, int inverse)`,
   );
   const attention = declare(`void ww_attention(${a('q k v segments out lse')}, ${ATTENTION_SHAPE})`);
   const attentionBackward = declare(
-    `void ww_attention_backward(${a('q k v segments out dOut lse dq dk dv')}, ${ATTENTION_SHAPE})`,
+    `void ww_attention_backward(${a('q k v segments out dOut lse dq dk dv')}, ${ATTENTION_SHAPE}, uint64_t dBias)`,
   );
   const cacheWrite = declare(
     `void ww_cache_write(${a('x cache slotOf positions')}, int64_t rows, int64_t capacity, int64_t dim, int bf16)`,
   );
   const attentionCached = declare(
     `void ww_attention_cached(${a('q keys values slotOf positions out')}, int64_t rows, int64_t heads, ` +
-      'int64_t kvHeads, int64_t headDim, int64_t capacity, float scale, int64_t window, int bf16)',
+      'int64_t kvHeads, int64_t headDim, int64_t capacity, float scale, int64_t window, int bf16, ' +
+      'uint64_t bias, int64_t reach)',
   );
   const crossEntropy = declare(
     `void ww_cross_entropy(${a('logits targets losses')}, int64_t rows, int64_t vocab, float gradScale, int gradient)`,
@@ -131,6 +164,20 @@ export function bindOther(library: Library): OtherKernels {
         weightOffset,
       );
     },
+    layerNorm({ x, w, b, y, mean, rstd, rows, dim, eps }) {
+      layerNorm(...[x, w, b, y, mean, rstd].map(address), rows, dim, eps);
+    },
+    layerNormBackward({ dy, x, w, mean, rstd, dx, accumulate, dw, db, rows, dim }) {
+      const gradients = [dw ? address(dw) : 0, db ? address(db) : 0];
+      const spans = [dy, x, w, mean, rstd, dx].map(address);
+      layerNormBackward(...spans, flag(accumulate), ...gradients, rows, dim);
+    },
+    activate({ x, y, n, activation }) {
+      activate(address(x), address(y), n, flag(activation === 'gelu_tanh'));
+    },
+    activateBackward({ dy, x, dx, n, activation }) {
+      activateBackward(address(dy), address(x), address(dx), n, flag(activation === 'gelu_tanh'));
+    },
     gatedUnit({ activation, gate, up, y, n }) {
       gatedUnit(address(gate), address(up), address(y), n, flag(activation === 'gelu_tanh'));
     },
@@ -142,15 +189,16 @@ export function bindOther(library: Library): OtherKernels {
       const tables = [address(cos), address(sin), address(positions)];
       rope(address(x), address(y), ...tables, rows, heads, headDim, rotaryDim, flag(inverse));
     },
-    attention({ q, k, v, segments, out, lse, batch, length, heads, kvHeads, headDim, scale: by, window }) {
-      const spans = [q, k, v, segments, out, lse].map(address);
-      attention(...spans, batch, length, heads, kvHeads, headDim, by, window);
+    attention(args) {
+      checkAttention('attention', args);
+      const { q, k, v, segments, out, lse } = args;
+      attention(...[q, k, v, segments, out, lse].map(address), ...attentionShape(args));
     },
     attentionBackward(args) {
-      const { q, k, v, segments, out, dOut, lse, dq, dk, dv } = args;
+      checkAttention('attentionBackward', args);
+      const { q, k, v, segments, out, dOut, lse, dq, dk, dv, dBias } = args;
       const spans = [q, k, v, segments, out, dOut, lse, dq, dk, dv].map(address);
-      const { batch, length, heads, kvHeads, headDim, window } = args;
-      attentionBackward(...spans, batch, length, heads, kvHeads, headDim, args.scale, window);
+      attentionBackward(...spans, ...attentionShape(args), dBias ? address(dBias) : 0);
     },
     cacheWrite({ x, cache, slotOf, positions, rows, capacity, kvHeads, headDim }) {
       const bf16 = typeCode(cache, ['f32', 'bf16']);
@@ -159,11 +207,23 @@ export function bindOther(library: Library): OtherKernels {
     },
     attentionCached(args) {
       const { q, keys, values, slotOf, positions, out } = args;
+      checkBias('attentionCached', args.bias, args.heads);
       const bf16 = typeCode(keys, ['f32', 'bf16']);
       if (values.dtype !== keys.dtype) throw new TypeError('keys and values differ in type');
       const spans = [q, keys, values, slotOf, positions, out].map(address);
       const { rows, heads, kvHeads, headDim, capacity, window } = args;
-      attentionCached(...spans, rows, heads, kvHeads, headDim, capacity, args.scale, window, bf16);
+      attentionCached(
+        ...spans,
+        rows,
+        heads,
+        kvHeads,
+        headDim,
+        capacity,
+        args.scale,
+        window,
+        bf16,
+        ...biasArguments(args.bias),
+      );
     },
     crossEntropy({ logits, targets, losses, rows, vocab, gradient }) {
       // The C kernel turns logits into their gradient in place.

@@ -1,12 +1,14 @@
 /**
  * Attention on CUDA: over whole sequences on tensor cores where type, head size and card allow, else in plain f32 arithmetic; and over a
- * key-value cache. What a query sees is found once a call, as a range of keys, and all kernels work from those ranges.
+ * key-value cache. What a query sees is found once a call, as a range of keys, and all kernels work from those ranges. Whether a call is
+ * causal and has a bias are defines: a call without them is what it would be if there were no others.
  */
 
+import { checkAttention, checkBias } from '../attention.js';
 import { BYTES_PER_ELEMENT, type AttentionShape, type DType, type Kernels, type Span } from '../contract.js';
 import type { Defines } from './compile.js';
 import { aligned, lanes } from './arguments.js';
-import { address, type CudaDevice, type Kernel } from './device.js';
+import { address, type CudaDevice, type Grid, type Kernel } from './device.js';
 
 type AttentionKernels = Pick<Kernels, 'attention' | 'attentionBackward' | 'cacheWrite' | 'attentionCached'>;
 
@@ -25,16 +27,35 @@ type Stage = 'forward' | 'dq' | 'dkv';
 type FlashStage = Stage | 'cached';
 
 const PARAMETERS: Readonly<Record<FlashStage, string>> = {
-  forward: 'ppppppiiif',
-  dq: 'pppppppppiiif',
-  dkv: 'pppppppppiiif',
-  cached: 'ppppppiiiifi',
+  forward: 'ppppppppiiiifi',
+  dq: 'ppppppppppppiiiifi',
+  dkv: 'pppppppppppiiiifi',
+  cached: 'ppppppiiiifipi',
 };
 const GENERIC: Readonly<Record<Stage, string>> = {
   forward: 'ww_attention',
   dq: 'ww_attention_dq',
   dkv: 'ww_attention_dkv',
 };
+
+/** What of a call changes its kernels, as their defines. */
+type Variant = Readonly<Partial<Record<'RANGED' | 'BIAS' | 'DBIAS', 1>>>;
+
+function variantOf(
+  shape: Pick<AttentionShape, 'bias'> & { causal?: boolean; dBias?: Span | undefined },
+): Variant {
+  return {
+    ...(shape.causal === false && { RANGED: 1 }),
+    ...(shape.bias && { BIAS: 1 }),
+    ...(shape.dBias && { DBIAS: 1 }),
+  };
+}
+
+/** Ranges of the other side by row: of the queries, and of the keys. */
+interface Ranges {
+  readonly queries: readonly [first: number, end: number];
+  readonly keys: readonly [first: number, end: number];
+}
 
 /** Binds attention over sequences and over a cache. */
 export function bindAttention(device: CudaDevice): AttentionKernels {
@@ -45,32 +66,41 @@ export function bindAttention(device: CudaDevice): AttentionKernels {
     return value;
   }
 
-  const bounds = once('bounds', () => device.kernel('attention', 'ww_attention_bounds', 'pppii'));
+  const bounds = device.kernel('attention', 'ww_attention_bounds', 'pppii');
+  const ranges = device.kernel('attention', 'ww_attention_ranges', 'ppppii');
+  const distances = device.kernel('attention', 'ww_attention_distances', 'ppiiii');
 
-  function generic(stage: Stage, type: DType, headDim: number): Tiled {
-    return once(`${stage} ${type} ${headDim}`, () => {
+  function generic(stage: Stage, type: DType, headDim: number, variant: Variant): Tiled {
+    return once(`${stage} ${type} ${headDim} ${JSON.stringify(variant)}`, () => {
       const bytes = (rows: number): number =>
         ((stage === 'forward' ? 1 : 2) * 4 * rows + 32) * (headDim | 1) * 4;
       const rows = bytes(4) <= device.sharedPerBlock ? 4 : 2;
-      const defines = { T: cType(type), HEAD_DIM: headDim, ROWS: rows };
+      const defines = { T: cType(type), HEAD_DIM: headDim, ROWS: rows, ...variant };
       const kernel = device.kernel('attention', GENERIC[stage], PARAMETERS[stage], defines);
       return { kernel, rows: 4 * rows, shared: bytes(rows) };
     });
   }
 
   /** The kernel on tensor cores, if the card has the shared memory for one; its steps as large as let two blocks share a processor. */
-  function flash(stage: FlashStage, headDim: number): Tiled | undefined {
-    const found = once(`flash ${stage} ${headDim}`, () => {
+  function flash(stage: FlashStage, headDim: number, variant: Variant): Tiled | undefined {
+    const found = once(`flash ${stage} ${headDim} ${JSON.stringify(variant)}`, () => {
       const rows = stage === 'dkv' || headDim > 128 ? 64 : 128;
       const forward = stage === 'forward' || stage === 'cached';
       const bytes = (step: number): number =>
-        ((forward ? 1 : 2) * rows + 4 * step) * (headDim + 8) * 2 + (stage === 'dkv' ? 16 * step : 0);
+        ((forward ? 1 : 2) * rows + 4 * step) * (headDim + 8) * 2 +
+        (stage === 'dkv' ? 16 * step : 0) +
+        (variant.BIAS && stage !== 'cached' ? 8 * (rows + step) : 0) +
+        (variant.DBIAS ? 16 * (8 * (rows / 4 + step - 8) + rows / 4) : 0);
       const steps = stage === 'dq' ? [32, 16] : [64, 32, 16];
       const step =
         steps.find((n) => 2 * (bytes(n) + 1024) <= device.sharedPerBlock + 1024) ??
         steps.find((n) => bytes(n) <= device.sharedPerBlock);
       if (step === undefined) return null;
-      const defines: Defines = { HEAD_DIM: headDim, [stage === 'dkv' ? 'QUERIES' : 'KEYS']: step };
+      const defines: Defines = {
+        HEAD_DIM: headDim,
+        [stage === 'dkv' ? 'QUERIES' : 'KEYS']: step,
+        ...variant,
+      };
       const source = forward ? 'flash-forward' : 'flash-backward';
       const kernel = device.kernel(source, `ww_flash_${stage}`, PARAMETERS[stage], defines);
       return { kernel, rows, shared: bytes(step) };
@@ -93,55 +123,95 @@ export function bindAttention(device: CudaDevice): AttentionKernels {
     );
   }
 
-  function launch(tiled: Tiled, shape: AttentionShape, across: number, parts: number, at: number[]): void {
-    const { batch, length, heads, kvHeads, scale } = shape;
-    const grid = [across, Math.ceil(length / tiled.rows), batch * parts] as const;
-    tiled.kernel.launch(grid, BLOCK, tiled.shared, ...at, length, heads, kvHeads, scale);
+  /** Launches a kernel whose blocks own rows of a sequence of `rows`. */
+  function launch(
+    { kernel, rows: each, shared }: Tiled,
+    shape: AttentionShape,
+    [across, rows, parts]: readonly [across: number, rows: number, parts: number],
+    at: readonly number[],
+  ): void {
+    const { batch, length, heads, kvHeads, scale, keys, bias } = shape;
+    const grid = [across, Math.ceil(rows / each), batch * parts] as const;
+    const numbers = [length, keys?.length ?? length, heads, kvHeads, scale, bias?.reach ?? 0];
+    kernel.launch(grid, BLOCK, shared, ...at, ...numbers);
   }
 
-  /** Finds every row's range and hands over where the ranges' first keys and ends of queries stand, and `more` floats of scratch. */
-  function withBounds(
+  /** Finds every row's range, the keys' where they are `wanted`, and hands over where the ranges stand, and `more` floats of scratch. */
+  function withRanges(
     shape: AttentionShape,
+    wanted: 'queries' | 'both',
     more: number,
-    use: (first: number, end: number, scratch: number) => void,
+    use: (ranges: Ranges, scratch: number) => void,
   ): void {
-    const { batch, length, window } = shape;
-    const n = batch * length;
-    device.withScratch((2 * n + more) * 4, (first) => {
-      const end = first + 4 * n;
-      const grid = [Math.ceil(length / 4), batch, 1] as const;
-      bounds.launch(grid, BLOCK, 0, address(shape.segments), first, end, length, window);
-      use(first, end, end + 4 * n);
+    const { batch, length, window, causal, keys } = shape;
+    const [n, others] = [batch * length, keys && wanted === 'both' ? batch * keys.length : 0];
+    device.withScratch((2 * n + 2 * others + more) * 4, (first) => {
+      const queries = [first, first + 4 * n] as const;
+      const ofKeys = [first + 8 * n, first + 8 * n + 4 * others] as const;
+      const segments = address(shape.segments);
+      const grid = (rows: number): Grid => [Math.ceil(rows / 4), batch, 1];
+      if (causal) {
+        bounds.launch(grid(length), BLOCK, 0, segments, ...queries, length, window);
+      } else {
+        const [there, count] = keys ? [address(keys.segments), keys.length] : [segments, length];
+        ranges.launch(grid(length), BLOCK, 0, segments, there, ...queries, length, count);
+        if (others > 0) ranges.launch(grid(count), BLOCK, 0, there, segments, ...ofKeys, count, length);
+      }
+      use({ queries, keys: keys ? ofKeys : queries }, first + 8 * (n + others));
     });
   }
 
   return {
     attention(args) {
-      const { q, k, v, out, lse, heads, headDim } = args;
+      const { q, k, v, out, lse, length, heads, headDim } = args;
       if (!check('attention', args, { q, out }, { k, v }, lse)) return;
       const [qAt, kAt, vAt, outAt] = [address(q), address(k), address(v), address(out)];
-      const tensor = flashes(args, [q.dtype], [qAt, kAt, vAt, outAt]) ? flash('forward', headDim) : undefined;
-      const tiled = tensor ?? generic('forward', q.dtype, headDim);
-      withBounds(args, 0, (first) => {
-        launch(tiled, args, heads, 1, [qAt, kAt, vAt, first, outAt, address(lse)]);
+      const fast = flashes(args, [q.dtype], [qAt, kAt, vAt, outAt]);
+      const variant = variantOf(args);
+      const tensor = fast ? flash('forward', headDim, variant) : undefined;
+      const tiled = tensor ?? generic('forward', q.dtype, headDim, variant);
+      withRanges(args, 'queries', 0, ({ queries }) => {
+        const at = [qAt, kAt, vAt, ...queries, biasOf(args), outAt, address(lse)];
+        launch(tiled, args, [heads, length, 1], at);
       });
     },
 
     attentionBackward(args) {
-      const { q, k, v, out, dOut, lse, dq, dk, dv, batch, length, heads, kvHeads, headDim } = args;
+      const { q, k, v, out, dOut, lse, dq, dk, dv, dBias, batch, length, heads, kvHeads, headDim } = args;
       if (!check('attentionBackward', args, { q, out, dOut, dq }, { k, v, dk, dv }, lse)) return;
       const [qAt, kAt, vAt, outAt] = [address(q), address(k), address(v), address(out)];
       const [dOutAt, dqAt, dkAt, dvAt] = [address(dOut), address(dq), address(dk), address(dv)];
       const lseAt = address(lse);
       const fast = flashes(args, [q.dtype], [qAt, kAt, vAt, outAt, dOutAt, dqAt, dkAt, dvAt]);
-      const dqTensor = fast ? flash('dq', headDim) : undefined;
-      const dkvTensor = fast ? flash('dkv', headDim) : undefined;
-      withBounds(args, batch * heads * length, (first, end, delta) => {
-        const forDq = [qAt, kAt, vAt, first, outAt, dOutAt, lseAt, delta, dqAt];
-        launch(dqTensor ?? generic('dq', q.dtype, headDim), args, heads, 1, forDq);
-        const forDkv = [qAt, kAt, vAt, end, dOutAt, lseAt, delta, dkAt, dvAt];
-        const parts = dkvTensor && headDim > 128 ? 2 : 1;
-        launch(dkvTensor ?? generic('dkv', q.dtype, headDim), args, kvHeads, parts, forDkv);
+      const variant = variantOf(args);
+      const forDq =
+        (fast ? flash('dq', headDim, variant) : undefined) ?? generic('dq', q.dtype, headDim, variant);
+      const plain = variantOf({ causal: args.causal, bias: args.bias });
+      const tensor = fast ? flash('dkv', headDim, plain) : undefined;
+      const forDkv = tensor ?? generic('dkv', q.dtype, headDim, plain);
+      // A warp each sums its share of dBias.
+      const warps = Math.ceil(length / forDq.rows) * (BLOCK / 32);
+      const width = 2 * (args.bias?.reach ?? 1) - 1;
+      const scalars = batch * heads * length;
+      const partial = dBias ? batch * heads * warps * width : 0;
+      withRanges(args, 'both', scalars + partial, ({ queries, keys }, delta) => {
+        const parts = delta + 4 * scalars;
+        const bias = biasOf(args);
+        launch(
+          forDq,
+          args,
+          [heads, length, 1],
+          [...[qAt, kAt, vAt, ...queries, bias, outAt, dOutAt, lseAt, delta, dqAt, parts]],
+        );
+        launch(
+          forDkv,
+          args,
+          [kvHeads, args.keys?.length ?? length, tensor && headDim > 128 ? 2 : 1],
+          [...[qAt, kAt, vAt, ...keys, bias, dOutAt, lseAt, delta, dkAt, dvAt]],
+        );
+        if (!dBias) return;
+        const grid = [heads, Math.ceil(width / 32), 1] as const;
+        distances.launch(grid, 256, 0, parts, address(dBias), batch, heads, warps, width);
       });
     },
 
@@ -166,8 +236,10 @@ export function bindAttention(device: CudaDevice): AttentionKernels {
       const { q, keys, values, slotOf, positions, out, rows, slots, heads, kvHeads, headDim, capacity } =
         args;
       const { scale, window } = args;
+      const [bias, reach] = [biasOf(args), args.bias?.reach ?? 0];
       const name = 'attentionCached';
       checkHeads(name, heads, kvHeads, headDim);
+      checkBias(name, args.bias, heads);
       checkSpan(name, 'q', q, rows * heads * headDim);
       checkSpan(name, 'out', out, rows * heads * headDim, [q.dtype]);
       checkSpan(name, 'keys', keys, slots * capacity * kvHeads * headDim);
@@ -178,17 +250,18 @@ export function bindAttention(device: CudaDevice): AttentionKernels {
 
       const [qAt, keysAt, valuesAt, outAt] = [address(q), address(keys), address(values), address(out)];
       const rowsAt = [address(slotOf), address(positions)];
+      const variant = variantOf({ bias: args.bias });
       // Rows of one slot, one behind the other, read its keys together: a prompt, not one new row a sequence.
       if (
         rows >= 64 &&
         rows > 2 * slots &&
         flashes(args, [q.dtype, keys.dtype], [qAt, keysAt, valuesAt, outAt])
       ) {
-        const tiled = flash('cached', headDim);
+        const tiled = flash('cached', headDim, variant);
         if (tiled) {
           const grid = [heads, Math.ceil(rows / tiled.rows), 1] as const;
           const at = [qAt, keysAt, valuesAt, ...rowsAt, outAt];
-          const numbers = [rows, heads, kvHeads, capacity, scale, window];
+          const numbers = [rows, heads, kvHeads, capacity, scale, window, bias, reach];
           tiled.kernel.launch(grid, BLOCK, tiled.shared, ...at, ...numbers);
           return;
         }
@@ -199,13 +272,14 @@ export function bindAttention(device: CudaDevice): AttentionKernels {
       while (headDim % vector || keysAt % (vector * bytes) || valuesAt % (vector * bytes)) vector /= 2;
       const together = largestDivisor(heads / kvHeads, 8);
       const [parts, combine] = once(
-        `cached ${q.dtype} ${keys.dtype} ${headDim} ${together} ${vector}`,
+        `cached ${q.dtype} ${keys.dtype} ${headDim} ${together} ${vector} ${JSON.stringify(variant)}`,
         () => {
           const types = { T: cType(q.dtype), CACHE: cType(keys.dtype) };
           const defines = { ...types, HEAD_DIM: headDim, HEADS: together, VEC: vector };
+          const own = { ...defines, ...variant };
           const source = 'attention-cached';
           return [
-            device.kernel(source, 'ww_attention_cached', 'ppppppppiiifii', defines),
+            device.kernel(source, 'ww_attention_cached', 'pppppppppiiifiii', own),
             device.kernel(source, 'ww_attention_cached_combine', 'ppppiiiii', defines),
           ] as const;
         },
@@ -217,8 +291,8 @@ export function bindAttention(device: CudaDevice): AttentionKernels {
       const run = (scales: number): void => {
         const sums = scales + results * 8;
         const at = [qAt, keysAt, valuesAt, ...rowsAt, outAt];
-        const shape = [heads, kvHeads, capacity, scale, window, least];
-        parts.launch([rows, heads / together, splits], BLOCK, 0, ...at, sums, scales, ...shape);
+        const shape = [heads, kvHeads, capacity, scale, window, least, reach];
+        parts.launch([rows, heads / together, splits], BLOCK, 0, ...at, sums, scales, bias, ...shape);
         if (splits === 1) return;
         const from = [address(positions), sums, scales, outAt];
         combine.launch([rows, heads, 1], BLOCK, 0, ...from, heads, capacity, window, splits, least);
@@ -253,6 +327,11 @@ function cType(type: DType): string {
   return name;
 }
 
+/** The address of a call's values by distance, or nowhere. */
+function biasOf({ bias }: Pick<AttentionShape, 'bias'>): number {
+  return bias ? address(bias.values) : 0;
+}
+
 /** Checks a call over sequences; whether there is anything to do. */
 function check(
   name: string,
@@ -261,16 +340,19 @@ function check(
   keys: Readonly<Record<string, Span>>,
   lse: Span,
 ): boolean {
-  const { batch, length, heads, kvHeads, headDim } = shape;
+  const { batch, length, heads, kvHeads, headDim, keys: others } = shape;
+  const keyLength = others?.length ?? length;
+  checkAttention(name, shape);
   checkHeads(name, heads, kvHeads, headDim);
   const type = queries['q']?.dtype;
   const types: readonly DType[] = type === 'bf16' ? ['bf16'] : ['f32'];
   for (const [key, span] of Object.entries(queries))
     checkSpan(name, key, span, batch * length * heads * headDim, types);
   for (const [key, span] of Object.entries(keys))
-    checkSpan(name, key, span, batch * length * kvHeads * headDim, types);
+    checkSpan(name, key, span, batch * keyLength * kvHeads * headDim, types);
   checkSpan(name, 'lse', lse, batch * heads * length, ['f32']);
   checkSpan(name, 'segments', shape.segments, batch * length, ['i32']);
+  if (others) checkSpan(name, 'keys.segments', others.segments, batch * keyLength, ['i32']);
   return batch * length > 0;
 }
 

@@ -1,6 +1,12 @@
 /** Kernels that treat each element alone: sums, scaling, copies, the gated unit, and all that draws random numbers. */
 
-import { BYTES_PER_ELEMENT, type DType, type GateActivation, type Kernels } from '../contract.js';
+import {
+  BYTES_PER_ELEMENT,
+  type Activation,
+  type DType,
+  type GateActivation,
+  type Kernels,
+} from '../contract.js';
 import {
   aligned,
   argumentsOf,
@@ -25,6 +31,8 @@ type ElementwiseKernels = Pick<
   | 'scale'
   | 'copy'
   | 'fill'
+  | 'activate'
+  | 'activateBackward'
   | 'gatedUnit'
   | 'gatedUnitBackward'
   | 'dropout'
@@ -44,10 +52,16 @@ function gateDefines(dtype: DType, activation: GateActivation): Defines {
   return { ACTIVATION: cType(dtype), ...(activation === 'gelu_tanh' && { GELU: 1 }) };
 }
 
+function geluDefines(dtype: DType, activation: Activation): Defines {
+  return { ACTIVATION: cType(dtype), ...(activation === 'gelu_tanh' && { TANH: 1 }) };
+}
+
 export function bindElementwise(device: CudaDevice): ElementwiseKernels {
   const add = byActivation(device, 'elementwise', 'ww_add', 'pppli');
   const scale = byActivation(device, 'elementwise', 'ww_scale', 'pplfi');
   const fill = byActivation(device, 'elementwise', 'ww_fill', 'plfi');
+  const activate = keyedFamily(device, 'activation', 'ww_activate', 'ppli');
+  const activateBackward = keyedFamily(device, 'activation', 'ww_activate_backward', 'pppli');
   const gatedUnit = keyedFamily(device, 'elementwise', 'ww_gated_unit', 'pppli');
   const gatedUnitBackward = keyedFamily(device, 'elementwise', 'ww_gated_unit_backward', 'pppppli');
   const dropout = byActivation(device, 'random', 'ww_dropout', 'pplufuuulii');
@@ -82,6 +96,22 @@ export function bindElementwise(device: CudaDevice): ElementwiseKernels {
       const at = argumentsOf('fill')('y', y, n, 'f32', 'bf16');
       const vector = aligned(at);
       fill(y.dtype).launch(elementGrid(n, lanes(y.dtype), vector), BLOCK, 0, at, n, value, vector);
+    },
+    activate({ x, y, n, activation }) {
+      const take = argumentsOf('activate');
+      const { dtype } = y;
+      const at = [take('x', x, n, dtype), take('y', y, n, 'f32', 'bf16')];
+      const vector = aligned(...at);
+      const kernel = activate(geluDefines(dtype, activation));
+      kernel.launch(elementGrid(n, lanes(dtype), vector), BLOCK, 0, ...at, n, vector);
+    },
+    activateBackward({ dy, x, dx, n, activation }) {
+      const take = argumentsOf('activateBackward');
+      const { dtype } = dy;
+      const at = [take('dy', dy, n, 'f32', 'bf16'), take('x', x, n, dtype), take('dx', dx, n, dtype)];
+      const vector = aligned(...at);
+      const kernel = activateBackward(geluDefines(dtype, activation));
+      kernel.launch(elementGrid(n, lanes(dtype), vector), BLOCK, 0, ...at, n, vector);
     },
     gatedUnit({ activation, gate, up, y, n }) {
       const take = argumentsOf('gatedUnit');

@@ -19,6 +19,8 @@ type RowKernels = Pick<
   Kernels,
   | 'rmsNorm'
   | 'rmsNormBackward'
+  | 'layerNorm'
+  | 'layerNormBackward'
   | 'rope'
   | 'embedding'
   | 'embeddingBackward'
@@ -46,6 +48,9 @@ export function bindRowsOfTables(device: CudaDevice): RowKernels {
   const norm = byActivation(device, 'norm', 'ww_rms_norm', 'ppppiiffii');
   const normBackward = byActivation(device, 'norm', 'ww_rms_norm_backward', 'pppppiifiii');
   const normWeight = byActivation(device, 'norm', 'ww_norm_weight_parts', 'ppppiii');
+  const layerNorm = byActivation(device, 'layer-norm', 'ww_layer_norm', 'ppppppifi');
+  const layerNormBackward = byActivation(device, 'layer-norm', 'ww_layer_norm_backward', 'ppppppiii');
+  const layerNormParts = byActivation(device, 'layer-norm', 'ww_layer_norm_parts', 'pppppiii');
   const sumRows = byActivation(device, 'reduce', 'ww_sum_rows_parts', 'ppiii');
   const sumParts = device.kernel('reduce', 'ww_sum_parts', 'ppiii');
   const rope = byActivation(device, 'rope', 'ww_rope', 'pppppiiiiiiii');
@@ -124,6 +129,44 @@ export function bindRowsOfTables(device: CudaDevice): RowKernels {
       const sizes = [rows, dim, weightOffset];
       const flags = [accumulate ? 1 : 0, warps, vector];
       normBackward(dtype).launch(grid, threads, 0, ...from, weight, scale, to, ...sizes, ...flags);
+    },
+    layerNorm({ x, w, b, y, mean, rstd, rows, dim, eps }) {
+      const take = argumentsOf('layerNorm');
+      const { dtype } = x;
+      const from = take('x', x, rows * dim, 'f32', 'bf16');
+      const parameters = [take('w', w, dim, 'f32'), take('b', b, dim, 'f32')] as const;
+      const to = take('y', y, rows * dim, dtype);
+      const statistics = [take('mean', mean, rows, 'f32'), take('rstd', rstd, rows, 'f32')] as const;
+      const width = lanes(dtype);
+      const vector = dim % width === 0 ? aligned(from, to, ...parameters) : 0;
+      const at = [from, ...parameters, to, ...statistics];
+      layerNorm(dtype).launch([rows, 1, 1], rowBlock(dim / width, 512), 0, ...at, dim, eps, vector);
+    },
+    layerNormBackward({ dy, x, w, mean, rstd, dx, accumulate, dw, db, rows, dim }) {
+      const take = argumentsOf('layerNormBackward');
+      const { dtype } = x;
+      const n = rows * dim;
+      const from = [take('dy', dy, n, dtype), take('x', x, n, 'f32', 'bf16')] as const;
+      const weight = take('w', w, dim, 'f32');
+      const statistics = [take('mean', mean, rows, 'f32'), take('rstd', rstd, rows, 'f32')] as const;
+      const to = take('dx', dx, n, dtype);
+      const gradients = [dw ? take('dw', dw, dim, 'f32') : 0, db ? take('db', db, dim, 'f32') : 0];
+      const count = Math.ceil(rows / CHUNK);
+      if (dw || db)
+        device.withScratch(2 * Math.max(1, count) * dim * 4, (parts) => {
+          const across = Math.ceil(dim / BLOCK);
+          const args = [...from, ...statistics, parts, rows, dim, CHUNK];
+          layerNormParts(dtype).launch([across, count, 1], BLOCK, 0, ...args);
+          for (const [i, gradient] of gradients.entries()) {
+            const part = parts + i * count * dim * 4;
+            if (gradient) sumParts.launch([across, 1, 1], BLOCK, 0, part, gradient, count, dim, 1);
+          }
+        });
+      const width = lanes(dtype);
+      const vector = dim % width === 0 ? aligned(...from, weight, to) : 0;
+      const at = [...from, weight, ...statistics, to];
+      const flags = [accumulate ? 1 : 0, vector];
+      layerNormBackward(dtype).launch([rows, 1, 1], rowBlock(dim / width, 512), 0, ...at, dim, ...flags);
     },
     rope({ x, y, cos, sin, positions, rows, heads, headDim, rotaryDim, inverse }) {
       const take = argumentsOf('rope');

@@ -1,7 +1,7 @@
 /** Attention of single queries over a key-value cache (decoding), and the writes into that cache. */
 
 import type { Kernels } from '../contract.js';
-import { addScaled, dot } from './attention.js';
+import { addScaled, biasOf, dot } from './attention.js';
 import { f32, i32, readFloats, writeFloats } from './memory.js';
 
 export const cacheWrite: Kernels['cacheWrite'] = (args) => {
@@ -25,6 +25,7 @@ export const attentionCached: Kernels['attentionCached'] = (args) => {
   const out = f32(args.out, rows * heads * headDim);
   const slotOf = i32(args.slotOf, rows);
   const positions = i32(args.positions, rows);
+  const bias = biasOf(args.bias, heads);
   for (let r = 0; r < rows; r++) {
     const position = positions[r]!;
     const first = window > 0 ? Math.max(0, position - window + 1) : 0;
@@ -36,7 +37,8 @@ export const attentionCached: Kernels['attentionCached'] = (args) => {
     for (let h = 0; h < heads; h++) {
       const query = (r * heads + h) * headDim;
       const part = Math.floor(h / (heads / kvHeads)) * headDim;
-      for (let j = 0; j < count; j++) p[j] = scale * dot(q, query, keys, j * dim + part, headDim);
+      for (let j = 0; j < count; j++)
+        p[j] = scale * dot(q, query, keys, j * dim + part, headDim) + bias.at(h, first + j - position);
       const most = p.reduce((a, b) => Math.max(a, b));
       let total = 0;
       for (let j = 0; j < count; j++) total += p[j] = Math.exp(p[j]! - most);

@@ -6,6 +6,7 @@
 import { freemem } from 'node:os';
 import type { Backend, Kernels } from '../contract.js';
 import { loraByGemm } from '../lora.js';
+import { activate, activateBackward } from './activation.js';
 import { attention, attentionBackward } from './attention.js';
 import { attentionCached, cacheWrite } from './attention-cached.js';
 import { add, convert, copy, fill, gatedUnit, gatedUnitBackward, scale, sumRows } from './elementwise.js';
@@ -13,7 +14,7 @@ import { gemm } from './gemm.js';
 import { argmax, crossEntropy } from './loss.js';
 import { bytesOf, Memory } from './memory.js';
 import { dequantizeNf4, quantizeNf4, quantizeScales } from './nf4.js';
-import { rmsNorm, rmsNormBackward } from './norm.js';
+import { layerNorm, layerNormBackward, rmsNorm, rmsNormBackward } from './norm.js';
 import { adamw, clipCoefficient, sumSquares } from './optimizer.js';
 import { addUniformNoise, dropout, fillNormal } from './random.js';
 import { rope } from './rope.js';
@@ -44,6 +45,10 @@ const kernels: Kernels = {
   addUniformNoise: widen(addUniformNoise),
   rmsNorm: widen(rmsNorm),
   rmsNormBackward: widen(rmsNormBackward),
+  layerNorm: widen(layerNorm),
+  layerNormBackward: widen(layerNormBackward),
+  activate: widen(activate),
+  activateBackward: widen(activateBackward),
   gatedUnit: widen(gatedUnit),
   gatedUnitBackward: widen(gatedUnitBackward),
   rope: widen(rope),

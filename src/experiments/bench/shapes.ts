@@ -46,6 +46,45 @@ const GEMMA3_1B = {
   initializer_range: 0.02,
 };
 
+/** Falcon's heads share one key and one value. */
+const FALCON_7B = {
+  ...{
+    model_type: 'falcon',
+    hidden_size: 4544,
+    num_hidden_layers: 32,
+    num_attention_heads: 71,
+    vocab_size: 65024,
+  },
+  ...{ multi_query: true, parallel_attn: true, bias: false, alibi: false, new_decoder_architecture: false },
+  ...{ layer_norm_epsilon: 1e-5, initializer_range: 0.02 },
+};
+const REDPAJAMA_3B = neox(2560, 10240, 32, 32);
+const REDPAJAMA_7B = neox(4096, 16384, 32, 32);
+
+function neox(
+  hidden_size: number,
+  intermediate_size: number,
+  num_hidden_layers: number,
+  num_attention_heads: number,
+): Record<string, unknown> {
+  return {
+    model_type: 'gpt_neox',
+    hidden_size,
+    intermediate_size,
+    num_hidden_layers,
+    num_attention_heads,
+    vocab_size: 50432,
+    max_position_embeddings: 2048,
+    layer_norm_eps: 1e-5,
+    hidden_act: 'gelu',
+    rotary_pct: 1,
+    rotary_emb_base: 10000,
+    use_parallel_residual: false,
+    tie_word_embeddings: false,
+    initializer_range: 0.02,
+  };
+}
+
 function mistral(
   hidden_size: number,
   intermediate_size: number,
@@ -86,6 +125,9 @@ const SHAPES: Readonly<Record<string, BenchShape>> = {
   'mistral-7b': { config: MISTRAL_7B, batch: 4, length: 512 },
   'llama2-7b': { config: LLAMA2_7B, batch: 4, length: 512 },
   'llama2-13b': { config: LLAMA2_13B, batch: 4, length: 512 },
+  'falcon-7b': { config: FALCON_7B, batch: 4, length: 512 },
+  'redpajama-3b': { config: REDPAJAMA_3B, batch: 4, length: 512 },
+  'redpajama-7b': { config: REDPAJAMA_7B, batch: 4, length: 512 },
   'qwen3-8b': { config: QWEN3_8B, batch: 4, length: 512 },
   'gemma3-1b': { config: GEMMA3_1B, batch: 4, length: 512 },
 };

@@ -18,13 +18,19 @@ export function failedChecks(results: readonly TaskResult[]): string[] {
   return results.flatMap(({ task, methods }) => {
     const tuned = methods.filter(({ method }) => method === 'tuned');
     return (tuned.length > 0 ? tuned : methods).flatMap(({ method, checks = {} }) =>
-      Object.entries(checks).flatMap(([name, { mean, min, max }]) => {
-        const line = `${task}, ${method}: ${name} is ${Number(mean.toPrecision(6))}`;
-        if (min !== undefined && mean < min) return [`${line}, below its min ${min}`];
-        return max !== undefined && mean > max ? [`${line}, above its max ${max}`] : [];
+      Object.entries(checks).flatMap(([name, figure]) => {
+        if (!isOut(figure)) return [];
+        const { mean, min, max } = figure;
+        const bound = min !== undefined && mean < min ? `below its min ${min}` : `above its max ${max!}`;
+        return [`${task}, ${method}: ${name} is ${Number(mean.toPrecision(6))}, ${bound}`];
       }),
     );
   });
+}
+
+/** Whether a figure fails its check. */
+export function isOut({ mean, min, max }: CheckFigure): boolean {
+  return (min !== undefined && mean < min) || (max !== undefined && mean > max);
 }
 
 /** A check's bounds behind its name: ' ≥ 0.3', ' 0.5 to 2', or nothing. */

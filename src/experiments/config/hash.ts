@@ -4,7 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
-import type { ResolvedConfig, ResolvedSource, ResolvedTask } from './resolve.js';
+import { isDrawn, type ResolvedConfig, type ResolvedSource, type ResolvedTask } from './resolve.js';
 
 /** Raised when a change to Westwind changes what the same configuration gives. */
 const RESULTS_VERSION = 4;
@@ -30,22 +30,29 @@ export function resultHash(config: ResolvedConfig, fingerprints: Fingerprints): 
     backend,
     seed,
     weights,
-    tasks: tasks.map((task) => taskParts(task, fingerprints)),
+    tasks: tasks.map((task) => taskParts(task, config, fingerprints)),
   };
   return createHash('sha256').update(canonicalJson(determining)).digest('hex').slice(0, 12);
 }
 
-function taskParts(task: ResolvedTask, { data, batchInvariant }: Fingerprints): Record<string, unknown> {
+function taskParts(
+  task: ResolvedTask,
+  config: ResolvedConfig,
+  { data, batchInvariant }: Fingerprints,
+): Record<string, unknown> {
   const { name, settings, tune, baselines, scoring, few_shot_examples, lora, training, generation } = task;
   const sourceParts = (split: 'train' | 'test', source: ResolvedSource | undefined): unknown => {
     if (source === undefined) return undefined;
     const content = data[`${name}.${split}`];
     if (content === undefined) throw new Error(`no fingerprint of ${name}.${split}`);
     const { columns, fraction, count, stratify } = source;
+    // Drawn by the run's seed, they are what they were before they could have a seed of their own.
+    const own = isDrawn(source) ? source.seed : undefined;
+    const seed = own === config.seed ? undefined : own;
     // Labels and examples come from all of the training rows, however many are trained on.
     return split === 'train' && !tune
       ? { content, columns }
-      : { content, columns, fraction, count, stratify };
+      : { content, columns, fraction, count, stratify, seed };
   };
   const { batch_size, max_new_tokens, baseline_max_new_tokens, ...sampling } = generation;
   const answers = task.test && {

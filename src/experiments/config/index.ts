@@ -12,16 +12,17 @@ export {
   type StudyRun,
 } from './load.js';
 export { configPath, modelSetting, presetModels, presetNames } from './presets.js';
-export type {
-  Baseline,
-  DataFormat,
-  ResolvedCheck,
-  ResolvedConfig,
-  ResolvedGeneration,
-  ResolvedSource,
-  ResolvedTask,
-  ResolvedTraining,
-  Scoring,
+export {
+  isDrawn,
+  type Baseline,
+  type DataFormat,
+  type ResolvedCheck,
+  type ResolvedConfig,
+  type ResolvedGeneration,
+  type ResolvedSource,
+  type ResolvedTask,
+  type ResolvedTraining,
+  type Scoring,
 } from './resolve.js';
 export { configSchema, jsonSchema, type ConfigFile } from './schema.js';
 export { labelOf, shortName, shown } from './study.js';

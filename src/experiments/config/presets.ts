@@ -1,7 +1,7 @@
 /** The studies and models that come with the package, by name: files of the folder presets. */
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 
@@ -27,14 +27,45 @@ export function configPath(name: string): string {
   return existsSync(name) ? name : (presetPath(name) ?? name);
 }
 
-/** Short names of models: what `model_name_or_path` is for each. */
-export function presetModels(): Readonly<Record<string, string>> {
-  return parse(readFileSync(join(FOLDER, 'models.yaml'), 'utf8')) as Record<string, string>;
+export interface PresetModel {
+  /** What `model_name_or_path` is for it. */
+  readonly model: string;
+  /** Its own modules, by the names that configurations have for those of most models. */
+  readonly modules: Readonly<Record<string, string>>;
+}
+
+let models: Readonly<Record<string, PresetModel>> | undefined;
+
+/** Models by their short names. */
+export function presetModels(): Readonly<Record<string, PresetModel>> {
+  return (models ??= readModels());
+}
+
+function readModels(): Readonly<Record<string, PresetModel>> {
+  const file = parse(readFileSync(join(FOLDER, 'models.yaml'), 'utf8')) as Record<
+    string,
+    string | PresetModel
+  >;
+  const entries = Object.entries(file).map(([name, entry]): [string, PresetModel] => [
+    name,
+    typeof entry === 'string' ? { model: entry, modules: {} } : entry,
+  ]);
+  return Object.fromEntries(entries);
 }
 
 /** The setting that a model's name, short or not, makes; several with commas between them are an axis. */
 export function modelSetting(names: string): string {
-  const models = presetModels();
-  const paths = names.split(',').map((name) => (Object.hasOwn(models, name) ? models[name]! : name));
+  const known = presetModels();
+  const paths = names.split(',').map((name) => (Object.hasOwn(known, name) ? known[name]!.model : name));
   return `model_name_or_path=${JSON.stringify(paths.length === 1 ? paths[0] : paths)}`;
+}
+
+/** `targets` as the model calls them, where it is one of the presets' on the hub, or in a folder with its short name. */
+export function modulesOf<T extends readonly string[] | string>(model: string, targets: T): T | string[] {
+  const found = Object.entries(presetModels()).find(
+    ([name, m]) => m.model === model || name === basename(model),
+  );
+  if (!found || typeof targets === 'string') return targets;
+  const { modules } = found[1];
+  return [...new Set(targets.map((name) => modules[name] ?? name))];
 }

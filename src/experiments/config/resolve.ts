@@ -20,6 +20,7 @@ import type {
   TaskFile,
   TrainingSection,
 } from './schema.js';
+import { modulesOf } from './presets.js';
 
 export type Baseline = 'zero_shot' | 'few_shot';
 export type Scoring = 'generate' | 'likelihood' | 'both';
@@ -43,6 +44,13 @@ export interface ResolvedSource {
   readonly count?: number;
   /** Draw by label. */
   readonly stratify: boolean;
+  /** Which rows are drawn; absent: those of the run's own seed. */
+  readonly seed?: number;
+}
+
+/** Whether some of a source's rows are drawn, and not all taken. */
+export function isDrawn({ count, fraction }: ResolvedSource): boolean {
+  return count !== undefined || (fraction ?? 1) !== 1;
 }
 
 export interface ResolvedTraining extends Omit<TrainingArguments, 'gradient_checkpointing' | 'paged'> {
@@ -117,6 +125,9 @@ const DEFAULTS: Readonly<Record<TaskName, TaskDefaults>> = {
   custom: { r: 8, num_train_epochs: 5, max_new_tokens: 100, few_shot_examples: 2 },
 };
 
+/** Test rows are the same for every seed of a study, or its figures would differ by the rows, too. */
+const TEST_SEED = 42;
+
 /** A summary before tuning; the other tasks' answers are as long before as after. */
 const BASELINE_SUMMARY_TOKENS = 50;
 
@@ -186,7 +197,10 @@ function resolveTask(name: string, task: TaskFile, file: ConfigFile, seed: numbe
     scoring: ('scoring' in task ? task.scoring : undefined) ?? 'generate',
     few_shot_examples: task.few_shot_examples ?? defaults.few_shot_examples,
     checks: (task.checks ?? []).map(resolveCheck),
-    lora: lora === false ? false : resolveLora({ ...(file.lora || {}), ...lora }, defaults),
+    lora:
+      lora === false
+        ? false
+        : resolveLora({ ...(file.lora || {}), ...lora }, defaults, file.model_name_or_path),
     training: resolveTraining({ ...(file.training || {}), ...(training || {}) }, defaults, seed),
     generation: {
       ...resolveGeneration({ ...file.generation, ...task.generation }, seed),
@@ -222,6 +236,7 @@ function resolveSource(
 ): ResolvedSource | undefined {
   const source = task[split];
   if (source === undefined) return undefined;
+  const seed = source.seed ?? (split === 'test' ? TEST_SEED : undefined);
   const given: Readonly<Record<string, string | undefined>> = { ...task.columns, ...source.columns };
   const { path, hub, format, config, revision, fraction, count } = source;
   return {
@@ -240,6 +255,7 @@ function resolveSource(
     ...(fraction !== undefined && { fraction }),
     ...(count !== undefined && { count }),
     stratify: source.stratify ?? labelled,
+    ...(seed !== undefined && { seed }),
   };
 }
 
@@ -252,13 +268,13 @@ function resolveCheck({ check, name, min, max }: CheckSection): ResolvedCheck {
   };
 }
 
-function resolveLora(section: LoraSection, defaults: TaskDefaults): LoraConfig {
+function resolveLora(section: LoraSection, defaults: TaskDefaults, model: string): LoraConfig {
   return {
     r: section.r ?? defaults.r,
     lora_alpha: section.lora_alpha ?? 16,
     lora_dropout: section.lora_dropout ?? 0.1,
     use_rslora: section.use_rslora ?? false,
-    target_modules: section.target_modules ?? ['q_proj', 'v_proj'],
+    target_modules: modulesOf(model, section.target_modules ?? ['q_proj', 'v_proj']),
   };
 }
 

@@ -27,6 +27,12 @@ const whole = (least: number, description: string) =>
     .min(least)
     .max(2 ** 31 - 1)
     .describe(description);
+const seed = (description: string) =>
+  z
+    .int()
+    .min(0)
+    .max(2 ** 32 - 1)
+    .describe(description);
 const flag = (description: string) => z.boolean().describe(description);
 const share = (description: string) => z.number().min(0).max(1).describe(description);
 const positive = (description: string) => z.number().gt(0).describe(description);
@@ -67,7 +73,7 @@ const lora = section({
     .optional()
     .describe(
       'Linear layers that get an adapter: a list of names, all-linear (all but the output head) or a regular expression ' +
-        'for the whole name. Default [q_proj, v_proj].',
+        'for the whole name. Default [q_proj, v_proj]; in a list for a model of the presets, these name what it has in their place.',
     ),
   bias: z.literal('none').optional().describe('Biases are not trained.'),
 });
@@ -153,6 +159,9 @@ function dataSource<Columns extends z.ZodType>(columns: Columns) {
     fraction: z.number().gt(0).max(1).optional().describe('Take this share of the rows.'),
     count: whole(1, 'Take this many rows.').optional(),
     stratify: flag('Draw each label’s share alike; for tasks with labels. Default true there.').optional(),
+    seed: seed(
+      'Which rows fraction or count take. Default: the top level’s for train; 42 for test, so that runs of several seeds answer the same rows.',
+    ).optional(),
   }).superRefine((source, context) => {
     if ((source.path === undefined) === (source.hub === undefined)) {
       context.addIssue({
@@ -351,12 +360,7 @@ export const configSchema = section({
   output_dir: text(
     'The folder for the runs’ folders, relative to the working folder. Default runs.',
   ).optional(),
-  seed: z
-    .int()
-    .min(0)
-    .max(2 ** 32 - 1)
-    .optional()
-    .describe('Of everything random. Default 42.'),
+  seed: seed('Of everything random but the choice of test rows. Default 42.').optional(),
   quantization: z
     .union([z.literal(false), quantization])
     .optional()

@@ -1,11 +1,11 @@
 /** What a configuration will take: memory by its parts, and time by the machine's measured rates, before anything is loaded. */
 
 import { join } from 'node:path';
-import { z } from 'zod';
 import type { Backend } from '../../backends/contract.js';
 import type { Work } from '../../backends/counting.js';
 import { createPlanBackend } from '../../backends/select.js';
 import { resolveModel } from '../../files/index.js';
+import { contextLength } from '../../models/config.js';
 import { readJson } from '../../models/load.js';
 import type { PromptKind } from '../../tasks/index.js';
 import { Tokenizer } from '../../tokenizer/index.js';
@@ -117,7 +117,7 @@ export async function planAnswers(
   method: PromptKind,
   target: Pick<Backend, 'name'>,
 ): Promise<GenerationPlan> {
-  const { max_position_embeddings } = z.object({ max_position_embeddings: z.number() }).parse(model);
+  const max_position_embeddings = contextLength(model, 'config.json');
   const { prompts } = promptSet({
     ...{ method, scoring: 'generate', data, settings, tokenizer, seed: config.seed },
     model: { config: { max_position_embeddings } },

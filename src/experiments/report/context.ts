@@ -8,6 +8,8 @@ import { modelOf, trainRows, varyingModels, type DataSet, type Point } from './s
 
 export interface Context {
   readonly published: (set: DataSet) => PublishedName | undefined;
+  /** The texts of a data set's test rows by their numbers, where they are there. */
+  readonly texts: (set: DataSet) => ReadonlyMap<number, string> | undefined;
   /** Adds a file below tables/. */
   readonly csv: (name: string, text: string) => void;
 }

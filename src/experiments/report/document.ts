@@ -59,6 +59,8 @@ export interface Cell {
   /** Stands smaller below it; in Markdown behind it. */
   readonly detail?: string;
   readonly strong?: boolean;
+  /** Is not as it should be: its text says so, too. */
+  readonly failed?: boolean;
 }
 
 export interface Figure {

@@ -2,6 +2,7 @@
 
 import { basename } from 'node:path';
 import type { ResolvedSource, ResolvedTask } from '../config/index.js';
+import { weightsHeld } from '../run/base-weights.js';
 import type { MethodResult, TaskResult } from '../run/results.js';
 import type { Manifest } from '../run/stored.js';
 
@@ -27,7 +28,7 @@ const IGNORED = new Set([
 
 /** All that one method's figures on one task depend on, but for the test rows and the seed. */
 export function factorsOf(
-  { config, fingerprints }: Manifest,
+  { config, fingerprints, weights }: Manifest,
   task: ResolvedTask,
   { train_rows }: Pick<TaskResult, 'train_rows'>,
   method: MethodResult['method'],
@@ -36,9 +37,7 @@ export function factorsOf(
   const common = {
     [MODEL]: modelName(config.model_name_or_path),
     'model.content': fingerprints.model,
-    weights: config.weights.quantization
-      ? `NF4${config.weights.quantization.doubleQuant ? '' : ', single'}`
-      : config.weights.dtype,
+    weights: weights ?? weightsHeld(config.weights),
     scoring: task.scoring === 'likelihood' ? 'likelihood' : 'generate',
     ...flat('', { ...task.settings, task: undefined }),
     max_new_tokens: method === 'tuned' ? max_new_tokens : baseline_max_new_tokens,
@@ -59,6 +58,7 @@ export function factorsOf(
     ...content,
     [TRAIN_ROWS]: train_rows,
     'train.stratify': task.train?.stratify ?? false,
+    ...(task.train?.seed !== undefined && { 'train.seed': task.train.seed }),
     ...Object.fromEntries(Object.entries(trained).filter(([name]) => !IGNORED.has(name))),
   };
 }
@@ -85,10 +85,13 @@ export function sourceName({ from }: ResolvedSource): string {
   return 'hub' in from ? from.hub : basename(from.path);
 }
 
+/** Queries and values, which some models have in one module. */
+const ATTENTION_ONLY: readonly string[] = ['q_proj,v_proj', 'query_key_value'];
+
 /** Whether an adapter is on more than the attention's queries and values. */
 export function onAllModules(factors: Factors): boolean {
   const modules = factors[MODULES];
-  return modules !== undefined && String(modules).split(', ').sort().join() !== 'q_proj,v_proj';
+  return modules !== undefined && !ATTENTION_ONLY.includes(String(modules).split(', ').sort().join());
 }
 
 export function withNeftune(factors: Factors): boolean {

@@ -111,7 +111,8 @@ function table({ caption, heads, rows }: Table): string {
   );
 }
 
-function content({ text, detail, strong }: Cell): string {
-  const shown = strong ? `<b>${escapeText(text)}</b>` : escapeText(text);
+function content({ text, detail, strong, failed }: Cell): string {
+  const plain = failed ? `<span class="failed">${escapeText(text)}</span>` : escapeText(text);
+  const shown = strong ? `<b>${plain}</b>` : plain;
   return detail === undefined ? shown : `${shown} <small>${escapeText(detail)}</small>`;
 }

@@ -10,21 +10,27 @@ import { toHtml } from './html.js';
 import { toMarkdown } from './markdown.js';
 import { publishedFor, type PublishedChoice, type PublishedName } from './published.js';
 import { ablationSection } from './sections/ablation.js';
+import { checksSection } from './sections/checks.js';
 import { confusionSection, differencesSection } from './sections/answers.js';
 import { methodSection } from './sections/methods.js';
 import { modelSection } from './sections/models.js';
 import { allSection, manifestChapter, publishedChapter, unfinishedChapter } from './sections/runs.js';
 import { sizeSection } from './sections/sizes.js';
 import { summaryChapter } from './sections/summary.js';
+import { trainedChapter } from './sections/trained.js';
 import { inspectedSection, lossSection } from './sections/training.js';
 import { studyOf, type DataSet } from './study.js';
+import type { TestTexts } from './test-texts.js';
 
+export { readTestTexts, type TestTexts } from './test-texts.js';
 export type { PublishedChoice, PublishedName } from './published.js';
 
 export interface ReportOptions {
   readonly title?: string;
   /** Which published figures stand beside which tasks; 'auto' by default. */
   readonly published?: PublishedChoice;
+  /** As `readTestTexts` reads them: the texts of rows that tell methods apart. Absent: they are told by their numbers alone. */
+  readonly texts?: TestTexts;
 }
 
 export interface ReportFiles {
@@ -45,18 +51,27 @@ export function makeReport(stored: readonly StoredRun[], options: ReportOptions 
       if (name !== undefined) used.add(name);
       return name;
     },
+    texts: ({ points }) => {
+      const measurements = points.flatMap((point) => point.measurements);
+      return measurements.map(({ run, task }) => options.texts?.(run, task)).find((texts) => texts);
+    },
     csv: (name, text) => {
       tables[name] = text;
     },
   };
   const chapters = study.dataSets.map((set) => dataSetChapter(set, context));
-  const names = study.dataSets.map(({ title }) => title).join(', ');
+  const titles = [
+    ...study.dataSets.map(({ title }) => title),
+    ...study.trained.map(({ result }) => result.task),
+  ];
+  const names = [...new Set(titles)].join(', ');
   const report: Report = {
     title: options.title ?? 'Report',
     subtitle: `${count(study.runs.length, 'run')}${names === '' ? '' : ` on ${names}`}, by Westwind`,
     chapters: [
       summaryChapter(study, context),
       ...chapters,
+      trainedChapter(study, context),
       unfinishedChapter(study),
       publishedChapter(used),
       manifestChapter(study),
@@ -79,7 +94,8 @@ function dataSetChapter(set: DataSet, context: Context): Chapter {
     ablationSection(set, context),
     lossSection(set),
     confusionSection(set),
-    differencesSection(set),
+    differencesSection(set, context),
+    checksSection(set, context),
     inspectedSection(set),
     allSection(set, context),
   ];

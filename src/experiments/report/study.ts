@@ -4,7 +4,8 @@
  */
 
 import { canonicalJson } from '../config/hash.js';
-import type { ResolvedTask } from '../config/index.js';
+import { isDrawn, type ResolvedTask } from '../config/index.js';
+import { isFourBit } from '../run/base-weights.js';
 import type { MethodResult, TaskResult } from '../run/results.js';
 import type { StoredRun } from '../run/stored.js';
 import {
@@ -35,11 +36,15 @@ export interface Measurement {
 }
 
 /** One way of answering, with all its settings but the seed. */
-export interface Point {
+export interface Setting {
   readonly method: Method;
   readonly factors: Factors;
   /** What was tuned: QLoRA, LoRA, fine-tuned; or zero-shot, few-shot. */
   readonly way: string;
+}
+
+/** A setting and what it came to on a data set. */
+export interface Point extends Setting {
   /** By seed; one a seed. */
   readonly measurements: readonly Measurement[];
 }
@@ -58,10 +63,19 @@ export interface DataSet {
   readonly points: readonly Point[];
 }
 
+/** A training that was not tested: its task has no test rows. */
+export interface Trained extends Setting {
+  readonly run: StoredRun;
+  readonly seed: number;
+  readonly result: TaskResult;
+}
+
 export interface Study {
   /** Each run once, by id. */
   readonly runs: readonly StoredRun[];
   readonly dataSets: readonly DataSet[];
+  /** By task, model and settings. */
+  readonly trained: readonly Trained[];
   /** Figures that were measured twice, with the same settings and seed: one of them is shown. */
   readonly repeated: number;
 }
@@ -78,6 +92,7 @@ export function studyOf(stored: readonly StoredRun[]): Study {
       if (!task?.test) continue;
       const content = run.manifest.fingerprints.data[`${task.name}.test`] ?? '';
       const { columns, count, fraction, stratify } = task.test;
+      const seed = isDrawn(task.test) ? (task.test.seed ?? run.manifest.config.seed) : undefined;
       const key = canonicalJson([
         task.name,
         result.kind,
@@ -87,6 +102,7 @@ export function studyOf(stored: readonly StoredRun[]): Study {
         count,
         fraction,
         stratify,
+        seed,
       ]);
       const source = sourceName(task.test);
       const size = count ?? (fraction === undefined || fraction === 1 ? '' : `${100 * fraction} %`);
@@ -118,7 +134,24 @@ export function studyOf(stored: readonly StoredRun[]): Study {
       points,
     };
   });
-  return { runs, dataSets, repeated };
+  return { runs, dataSets, trained: trainedOf(runs), repeated };
+}
+
+function trainedOf(runs: readonly StoredRun[]): Trained[] {
+  return runs
+    .flatMap((run) =>
+      run.results.flatMap((result): Trained[] => {
+        const task = run.manifest.config.tasks.find(({ name }) => name === result.task);
+        if (!task || task.test || !result.training) return [];
+        const factors = factorsOf(run.manifest, task, result, 'tuned');
+        const { seed } = run.manifest.config;
+        return [{ method: 'tuned', factors, way: wayOf('tuned', factors), run, seed, result }];
+      }),
+    )
+    .sort(
+      (a, b) =>
+        compareValues(a.result.task, b.result.task) || compareSettings(a, b) || compareValues(a.seed, b.seed),
+    );
 }
 
 /** One folder of each id: a finished one before others, then by what it holds, so that the folders' order plays no part. */
@@ -153,7 +186,7 @@ function pointsOf(measurements: readonly Measurement[]): { points: Point[]; join
     way: wayOf(method, factors),
     measurements: [...bySeed.values()].sort((a, b) => a.seed - b.seed),
   }));
-  return { points: points.sort(comparePoints), joined };
+  return { points: points.sort(compareSettings), joined };
 }
 
 /** Runs come by id: the first stays, unless a later one has more figures. */
@@ -164,7 +197,7 @@ function richer(a: Measurement, b: Measurement): boolean {
 function wayOf(method: Method, factors: Factors): string {
   if (method !== 'tuned') return { zero_shot: 'zero-shot', few_shot: 'few-shot' }[method];
   if (factors['lora.r'] === 'none') return 'fine-tuned';
-  return String(factors['weights']).startsWith('NF4') ? 'QLoRA' : 'LoRA';
+  return isFourBit(String(factors['weights'])) ? 'QLoRA' : 'LoRA';
 }
 
 /** Named by other words than the rest: see `variantOf`. */
@@ -174,7 +207,7 @@ const APART = new Set([MODEL, TRAIN_ROWS, NEFTUNE, MODULES]);
  * What sets points apart from those of the same method among them: 'NEFTune, all modules, rank 8', or '' where nothing does. The model
  * and the number of training rows are not in it: they have columns of their own.
  */
-export function variantsOf(points: readonly Point[]): Map<Point, string> {
+export function variantsOf<S extends Setting>(points: readonly S[]): Map<S, string> {
   return new Map(
     points.map((point) => {
       const alike = points.filter(({ method }) => method === point.method);
@@ -184,7 +217,7 @@ export function variantsOf(points: readonly Point[]): Map<Point, string> {
 }
 
 /** Ways and variants: 'QLoRA, NEFTune, all modules'. */
-export function namesOf(points: readonly Point[]): Map<Point, string> {
+export function namesOf<S extends Setting>(points: readonly S[]): Map<S, string> {
   return new Map(
     [...variantsOf(points)].map(([point, variant]) => [
       point,
@@ -193,7 +226,7 @@ export function namesOf(points: readonly Point[]): Map<Point, string> {
   );
 }
 
-function variantOf({ factors }: Point, alike: readonly Point[]): string {
+function variantOf({ factors }: Setting, alike: readonly Setting[]): string {
   const parts: string[] = [];
   const alphas = valuesOf(NEFTUNE, alike).filter((alpha) => Number(alpha ?? 0) > 0);
   if (valuesOf(NEFTUNE, alike).length > 1 && withNeftune(factors))
@@ -253,8 +286,8 @@ export function order(factor: string): number {
 }
 
 /** By method, model, plain before NEFTune before all modules before both, then the other settings. */
-function comparePoints(a: Point, b: Point): number {
-  const quarter = ({ factors }: Point): number =>
+function compareSettings(a: Setting, b: Setting): number {
+  const quarter = ({ factors }: Setting): number =>
     (withNeftune(factors) ? 1 : 0) + (onAllModules(factors) ? 2 : 0);
   const byMethod = METHODS.indexOf(a.method) - METHODS.indexOf(b.method);
   const byModel = compareValues(a.factors[MODEL], b.factors[MODEL]);
@@ -271,16 +304,16 @@ function comparePoints(a: Point, b: Point): number {
   return 0;
 }
 
-export function trainRows({ factors }: Point): number | undefined {
+export function trainRows({ factors }: Setting): number | undefined {
   const rows = factors[TRAIN_ROWS];
   return typeof rows === 'number' ? rows : undefined;
 }
 
-export function modelOf({ factors }: Point): string {
+export function modelOf({ factors }: Setting): string {
   return String(factors[MODEL]);
 }
 
-export function varyingModels(points: readonly Point[]): boolean {
+export function varyingModels(points: readonly Setting[]): boolean {
   return new Set(points.map(modelOf)).size > 1;
 }
 

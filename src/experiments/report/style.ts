@@ -5,14 +5,14 @@ export const STYLE = `
 :root {
   color-scheme: light dark;
   --ground: #ffffff; --panel: #f6f7f9; --ink: #1b1f24; --quiet: #5b6470; --line: #d9dde3; --grid: #e8ebef;
-  --link: #0b5cad; --mark: #fff0b8; --published: #f3eefb; --published-ink: #5f3d99;
+  --link: #0b5cad; --mark: #fff0b8; --published: #f3eefb; --published-ink: #5f3d99; --failed: #b3261e;
   --heat: #12528f; --on-heat: #ffffff; --off-heat: #1b1f24;
   --c0: #0072b2; --c1: #d55e00; --c2: #00876a; --c3: #b0447f; --c4: #8a6d00; --c5: #2f8fc4; --c6: #5d5d5d; --c7: #7a3db8;
 }
 @media screen and (prefers-color-scheme: dark) {
   :root {
     --ground: #14171b; --panel: #1c2026; --ink: #e6e9ed; --quiet: #9aa4b1; --line: #363d46; --grid: #2a3038;
-    --link: #78b6f2; --mark: #5a4a10; --published: #2a2438; --published-ink: #c4a8f0;
+    --link: #78b6f2; --mark: #5a4a10; --published: #2a2438; --published-ink: #c4a8f0; --failed: #ff8a80;
     --heat: #7cc0ff; --on-heat: #10151b; --off-heat: #e6e9ed;
     --c0: #56b4e9; --c1: #f0883e; --c2: #2fc79b; --c3: #e58bbd; --c4: #e0c34a; --c5: #9ad0f5; --c6: #b4b4b4; --c7: #c39bea;
   }
@@ -49,6 +49,7 @@ td small, th small { display: block; color: var(--quiet); white-space: nowrap; f
 td.words small { white-space: normal; }
 .published { background: var(--published); }
 .published, .published small { color: var(--published-ink); }
+.failed { color: var(--failed); font-weight: 600; }
 figure { margin: 1.6rem 0 1.8rem; }
 figcaption { margin: 0 0 .5rem; max-width: 46rem; color: var(--quiet); font-size: .92rem; line-height: 1.45; }
 figcaption strong { display: block; color: var(--ink); font-size: 1rem; }
@@ -73,15 +74,24 @@ pre { overflow: auto; max-height: 30rem; background: var(--panel); padding: .8re
   table { font-size: .86rem; }
   th, td { padding: .4rem .5rem; }
 }
+@page { margin: 15mm; }
 @media print {
-  :root { --ground: #fff; --ink: #000; }
+  :root { color-scheme: light; --ground: #fff; --ink: #000; }
   body { font-size: 10.5pt; max-width: none; padding: 0; }
   nav { display: none; }
   .wide { display: block; } .narrow { display: none; }
-  figure, tr, details { break-inside: avoid; }
-  h2, h3, h4, caption, figcaption { break-after: avoid; }
+  figure, tr { break-inside: avoid; }
+  h2, h3, h4, caption, figcaption, summary { break-after: avoid; }
+  /* Paper has no scroll bars: what is wide breaks. */
   .scroll { overflow: visible; }
-  pre { max-height: none; white-space: pre-wrap; }
+  table { font-size: 8.5pt; }
+  caption { max-width: none; }
+  th, td { padding: .3rem .4rem; }
+  td, tbody th, td:not(.words), tbody th:not(.words), td small, th small { white-space: normal; overflow-wrap: anywhere; }
+  .words:not(:first-child) { min-width: 0; }
+  /* What is folded away is printed, but for the manifests. */
+  section:not(#manifests) > details::details-content { content-visibility: visible; block-size: auto; }
+  pre { max-height: none; white-space: pre-wrap; overflow-wrap: anywhere; overflow: visible; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 `;

@@ -37,8 +37,16 @@ export function runPath({ config }: LoadedConfig, fingerprints: Fingerprints): s
   return join(config.output_dir, resultHash(config, fingerprints));
 }
 
-/** Makes or finds the folder of a configuration, writes its manifest, and takes hold of it. */
-export function openRunFolder(loaded: LoadedConfig, fingerprints: Fingerprints, backend: Backend): RunFolder {
+/**
+ * Makes or finds the folder of a configuration, writes its manifest, and takes hold of it.
+ * @param weights how the base model's are held (base-weights.ts)
+ */
+export function openRunFolder(
+  loaded: LoadedConfig,
+  fingerprints: Fingerprints,
+  backend: Backend,
+  weights: string,
+): RunFolder {
   const { config, source } = loaded;
   const path = runPath(loaded, fingerprints);
   const id = basename(path);
@@ -65,6 +73,7 @@ export function openRunFolder(loaded: LoadedConfig, fingerprints: Fingerprints, 
       started: new Date().toISOString(),
       machine,
       fingerprints,
+      weights,
       config,
     };
     writeFileAtomic(manifest, JSON.stringify(text, null, 2) + '\n');
@@ -143,7 +152,7 @@ const SAMPLES = 64;
 const SAMPLE_BYTES = 1 << 20;
 
 /** The files' sizes and contents; of one larger than `samples` MiB, that many evenly spaced pieces. */
-function hashFiles(paths: readonly string[], samples: number): string {
+export function hashFiles(paths: readonly string[], samples: number): string {
   const hash = createHash('sha256');
   const buffer = Buffer.alloc(SAMPLE_BYTES);
   for (const path of paths) {

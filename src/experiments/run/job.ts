@@ -8,7 +8,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createBackend } from '../../backends/select.js';
 import { resolveModel } from '../../files/index.js';
-import { loadModel, readJson } from '../../models/load.js';
+import { loadModel } from '../../models/load.js';
 import type { CausalLM } from '../../models/model.js';
 import { Tokenizer } from '../../tokenizer/index.js';
 import { writeIfChanged } from '../../util/atomic.js';
@@ -18,6 +18,7 @@ import { loadChecks, type LoadedCheck } from '../checks/load.js';
 import type { LoadedConfig, ResolvedConfig, ResolvedTask } from '../config/index.js';
 import { TaskReports } from '../records/reports.js';
 import { answer } from './answers.js';
+import { isFourBit, weightsHeldOf } from './base-weights.js';
 import { DataCache } from './data-cache.js';
 import type { RunEvent } from './events.js';
 import { Fingerprinting, openRunFolder, recordFault, runPath, type RunFolder } from './folder.js';
@@ -76,10 +77,11 @@ export async function runJob(
         for (const task of loaded.config.tasks) checks.set(task.name, await loadChecks(task.checks));
         const prints = await fingerprints.of(loaded);
         const path = runPath(loaded, prints);
-        const tuning = tuningName(loaded.config, modelFolder);
+        const held = weightsHeldOf(loaded.config.weights, modelFolder);
+        const tuning = tuningName(loaded.config, held);
         const finished = existsSync(join(path, 'results.json'));
         const twin = runs.some(({ folder }) => folder.path === path);
-        const folder = twin ? undefined : openRunFolder(loaded, prints, backend);
+        const folder = twin ? undefined : openRunFolder(loaded, prints, backend, held);
         emit({ type: 'run', run: number, folder: path, finished, tuning });
         return folder && { number, config: loaded.config, folder, tuning, checks, results: new Map() };
       } catch (error) {
@@ -99,11 +101,10 @@ function tasksOf(run: OpenRun): TaskOfRun[] {
   return run.config.tasks.map((task) => [run, task]);
 }
 
-/** What the tables call the tuned model: QLoRA over weights that are quantized on loading or were before. */
-function tuningName({ tasks, weights }: ResolvedConfig, modelFolder: string): string {
+/** What the tables call the tuned model. */
+function tuningName({ tasks }: ResolvedConfig, held: string): string {
   if (tasks.every((t) => t.lora === false)) return 'fine-tuned';
-  const stored = readJson(join(modelFolder, 'config.json'))['quantization_config'];
-  return weights.quantization === undefined && stored == null ? 'LoRA' : 'QLoRA';
+  return isFourBit(held) ? 'QLoRA' : 'LoRA';
 }
 
 /** The work on tasks over a model that is loaded when it is first needed. */

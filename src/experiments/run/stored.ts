@@ -22,6 +22,8 @@ export interface Manifest {
   readonly started: string;
   readonly config: ResolvedConfig;
   readonly fingerprints: Pick<Fingerprints, 'model' | 'data' | 'backend'>;
+  /** How the base model's weights are held (base-weights.ts); runs of before it was told have none. */
+  readonly weights?: string;
 }
 
 export interface StoredRun {
@@ -55,6 +57,7 @@ const manifestSchema = z.looseObject({
     data: z.record(z.string(), z.string()),
     backend: z.string(),
   }),
+  weights: z.string().optional(),
   config: z.looseObject({
     model_name_or_path: z.string(),
     revision: z.string(),
@@ -82,6 +85,14 @@ const loss = z
   .nullable()
   .transform((x) => x ?? Number.NaN);
 
+const interval = z.object({ low: z.number(), high: z.number() });
+const check = z.object({
+  mean: z.number(),
+  interval,
+  min: z.number().optional(),
+  max: z.number().optional(),
+});
+
 const resultSchema = z.looseObject({
   task: taskName,
   kind: z.enum(['classification', 'summarization', 'custom']),
@@ -92,10 +103,11 @@ const resultSchema = z.looseObject({
     z.looseObject({
       method: z.enum(['zero_shot', 'few_shot', 'tuned']),
       metrics: z.record(z.string(), z.number()),
-      intervals: z.record(z.string(), z.object({ low: z.number(), high: z.number() })).default({}),
+      intervals: z.record(z.string(), interval).default({}),
       rows: z.number(),
       unanswered: z.number(),
       seconds: z.number(),
+      checks: z.record(z.string(), check).optional(),
     }),
   ),
   training: z

@@ -46,6 +46,7 @@ export async function sourceFiles({ from }: ResolvedSource): Promise<string[]> {
   return files;
 }
 
+/** `seed`: the run's, for what is drawn by none of its own. */
 export async function readTaskData(settings: ResolvedTask, seed: number): Promise<TaskData> {
   const notices: string[] = [];
   const load = async (
@@ -75,7 +76,7 @@ export async function readTaskData(settings: ResolvedTask, seed: number): Promis
     const size = source?.count ?? source?.fraction;
     if (size === undefined || size === samples.length || source?.fraction === 1) return samples;
     const stratify = source!.stratify && task.labels ? classesOf(samples) : undefined;
-    const options = { trainSize: size, stratify, randomState: seed };
+    const options = { trainSize: size, stratify, randomState: source!.seed ?? seed };
     const picked = locate(source, () => trainTestSplit(samples.length, options)).train;
     return picked.map((i) => samples[i]!);
   };

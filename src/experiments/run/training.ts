@@ -207,7 +207,10 @@ function traineeOf(
         for (const { log } of logs) log.start(done);
       },
       onStep: (record) => {
-        for (const { log } of logs) log.step(record);
+        const theirs = logs.filter(({ steps }) => record.step <= steps);
+        // What it took is one step's time, whose steps it may be: sums over runs are of the time that went by.
+        const seconds = record.seconds / theirs.length;
+        for (const { log } of theirs) log.step({ ...record, seconds });
       },
       finish: () => save(unit),
     },
@@ -254,7 +257,6 @@ class StepLog {
 
   step(of: StepRecord): void {
     const { unit, steps } = this.member;
-    if (of.step > steps) return;
     const record = { ...of, steps };
     // Steps that a resumed run repeats after a kill stand there already, with the same figures.
     if (!this.written.has(record.step)) {

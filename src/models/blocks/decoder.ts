@@ -5,7 +5,7 @@
 
 import type { Graph } from '../../autograd/graph.js';
 import type { Backend, GateActivation } from '../../backends/contract.js';
-import { attention, attentionCached, rope } from '../../ops/attention.js';
+import { rope } from '../../ops/attention.js';
 import { embedding, type EmbeddingWeights } from '../../ops/embedding.js';
 import { gatedUnit } from '../../ops/gated-unit.js';
 import { linear, linears, type LinearOptions } from '../../ops/linear.js';
@@ -14,8 +14,9 @@ import { pickRows } from '../../ops/rows.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { CausalLM, ModelConfig, ModelInput } from '../model.js';
 import type { WeightLoader } from '../weights.js';
+import { attendBefore } from './attend.js';
 import { KvCache } from './cache.js';
-import type { Linear } from './linear.js';
+import { multiplyAdds, type Linear } from './linear.js';
 import { RotaryTable, type RopeParameters } from './rotary.js';
 
 /** What a Llama-like config.json says, names as there. */
@@ -110,10 +111,7 @@ export class Decoder implements CausalLM {
     this.linears = weights.linears;
     this.parameters = weights.parameters;
     this.weightBytes = weights.bytes;
-    this.multiplyAddsPerToken = [...this.linears.values()].reduce(
-      (n, l) => n + l.inFeatures * l.outFeatures,
-      0,
-    );
+    this.multiplyAddsPerToken = multiplyAdds(this.linears.values());
   }
 
   /** Takes the weights out of the loader, in the order of the forward pass. */
@@ -192,37 +190,13 @@ export class Decoder implements CausalLM {
 
   private attend(g: Graph, x: Tensor, l: Layer, index: number, input: ModelInput): Tensor {
     const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: headDim } = this.config;
-    const { positions, segments, cache, path = 'tiles' } = input;
+    const { positions, path = 'tiles' } = input;
     const rotation = l.rotary.upTo(input.length);
     const [queries, keys, v] = linears(g, x, [l.q, l.k, l.v], path) as [Tensor, Tensor, Tensor];
     const q = rope(g, headNorm(g, queries, l.qNorm), positions, rotation, heads, headDim);
     const k = rope(g, headNorm(g, keys, l.kNorm), positions, rotation, kvHeads, headDim);
     const scale = this.traits.scoreScale ?? 1 / Math.sqrt(headDim);
-    const rows = positions.length;
-    if (cache) {
-      const { store, slotOf } = cache;
-      for (const [from, to] of [
-        [k, store.keys[index]!],
-        [v, store.values[index]!],
-      ] as const) {
-        g.kernels.cacheWrite({ ...store.shape, x: from, cache: to, slotOf, positions, rows });
-      }
-      if (!segments) {
-        const stored = { ...store.shape, keys: store.keys[index]!, values: store.values[index]! };
-        return attentionCached(g, q, stored, { slotOf, positions }, { heads, scale, window: l.window });
-      }
-    }
-    if (!segments) throw new Error('rows without segments need a cache to attend to');
-    return attention(g, q, k, v, {
-      batch: 1,
-      length: rows,
-      heads,
-      kvHeads,
-      headDim,
-      scale,
-      window: l.window,
-      segments,
-    });
+    return attendBefore(g, { q, k, v }, index, input, { heads, kvHeads, headDim, scale, window: l.window });
   }
 
   createCache(slots: number, capacity: number, precision: 'f32' | 'bf16' = 'f32'): KvCache {

@@ -24,3 +24,10 @@ export class Linear implements LinearWeights {
     return this.weight.rows;
   }
 }
+
+/** Of one row through all of them. */
+export function multiplyAdds(linears: Iterable<Linear>): number {
+  let n = 0;
+  for (const { inFeatures, outFeatures } of linears) n += inFeatures * outFeatures;
+  return n;
+}

@@ -1,7 +1,18 @@
 /** Cases of attention, over sequences and over a cache, and of rotary embedding. */
 
-import { define, f32, floats, i32, random, unwritten, valuesOf, type Case } from './harness.js';
-import { attention, attentionScale, inner, numericGradient, type Heads } from './naive.js';
+import type { AttentionShape, Span } from '../../../src/backends/contract.js';
+import {
+  define,
+  f32,
+  floats,
+  i32,
+  random,
+  unwritten,
+  valuesOf,
+  type Case,
+  type HostArray,
+} from './harness.js';
+import { attention, attentionScale, inner, numericGradient, type Heads, type More } from './naive.js';
 
 type Layout = 'whole' | 'packed' | 'padded' | 'padded left' | 'packed and padded';
 
@@ -33,6 +44,44 @@ const SHAPES: readonly Shape[] = [
   { batch: 1, length: 100, heads: 2, kvHeads: 1, headDim: 100, window: 17, layout: 'packed and padded' },
   { batch: 1, length: 176, heads: 2, kvHeads: 2, headDim: 8, window: 64, layout: 'padded left' },
   { batch: 2, length: 130, heads: 4, kvHeads: 2, headDim: 32, window: 0, layout: 'whole' },
+  // Falcon-7B's heads, and those of RedPajama-3B.
+  { batch: 1, length: 70, heads: 71, kvHeads: 1, headDim: 64, window: 0, layout: 'packed' },
+  { batch: 1, length: 70, heads: 2, kvHeads: 2, headDim: 80, window: 0, layout: 'packed' },
+  // A whole segment at once, biases by distance, and both. Reaches shorter and longer than the sequence.
+  ...(
+    [
+      { batch: 2, length: 7, heads: 4, kvHeads: 2, headDim: 3, layout: 'whole' },
+      { batch: 2, length: 9, heads: 2, kvHeads: 2, headDim: 2, layout: 'packed and padded', reach: 3 },
+      { batch: 2, length: 6, heads: 2, kvHeads: 1, headDim: 4, layout: 'padded left', reach: 9 },
+      { batch: 1, length: 200, heads: 2, kvHeads: 2, headDim: 64, layout: 'packed and padded', reach: 33 },
+      { batch: 3, length: 67, heads: 2, kvHeads: 1, headDim: 64, layout: 'padded left', reach: 1 },
+      { batch: 2, length: 150, heads: 4, kvHeads: 2, headDim: 80, layout: 'whole' },
+      { batch: 1, length: 130, heads: 2, kvHeads: 2, headDim: 128, layout: 'padded', reach: 200 },
+      { batch: 1, length: 100, heads: 2, kvHeads: 1, headDim: 256, layout: 'packed', reach: 40 },
+    ] as const
+  ).map((shape) => ({ ...shape, window: 0, causal: false })),
+  { batch: 2, length: 8, heads: 2, kvHeads: 1, headDim: 3, window: 0, layout: 'packed', reach: 3 },
+  { batch: 1, length: 140, heads: 2, kvHeads: 1, headDim: 96, window: 0, layout: 'packed', reach: 20 },
+  { batch: 1, length: 190, heads: 4, kvHeads: 2, headDim: 64, window: 70, layout: 'padded left', reach: 90 },
+  // Cross attention, with segments that only one of the sequences has.
+  ...(
+    [
+      { batch: 2, length: 7, keyLength: 5, heads: 4, kvHeads: 2, headDim: 3, layout: 'whole' },
+      { batch: 2, length: 9, keyLength: 4, heads: 2, kvHeads: 1, headDim: 2, layout: 'packed' },
+      { batch: 2, length: 4, keyLength: 9, heads: 2, kvHeads: 2, headDim: 3, layout: 'packed and padded' },
+      {
+        batch: 1,
+        length: 150,
+        keyLength: 210,
+        heads: 2,
+        kvHeads: 2,
+        headDim: 64,
+        layout: 'packed and padded',
+      },
+      { batch: 2, length: 131, keyLength: 70, heads: 2, kvHeads: 1, headDim: 128, layout: 'padded' },
+      { batch: 1, length: 40, keyLength: 90, heads: 2, kvHeads: 1, headDim: 256, layout: 'padded left' },
+    ] as const
+  ).map((shape) => ({ ...shape, window: 0 })),
 ];
 
 const nameOf = (s: object): string =>
@@ -40,45 +89,94 @@ const nameOf = (s: object): string =>
     .map(([key, value]) => `${key} ${String(value)}`)
     .join(', ');
 
-function problem(s: Shape): Record<'segments' | 'q' | 'k' | 'v', Float32Array | Int32Array> {
-  const keys = s.batch * s.length * s.kvHeads * s.headDim;
+interface Problem extends More {
+  readonly segments: Int32Array;
+  readonly q: Float32Array;
+  readonly k: Float32Array;
+  readonly v: Float32Array;
+}
+
+function problem(s: Shape): Problem {
+  const { keyLength = s.length } = s;
+  const keys = s.batch * keyLength * s.kvHeads * s.headDim;
   return {
     segments: segmentsOf(s.layout, s.batch, s.length),
     q: random(s.batch * s.length * s.heads * s.headDim, -2, 2),
     k: random(keys, -2, 2),
     v: random(keys),
+    keySegments: s.keyLength === undefined ? undefined : segmentsOf(s.layout, s.batch, keyLength),
+    bias: s.reach === undefined ? undefined : random(s.heads * (2 * s.reach - 1), -2, 2),
+  };
+}
+
+/** A problem's arrays; what a shape does not have is a number that nobody reads. */
+function arraysOf({
+  segments,
+  q,
+  k,
+  v,
+  keySegments = [0],
+  bias = [0],
+}: Problem): Record<'segments' | 'q' | 'k' | 'v' | 'keySegments' | 'values', HostArray> {
+  return {
+    ...{ segments: i32(segments), q: f32(q), k: f32(k), v: f32(v) },
+    ...{ keySegments: i32(keySegments), values: f32(bias) },
+  };
+}
+
+/** How the kernels are told of a shape. */
+function shapeOf(
+  s: Shape,
+  { segments, keySegments, values }: Readonly<Record<'segments' | 'keySegments' | 'values', Span>>,
+): AttentionShape {
+  const { batch, length, heads, kvHeads, headDim, window, reach, keyLength } = s;
+  const { causal = keyLength === undefined } = s;
+  return {
+    ...{ batch, length, heads, kvHeads, headDim, window, causal, segments, scale: attentionScale(s) },
+    ...(keyLength !== undefined && { keys: { length: keyLength, segments: keySegments } }),
+    ...(reach !== undefined && { bias: { values, reach } }),
   };
 }
 
 function forwardCase(s: Shape): Case {
-  const { segments, q, k, v } = problem(s);
-  const arrays = { segments: i32(segments), q: f32(q), k: f32(k), v: f32(v) };
+  const given = problem(s);
+  const { segments, q, k, v } = given;
   return define(
     nameOf(s),
-    { ...arrays, out: unwritten(q.length), lse: unwritten(q.length / s.headDim) },
+    { ...arraysOf(given), out: unwritten(q.length), lse: unwritten(q.length / s.headDim) },
     ['out', 'lse'],
-    (kernels, spans) => kernels.attention({ ...s, scale: attentionScale(s), ...spans }),
-    { expected: () => attention(s, segments, q, k, v) },
+    (kernels, spans) => kernels.attention({ ...shapeOf(s, spans), ...spans }),
+    { expected: () => attention(s, segments, q, k, v, given) },
   );
 }
 
 function backwardCase(s: Shape): Case {
-  const { segments, q, k, v } = problem(s);
+  const given = problem(s);
+  const { segments, q, k, v, bias } = given;
   const dOut = random(q.length);
-  const { out, lse } = attention(s, segments, q, k, v);
-  const arrays = { segments: i32(segments), q: f32(q), k: f32(k), v: f32(v), out: f32(out), lse: f32(lse) };
+  const { out, lse } = attention(s, segments, q, k, v, given);
+  const before = random(bias ? bias.length : 1);
   const small = q.length <= 200;
   return define(
     nameOf(s),
-    { ...arrays, dOut: f32(dOut), dq: unwritten(q.length), dk: unwritten(k.length), dv: unwritten(v.length) },
-    ['dq', 'dk', 'dv'],
-    (kernels, spans) => kernels.attentionBackward({ ...s, scale: attentionScale(s), ...spans }),
+    {
+      ...{ ...arraysOf(given), out: f32(out), lse: f32(lse), dOut: f32(dOut), dBias: f32(before) },
+      ...{ dq: unwritten(q.length), dk: unwritten(k.length), dv: unwritten(v.length) },
+    },
+    bias ? ['dq', 'dk', 'dv', 'dBias'] : ['dq', 'dk', 'dv'],
+    (kernels, { dBias, ...spans }) =>
+      kernels.attentionBackward({ ...shapeOf(s, spans), ...spans, ...(bias && { dBias }) }),
     {
       expected: small
         ? () => ({
-            dq: numericGradient(q, (x) => inner(attention(s, segments, x, k, v).out, dOut)),
-            dk: numericGradient(k, (x) => inner(attention(s, segments, q, x, v).out, dOut)),
-            dv: numericGradient(v, (x) => inner(attention(s, segments, q, k, x).out, dOut)),
+            dq: numericGradient(q, (x) => inner(attention(s, segments, x, k, v, given).out, dOut)),
+            dk: numericGradient(k, (x) => inner(attention(s, segments, q, x, v, given).out, dOut)),
+            dv: numericGradient(v, (x) => inner(attention(s, segments, q, k, x, given).out, dOut)),
+            ...(bias && {
+              dBias: numericGradient(bias, (x) =>
+                inner(attention(s, segments, q, k, v, { ...given, bias: x }).out, dOut),
+              ).map((sum, i) => sum + before[i]!),
+            }),
           })
         : undefined,
     },
@@ -92,6 +190,7 @@ interface Cache {
   readonly headDim: number;
   readonly window: number;
   readonly dtype: 'f32' | 'bf16';
+  readonly reach?: number;
 }
 
 const CACHES: readonly Cache[] = [
@@ -101,17 +200,22 @@ const CACHES: readonly Cache[] = [
   { positions: [175, 64, 5], heads: 4, kvHeads: 4, headDim: 16, window: 17, dtype: 'f32' },
   { positions: [128, 17], heads: 4, kvHeads: 1, headDim: 100, window: 0, dtype: 'bf16' },
   { positions: [70, 33, 2, 100], heads: 8, kvHeads: 2, headDim: 32, window: 64, dtype: 'bf16' },
+  { positions: [40, 3], heads: 71, kvHeads: 1, headDim: 64, window: 0, dtype: 'bf16' },
+  { positions: [3, 0, 16], heads: 4, kvHeads: 2, headDim: 17, window: 0, dtype: 'f32', reach: 5 },
+  { positions: [299, 63, 64, 1], heads: 6, kvHeads: 2, headDim: 64, window: 0, dtype: 'f32', reach: 40 },
+  { positions: [70, 33, 2, 100], heads: 8, kvHeads: 2, headDim: 32, window: 64, dtype: 'bf16', reach: 200 },
 ];
 
 /** Rows lie in slots in another order than their own; what was never written is NaN. */
 export function cachedCase(c: Cache): Case {
-  const { positions, heads, kvHeads, headDim, window, dtype } = c;
+  const { positions, heads, kvHeads, headDim, window, dtype, reach } = c;
   const rows = positions.length;
   const slots = rows + 1;
   const capacity = Math.max(...positions) + 2;
   const dim = kvHeads * headDim;
   const slotOf = positions.map((_, r) => (r + 2) % slots);
   const q = random(rows * heads * headDim, -2, 2);
+  const bias = reach === undefined ? undefined : random(heads * (2 * reach - 1), -2, 2);
   const [keys, values] = [0, 1].map(() => {
     const cache = new Float32Array(slots * capacity * dim).fill(NaN);
     for (let r = 0; r < rows; r++) cache.set(random((positions[r]! + 1) * dim), slotOf[r]! * capacity * dim);
@@ -119,11 +223,17 @@ export function cachedCase(c: Cache): Case {
   }) as [ReturnType<typeof floats>, ReturnType<typeof floats>];
   return define(
     nameOf(c),
-    { q: f32(q), keys, values, slotOf: i32(slotOf), positions: i32(positions), out: unwritten(q.length) },
+    {
+      ...{ q: f32(q), keys, values, slotOf: i32(slotOf), positions: i32(positions) },
+      ...{ distances: f32(bias ?? [0]), out: unwritten(q.length) },
+    },
     ['out'],
-    (kernels, spans) => {
+    (kernels, { distances, ...spans }) => {
       const scale = 1 / Math.sqrt(headDim);
-      kernels.attentionCached({ slots, capacity, kvHeads, headDim, rows, heads, window, scale, ...spans });
+      kernels.attentionCached({
+        ...{ slots, capacity, kvHeads, headDim, rows, heads, window, scale, ...spans },
+        ...(reach !== undefined && { bias: { values: distances, reach } }),
+      });
     },
     {
       // The same as the last query of a whole sequence.
@@ -135,8 +245,12 @@ export function cachedCase(c: Cache): Case {
           queries.set(q.subarray(r * heads * headDim, (r + 1) * heads * headDim), position * heads * headDim);
           const part = (a: ReturnType<typeof floats>): number[] =>
             Array.from(valuesOf(a)).slice(at, at + length * dim);
-          const shape = { batch: 1, length, heads, kvHeads, headDim, window };
-          const { out } = attention(shape, new Int32Array(length), queries, part(keys), part(values));
+          const shape = {
+            ...{ batch: 1, length, heads, kvHeads, headDim, window },
+            ...(reach !== undefined && { reach }),
+          };
+          const all = new Int32Array(length);
+          const { out } = attention(shape, all, queries, part(keys), part(values), { bias });
           return Array.from(out.subarray(position * heads * headDim));
         }),
       }),

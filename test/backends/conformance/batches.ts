@@ -70,6 +70,21 @@ export function batchCases(): BatchCase[] {
           (kernels, s) => kernels.rmsNorm({ ...s, weightOffset, rows: count, dim, eps: 1e-5 }),
         ),
     });
+  const b = random(dim);
+  cases.push({
+    name: 'layerNorm',
+    rows,
+    of: (first, count) =>
+      define(
+        '',
+        {
+          ...{ x: part(x, dim, first, count), w: f32(w), b: f32(b), y: unwritten(count * dim) },
+          ...{ mean: unwritten(count), rstd: unwritten(count) },
+        },
+        ['y', 'mean', 'rstd'],
+        (kernels, s) => kernels.layerNorm({ ...s, rows: count, dim, eps: 1e-5 }),
+      ),
+  });
   const targets = Int32Array.from({ length: rows }, (_, r) => r);
   cases.push({
     name: 'crossEntropy',
@@ -88,33 +103,41 @@ export function batchCases(): BatchCase[] {
       ),
   });
 
-  const shape = { length: 50, heads: 4, kvHeads: 2, headDim: 24, window: 20 };
-  const scale = attentionScale({ ...shape, batch: 1 });
-  const [q, k, v] = [4, 2, 2].map((heads) => random(5 * 50 * heads * 24)) as [
-    Float32Array,
-    Float32Array,
-    Float32Array,
-  ];
+  const shape = { length: 50, heads: 4, kvHeads: 2, headDim: 24 };
+  const scale = attentionScale({ ...shape, batch: 1, window: 0 });
+  const q = random(5 * 50 * 96);
   const segments = Int32Array.from({ length: 5 * 50 }, (_, i) => (i % 50 < 30 ? 0 : 1));
-  cases.push({
-    name: 'attention',
-    rows: 5,
-    of: (first, count) =>
-      define(
-        '',
-        {
-          segments: part(segments, 50, first, count),
-          ...{
+  const values = f32(random(4 * 23));
+  for (const { what, keyLength = 50, reach, ...more } of [
+    { what: 'attention', causal: true, window: 20 },
+    { what: 'attention to whole segments, with a bias', causal: false, window: 0, reach: 12 },
+    { what: 'cross attention', causal: false, window: 0, keyLength: 70 },
+  ]) {
+    const [k, v] = [random(5 * keyLength * 48), random(5 * keyLength * 48)];
+    const others = Int32Array.from({ length: 5 * keyLength }, (_, i) => (i % keyLength < 30 ? 0 : 1));
+    cases.push({
+      name: what,
+      rows: 5,
+      of: (first, count) =>
+        define(
+          '',
+          {
+            ...{ segments: part(segments, 50, first, count), others: part(others, keyLength, first, count) },
             q: part(q, 50 * 96, first, count),
-            k: part(k, 50 * 48, first, count),
-            v: part(v, 50 * 48, first, count),
+            k: part(k, keyLength * 48, first, count),
+            v: part(v, keyLength * 48, first, count),
+            ...{ values, out: unwritten(count * 50 * 96), lse: unwritten(count * 200) },
           },
-          ...{ out: unwritten(count * 50 * 96), lse: unwritten(count * 200) },
-        },
-        ['out', 'lse'],
-        (kernels, s) => kernels.attention({ ...shape, batch: count, scale, ...s }),
-      ),
-  });
+          ['out', 'lse'],
+          (kernels, s) =>
+            kernels.attention({
+              ...{ ...shape, ...more, batch: count, scale, ...s },
+              ...(keyLength !== 50 && { keys: { length: keyLength, segments: s.others } }),
+              ...(reach !== undefined && { bias: { values: s.values, reach } }),
+            }),
+        ),
+    });
+  }
 
   const [slots, capacity] = [9, 120];
   const cache = [0, 1].map(() => random(slots * capacity * 48)) as [Float32Array, Float32Array];

@@ -3,6 +3,7 @@
 import type { Kernels } from '../../../src/backends/contract.js';
 import { attentionCases } from './attentions.js';
 import type { Case } from './harness.js';
+import { layerNormCases } from './layer-norm.js';
 import { matrixCases } from './matrices.js';
 import { otherCases } from './others.js';
 
@@ -10,6 +11,7 @@ export const CASES: Readonly<Record<keyof Kernels, readonly Case[]>> = {
   ...matrixCases,
   ...attentionCases,
   ...otherCases,
+  ...layerNormCases,
 };
 
 /**
@@ -32,6 +34,10 @@ export const TOLERANCE: Readonly<Record<keyof Kernels, number>> = {
   addUniformNoise: 0,
   rmsNorm: 1e-6,
   rmsNormBackward: 2e-6,
+  layerNorm: 1e-6,
+  layerNormBackward: 2e-6,
+  activate: 1e-6,
+  activateBackward: 1e-6,
   gatedUnit: 1e-6,
   gatedUnitBackward: 1e-6,
   rope: 3e-7,
@@ -63,5 +69,8 @@ export const TERMS: Readonly<Partial<Record<keyof Kernels, number>>> = {
   loraDownBackward: 1,
   loraUpBackward: 1,
   rmsNormBackward: 1,
+  layerNormBackward: 1,
+  activate: 1,
+  activateBackward: 1,
   attentionBackward: 1,
 };

@@ -71,6 +71,18 @@ export interface Heads {
   readonly kvHeads: number;
   readonly headDim: number;
   readonly window: number;
+  /** Absent: true, or false in cross attention. */
+  readonly causal?: boolean;
+  /** Cross attention: the length of the other sequence. */
+  readonly keyLength?: number;
+  /** With a bias by distance. */
+  readonly reach?: number;
+}
+
+/** What only some calls of attention have. */
+export interface More {
+  readonly keySegments?: Numbers | undefined;
+  readonly bias?: Numbers | undefined;
 }
 
 export const attentionScale = ({ headDim }: Heads): number => 1 / Math.sqrt(headDim);
@@ -81,8 +93,10 @@ export function attention(
   q: Numbers,
   k: Numbers,
   v: Numbers,
+  { keySegments = segments, bias }: More = {},
 ): { out: Float64Array; lse: Float64Array } {
-  const { batch, length, heads, kvHeads, headDim } = s;
+  const { batch, length, heads, kvHeads, headDim, keyLength = length, reach = 1 } = s;
+  const { causal = s.keyLength === undefined } = s;
   const out = new Float64Array(batch * length * heads * headDim);
   const lse = new Float64Array(batch * heads * length);
   for (let b = 0; b < batch; b++)
@@ -92,13 +106,19 @@ export function attention(
         if (segment < 0) continue;
         const scores: [key: number, exp: number][] = [];
         const query = ((b * length + i) * heads + h) * headDim;
-        for (let j = 0; j <= i; j++) {
-          if ((s.window > 0 && i - j >= s.window) || segments[b * length + j] !== segment) continue;
-          const key = ((b * length + j) * kvHeads + Math.floor((h * kvHeads) / heads)) * headDim;
-          let dot = 0;
-          for (let d = 0; d < headDim; d++) dot += q[query + d]! * k[key + d]!;
-          scores.push([key, Math.exp(dot * attentionScale(s))]);
+        for (let j = 0; j < keyLength; j++) {
+          if (causal && j > i) continue;
+          if (s.window > 0 && i - j >= s.window) continue;
+          if (keySegments[b * keyLength + j] !== segment) continue;
+          const key = ((b * keyLength + j) * kvHeads + Math.floor((h * kvHeads) / heads)) * headDim;
+          let score = 0;
+          for (let d = 0; d < headDim; d++) score += q[query + d]! * k[key + d]!;
+          score *= attentionScale(s);
+          const nearest = Math.min(Math.max(j - i, 1 - reach), reach - 1);
+          if (bias) score += bias[h * (2 * reach - 1) + reach - 1 + nearest]!;
+          scores.push([key, Math.exp(score)]);
         }
+        if (scores.length === 0) continue;
         const total = scores.reduce((sum, [, e]) => sum + e, 0);
         for (const [key, e] of scores)
           for (let d = 0; d < headDim; d++) out[query + d]! += (e / total) * v[key + d]!;

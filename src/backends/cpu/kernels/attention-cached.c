@@ -19,6 +19,8 @@ typedef struct {
   int64_t capacity, kvHeads, headDim, heads, window, chunks;
   int64_t dim; /* headDim rounded up to whole vectors */
   float scale;
+  const float *bias; /* [heads][2 * reach - 1] by distance, or NULL */
+  int64_t reach;
   int bf16;
 } Cached;
 
@@ -85,6 +87,13 @@ INLINE void attend(const Cached *t, int64_t task, const int bf16, const int ragg
       v4store(scores + h * PITCH + j, vsum4(dot[0], dot[1], dot[2], dot[3]));
     }
   }
+  for (int64_t h = 0; t->bias && h < t->heads; h++) {
+    const float *values = t->bias + h * (2 * t->reach - 1);
+    for (int64_t j = 0; j < count; j++) { /* keys stand before the query, or where it does */
+      int64_t at = begin + j - t->positions[row] + t->reach - 1;
+      scores[h * PITCH + j] += values[at < 0 ? 0 : at];
+    }
+  }
   for (int64_t h = 0; h < t->heads; h++) exponentiate(scores + h * PITCH, count, t->statistics + (task * t->heads + h) * 2);
   for (int64_t j = 0; j < count; j += 4) {
     int64_t at[4];
@@ -137,7 +146,7 @@ static void combine_row(void *context, int64_t row) {
 
 void ww_attention_cached(const float *q, const void *keys, const void *values, const int32_t *slotOf, const int32_t *positions,
                          float *out, int64_t rows, int64_t heads, int64_t kvHeads, int64_t headDim, int64_t capacity, float scale,
-                         int64_t window, int bf16) {
+                         int64_t window, int bf16, const float *bias, int64_t reach) {
   int64_t keysSeen = 0, last = 0;
   for (int64_t r = 0; r < rows; r++) {
     keysSeen += window > 0 && positions[r] >= window ? window : positions[r] + 1;
@@ -147,7 +156,8 @@ void ww_attention_cached(const float *q, const void *keys, const void *values, c
   float *memory = ww_partials(rows * chunks * heads * (dim + 2));
   Cached t = {.q = q, .keys = keys, .values = values, .slotOf = slotOf, .positions = positions, .out = out, .sums = memory,
               .statistics = memory + rows * chunks * heads * dim, .capacity = capacity, .kvHeads = kvHeads, .headDim = headDim,
-              .heads = heads, .window = window, .chunks = chunks, .dim = dim, .scale = scale, .bf16 = bf16};
+              .heads = heads, .window = window, .chunks = chunks, .dim = dim, .scale = scale, .bf16 = bf16,
+              .bias = bias, .reach = reach};
   ww_tasks(attend_task, &t, rows * chunks, keysSeen * heads * headDim);
   ww_tasks(combine_row, &t, rows, rows * chunks * heads * headDim);
   free(memory);

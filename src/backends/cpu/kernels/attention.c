@@ -1,5 +1,5 @@
 /*
- * Causal attention over whole sequences, forward and backward, without ever holding the scores (FlashAttention-2, arXiv:2307.08691).
+ * Attention over whole sequences and of one to another, forward and backward, without ever holding the scores (FlashAttention-2, arXiv:2307.08691).
  *
  * Everything is laid out so that a vector's lanes are QUERIES: a block of queries is transposed once into [headDim][queries], the
  * scores of a block stand as [keys][queries], the running output as [headDim][queries]. Then the softmax needs no sums across lanes,
@@ -7,16 +7,21 @@
  * `product` over padded scratch memory; no kernel below sees an odd size.
  */
 #include "attention-product.h"
-
-enum { QUERIES = TILE_VECTORS * LANES, KEYS = 48 };
+#include "attention-bias.h"
 
 typedef struct {
   int64_t batch, length, heads, kvHeads, headDim;
   float scale;
   int64_t window;
+  int causal;
   const int32_t *segments;
+  const int32_t *keySegments; /* of another sequence, of keyLength; NULL: the same one */
+  int64_t keyLength;
+  const float *bias; /* [heads][2 * reach - 1] by distance, or NULL */
+  int64_t reach;
   const float *q, *k, *v, *dOut;
   float *out, *lse, *dq, *dk, *dv;
+  double *dBias; /* NULL, or a batch's sums: [batch][heads][2 * reach - 1] */
   /* headDim rounded up to whole vectors and tiles, and the row stride of scratch blocks, which avoids powers of two (cache sets). */
   int64_t dim, stride;
   const struct Place *places;
@@ -25,10 +30,10 @@ typedef struct {
 
 /*
  * Where a block of queries stands: within one segment, and at a multiple of QUERIES from its start, as its blocks of keys are at
- * multiples of KEYS; so a text's bits do not depend on what stands before it.
+ * multiples of KEYS from the start of the segment's keys; so a text's bits do not depend on what stands before it.
  */
 typedef struct Place {
-  int64_t batch, segmentStart, start, count;
+  int64_t batch, start, count, keyStart, keyEnd;
 } Place;
 
 /* Every block of queries, in order; `to` may be NULL to count them. */
@@ -36,10 +41,19 @@ static int64_t find_places(const Attention *t, Place *to) {
   int64_t n = 0;
   for (int64_t b = 0; b < t->batch; b++) {
     const int32_t *segments = t->segments + b * t->length;
-    for (int64_t start = 0, end; start < t->length; start = end) {
-      for (end = start + 1; end < t->length && segments[end] == segments[start];) end++;
+    const int32_t *others = t->keySegments ? t->keySegments + b * t->keyLength : NULL;
+    for (int64_t start = 0, end, keyStart = 0, keyEnd = 0; start < t->length; start = end) {
+      int32_t own = segments[start];
+      for (end = start + 1; end < t->length && segments[end] == own;) end++;
+      if (!others) {
+        keyStart = start;
+        keyEnd = end;
+      } else if (own >= 0) { /* both ascend, so that the search goes on where the last one ended */
+        for (keyStart = keyEnd; keyStart < t->keyLength && others[keyStart] < own;) keyStart++;
+        for (keyEnd = keyStart; keyEnd < t->keyLength && others[keyEnd] == own;) keyEnd++;
+      }
       for (int64_t at = start; at < end; at += QUERIES, n++)
-        if (to) to[n] = (Place){b, start, at, end - at < QUERIES ? end - at : QUERIES};
+        if (to) to[n] = (Place){b, at, end - at < QUERIES ? end - at : QUERIES, keyStart, own < 0 ? keyStart : keyEnd};
     }
   }
   return n;
@@ -50,37 +64,38 @@ typedef struct {
   int64_t start, count;
   int32_t first[QUERIES] __attribute__((aligned(64)));
   int32_t last[QUERIES] __attribute__((aligned(64)));
-  int64_t firstKey, endKey; /* the keys that any lane sees, from a block's border on */
-  int64_t commonFirst;      /* from here to `start` each real lane sees every key */
+  int64_t firstKey, endKey;        /* the keys that any lane sees, from a block's border on */
+  int64_t commonFirst, commonEnd;  /* between these each real lane sees every key */
 } QueryBlock;
 
 static void find_visible(const Attention *t, const Place *place, QueryBlock *block) {
-  int padding = t->segments[place->batch * t->length + place->start] < 0;
+  int none = place->keyStart == place->keyEnd;
   block->start = place->start;
   block->count = place->count;
   block->firstKey = INT32_MAX;
   block->endKey = 0;
   block->commonFirst = 0;
+  block->commonEnd = t->causal ? place->start + 1 : place->keyEnd;
   for (int64_t i = 0; i < QUERIES; i++) {
-    int64_t query = place->start + i, first = INT32_MAX;
-    if (i < block->count && !padding) {
-      first = place->segmentStart;
+    int64_t query = place->start + i, first = INT32_MAX, end = t->causal ? query + 1 : place->keyEnd;
+    if (i < block->count && !none) {
+      first = place->keyStart;
       if (t->window > 0 && query - t->window + 1 > first) first = query - t->window + 1;
       if (first < block->firstKey) block->firstKey = first;
-      block->endKey = query + 1;
+      block->endKey = end;
     }
     block->first[i] = (int32_t)first;
-    block->last[i] = (int32_t)query;
+    block->last[i] = (int32_t)(end - 1);
     if (i < block->count && first > block->commonFirst) block->commonFirst = first;
   }
-  if (block->endKey > 0) block->firstKey -= (block->firstKey - place->segmentStart) % KEYS;
+  if (block->endKey > 0) block->firstKey -= (block->firstKey - place->keyStart) % KEYS;
 }
 
 /* Keys from `key` on: how many scratch rows they fill (whole tiles), and whether no lane needs a mask there. */
 static int64_t keys_in_block(const QueryBlock *block, int64_t key, int *unmasked) {
   int64_t count = block->endKey - key;
   if (count > KEYS) count = KEYS;
-  *unmasked = key >= block->commonFirst && key + KEYS <= block->start + 1;
+  *unmasked = key >= block->commonFirst && key + KEYS <= block->commonEnd;
   return (count + 7) / 8 * 8;
 }
 
@@ -158,6 +173,9 @@ static void softmax_block(float *scores, int64_t key, int64_t count, const Query
   }
 }
 
+/* A head's values by distance. */
+static const float *bias_of(const Attention *t, int64_t h) { return t->bias + h * (2 * t->reach - 1); }
+
 static void forward_block(void *context, int64_t index) {
   const Attention *t = context;
   const Place *place = t->places + (t->placeCount - 1 - index / t->heads); /* the last see the most keys: they come first */
@@ -167,7 +185,7 @@ static void forward_block(void *context, int64_t index) {
 
   int64_t rowStride = t->heads * t->headDim, kvStride = t->kvHeads * t->headDim;
   int64_t at = (b * t->length + block.start) * rowStride + h * t->headDim;
-  int64_t kvAt = b * t->length * kvStride + kvHead * t->headDim;
+  int64_t kvAt = b * t->keyLength * kvStride + kvHead * t->headDim;
   float *rows = ww_scratch(QUERIES * t->stride + 2 * t->dim * QUERIES + 2 * KEYS * t->stride + KEYS * QUERIES);
   float *queries = rows + QUERIES * t->stride, *out = queries + t->dim * QUERIES;
   float *keys = out + t->dim * QUERIES, *values = keys + KEYS * t->stride, *scores = values + KEYS * t->stride;
@@ -185,6 +203,7 @@ static void forward_block(void *context, int64_t index) {
     load_rows(t, keys, t->k + kvAt + key * kvStride, kvStride, real, count, NULL, 1);
     load_rows(t, values, t->v + kvAt + key * kvStride, kvStride, real, count, NULL, 1);
     product(scores, QUERIES, keys, t->stride, 0, queries, QUERIES, count, QUERIES, t->dim, SET, NULL);
+    if (t->bias) add_bias(scores, bias_of(t, h), t->reach, key - block.start, count);
     softmax_block(scores, key, count, &block, unmasked, maximum, sum, rescale);
     product(out, QUERIES, values, t->stride, 1, scores, QUERIES, t->dim, QUERIES, count, RESCALE, rescale);
   }
@@ -233,7 +252,7 @@ static void backward_block(const Attention *t, Workspace *w, const Place *place,
   find_visible(t, place, &block);
   int64_t rowStride = t->heads * t->headDim, kvStride = t->kvHeads * t->headDim;
   int64_t at = (b * t->length + start) * rowStride + h * t->headDim;
-  int64_t kvAt = b * t->length * kvStride + h / (t->heads / t->kvHeads) * t->headDim;
+  int64_t kvAt = b * t->keyLength * kvStride + h / (t->heads / t->kvHeads) * t->headDim;
 
   load_rows(t, w->dOut, t->dOut + at, rowStride, block.count, QUERIES, &block, 1);
   load_rows(t, w->queries, t->out + at, rowStride, block.count, QUERIES, &block, 1);
@@ -255,7 +274,12 @@ static void backward_block(const Attention *t, Workspace *w, const Place *place,
     load_rows(t, w->values, t->v + kvBlock, kvStride, real, count, NULL, 1);
     product(w->p, QUERIES, w->keys, t->stride, 0, w->queriesT, QUERIES, count, QUERIES, t->dim, SET, NULL);
     product(w->ds, QUERIES, w->values, t->stride, 0, w->dOutT, QUERIES, count, QUERIES, t->dim, SET, NULL);
+    if (t->bias) add_bias(w->p, bias_of(t, h), t->reach, key - start, count);
     score_gradients(w, key, count, &block, unmasked);
+    if (t->dBias) {
+      double *sums = t->dBias + (b * t->heads + h) * (2 * t->reach - 1);
+      add_distances(sums, w->ds, t->reach, key - start, count);
+    }
     if (real > count) real = count;
     product(w->sums, t->stride, w->p, QUERIES, 0, w->dOut, t->stride, count, t->dim, QUERIES, SET, NULL);
     add_rows(t, t->dv + kvBlock, kvStride, w->sums, real);
@@ -271,8 +295,8 @@ static void backward_block(const Attention *t, Workspace *w, const Place *place,
 static void backward_head(void *context, int64_t index) {
   const Attention *t = context;
   int64_t b = index / t->kvHeads, kvHead = index % t->kvHeads, group = t->heads / t->kvHeads;
-  int64_t kvStride = t->kvHeads * t->headDim, kvAt = b * t->length * kvStride + kvHead * t->headDim;
-  for (int64_t r = 0; r < t->length; r++) {
+  int64_t kvStride = t->kvHeads * t->headDim, kvAt = b * t->keyLength * kvStride + kvHead * t->headDim;
+  for (int64_t r = 0; r < t->keyLength; r++) {
     memset(t->dk + kvAt + r * kvStride, 0, sizeof(float) * (size_t)t->headDim);
     memset(t->dv + kvAt + r * kvStride, 0, sizeof(float) * (size_t)t->headDim);
   }
@@ -306,12 +330,15 @@ static Place *prepare(Attention *t) {
   return places;
 }
 
-static int64_t work_of(const Attention *t) { return t->batch * t->heads * t->length * t->length * t->headDim / 16; }
+static int64_t work_of(const Attention *t) { return t->batch * t->heads * t->length * t->keyLength * t->headDim / 16; }
 
+/* keySegments, bias and dBias may be NULL; keyLength is `length` without the first. */
 void ww_attention(const float *q, const float *k, const float *v, const int32_t *segments, float *out, float *lse, int64_t batch,
-                  int64_t length, int64_t heads, int64_t kvHeads, int64_t headDim, float scale, int64_t window) {
+                  int64_t length, int64_t heads, int64_t kvHeads, int64_t headDim, float scale, int64_t window, int causal,
+                  const int32_t *keySegments, int64_t keyLength, const float *bias, int64_t reach) {
   Attention t = {.batch = batch, .length = length, .heads = heads, .kvHeads = kvHeads, .headDim = headDim, .scale = scale,
-                 .window = window, .segments = segments, .q = q, .k = k, .v = v, .out = out, .lse = lse};
+                 .window = window, .causal = causal, .segments = segments, .keySegments = keySegments, .keyLength = keyLength,
+                 .bias = bias, .reach = reach, .q = q, .k = k, .v = v, .out = out, .lse = lse};
   Place *places = prepare(&t);
   ww_tasks(forward_block, &t, t.placeCount * heads, work_of(&t));
   free(places);
@@ -319,11 +346,24 @@ void ww_attention(const float *q, const float *k, const float *v, const int32_t 
 
 void ww_attention_backward(const float *q, const float *k, const float *v, const int32_t *segments, const float *out,
                            const float *dOut, const float *lse, float *dq, float *dk, float *dv, int64_t batch, int64_t length,
-                           int64_t heads, int64_t kvHeads, int64_t headDim, float scale, int64_t window) {
+                           int64_t heads, int64_t kvHeads, int64_t headDim, float scale, int64_t window, int causal,
+                           const int32_t *keySegments, int64_t keyLength, const float *bias, int64_t reach, float *dBias) {
   Attention t = {.batch = batch, .length = length, .heads = heads, .kvHeads = kvHeads, .headDim = headDim, .scale = scale,
-                 .window = window, .segments = segments, .q = q, .k = k, .v = v, .dOut = dOut, .out = (float *)out,
+                 .window = window, .causal = causal, .segments = segments, .keySegments = keySegments, .keyLength = keyLength,
+                 .bias = bias, .reach = reach, .q = q, .k = k, .v = v, .dOut = dOut, .out = (float *)out,
                  .lse = (float *)lse, .dq = dq, .dk = dk, .dv = dv};
+  int64_t distances = heads * (2 * reach - 1);
+  if (dBias) {
+    t.dBias = calloc((size_t)(batch * distances), sizeof(double));
+    if (!t.dBias) abort();
+  }
   Place *places = prepare(&t);
   ww_tasks(backward_head, &t, batch * kvHeads, work_of(&t));
   free(places);
+  for (int64_t i = 0; dBias && i < distances; i++) {
+    double sum = 0;
+    for (int64_t b = 0; b < batch; b++) sum += t.dBias[b * distances + i];
+    dBias[i] += (float)sum;
+  }
+  free(t.dBias);
 }

@@ -27,6 +27,9 @@ __host__ __device__ constexpr int least_power(int x) {
   return y;
 }
 constexpr int WARPS = 4;
+#ifndef BIAS /* 1: values by distance, [heads][2 * reach - 1], are added to the scaled scores */
+#define BIAS 0
+#endif
 #ifndef BATCH /* keys that a group of lanes reads at once: with 3 four blocks of head size 128 have registers on a multiprocessor */
 #define BATCH 3
 #endif
@@ -77,7 +80,8 @@ __device__ __forceinline__ Range range_of(int position, int window, int capacity
  * sums[row][head][split][HEAD_DIM] (f32), and its greatest exponent and denominator to scales[row][head][split]. */
 extern "C" __global__ void __launch_bounds__(WARPS * 32)
     ww_attention_cached(const T *q, const CACHE *keys, const CACHE *values, const int *slotOf, const int *positions, T *out, float *sums,
-                        float2 *scales, int heads, int kvHeads, int capacity, float scale, int window, int least) {
+                        float2 *scales, const float *bias, int heads, int kvHeads, int capacity, float scale, int window,
+                        int least, int reach) {
   begin_kernel();
   const int lane = threadIdx.x % LANES, group = threadIdx.x / LANES, row = blockIdx.x, head0 = blockIdx.y * HEADS;
   const Range range = range_of(positions[row], window, capacity, blockIdx.z, gridDim.z, least);
@@ -139,6 +143,10 @@ extern "C" __global__ void __launch_bounds__(WARPS * 32)
       for (int h = 0; h < HEADS; h++) {
 #pragma unroll
         for (int offset = LANES / 2; offset > 0; offset /= 2) s[h][b] += __shfl_xor_sync(0xffffffffu, s[h][b], offset);
+        if constexpr (BIAS) { /* keys stand before the query, or where it does */
+          const int at = min(begin + b * GROUPS + group - positions[row] + reach - 1, reach - 1);
+          s[h][b] += bias[(head0 + h) * (2 * reach - 1) + max(at, 0)] * 1.4426950408889634f;
+        }
         if (!seen) s[h][b] = -INFINITE;
       }
     }

@@ -12,6 +12,15 @@
 #ifndef ROWS /* a warp's */
 #define ROWS 4
 #endif
+#ifndef RANGED /* 1: a row sees first[row] .. end[row] - 1 of the other side (whole segments, cross attention); 0: causal */
+#define RANGED 0
+#endif
+#ifndef BIAS /* 1: values by distance, [heads][2 * reach - 1], are added to the scaled scores */
+#define BIAS 0
+#endif
+#ifndef DBIAS /* 1: the kernel of dq also sums their gradient */
+#define DBIAS 0
+#endif
 
 constexpr int WARPS = 4, LANES = 32, TILE = WARPS * ROWS;
 constexpr int STRIDE = HEAD_DIM | 1; /* odd: 32 lanes at one column of 32 rows meet 32 banks */
@@ -50,6 +59,55 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES)
     end[sequence + i] = i + after + 1;
   }
 }
+
+/* Elements below x of numbers that ascend as unsigned ones once their bits are turned by `turn`; the warp probes 32 at once. */
+__device__ int count_below(const int *numbers, int n, u32 x, u32 turn) {
+  int lane = threadIdx.x % LANES, low = 0, high = n;
+  while (low < high) {
+    int step = (high - low + LANES - 1) / LANES, probe = low + (lane + 1) * step - 1;
+    bool below = probe < high && ((u32)numbers[probe] ^ turn) < (x ^ turn);
+    low += __popc(__ballot_sync(0xffffffffu, below)) * step;
+    high = min(high, low + step - 1);
+  }
+  return low;
+}
+
+/* Row i of a sequence sees the rows first[i]..end[i]-1 of the other one, whose segment has its number, or of its own where that is the
+ * other (`others` is `segments`); none: first[i] is greater than any row, end[i] is 0. Padding stands at one end of the other sequence,
+ * negative numbers: in front they are below all as signed numbers, behind above all as unsigned ones. A warp a row; grid
+ * (ceil(length / 4), batch). */
+extern "C" __global__ void __launch_bounds__(WARPS * LANES)
+    ww_attention_ranges(const int *segments, const int *others, int *first, int *end, int length, int otherLength) {
+  begin_kernel();
+  int i = blockIdx.x * WARPS + threadIdx.x / LANES;
+  if (i >= length) return;
+  bool same = segments == others;
+  segments += (i64)blockIdx.y * length;
+  others += (i64)blockIdx.y * otherLength;
+  int own = segments[i], from = 0, to = 0;
+  if (own >= 0 && same) {
+    from = i - reach(segments, i, -1, i, own);
+    to = i + 1 + reach(segments, i, 1, length - 1 - i, own);
+  } else if (own >= 0 && otherLength > 0) {
+    u32 turn = others[0] < 0 ? 0x80000000u : 0;
+    from = count_below(others, otherLength, (u32)own, turn);
+    to = count_below(others, otherLength, (u32)own + 1, turn);
+  }
+  if (threadIdx.x % LANES == 0) {
+    first[(i64)blockIdx.y * length + i] = from < to ? from : 0x7fffffff;
+    end[(i64)blockIdx.y * length + i] = from < to ? to : 0;
+  }
+}
+
+/* The least range of the other side outside which no row of a tile sees anything: rows row0 .. row0 + TILE - 1 of `length`. */
+__device__ int2 seen_by_tile(const int *first, const int *end, int row0, int length) {
+  int2 seen = make_int2(0x7fffffff, 0);
+  for (int row = row0; row < min(row0 + TILE, length); row++) seen = make_int2(min(seen.x, first[row]), max(seen.y, end[row]));
+  return seen;
+}
+
+/* Where a distance's value stands among a head's 2 * reach - 1. */
+__device__ __forceinline__ int distance_at(int distance, int reach) { return min(max(distance + reach - 1, 0), 2 * reach - 2); }
 
 /* Rows of `stride` elements into a tile; zeros from row `present` on. */
 template <int N>
@@ -101,37 +159,43 @@ __device__ void store_rows(T *to, i64 stride, int present, const float (&sums)[R
 
 /* Grid (heads, ceil(length / TILE), batch), dynamic shared memory for TILE + 32 rows of STRIDE floats. */
 extern "C" __global__ void __launch_bounds__(WARPS * LANES)
-    ww_attention(const T *q, const T *k, const T *v, const int *first, T *out, float *lse, int length, int heads, int kvHeads,
-                 float scale) {
+    ww_attention(const T *q, const T *k, const T *v, const int *first, const int *end, const float *bias, T *out, float *lse, int length,
+                 int keyLength, int heads, int kvHeads, float scale, int reach) {
   begin_kernel();
   extern __shared__ float shared[];
   float *queries = shared, *other = shared + TILE * STRIDE;
   int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, head = blockIdx.x, q0 = blockIdx.y * TILE;
   i64 sequence = (i64)blockIdx.z * length, qStride = (i64)heads * HEAD_DIM, kStride = (i64)kvHeads * HEAD_DIM;
   i64 queryAt = (sequence + q0) * qStride + head * HEAD_DIM;
-  i64 keyAt = sequence * kStride + head / (heads / kvHeads) * HEAD_DIM;
-  int own = q0 + warp * ROWS, last = min(q0 + TILE, length) - 1;
+  int keyCount = RANGED ? keyLength : length, own = q0 + warp * ROWS;
+  i64 keyAt = (i64)blockIdx.z * keyCount * kStride + head / (heads / kvHeads) * HEAD_DIM;
+  bias += head * (2 * reach - 1);
   float most[ROWS], total[ROWS], sums[ROWS][PARTS];
-  int low[ROWS];
+  int low[ROWS], high[ROWS];
 #pragma unroll
   for (int r = 0; r < ROWS; r++) {
     most[r] = -INFINITE;
     total[r] = 0;
     low[r] = own + r < length ? first[sequence + own + r] : own + r + 1;
+    high[r] = !RANGED ? own + r + 1 : own + r < length ? end[sequence + own + r] : 0;
     for (int part = 0; part < PARTS; part++) sums[r][part] = 0;
   }
   load_rows<TILE>(queries, q + queryAt, qStride, length - q0);
-  for (int k0 = first[sequence + q0]; k0 <= last; k0 += LANES) {
+  int2 seen = RANGED ? seen_by_tile(first + sequence, end + sequence, q0, length)
+                     : make_int2(first[sequence + q0], min(q0 + TILE, length));
+  for (int k0 = seen.x; k0 < seen.y; k0 += LANES) {
     __syncthreads();
-    load_rows<LANES>(other, k + keyAt + k0 * kStride, kStride, length - k0);
+    load_rows<LANES>(other, k + keyAt + k0 * kStride, kStride, keyCount - k0);
     __syncthreads();
     float s[ROWS];
     dots(s, queries + warp * ROWS * STRIDE, other + lane * STRIDE);
     __syncthreads();
-    load_rows<LANES>(other, v + keyAt + k0 * kStride, kStride, length - k0);
+    load_rows<LANES>(other, v + keyAt + k0 * kStride, kStride, keyCount - k0);
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
-      s[r] = k0 + lane >= low[r] && k0 + lane <= own + r ? s[r] * scale : -INFINITE;
+      s[r] *= scale;
+      if constexpr (BIAS) s[r] += bias[distance_at(k0 + lane - own - r, reach)];
+      if (k0 + lane < low[r] || k0 + lane >= high[r]) s[r] = -INFINITE;
       float before = most[r];
       most[r] = fmaxf(before, warp_max(s[r]));
       float base = most[r] == -INFINITE ? 0.0f : most[r], shrink = expf(before - base);
@@ -152,20 +216,23 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES)
   store_rows(out + queryAt + warp * ROWS * qStride, qStride, length - own, sums, factors);
 }
 
-/* dq, and delta[batch][heads][length] = dOut · out for the kernel of dk and dv. Grid as forward's; memory for 2 * TILE + 32 rows. */
+/* dq, and delta[batch][heads][length] = dOut · out for the kernel of dk and dv. Grid as forward's; memory for 2 * TILE + 32 rows. With
+ * DBIAS parts[batch][heads][warps of all blocks][2 * reach - 1] get each warp's part of dBias. */
 extern "C" __global__ void __launch_bounds__(WARPS * LANES)
-    ww_attention_dq(const T *q, const T *k, const T *v, const int *first, const T *out, const T *dOut, const float *lse,
-                    float *delta, T *dq, int length, int heads, int kvHeads, float scale) {
+    ww_attention_dq(const T *q, const T *k, const T *v, const int *first, const int *end, const float *bias, const T *out,
+                    const T *dOut, const float *lse, float *delta, T *dq, float *parts, int length, int keyLength, int heads,
+                    int kvHeads, float scale, int reach) {
   begin_kernel();
   extern __shared__ float shared[];
   float *queries = shared, *dOuts = shared + TILE * STRIDE, *other = shared + 2 * TILE * STRIDE;
   int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, head = blockIdx.x, q0 = blockIdx.y * TILE;
   i64 sequence = (i64)blockIdx.z * length, qStride = (i64)heads * HEAD_DIM, kStride = (i64)kvHeads * HEAD_DIM;
   i64 queryAt = (sequence + q0) * qStride + head * HEAD_DIM, scalarAt = ((i64)blockIdx.z * heads + head) * length;
-  i64 keyAt = sequence * kStride + head / (heads / kvHeads) * HEAD_DIM;
-  int own = q0 + warp * ROWS, last = min(q0 + TILE, length) - 1;
+  int keyCount = RANGED ? keyLength : length, own = q0 + warp * ROWS;
+  i64 keyAt = (i64)blockIdx.z * keyCount * kStride + head / (heads / kvHeads) * HEAD_DIM;
+  bias += head * (2 * reach - 1);
   float logs[ROWS], deltas[ROWS], sums[ROWS][PARTS], factors[ROWS];
-  int low[ROWS];
+  int low[ROWS], high[ROWS];
 #pragma unroll
   for (int r = 0; r < ROWS; r++) {
     bool present = own + r < length;
@@ -175,58 +242,91 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES)
     deltas[r] = warp_sum(part);
     logs[r] = present ? lse[scalarAt + own + r] : 0.0f;
     low[r] = present ? first[sequence + own + r] : own + r + 1;
+    high[r] = !RANGED ? own + r + 1 : present ? end[sequence + own + r] : 0;
     factors[r] = scale;
     if (present && lane == 0) delta[scalarAt + own + r] = deltas[r];
     for (int i = 0; i < PARTS; i++) sums[r][i] = 0;
   }
   load_rows<TILE>(queries, q + queryAt, qStride, length - q0);
   load_rows<TILE>(dOuts, dOut + queryAt, qStride, length - q0);
-  for (int k0 = first[sequence + q0]; k0 <= last; k0 += LANES) {
+  float below = 0, above = 0; /* of distances that share an end's value */
+  if constexpr (DBIAS) {
+    parts += (((i64)blockIdx.z * heads + head) * gridDim.y * WARPS + blockIdx.y * WARPS + warp) * (2 * reach - 1);
+    for (int i = lane; i < 2 * reach - 1; i += LANES) parts[i] = 0;
+    __syncwarp();
+  }
+  int2 seen = RANGED ? seen_by_tile(first + sequence, end + sequence, q0, length)
+                     : make_int2(first[sequence + q0], min(q0 + TILE, length));
+  for (int k0 = seen.x; k0 < seen.y; k0 += LANES) {
     float s[ROWS], dp[ROWS];
     __syncthreads();
-    load_rows<LANES>(other, v + keyAt + k0 * kStride, kStride, length - k0);
+    load_rows<LANES>(other, v + keyAt + k0 * kStride, kStride, keyCount - k0);
     __syncthreads();
     dots(dp, dOuts + warp * ROWS * STRIDE, other + lane * STRIDE);
     __syncthreads();
-    load_rows<LANES>(other, k + keyAt + k0 * kStride, kStride, length - k0);
+    load_rows<LANES>(other, k + keyAt + k0 * kStride, kStride, keyCount - k0);
     __syncthreads();
     dots(s, queries + warp * ROWS * STRIDE, other + lane * STRIDE);
 #pragma unroll
     for (int r = 0; r < ROWS; r++) {
-      bool seen = k0 + lane >= low[r] && k0 + lane <= own + r;
-      s[r] = seen ? expf(s[r] * scale - logs[r]) * (dp[r] - deltas[r]) : 0.0f;
+      const int distance = k0 + lane - own - r;
+      float score = s[r] * scale;
+      if constexpr (BIAS) score += bias[distance_at(distance, reach)];
+      s[r] = k0 + lane >= low[r] && k0 + lane < high[r] ? expf(score - logs[r]) * (dp[r] - deltas[r]) : 0.0f;
+      if constexpr (DBIAS) { /* a row's lanes differ in their distance, and rows follow each other */
+        const int at = distance + reach - 1;
+        if (at <= 0)
+          below += s[r];
+        else if (at >= 2 * reach - 2)
+          above += s[r];
+        else
+          parts[at] += s[r];
+        __syncwarp();
+      }
     }
     add_weighted(sums, s, other);
+  }
+  if constexpr (DBIAS) {
+    below = warp_sum(below);
+    above = warp_sum(above);
+    if (lane == 0) {
+      parts[0] = below;
+      parts[2 * reach - 2] = reach > 1 ? above : below + above;
+    }
   }
   store_rows(dq + queryAt + warp * ROWS * qStride, qStride, length - own, sums, factors);
 }
 
-/* dk and dv: a block takes TILE keys of one key head through all its query heads. Grid (kvHeads, ceil(length / TILE), batch), memory
- * for 2 * TILE + 32 rows. */
+/* dk and dv: a block takes TILE keys of one key head through all its query heads. Grid (kvHeads, ceil(keyLength / TILE), batch), memory
+ * for 2 * TILE + 32 rows. `first` and `end` are the keys'. */
 extern "C" __global__ void __launch_bounds__(WARPS * LANES)
-    ww_attention_dkv(const T *q, const T *k, const T *v, const int *end, const T *dOut, const float *lse, const float *delta, T *dk,
-                     T *dv, int length, int heads, int kvHeads, float scale) {
+    ww_attention_dkv(const T *q, const T *k, const T *v, const int *first, const int *end, const float *bias, const T *dOut,
+                     const float *lse, const float *delta, T *dk, T *dv, int length, int keyLength, int heads, int kvHeads, float scale,
+                     int reach) {
   begin_kernel();
   extern __shared__ float shared[];
   float *keys = shared, *values = shared + TILE * STRIDE, *other = shared + 2 * TILE * STRIDE;
   int lane = threadIdx.x % LANES, warp = threadIdx.x / LANES, group = heads / kvHeads, k0 = blockIdx.y * TILE;
   i64 sequence = (i64)blockIdx.z * length, qStride = (i64)heads * HEAD_DIM, kStride = (i64)kvHeads * HEAD_DIM;
-  i64 keyAt = (sequence + k0) * kStride + blockIdx.x * HEAD_DIM;
-  int own = k0 + warp * ROWS, stop = end[sequence + min(k0 + TILE, length) - 1];
+  int keyCount = RANGED ? keyLength : length, own = k0 + warp * ROWS;
+  i64 keySequence = (i64)blockIdx.z * keyCount, keyAt = (keySequence + k0) * kStride + blockIdx.x * HEAD_DIM;
   float dkSums[ROWS][PARTS], dvSums[ROWS][PARTS], scales[ROWS], ones[ROWS];
-  int high[ROWS];
+  int low[ROWS], high[ROWS];
 #pragma unroll
   for (int r = 0; r < ROWS; r++) {
-    high[r] = own + r < length ? end[sequence + own + r] : 0;
+    low[r] = RANGED && own + r < keyCount ? first[keySequence + own + r] : own + r;
+    high[r] = own + r < keyCount ? end[keySequence + own + r] : 0;
     scales[r] = scale;
     ones[r] = 1;
     for (int i = 0; i < PARTS; i++) dkSums[r][i] = dvSums[r][i] = 0;
   }
-  load_rows<TILE>(keys, k + keyAt, kStride, length - k0);
-  load_rows<TILE>(values, v + keyAt, kStride, length - k0);
+  load_rows<TILE>(keys, k + keyAt, kStride, keyCount - k0);
+  load_rows<TILE>(values, v + keyAt, kStride, keyCount - k0);
+  int2 seen = RANGED ? seen_by_tile(first + keySequence, end + keySequence, k0, keyCount)
+                     : make_int2(k0, end[sequence + min(k0 + TILE, length) - 1]);
   for (int head = blockIdx.x * group; head < (blockIdx.x + 1) * group; head++) {
     i64 scalarAt = ((i64)blockIdx.z * heads + head) * length;
-    for (int q0 = k0; q0 < stop; q0 += LANES) {
+    for (int q0 = seen.x; q0 < seen.y; q0 += LANES) {
       i64 queryAt = (sequence + q0) * qStride + head * HEAD_DIM;
       int i = q0 + lane;
       float log = i < length ? lse[scalarAt + i] : 0.0f, di = i < length ? delta[scalarAt + i] : 0.0f;
@@ -236,7 +336,11 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES)
       __syncthreads();
       dots(p, keys + warp * ROWS * STRIDE, other + lane * STRIDE);
 #pragma unroll
-      for (int r = 0; r < ROWS; r++) p[r] = i >= own + r && i < high[r] ? expf(p[r] * scale - log) : 0.0f;
+      for (int r = 0; r < ROWS; r++) {
+        float score = p[r] * scale;
+        if constexpr (BIAS) score += bias[head * (2 * reach - 1) + distance_at(own + r - i, reach)];
+        p[r] = i >= low[r] && i < high[r] ? expf(score - log) : 0.0f;
+      }
       __syncthreads();
       load_rows<LANES>(other, dOut + queryAt, qStride, length - q0);
       __syncthreads();
@@ -250,6 +354,25 @@ extern "C" __global__ void __launch_bounds__(WARPS * LANES)
       add_weighted(dkSums, ds, other);
     }
   }
-  store_rows(dk + keyAt + warp * ROWS * kStride, kStride, length - own, dkSums, scales);
-  store_rows(dv + keyAt + warp * ROWS * kStride, kStride, length - own, dvSums, ones);
+  store_rows(dk + keyAt + warp * ROWS * kStride, kStride, keyCount - own, dkSums, scales);
+  store_rows(dv + keyAt + warp * ROWS * kStride, kStride, keyCount - own, dvSums, ones);
+}
+
+/* dBias[heads][width] += the sums of parts[batch][heads][count][width], in a fixed order. Grid (heads, ceil(width / 32)), 256 threads. */
+extern "C" __global__ void __launch_bounds__(256)
+    ww_attention_distances(const float *parts, float *dBias, int batch, int heads, int count, int width) {
+  begin_kernel();
+  __shared__ float slices[8][LANES];
+  int lane = threadIdx.x % LANES, slice = threadIdx.x / LANES, at = blockIdx.y * LANES + lane;
+  float sum = 0;
+  for (int b = 0; b < batch; b++) {
+    const float *from = parts + ((i64)b * heads + blockIdx.x) * count * width + at;
+#pragma unroll 8
+    for (int i = slice; i < count; i += 8) sum += at < width ? from[(i64)i * width] : 0.0f;
+  }
+  slices[slice][lane] = sum;
+  __syncthreads();
+  if (slice > 0 || at >= width) return;
+  for (int i = 1; i < 8; i++) sum += slices[i][lane];
+  dBias[(i64)blockIdx.x * width + at] += sum;
 }

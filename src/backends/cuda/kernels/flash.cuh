@@ -5,6 +5,12 @@
 #ifndef HEAD_DIM /* a multiple of 16; above 128 of 32 */
 #define HEAD_DIM 128
 #endif
+#ifndef RANGED /* 1: a row sees first[row] .. end[row] - 1 of the other side (whole segments, cross attention); 0: causal */
+#define RANGED 0
+#endif
+#ifndef BIAS /* 1: values by distance are added to the scaled scores */
+#define BIAS 0
+#endif
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
 
@@ -29,6 +35,40 @@ __device__ __forceinline__ void load_tile(u32 to, const bf16 *from, i64 stride, 
     if (Rows % STEP == 0 || row + r < Rows) cp_async_16(to + r * STRIDE * 2, from, row + r < present);
     from += STEP * stride;
   }
+}
+
+/* Of the other side, what rows see: none sees anything outside first .. end - 1, and each sees all of commonFirst .. commonEnd - 1. */
+struct Seen {
+  int first, end, commonFirst, commonEnd;
+};
+/* The rows row0 .. row0 + Rows - 1 of `length`, by a whole warp. A row that sees nothing, or is not there, empties what is common. */
+template <int Rows>
+__device__ __forceinline__ Seen seen_by(const int *first, const int *end, int row0, int length) {
+  constexpr int MOST = 0x7fffffff;
+  Seen all = {MOST, 0, 0, MOST};
+#pragma unroll
+  for (int r = 0; r < Rows; r += 32) {
+    const int row = row0 + r + (int)threadIdx.x % 32;
+    if (r + (int)threadIdx.x % 32 >= Rows) continue;
+    const int from = row < length ? first[row] : MOST, to = row < length ? end[row] : 0;
+    all = {min(all.first, from), max(all.end, to), max(all.commonFirst, from), min(all.commonEnd, to)};
+  }
+#pragma unroll
+  for (int offset = 16; offset > 0; offset /= 2) {
+    all.first = min(all.first, __shfl_xor_sync(0xffffffffu, all.first, offset));
+    all.end = max(all.end, __shfl_xor_sync(0xffffffffu, all.end, offset));
+    all.commonFirst = max(all.commonFirst, __shfl_xor_sync(0xffffffffu, all.commonFirst, offset));
+    all.commonEnd = min(all.commonEnd, __shfl_xor_sync(0xffffffffu, all.commonEnd, offset));
+  }
+  return all;
+}
+
+/* A head's values for `Count` distances from `distance` up, of 2 * reach - 1 at `values`, into shared memory. */
+template <int Count, int Threads>
+__device__ __forceinline__ void load_distances(u32 to, const float *values, int distance, int reach) {
+#pragma unroll
+  for (int i = threadIdx.x; i < Count; i += Threads)
+    cp_async_4(to + i * 4, values + min(max(distance + i + reach - 1, 0), 2 * reach - 2), true);
 }
 
 /* Bytes from a tile's start to the element whose address a lane gives. */

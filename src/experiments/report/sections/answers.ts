@@ -2,10 +2,11 @@
 
 import { classificationReport } from '../../../eval/index.js';
 import { heatMaps } from '../charts/heat.js';
-import { describe } from '../context.js';
+import { describe, type Context } from '../context.js';
 import { count, percent1, pText, type Block, type Cell, type Section } from '../document.js';
 import { answersOf, compare, estimate, mainFigure, rowFigures } from '../evidence.js';
 import type { DataSet, Point } from '../study.js';
+import { beginning } from '../test-texts.js';
 import { allNames } from './methods.js';
 
 /** Labels beyond which a matrix cannot be read. */
@@ -113,8 +114,7 @@ export function changedRows(a: Point, b: Point, figure: string): Changed[] {
 const SHOWN = 5;
 
 /** Where the best method differs from the best of the others it should be seen against: a baseline, and another way of tuning. */
-export function differencesSection(set: DataSet): Section | undefined {
-  const [figure] = mainFigure(set);
+export function differencesSection(set: DataSet, context: Context): Section | undefined {
   const best = bestOf(set, set.points);
   if (!best) return undefined;
   const others = [
@@ -128,7 +128,7 @@ export function differencesSection(set: DataSet): Section | undefined {
     ),
   ].filter((point) => point !== undefined);
   const names = allNames(set);
-  const blocks = others.flatMap((other) => pairBlocks(set, best, other, figure, names));
+  const blocks = others.flatMap((other) => pairBlocks(set, best, other, names, context));
   return blocks.length === 0
     ? undefined
     : { id: `examples-${set.slug}`, title: 'Rows that tell methods apart', blocks };
@@ -138,9 +138,10 @@ function pairBlocks(
   set: DataSet,
   a: Point,
   b: Point,
-  figure: string,
   names: ReadonlyMap<Point, string>,
+  context: Context,
 ): Block[] {
+  const [figure] = mainFigure(set);
   const changed = changedRows(a, b, figure);
   const comparison = compare(a, b, figure);
   if (!comparison || changed.length === 0) return [];
@@ -154,6 +155,7 @@ function pairBlocks(
       ? 'Some of the rows that one has right and the other wrong:'
       : 'The rows where their ROUGE-1 differs most:');
   const shown = [...better.slice(0, SHOWN), ...worse.slice(0, SHOWN)];
+  const texts = context.texts(set);
   const [nameA, nameB] = [describe(a, names), describe(b, names)];
   const answer = (given: string | null, value: number): Cell => ({
     text: given ?? 'no answer',
@@ -168,12 +170,14 @@ function pairBlocks(
         caption: 'Row numbers are those of the test file, from 1.',
         heads: [
           { text: 'row' },
+          ...(texts ? [{ text: 'text', words: true }] : []),
           { text: 'right answer', words: true },
           { text: nameA, words: true },
           { text: nameB, words: true },
         ],
         rows: shown.map(({ row, reference, a: given, b: other, figures: [x, y] }): Cell[] => [
           { text: String(row + 1) },
+          ...(texts ? [{ text: beginning(texts.get(row) ?? '') }] : []),
           { text: reference },
           answer(given, x),
           answer(other, y),

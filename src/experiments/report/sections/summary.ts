@@ -17,12 +17,12 @@ import { allNames, methodsOf } from './methods.js';
 import { sizeSeries } from './sizes.js';
 
 export function summaryChapter(study: Study, context: Context): Chapter {
-  const { runs, dataSets, repeated } = study;
+  const { runs, dataSets, trained, repeated } = study;
   const states = (['finished', 'failed', 'running', 'stopped'] as const)
     .map((state) => ({ state, n: runs.filter((run) => run.state === state).length }))
     .filter(({ n }) => n > 0)
     .map(({ state, n }) => `${n} ${state}`);
-  const models = new Set(dataSets.flatMap(({ points }) => points.map(modelOf)));
+  const models = new Set([...dataSets.flatMap(({ points }) => points), ...trained].map(modelOf));
   const seeds = new Set(runs.map(({ manifest }) => manifest.config.seed));
   const published = dataSets.some((set) => context.published(set) !== undefined);
   return {
@@ -33,7 +33,11 @@ export function summaryChapter(study: Study, context: Context): Chapter {
       {
         type: 'text',
         text:
-          `${count(runs.length, 'run')} (${states.join(', ')}) on ${count(dataSets.length, 'data set')}, ` +
+          `${count(runs.length, 'run')} (${states.join(', ')})` +
+          (dataSets.length > 0 || trained.length === 0
+            ? ` on ${count(dataSets.length, 'data set')}, `
+            : ', ') +
+          (trained.length > 0 ? `${count(trained.length, 'training')} without test rows, ` : '') +
           `${models.size === 1 ? `model ${[...models][0]!}` : count(models.size, 'model')}, ${count(seeds.size, 'seed')}.` +
           (repeated > 0
             ? ` ${count(repeated, 'figure')} ${repeated === 1 ? 'was' : 'were'} measured twice with the same settings and seed, and shown once.`

@@ -1,0 +1,58 @@
+/**
+ * The texts of test rows, for those that tell methods apart. A run's folder does not have them: they are read from the test file where it
+ * still stands as the run read it, and are left out where it does not.
+ */
+
+import { existsSync } from 'node:fs';
+import { readTable, selectColumns } from '../../data/index.js';
+import { taskColumns } from '../../tasks/index.js';
+import { canonicalJson, type ResolvedTask } from '../config/index.js';
+import { hashFiles } from '../run/folder.js';
+import type { StoredRun } from '../run/stored.js';
+
+/** By the row's number in the test file, from 0; undefined where the file is gone or is another by now. */
+export type TestTexts = (run: StoredRun, task: ResolvedTask) => ReadonlyMap<number, string> | undefined;
+
+/** Reads each test file of these runs once. Those of the hub are not asked for: a report needs no network. */
+export async function readTestTexts(runs: readonly StoredRun[]): Promise<TestTexts> {
+  const hashes = new Map<string, string>();
+  const texts = new Map<string, ReadonlyMap<number, string>>();
+  for (const run of runs) {
+    for (const task of run.manifest.config.tasks) {
+      const key = keyOf(run, task);
+      const { from } = task.test ?? {};
+      if (!from || !('path' in from) || texts.has(key) || !existsSync(from.path)) continue;
+      if (!hashes.has(from.path)) hashes.set(from.path, hashFiles([from.path], Infinity));
+      if (hashes.get(from.path) === run.manifest.fingerprints.data[`${task.name}.test`])
+        texts.set(key, await textsOf(task, from));
+    }
+  }
+  return (run, task) => texts.get(keyOf(run, task));
+}
+
+function keyOf({ manifest }: StoredRun, { name, settings, test }: ResolvedTask): string {
+  return canonicalJson([manifest.fingerprints.data[`${name}.test`] ?? '', settings, test?.columns ?? {}]);
+}
+
+async function textsOf(
+  { settings, test }: ResolvedTask,
+  { path, format }: { readonly path: string; readonly format?: 'csv' | 'json' | 'jsonl' | 'parquet' },
+): Promise<Map<number, string>> {
+  const { inputs } = taskColumns(settings);
+  const columns = Object.fromEntries(inputs.map((role) => [role, test!.columns[role]!]));
+  const { rows, indices } = selectColumns(await readTable(path, { format }), columns, path);
+  const named = inputs.length > 1;
+  const textOf = (row: Readonly<Record<string, string>>): string =>
+    inputs.map((role) => (named ? `${role}: ${row[role]!}` : row[role]!)).join('; ');
+  return new Map(rows.map((row, i) => [indices[i]!, textOf(row)]));
+}
+
+/** A text's beginning on one line, to tell it from others by. */
+export function beginning(text: string, most = 160): string {
+  const line = text.replace(/\s+/g, ' ').trim();
+  if (line.length <= most) return line;
+  const cut = line.slice(0, most);
+  // Not within a word, unless it is a very long one, and never within a pair of surrogates.
+  const end = cut.lastIndexOf(' ');
+  return `${(end > most / 2 ? cut.slice(0, end) : cut).replace(/[\uD800-\uDBFF]$/, '')} …`;
+}

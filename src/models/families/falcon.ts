@@ -1,0 +1,78 @@
+/**
+ * Falcon (arXiv:2311.16867). The 7B has one key and value for all heads, and attention beside the MLP behind one norm; the newer ones have
+ * groups of heads, and a norm for each half (40B, 180B) or one for both (11B); the RefinedWeb models have heads as GPT-NeoX's, ALiBi in the
+ * place of rotation, and one half behind the other.
+ */
+
+import { z } from 'zod';
+import { UserError } from '../../util/errors.js';
+import { FusedDecoder } from '../blocks/fused-decoder.js';
+import { activationOf, fusedSchema, headSize, parseConfig, ropeParameters } from '../config.js';
+import type { ModelBuilder } from '../load.js';
+
+const schema = fusedSchema.extend({
+  ffn_hidden_size: z.int().positive().nullish(),
+  activation: z.string().default('gelu'),
+  layer_norm_epsilon: z.number().positive().default(1e-5),
+  multi_query: z.boolean().default(true),
+  new_decoder_architecture: z.boolean().default(false),
+  num_kv_heads: z.int().positive().nullish(),
+  num_ln_in_parallel_attn: z.union([z.literal(1), z.literal(2)]).nullish(),
+  parallel_attn: z.boolean().default(true),
+  alibi: z.boolean().default(false),
+  bias: z.boolean().default(false),
+  tie_word_embeddings: z.boolean().default(true),
+  apply_residual_connection_post_layernorm: z.literal(false).optional(),
+});
+type Config = z.infer<typeof schema>;
+
+export const build: ModelBuilder = (json, path, weights) => {
+  const c = parseConfig(schema, json, path);
+  const dim = headSize(c, path);
+  const config = {
+    ...c,
+    intermediate_size: c.ffn_hidden_size ?? 4 * c.hidden_size,
+    layer_norm_eps: c.layer_norm_epsilon,
+  };
+  const traits = {
+    heads: headGroups(c, path),
+    parallel: c.parallel_attn,
+    activation: activationOf(c.activation, 'activation', path),
+    rotary: c.alibi
+      ? undefined
+      : { dim, parameters: ropeParameters(c.rope_parameters ?? c.rope_scaling, c.rope_theta ?? 10000) },
+    attentionBias: c.bias,
+    mlpBias: c.bias,
+    names: {
+      embedding: 'transformer.word_embeddings',
+      layers: 'transformer.h',
+      attention: 'self_attention',
+      norms: norms(c, path),
+      lastNorm: 'transformer.ln_f',
+      head: 'lm_head',
+    },
+  } as const;
+  return FusedDecoder.build(config, traits, weights);
+};
+
+function headGroups(c: Config, path: string): { groups: number; queriesPerGroup: number } {
+  const heads = c.num_attention_heads;
+  let groups = c.multi_query ? 1 : heads;
+  if (c.new_decoder_architecture) groups = c.num_kv_heads ?? heads;
+  if (heads % groups !== 0)
+    throw new UserError(
+      `${path}: num_attention_heads (${heads}) is not a multiple of num_kv_heads (${groups})`,
+    );
+  return { groups, queriesPerGroup: heads / groups };
+}
+
+function norms(c: Config, path: string): readonly [string, string?] {
+  const count = c.num_ln_in_parallel_attn ?? (c.new_decoder_architecture ? 2 : 1);
+  if (c.new_decoder_architecture && !c.parallel_attn)
+    throw new UserError(`${path}: new_decoder_architecture needs parallel_attn, which is false`);
+  if (!c.parallel_attn) return ['input_layernorm', 'post_attention_layernorm'];
+  if (count === 1) return ['input_layernorm'];
+  if (!c.new_decoder_architecture)
+    throw new UserError(`${path}: num_ln_in_parallel_attn 2 needs new_decoder_architecture, which is false`);
+  return ['ln_attn', 'ln_mlp'];
+}
