@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { readJson } from '../../models/load.js';
 import { UserError } from '../../util/errors.js';
 
-/** Shapes of the models that the origin compares: their config.json, as far as it shows in speed and memory. */
+/** Models' config.json, as far as it shows in speed and memory: those that the origin compares, and newer ones. */
 const MISTRAL_7B = {
   ...mistral(4096, 14336, 32, 32, 8, 32000),
   max_position_embeddings: 32768,
@@ -15,6 +15,36 @@ const MISTRAL_7B = {
 const LLAMA2 = { model_type: 'llama', max_position_embeddings: 4096, rms_norm_eps: 1e-5 };
 const LLAMA2_7B = { ...mistral(4096, 11008, 32, 32, 32, 32000), ...LLAMA2 };
 const LLAMA2_13B = { ...mistral(5120, 13824, 40, 40, 40, 32000), ...LLAMA2 };
+const QWEN3_8B = {
+  ...mistral(4096, 12288, 36, 32, 8, 151936),
+  model_type: 'qwen3',
+  head_dim: 128,
+  max_position_embeddings: 40960,
+  rope_theta: 1_000_000,
+  attention_bias: false,
+  use_sliding_window: false,
+  max_window_layers: 36,
+};
+const GEMMA3_1B = {
+  model_type: 'gemma3_text',
+  hidden_size: 1152,
+  intermediate_size: 6912,
+  num_hidden_layers: 26,
+  num_attention_heads: 4,
+  num_key_value_heads: 1,
+  head_dim: 256,
+  vocab_size: 262144,
+  max_position_embeddings: 32768,
+  rms_norm_eps: 1e-6,
+  hidden_activation: 'gelu_pytorch_tanh',
+  query_pre_attn_scalar: 256,
+  rope_theta: 1_000_000,
+  rope_local_base_freq: 10_000,
+  sliding_window: 512,
+  sliding_window_pattern: 6,
+  tie_word_embeddings: true,
+  initializer_range: 0.02,
+};
 
 /** Falcon's heads share one key and one value. */
 const FALCON_7B = {
@@ -125,6 +155,8 @@ const SHAPES: Readonly<Record<string, BenchShape>> = {
   'redpajama-7b': { config: REDPAJAMA_7B, batch: 4, length: 512 },
   'flan-t5-base': { config: flanT5(768, 2048, 12, 12), ...FLAN_T5 },
   'flan-t5-large': { config: flanT5(1024, 2816, 24, 16), ...FLAN_T5 },
+  'qwen3-8b': { config: QWEN3_8B, batch: 4, length: 512 },
+  'gemma3-1b': { config: GEMMA3_1B, batch: 4, length: 512 },
 };
 
 export function shapeNames(): string[] {
