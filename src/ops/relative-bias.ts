@@ -47,7 +47,11 @@ export function relativePlaces(buckets: Buckets, heads: number, reach: number): 
  * relative_attention_bias [num_buckets, heads] to the bias of `attention`, f32 [heads, 2 * reach - 1]. `places`: those of `relativePlaces`,
  * i32 on the device, since a recorded step uploads nothing.
  */
-export function relativeBias(g: Graph, { table, parameter }: Omit<EmbeddingWeights, 'scale'>, places: Tensor): Tensor {
+export function relativeBias(
+  g: Graph,
+  { table, parameter }: Omit<EmbeddingWeights, 'scale'>,
+  places: Tensor,
+): Tensor {
   const heads = table.cols;
   // A table of single numbers: an embedding that lays its result out by heads.
   const [rows, vocab, dim] = [places.length, table.rows * heads, 1];
