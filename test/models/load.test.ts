@@ -19,6 +19,7 @@ test('the architectures are the files of the folder', () => {
     'mistral',
     'qwen2',
     'qwen3',
+    't5',
   ]);
 });
 
@@ -96,7 +97,7 @@ test('a faulty folder gives one line that names the fault, and holds no memory',
     [
       'unknown type',
       () => write({ model_type: 'bert' }),
-      /model_type 'bert' is not supported; Westwind knows falcon, gemma3_text, gpt_neox, llama, mistral, qwen2, qwen3/,
+      /model_type 'bert' is not supported; Westwind knows falcon, gemma3_text, gpt_neox, llama, mistral, qwen2, qwen3, t5/,
     ],
     ['hostile type', () => write({ model_type: '../../etc/passwd' }), /not supported/],
     [

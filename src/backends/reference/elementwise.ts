@@ -38,10 +38,11 @@ const GATES: Readonly<Record<GateActivation, (x: number) => { value: number; slo
     return { value: x * s, slope: s * (1 + x * (1 - s)) };
   },
   gelu_tanh: (x) => {
-    const c = Math.sqrt(2 / Math.PI);
-    const t = Math.tanh(c * (x + 0.044715 * x ** 3));
-    const inner = c * (1 + 3 * 0.044715 * x ** 2);
-    return { value: 0.5 * x * (1 + t), slope: 0.5 * (1 + t) + 0.5 * x * (1 - t ** 2) * inner };
+    // (1 + tanh(u)) / 2 as the logistic function of 2u, which loses nothing where the tanh is near -1.
+    const c = Math.sqrt(8 / Math.PI);
+    const u = c * (x + 0.044715 * x ** 3);
+    const [near, far] = [1 / (1 + Math.exp(-u)), 1 / (1 + Math.exp(u))];
+    return { value: x * near, slope: near + x * near * far * c * (1 + 3 * 0.044715 * x ** 2) };
   },
 };
 
