@@ -7,7 +7,7 @@ import { backend } from '../support/tiny.js';
 // halves of a layer one behind the other or side by side, heads of which a part is turned, norms over heads and on both sides of a layer's halves.
 const FOLDERS = [
   ...['mistral', 'qwen2', 'gpt_neox', 'neox-parallel'],
-  ...['falcon', 'falcon-new', 'falcon-one-norm'],
+  ...['falcon', 'falcon-new', 'falcon-one-norm', 'falcon-alibi'],
   ...['qwen3', 'gemma3', 't5'],
 ];
 for (const device of ['cpu', 'reference'] as const) {
