@@ -1,7 +1,7 @@
 /** The argument and options that say which configuration: a file or a preset, and what comes before its settings. */
 
 import type { Command } from 'commander';
-import { configPath, loadStudy, modelSetting, presetNames, type Study } from '../experiments/config/index.js';
+import { configPath, loadStudy, modelSettings, presetNames, type Study } from '../experiments/config/index.js';
 
 export interface SettingFlags {
   readonly set: readonly string[];
@@ -25,7 +25,7 @@ export function configArgument(command: Command): Command {
 
 /** Reads and checks what the arguments name. Throws UserError with a line for each fault. */
 export function studyOf(config: string, { set, model }: SettingFlags): Study {
-  const settings = model === undefined ? set : [modelSetting(model), ...set];
+  const settings = model === undefined ? set : [...modelSettings(model), ...set];
   return loadStudy(configPath(config), { settings });
 }
 

@@ -48,9 +48,11 @@ export const decoderSchema = z.object({
 /** What GPT-NeoX and Falcon have where config.json says nothing, as Falcon-7B's. */
 const context = size.default(2048);
 
-/** max_position_embeddings of a model's config.json, before the model is built. */
+/** max_position_embeddings of a model's config.json, T5's n_positions, before the model is built. */
 export function contextLength(config: unknown, path: string): number {
-  return parseConfig(z.object({ max_position_embeddings: context }), config, path).max_position_embeddings;
+  const schema = z.object({ n_positions: size.optional(), max_position_embeddings: context });
+  const { n_positions, max_position_embeddings } = parseConfig(schema, config, path);
+  return n_positions ?? max_position_embeddings;
 }
 
 /** The fields that GPT-NeoX and Falcon have in common. */

@@ -13,7 +13,7 @@ import { benchShape } from '../../src/experiments/bench/shapes.js';
 import {
   configPath,
   loadStudy,
-  modelSetting,
+  modelSettings,
   presetModels,
   presetNames,
   type ResolvedTask,
@@ -137,22 +137,42 @@ test('settings are the original study’s', () => {
 });
 
 test('models by short names, one or several', () => {
-  assert.equal(modelSetting('llama2-7b'), 'model_name_or_path="meta-llama/Llama-2-7b-hf"');
-  assert.equal(modelSetting('a/b'), 'model_name_or_path="a/b"');
+  assert.deepEqual(modelSettings('llama2-7b'), ['model_name_or_path="meta-llama/Llama-2-7b-hf"']);
+  assert.deepEqual(modelSettings('a/b'), ['model_name_or_path="a/b"']);
+  assert.throws(() => modelSettings('llama2-7b,flan-t5-base'), /flan-t5-base has settings of its own/);
+  const alike = Object.keys(presetModels()).filter((name) => presetModels()[name]!.settings.length === 0);
   const several = loadStudy(configPath('classification'), {
-    settings: [modelSetting(Object.keys(presetModels()).join(','))],
+    settings: modelSettings(alike.join(',')),
   });
-  assert.equal(several.runs.length, 3 * Object.keys(presetModels()).length);
+  assert.equal(several.runs.length, 3 * alike.length);
   // Queries and values stand in one module of some: a list names that, an expression is left as it is.
   const targets = (model: string): unknown[] => [
     ...new Set(
-      loadStudy(configPath('summarization'), { settings: [modelSetting(model)] })
+      loadStudy(configPath('summarization'), { settings: modelSettings(model) })
         .runs.map(({ config }) => config.tasks[0]!)
         .map(({ tune, lora }) => (tune && lora ? JSON.stringify(lora.target_modules) : 'none')),
     ),
   ];
   for (const model of ['falcon-7b', 'redpajama-3b', 'togethercomputer/RedPajama-INCITE-7B-Base'])
     assert.deepEqual(targets(model).sort(), ['".*"', '["query_key_value"]', 'none']);
+  assert.deepEqual(targets('flan-t5-large').sort(), ['".*"', '["q","v"]', 'none']);
+});
+
+test('Flan-T5 is planned and dry-run: base with every weight trained, large with an adapter', async () => {
+  await Promise.all(
+    ['flan-t5-base', 'flan-t5-large'].map(async (model) => {
+      const settings = [
+        ...modelSettings(model).slice(1),
+        ...smallData(['dialogues']),
+        `output_dir=${join(folder, 'runs')}`,
+      ];
+      const args = ['run', 'summarization', '--dry-run', '--model', join(folder, model)];
+      const { code, stdout, stderr } = await westwind([...args, ...settings.flatMap((s) => ['--set', s])]);
+      assert.equal(code, 0, stderr);
+      // Without an adapter there are no modules to vary.
+      assert.match(stdout, model === 'flan-t5-base' ? /\| 4 runs +\|/ : /\| 6 runs +\|/);
+    }),
+  );
 });
 
 test('every preset is planned and dry-run, with each model’s shape', async () => {

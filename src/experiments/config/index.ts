@@ -11,7 +11,7 @@ export {
   type Study,
   type StudyRun,
 } from './load.js';
-export { configPath, modelSetting, presetModels, presetNames } from './presets.js';
+export { configPath, modelSettings, presetModels, presetNames } from './presets.js';
 export {
   isDrawn,
   type Baseline,

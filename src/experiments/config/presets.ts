@@ -4,6 +4,7 @@ import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
+import { UserError } from '../../util/errors.js';
 
 const FOLDER = fileURLToPath(new URL('../../../presets', import.meta.url));
 
@@ -32,6 +33,8 @@ export interface PresetModel {
   readonly model: string;
   /** Its own modules, by the names that configurations have for those of most models. */
   readonly modules: Readonly<Record<string, string>>;
+  /** What else the name says, as for `--set`. */
+  readonly settings: readonly string[];
 }
 
 let models: Readonly<Record<string, PresetModel>> | undefined;
@@ -44,20 +47,33 @@ export function presetModels(): Readonly<Record<string, PresetModel>> {
 function readModels(): Readonly<Record<string, PresetModel>> {
   const file = parse(readFileSync(join(FOLDER, 'models.yaml'), 'utf8')) as Record<
     string,
-    string | PresetModel
+    string | ({ model: string } & Partial<PresetModel>)
   >;
   const entries = Object.entries(file).map(([name, entry]): [string, PresetModel] => [
     name,
-    typeof entry === 'string' ? { model: entry, modules: {} } : entry,
+    { modules: {}, settings: [], ...(typeof entry === 'string' ? { model: entry } : entry) },
   ]);
   return Object.fromEntries(entries);
 }
 
-/** The setting that a model's name, short or not, makes; several with commas between them are an axis. */
-export function modelSetting(names: string): string {
+/**
+ * The settings that a model's name, short or not, makes; several with commas between them are an axis. Throws UserError for one with
+ * settings of its own among several.
+ */
+export function modelSettings(names: string): string[] {
   const known = presetModels();
-  const paths = names.split(',').map((name) => (Object.hasOwn(known, name) ? known[name]!.model : name));
-  return `model_name_or_path=${JSON.stringify(paths.length === 1 ? paths[0] : paths)}`;
+  const models = names
+    .split(',')
+    .map((name) => (Object.hasOwn(known, name) ? known[name]! : { model: name, settings: [] }));
+  const apart = models.findIndex(({ settings }) => settings.length > 0);
+  if (apart >= 0 && models.length > 1)
+    throw new UserError(
+      `--model: ${names.split(',')[apart]} has settings of its own (${models[apart]!.settings.join(', ')}); run it by itself, ` +
+        'its runs stand beside the others in the report all the same',
+    );
+  const paths = models.map(({ model }) => model);
+  const path = `model_name_or_path=${JSON.stringify(paths.length === 1 ? paths[0] : paths)}`;
+  return [path, ...models[0]!.settings];
 }
 
 /** `targets` as the model calls them, where it is one of the presets' on the hub, or in a folder with its short name. */

@@ -128,7 +128,8 @@ export function promptSet(args: PromptArguments): PromptSet {
     args.scoring === 'generate'
       ? newTokens(args)
       : Math.max(...labelContinuations(data.task, method, tokenizer).map((c) => c.length));
-  const limit = model.config.max_position_embeddings - longest;
+  // An encoder's text and the answer have no room in common.
+  const limit = model.config.max_position_embeddings - (tokenizer.decoderStartId === undefined ? longest : 0);
   const shown =
     method === 'few_shot'
       ? chooseExamples(data.task, data.examples, settings.few_shot_examples, args.seed)
