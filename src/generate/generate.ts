@@ -10,10 +10,12 @@ import {
   cacheFor,
   checkPrompts,
   fillPrefix,
+  groupsOf,
   lengthsOf,
   prefillTokens,
   sharedTokens,
   type Prompt,
+  type PromptGroup,
 } from './prompts.js';
 
 export interface GenerateOptions extends DecodeOptions {
@@ -40,7 +42,7 @@ interface Growing extends Sequence {
   readonly tokens: number[];
 }
 
-/** Yields answers as they are finished, each step's in the order of the slots. */
+/** Yields answers as they are finished, each step's in the order of the slots; those to very long prompts come last. */
 export async function* generate(
   model: CausalLM,
   prompts: readonly Prompt[],
@@ -48,13 +50,21 @@ export async function* generate(
 ): AsyncGenerator<Answer> {
   if (prompts.length === 0) return;
   checkPrompts(model, prompts);
-  const { shortest, longest } = lengthsOf(prompts);
-  const slots = Math.min(options.batch_size, prompts.length);
+  const prefix = sharedTokens(model, options.sharedPrefix, lengthsOf(prompts).shortest);
+  for (const group of groupsOf(prompts, options.batch_size, options.max_new_tokens))
+    yield* answerGroup(model, group, prefix, options);
+}
+
+async function* answerGroup(
+  model: CausalLM,
+  { prompts, slots }: PromptGroup,
+  prefix: number,
+  options: GenerateOptions,
+): AsyncGenerator<Answer> {
   const { max_new_tokens: newTokens, bf16 } = options;
-  const cache = cacheFor(model, slots, { longest, newTokens, bf16 });
+  const cache = cacheFor(model, slots, { longest: lengthsOf(prompts).longest, newTokens, bf16 });
   const decoder = new Decoder(model, cache, options);
   try {
-    const prefix = sharedTokens(model, options.sharedPrefix, shortest);
     if (prefix > 0) fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options);
     const room = prefillTokens(model);
     const waiting = [...prompts].reverse();

@@ -53,6 +53,28 @@ export function sharedTokens(model: CausalLM, wanted: number | undefined, shorte
   return readsByEncoder(model) ? 0 : Math.min(wanted ?? 0, shortest - 1);
 }
 
+/** Tokens that a cache has room for, unless a single sequence is longer: its slots are all as long as the longest. */
+const MOST_CACHED = 1 << 16;
+
+/** Prompts that go through one cache, and its slots. */
+export interface PromptGroup {
+  readonly prompts: readonly Prompt[];
+  readonly slots: number;
+}
+
+/** The prompts in the order given, but the long ones apart, fewer at once: one among many would make every slot as long. */
+export function groupsOf(prompts: readonly Prompt[], batchSize: number, newTokens: number): PromptGroup[] {
+  const groups: PromptGroup[] = [];
+  let rest = prompts;
+  for (let slots = Math.min(batchSize, prompts.length); rest.length > 0; slots = Math.ceil(slots / 2)) {
+    const fits = ({ ids }: Prompt): boolean => slots === 1 || (ids.length + newTokens) * slots <= MOST_CACHED;
+    const short = rest.filter(fits);
+    if (short.length > 0) groups.push({ prompts: short, slots: Math.min(slots, short.length) });
+    rest = rest.filter((prompt) => !fits(prompt));
+  }
+  return groups;
+}
+
 /** How many leading tokens all prompts share. */
 export function commonPrefix(prompts: readonly (readonly number[])[]): number {
   const [first, ...others] = prompts;

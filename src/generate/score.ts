@@ -13,11 +13,13 @@ import {
   checkPrompts,
   fillPrefix,
   inferenceGraph,
+  groupsOf,
   lengthsOf,
   prefillTokens,
   runPrompts,
   sharedTokens,
   type Prompt,
+  type PromptGroup,
 } from './prompts.js';
 
 export interface ScoreOptions {
@@ -43,11 +45,20 @@ export async function* scoreContinuations(
   if (prompts.length === 0) return;
   checkPrompts(model, prompts);
   for (const tokens of continuations) checkTokens(model, tokens);
-  const slots = Math.min(options.batch_size, prompts.length);
-  const { shortest, longest } = lengthsOf(prompts);
-  const prefix = sharedTokens(model, options.sharedPrefix, shortest);
+  const prefix = sharedTokens(model, options.sharedPrefix, lengthsOf(prompts).shortest);
   const newTokens = Math.max(...continuations.map((c) => c.length));
-  const cache = cacheFor(model, slots, { longest, newTokens, bf16: options.bf16 });
+  for (const group of groupsOf(prompts, options.batch_size, newTokens))
+    yield* scoreGroup(model, group, continuations, { ...options, prefix, newTokens });
+}
+
+async function* scoreGroup(
+  model: CausalLM,
+  { prompts, slots }: PromptGroup,
+  continuations: readonly (readonly number[])[],
+  options: ScoreOptions & { readonly prefix: number; readonly newTokens: number },
+): AsyncGenerator<Scores> {
+  const { prefix, newTokens, bf16 } = options;
+  const cache = cacheFor(model, slots, { longest: lengthsOf(prompts).longest, newTokens, bf16 });
   try {
     if (prefix > 0) fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options);
     const room = prefillTokens(model);

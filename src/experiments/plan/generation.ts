@@ -3,7 +3,15 @@
 import type { Backend } from '../../backends/contract.js';
 import { countWork, type Work } from '../../backends/counting.js';
 import { Decoder } from '../../generate/decode.js';
-import { cacheFor, type Prompt } from '../../generate/prompts.js';
+import {
+  cacheFor,
+  groupsOf,
+  lengthsOf,
+  prefillTokens,
+  type Prompt,
+  type PromptGroup,
+} from '../../generate/prompts.js';
+import type { CausalLM } from '../../models/model.js';
 import { randomModel } from '../../models/load.js';
 import type { WeightOptions } from '../../models/weights.js';
 
@@ -33,38 +41,65 @@ export interface GenerationPlan {
 /** `imagined`: a fresh backend of `createPlanBackend`. */
 export async function planGeneration(imagined: Backend, job: GenerationJob): Promise<GenerationPlan> {
   const counted = countWork(imagined);
+  const model = await randomModel(counted.backend, job.model, job.weights);
+  const weights = counted.backend.memory().held;
+  const plans: Omit<GenerationPlan, 'weights'>[] = [];
+  for (const group of groupsOf(job.prompts, job.batch_size, job.max_new_tokens))
+    plans.push(await planGroup(counted, model, group, job));
+  model.dispose();
+  const most = plans.reduce((a, b) => (b.peak > a.peak ? b : a));
+  return {
+    weights,
+    ...most,
+    tokens: plans.reduce((n, { tokens }) => n + tokens, 0),
+    work: {
+      operations: plans.reduce((n, { work }) => n + work.operations, 0),
+      bytes: plans.reduce((n, { work }) => n + work.bytes, 0),
+    },
+  };
+}
+
+/** With the longest prompts in the slots, of which as many go through at once as generation lets in. */
+async function planGroup(
+  counted: ReturnType<typeof countWork>,
+  model: CausalLM,
+  { prompts, slots }: PromptGroup,
+  { bf16, max_new_tokens: newTokens }: GenerationJob,
+): Promise<Omit<GenerationPlan, 'weights'>> {
   const { backend } = counted;
-  const { prompts, max_new_tokens, bf16 } = job;
-  const model = await randomModel(backend, job.model, job.weights);
-  const weights = backend.memory().held;
-  const longest = [...prompts].sort((a, b) => b.ids.length - a.ids.length).slice(0, job.batch_size);
-  const slots = longest.length;
-  const cache = cacheFor(model, slots, { longest: longest[0]!.ids.length, newTokens: max_new_tokens, bf16 });
+  const before = backend.memory().held;
+  const longest = [...prompts].sort((a, b) => b.ids.length - a.ids.length).slice(0, slots);
+  const cache = cacheFor(model, slots, { longest: lengthsOf(prompts).longest, newTokens, bf16 });
   const cached = backend.memory().held;
   backend.resetPeak();
-  const greedy = { do_sample: false, temperature: 1, top_p: 1, top_k: 0, seed: 0, bf16 };
-  const decoder = new Decoder(model, cache, greedy);
+  const decoder = new Decoder(model, cache, {
+    ...{ do_sample: false, temperature: 1, top_p: 1, top_k: 0, seed: 0, bf16 },
+  });
   const sequences = longest.map((prompt, slot) => ({ prompt, slot, tokens: [0] }));
+  const room = prefillTokens(model);
+  const entering: typeof sequences = [];
+  for (let tokens = 0, i = 0; i < slots && tokens < room; i++) {
+    entering.push(sequences[i]!);
+    tokens += sequences[i]!.prompt.ids.length;
+  }
   const start = counted.work();
-  await decoder.first(sequences, 0);
+  await decoder.first(entering, 0);
   const prefilled = counted.work();
   await decoder.next(sequences);
   const stepped = counted.work();
   const { peak } = backend.memory();
   decoder.dispose();
   cache.dispose();
-  model.dispose();
-  const promptTokens = prompts.reduce((n, p) => n + p.ids.length, 0);
-  const prefills = promptTokens / longest.reduce((n, p) => n + p.ids.length, 0);
-  const steps = (max_new_tokens - 1) * Math.ceil(prompts.length / slots);
+  const tokensOf = (some: readonly Prompt[]): number => some.reduce((n, p) => n + p.ids.length, 0);
+  const prefills = tokensOf(prompts) / tokensOf(entering.map(({ prompt }) => prompt));
+  const steps = (newTokens - 1) * Math.ceil(prompts.length / slots);
   const total = (part: keyof Work): number =>
     (prefilled[part] - start[part]) * prefills + (stepped[part] - prefilled[part]) * steps;
   return {
-    weights,
-    cache: cached - weights,
+    cache: cached - before,
     activations: peak - cached,
     peak,
-    tokens: prompts.length * max_new_tokens,
+    tokens: prompts.length * newTokens,
     work: { operations: total('operations'), bytes: total('bytes') },
   };
 }
