@@ -90,6 +90,8 @@ export function westwind(args: readonly string[], options: StartOptions = {}): P
   return start(args, options).ended;
 }
 
+const SMALL = tinyConfig({ max_position_embeddings: 256, sliding_window: null });
+
 let scratch: string | undefined;
 
 /** A folder that is gone when the test file ends. */
@@ -101,11 +103,10 @@ export function temporaryFolder(): string {
   return mkdtempSync(join(scratch, 'job-'));
 }
 
-/** A random model of 512 tokens with the tokenizer of stories260K. */
-export async function makeModel(folder: string): Promise<string> {
+/** A random model of 512 tokens with the tokenizer of stories260K; `family` is a config of any architecture, whose vocabulary is replaced. */
+export async function makeModel(folder: string, family = SMALL): Promise<string> {
   mkdirSync(folder, { recursive: true });
-  const config = tinyConfig({ vocab_size: 512, max_position_embeddings: 256, sliding_window: null });
-  const model = await tinyModel(await backend(), { seed: 3 }, config);
+  const model = await tinyModel(await backend(), { seed: 3 }, { ...family, vocab_size: 512 });
   await saveModel(model, folder);
   model.dispose();
   for (const file of ['tokenizer.json', 'tokenizer_config.json'])
