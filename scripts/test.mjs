@@ -1,6 +1,7 @@
 // Runs every *.test.ts below the folders named, by node's own test runner. Node.js 20 takes no globs, hence this file.
 import { readdirSync } from 'node:fs';
 import { spawnSync } from 'node:child_process';
+import { availableParallelism } from 'node:os';
 import { join } from 'node:path';
 
 const roots = process.argv.slice(2).filter((a) => !a.startsWith('-'));
@@ -14,6 +15,8 @@ const files = roots.flatMap((root) =>
         .map((f) => join(root, f))
         .sort(),
 );
-const args = ['--import', 'tsx', '--test', ...flags, ...files];
+// Most files wait for processes of their own much of the time: one more than node would run at once.
+const concurrency = `--test-concurrency=${availableParallelism()}`;
+const args = ['--import', 'tsx', '--test', concurrency, ...flags, ...files];
 const { status } = spawnSync(process.execPath, args, { stdio: 'inherit' });
 process.exit(status ?? 1);
