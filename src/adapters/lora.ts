@@ -5,15 +5,17 @@ import type { CausalLM } from '../models/model.js';
 import type { Linear } from '../models/blocks/linear.js';
 import type { Lora } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
-import { UserError } from '../util/errors.js';
 import { philox4x32 } from '../util/philox.js';
+import { ownTargets, targetModules, wholeMatch } from './targets.js';
 
 export interface LoraConfig {
   readonly r: number;
   readonly lora_alpha: number;
   readonly lora_dropout: number;
   readonly use_rslora: boolean;
-  /** Names or name endings; or 'all-linear' (all but the output head); or a regular expression for the whole name. */
+  /**
+   * Names or name endings (`ownTargets`); or 'all-linear' (all but the output head); or a regular expression for the whole name.
+   */
   readonly target_modules: readonly string[] | string;
   /** Ranks and alphas of modules whose name ends in a key or matches it as a regular expression. */
   readonly rank_pattern?: Readonly<Record<string, number>> | null | undefined;
@@ -22,6 +24,7 @@ export interface LoraConfig {
 
 /** Pairs for a model, in the order of its Linears. */
 export interface LoraAdapter {
+  /** With `target_modules` as the model names them. */
   readonly config: LoraConfig;
   /** What kind of model it is for, as PEFT calls it. */
   readonly taskType: 'CAUSAL_LM' | 'SEQ_2_SEQ_LM';
@@ -66,7 +69,9 @@ export function createLora(
   start: { seed: number } | { source: LoraSource },
 ): LoraAdapter {
   const source = 'source' in start ? start.source : initialPairs(start.seed);
-  const names = targetModules([...model.linears.keys()], model.head.name, config.target_modules);
+  const all = [...model.linears.keys()];
+  const target_modules = ownTargets(all, config.target_modules);
+  const names = targetModules(all, model.head.name, target_modules);
   const modules = names.map((name) => {
     const linear = model.linears.get(name)!;
     return { name, linear, r: pattern(config.rank_pattern, name) ?? config.r };
@@ -75,11 +80,11 @@ export function createLora(
   const pairs = new Map<Linear, Lora>();
   // One behind the other, so that the optimizer updates all in one go.
   const size = modules.reduce((n, m) => n + m.r * (m.linear.inFeatures + m.linear.outFeatures), 0);
-  const all = Tensor.empty(model.backend, [size]);
+  const values = Tensor.empty(model.backend, [size]);
   let at = 0;
-  const parameter = (name: string, values: Float32Array, shape: readonly number[]): Parameter => {
-    const value = all.view(shape, at);
-    model.backend.upload(values, value);
+  const parameter = (name: string, start: Float32Array, shape: readonly number[]): Parameter => {
+    const value = values.view(shape, at);
+    model.backend.upload(start, value);
     at += value.length;
     const made = new Parameter(name, value);
     parameters.push(made);
@@ -93,12 +98,13 @@ export function createLora(
     const scaling = moduleScaling(config, name)(r);
     pairs.set(linear, { a, b, r, scaling, dropout: config.lora_dropout, stream: streamOf(name) });
   }
-  all.release();
+  values.release();
   const detach = (): void => {
     for (const [linear, pair] of pairs) if (linear.lora === pair) linear.lora = undefined;
   };
   return {
-    ...{ config, modules, pairs, parameters, detach },
+    config: { ...config, target_modules },
+    ...{ modules, pairs, parameters, detach },
     taskType: model.config.decoder_start_token_id === undefined ? 'CAUSAL_LM' : 'SEQ_2_SEQ_LM',
     attach: () => {
       for (const linear of model.linears.values()) linear.lora = pairs.get(linear);
@@ -108,31 +114,6 @@ export function createLora(
       for (const p of parameters) p.value.release();
     },
   };
-}
-
-/** The names that `target_modules` picks, as PEFT picks them. Throws UserError when it picks none. */
-export function targetModules(
-  names: readonly string[],
-  head: string,
-  targets: LoraConfig['target_modules'],
-): string[] {
-  const picked = names.filter((name) => {
-    if (targets === 'all-linear') return name !== head;
-    if (typeof targets === 'string') return wholeMatch(targets, name);
-    return targets.some((t) => name === t || name.endsWith(`.${t}`));
-  });
-  const unknown =
-    typeof targets === 'string'
-      ? []
-      : targets.filter((t) => !names.some((n) => n === t || n.endsWith(`.${t}`)));
-  if (picked.length === 0 || unknown.length > 0) {
-    const endings = [...new Set(names.map((n) => n.slice(n.lastIndexOf('.') + 1)))];
-    const what = unknown.length > 0 ? unknown.join(', ') : JSON.stringify(targets);
-    throw new UserError(
-      `lora.target_modules: ${what} matches no module; this model has ${endings.join(', ')}`,
-    );
-  }
-  return picked;
 }
 
 /** A module's factor before B·A, by its rank. */
@@ -150,14 +131,6 @@ function pattern(
 ): number | undefined {
   const key = Object.keys(patterns ?? {}).find((p) => wholeMatch(`(.*\\.)?(${p})`, name));
   return key === undefined ? undefined : patterns?.[key];
-}
-
-function wholeMatch(expression: string, name: string): boolean {
-  try {
-    return new RegExp(`^(?:${expression})$`).test(name);
-  } catch {
-    throw new UserError(`lora.target_modules: '${expression}' is not a regular expression`);
-  }
 }
 
 function initialPairs(seed: number): LoraSource {

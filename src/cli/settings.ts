@@ -1,7 +1,13 @@
 /** The argument and options that say which configuration: a file or a preset, and what comes before its settings. */
 
 import type { Command } from 'commander';
-import { configPath, loadStudy, modelSettings, presetNames, type Study } from '../experiments/config/index.js';
+import {
+  configPath,
+  loadStudy,
+  modelSettings,
+  presetNames,
+  type Study,
+} from '../experiments/config/index.js';
 
 export interface SettingFlags {
   readonly set: readonly string[];

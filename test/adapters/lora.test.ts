@@ -3,9 +3,10 @@ import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { attachLora, targetModules } from '../../src/adapters/lora.js';
+import { attachLora } from '../../src/adapters/lora.js';
 import { mergeAdapter } from '../../src/adapters/merge.js';
 import { loadAdapter, saveAdapter } from '../../src/adapters/peft.js';
+import { ownTargets, targetModules } from '../../src/adapters/targets.js';
 import { openCheckpoint } from '../../src/files/index.js';
 import { loadModel } from '../../src/models/load.js';
 import { saveModel } from '../../src/models/save.js';
@@ -31,6 +32,24 @@ test('target_modules picks what PEFT picks', () => {
     /k_porj matches no module.*q_proj, v_proj, up_proj, lm_head/,
   );
   assert.throws(() => targetModules(names, 'lm_head', '('), /not a regular expression/);
+});
+
+test('the names of most models stand for what another has in their place', async () => {
+  const t5 = [
+    'decoder.block.0.layer.0.SelfAttention.q',
+    'decoder.block.0.layer.0.SelfAttention.v',
+    'lm_head',
+  ];
+  assert.deepEqual(ownTargets(t5, ['q_proj', 'v_proj']), ['q', 'v']);
+  assert.deepEqual(ownTargets(t5, ['up_proj', 'lm_head']), ['up_proj', 'lm_head']);
+  assert.deepEqual(ownTargets(names, ['q_proj', 'v_proj']), ['q_proj', 'v_proj']);
+  assert.equal(ownTargets(names, 'all-linear'), 'all-linear');
+  const model = await loadModel(await backend(), join('test', 'golden', 'models', 'gpt_neox'));
+  const adapter = attachLora(model, { ...LORA, target_modules: ['q_proj', 'v_proj'] }, { seed: 1 });
+  assert.deepEqual(adapter.config.target_modules, ['query_key_value']);
+  assert.ok(adapter.modules.every(({ name }) => name.endsWith('.attention.query_key_value')));
+  adapter.dispose();
+  model.dispose();
 });
 
 test('an adapter starts as the base, its scale follows rank, alpha and rsLoRA', async () => {

@@ -1,7 +1,7 @@
 /** The studies and models that come with the package, by name: files of the folder presets. */
 
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { parse } from 'yaml';
 import { UserError } from '../../util/errors.js';
@@ -31,8 +31,6 @@ export function configPath(name: string): string {
 export interface PresetModel {
   /** What `model_name_or_path` is for it. */
   readonly model: string;
-  /** Its own modules, by the names that configurations have for those of most models. */
-  readonly modules: Readonly<Record<string, string>>;
   /** What else the name says, as for `--set`. */
   readonly settings: readonly string[];
 }
@@ -51,7 +49,7 @@ function readModels(): Readonly<Record<string, PresetModel>> {
   >;
   const entries = Object.entries(file).map(([name, entry]): [string, PresetModel] => [
     name,
-    { modules: {}, settings: [], ...(typeof entry === 'string' ? { model: entry } : entry) },
+    { settings: [], ...(typeof entry === 'string' ? { model: entry } : entry) },
   ]);
   return Object.fromEntries(entries);
 }
@@ -74,14 +72,4 @@ export function modelSettings(names: string): string[] {
   const paths = models.map(({ model }) => model);
   const path = `model_name_or_path=${JSON.stringify(paths.length === 1 ? paths[0] : paths)}`;
   return [path, ...models[0]!.settings];
-}
-
-/** `targets` as the model calls them, where it is one of the presets' on the hub, or in a folder with its short name. */
-export function modulesOf<T extends readonly string[] | string>(model: string, targets: T): T | string[] {
-  const found = Object.entries(presetModels()).find(
-    ([name, m]) => m.model === model || name === basename(model),
-  );
-  if (!found || typeof targets === 'string') return targets;
-  const { modules } = found[1];
-  return [...new Set(targets.map((name) => modules[name] ?? name))];
 }

@@ -20,7 +20,6 @@ import type {
   TaskFile,
   TrainingSection,
 } from './schema.js';
-import { modulesOf } from './presets.js';
 
 export type Baseline = 'zero_shot' | 'few_shot';
 export type Scoring = 'generate' | 'likelihood' | 'both';
@@ -197,10 +196,7 @@ function resolveTask(name: string, task: TaskFile, file: ConfigFile, seed: numbe
     scoring: ('scoring' in task ? task.scoring : undefined) ?? 'generate',
     few_shot_examples: task.few_shot_examples ?? defaults.few_shot_examples,
     checks: (task.checks ?? []).map(resolveCheck),
-    lora:
-      lora === false
-        ? false
-        : resolveLora({ ...(file.lora || {}), ...lora }, defaults, file.model_name_or_path),
+    lora: lora === false ? false : resolveLora({ ...(file.lora || {}), ...lora }, defaults),
     training: resolveTraining({ ...(file.training || {}), ...(training || {}) }, defaults, seed),
     generation: {
       ...resolveGeneration({ ...file.generation, ...task.generation }, seed),
@@ -268,13 +264,13 @@ function resolveCheck({ check, name, min, max }: CheckSection): ResolvedCheck {
   };
 }
 
-function resolveLora(section: LoraSection, defaults: TaskDefaults, model: string): LoraConfig {
+function resolveLora(section: LoraSection, defaults: TaskDefaults): LoraConfig {
   return {
     r: section.r ?? defaults.r,
     lora_alpha: section.lora_alpha ?? 16,
     lora_dropout: section.lora_dropout ?? 0.1,
     use_rslora: section.use_rslora ?? false,
-    target_modules: modulesOf(model, section.target_modules ?? ['q_proj', 'v_proj']),
+    target_modules: section.target_modules ?? ['q_proj', 'v_proj'],
   };
 }
 

@@ -73,7 +73,7 @@ const lora = section({
     .optional()
     .describe(
       'Linear layers that get an adapter: a list of names, all-linear (all but the output head) or a regular expression ' +
-        'for the whole name. Default [q_proj, v_proj]; in a list for a model of the presets, these name what it has in their place.',
+        'for the whole name. Default [q_proj, v_proj]; in a list, the names of most models stand for what another has in their place.',
     ),
   bias: z.literal('none').optional().describe('Biases are not trained.'),
 });

@@ -85,8 +85,8 @@ export function sourceName({ from }: ResolvedSource): string {
   return 'hub' in from ? from.hub : basename(from.path);
 }
 
-/** Queries and values, which some models have in one module. */
-const ATTENTION_ONLY: readonly string[] = ['q_proj,v_proj', 'query_key_value'];
+/** Queries and values, which some models name otherwise or have in one module. */
+const ATTENTION_ONLY: readonly string[] = ['q_proj,v_proj', 'q,v', 'query_key_value'];
 
 /** Whether an adapter is on more than the attention's queries and values. */
 export function onAllModules(factors: Factors): boolean {
