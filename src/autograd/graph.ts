@@ -4,7 +4,8 @@
  * it saved, and `checkpoint` (Chen et al., arXiv:1604.06174) trades that for running a piece of the forward a second time.
  */
 
-import type { Backend, DType, RandomStream } from '../backends/contract.js';
+import type { Backend, DType } from '../backends/contract.js';
+import type { RandomStream } from '../backends/kernels.js';
 import type { Lora } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
 

@@ -1,6 +1,7 @@
 /** What every backend asks of the arguments of a call of attention. */
 
-import type { AttentionShape, DistanceBias, Span } from './contract.js';
+import type { Span } from './contract.js';
+import type { AttentionShape, DistanceBias } from './kernels.js';
 
 /** Throws where a call over sequences is none that the contract knows. */
 export function checkAttention(

@@ -1,6 +1,7 @@
 /** What the backends' matrix products share: the check of their arguments, and their rows by what is added to them. */
 
-import type { GemmArgs, Span, ThinProduct } from './contract.js';
+import type { Span } from './contract.js';
+import type { GemmArgs, ThinProduct } from './kernels.js';
 
 /** Rows of a product: a thin one's, or such that have none. */
 export interface Band {

@@ -1,6 +1,7 @@
 /** LoRA's products out of plain ones and dropout's passes over copies, for backends and types that have no kernels of their own. */
 
-import type { DeviceBuffer, Dropout, Kernels, LoraShape, Span } from './contract.js';
+import type { DeviceBuffer, Span } from './contract.js';
+import type { Dropout, Kernels, LoraShape } from './kernels.js';
 import { BYTES_PER_ELEMENT } from './contract.js';
 
 export type LoraKernels = Pick<Kernels, 'loraDown' | 'loraDownBackward' | 'loraUpBackward'>;

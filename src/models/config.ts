@@ -1,7 +1,7 @@
 /** Reading config.json: transformers 4 wrote `rope_theta`, `rope_scaling` and `torch_dtype`, transformers 5 `rope_parameters` and `dtype`. */
 
 import { z } from 'zod';
-import type { Activation } from '../backends/contract.js';
+import type { Activation } from '../backends/kernels.js';
 import { UserError } from '../util/errors.js';
 import type { RopeParameters } from './blocks/rotary.js';
 import type { DecoderConfig } from './blocks/decoder.js';

@@ -1,7 +1,7 @@
 /** The activation of an MLP without a gate: GELU (arXiv:1606.08415) or ReLU. */
 
 import type { Graph } from '../autograd/graph.js';
-import type { Activation } from '../backends/contract.js';
+import type { Activation } from '../backends/kernels.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** activation(x), elementwise. */

@@ -4,7 +4,8 @@
  */
 
 import type { Graph } from '../autograd/graph.js';
-import type { AttentionShape, CrossKeys, DistanceBias, KvCacheShape, Span } from '../backends/contract.js';
+import type { Span } from '../backends/contract.js';
+import type { AttentionShape, CrossKeys, DistanceBias, KvCacheShape } from '../backends/kernels.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 export interface Rotation {

@@ -1,7 +1,7 @@
 /** The gated unit of an MLP (Shazeer, arXiv:2002.05202). */
 
 import type { Graph } from '../autograd/graph.js';
-import type { GateActivation } from '../backends/contract.js';
+import type { GateActivation } from '../backends/kernels.js';
 import type { Tensor } from '../tensor/tensor.js';
 
 /** activation(gate) · up, elementwise. */

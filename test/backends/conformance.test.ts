@@ -6,7 +6,8 @@
 
 import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
-import type { Backend, Kernels } from '../../src/backends/contract.js';
+import type { Backend } from '../../src/backends/contract.js';
+import type { Kernels } from '../../src/backends/kernels.js';
 import { createReferenceBackend } from '../../src/backends/reference/index.js';
 import { createBackend } from '../../src/backends/select.js';
 import { batchCases } from './conformance/batches.js';

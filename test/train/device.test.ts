@@ -3,7 +3,8 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { attachLora } from '../../src/adapters/lora.js';
-import type { Backend, GemmArgs } from '../../src/backends/contract.js';
+import type { Backend } from '../../src/backends/contract.js';
+import type { GemmArgs } from '../../src/backends/kernels.js';
 import { generate } from '../../src/generate/generate.js';
 import { slice } from '../../src/tensor/tensor.js';
 import { train, type StepRecord, type TrainingArguments } from '../../src/train/trainer.js';

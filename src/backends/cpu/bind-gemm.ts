@@ -1,7 +1,8 @@
 /** The matrix product and the conversions of weights as entries of the contract's table. */
 
 import { quantizeScales } from '../../util/double-quant.js';
-import type { GemmArgs, Kernels, Matrix } from '../contract.js';
+import type { Matrix } from '../contract.js';
+import type { GemmArgs, Kernels } from '../kernels.js';
 import { type Band, bandsOf, checkGemm } from '../gemm.js';
 import { DTYPE_CODE, address, bytesOf, declare, floatsOf, type Library } from './library.js';
 

@@ -3,15 +3,8 @@
  * stated once. Device memory is the process's own, so that a span is an address, and every call is done when it returns.
  */
 
-import {
-  BYTES_PER_ELEMENT,
-  type Activation,
-  type AttentionShape,
-  type DistanceBias,
-  type DType,
-  type Kernels,
-  type Span,
-} from '../contract.js';
+import { BYTES_PER_ELEMENT, type DType, type Span } from '../contract.js';
+import type { Activation, AttentionShape, DistanceBias, Kernels } from '../kernels.js';
 import { checkAttention, checkBias } from '../attention.js';
 import { fillNormal as fillNormalInto } from '../reference/random.js';
 import type { LoraKernels } from '../lora.js';

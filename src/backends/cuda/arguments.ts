@@ -1,6 +1,7 @@
 /** What the bindings of plain kernels share: checked arguments, grids, and kernels by their types. */
 
-import type { Dropout, DType, RandomStream, Span } from '../contract.js';
+import type { DType, Span } from '../contract.js';
+import type { Dropout, RandomStream } from '../kernels.js';
 import type { Defines } from './compile.js';
 import { address, type CudaDevice, type Grid, type Kernel } from './device.js';
 

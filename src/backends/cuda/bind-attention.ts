@@ -5,7 +5,8 @@
  */
 
 import { checkAttention, checkBias } from '../attention.js';
-import { BYTES_PER_ELEMENT, type AttentionShape, type DType, type Kernels, type Span } from '../contract.js';
+import { BYTES_PER_ELEMENT, type DType, type Span } from '../contract.js';
+import type { AttentionShape, Kernels } from '../kernels.js';
 import type { Defines } from './compile.js';
 import { aligned, lanes } from './arguments.js';
 import { address, type CudaDevice, type Grid, type Kernel } from './device.js';

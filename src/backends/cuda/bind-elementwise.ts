@@ -1,12 +1,7 @@
 /** Kernels that treat each element alone: sums, scaling, copies, the gated unit, and all that draws random numbers. */
 
-import {
-  BYTES_PER_ELEMENT,
-  type Activation,
-  type DType,
-  type GateActivation,
-  type Kernels,
-} from '../contract.js';
+import { BYTES_PER_ELEMENT, type DType } from '../contract.js';
+import type { Activation, GateActivation, Kernels } from '../kernels.js';
 import {
   aligned,
   argumentsOf,

@@ -4,7 +4,8 @@
  * before it, so that the library adds its result to it (beta = 1).
  */
 
-import { BYTES_PER_ELEMENT, type DType, type GemmArgs, type Kernels, type Span } from '../contract.js';
+import { BYTES_PER_ELEMENT, type DType, type Span } from '../contract.js';
+import type { GemmArgs, Kernels } from '../kernels.js';
 import { bandsOf, checkGemm } from '../gemm.js';
 import type { Prepare } from './bind-thin.js';
 import type { Blas } from './blas.js';

@@ -1,6 +1,7 @@
 /** LoRA's products over its adapted modules, of a rank of at most 64, on tensor cores: memory is their limit, what is large is read once. */
 
-import type { Dropout, Span } from '../contract.js';
+import type { Span } from '../contract.js';
+import type { Dropout } from '../kernels.js';
 import { checkLora, type LoraKernels } from '../lora.js';
 import { aligned, BLOCK, keepThreshold, keyedFamily, randomArguments } from './arguments.js';
 import { bindSumParts } from './bind-parts.js';

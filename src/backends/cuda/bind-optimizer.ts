@@ -1,6 +1,6 @@
 /** The gradient's norm, its clipping, and AdamW, whose powers of beta are the host's, in double precision. */
 
-import type { Kernels } from '../contract.js';
+import type { Kernels } from '../kernels.js';
 import { aligned, argumentsOf, BLOCK, elementGrid } from './arguments.js';
 import type { CudaDevice } from './device.js';
 

@@ -1,6 +1,7 @@
 /** Kernels over rows: norms, rotation, the embedding and its gradient, rows by index, sums over rows, and what a row of logits says. */
 
-import { BYTES_PER_ELEMENT, type Kernels } from '../contract.js';
+import { BYTES_PER_ELEMENT } from '../contract.js';
+import type { Kernels } from '../kernels.js';
 import {
   aligned,
   argumentsOf,

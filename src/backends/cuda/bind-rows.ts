@@ -1,6 +1,6 @@
 /** Products of few rows with a Linear's weight, for decoding: which of them our kernel takes, and how it is laid out on the device. */
 
-import type { GemmArgs } from '../contract.js';
+import type { GemmArgs } from '../kernels.js';
 import { nf4Addresses, typeName } from './bind-nf4.js';
 import type { Prepare } from './bind-thin.js';
 import { bindTiles, together, WEIGHTS } from './bind-tiles.js';

@@ -1,6 +1,6 @@
 /** Products of 17 to 64 rows with weights in NF4 on Hopper's tensor cores (nf4-tile.cu): which they are, and how they are laid out. */
 
-import type { GemmArgs } from '../contract.js';
+import type { GemmArgs } from '../kernels.js';
 import { cType, keyedFamily } from './arguments.js';
 import { nf4Addresses } from './bind-nf4.js';
 import type { Prepare } from './bind-thin.js';

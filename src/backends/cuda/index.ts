@@ -3,7 +3,8 @@
  * enqueues stands on one stream, behind everything before it.
  */
 
-import type { Backend, DeviceBuffer, Kernels } from '../contract.js';
+import type { Backend, DeviceBuffer } from '../contract.js';
+import type { Kernels } from '../kernels.js';
 import { imaginedBackend, ImaginedMemory } from '../imagined.js';
 import { loraByGemm } from '../lora.js';
 import { bindAttention } from './bind-attention.js';

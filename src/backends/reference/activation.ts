@@ -1,6 +1,6 @@
 /** GELU (arXiv:1606.08415), by the error function and by its approximation with tanh, and ReLU; and their slopes. */
 
-import type { Activation, Kernels } from '../contract.js';
+import type { Activation, Kernels } from '../kernels.js';
 import { f32 } from './memory.js';
 
 export const activate: Kernels['activate'] = (args) => {

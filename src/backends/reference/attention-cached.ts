@@ -1,6 +1,6 @@
 /** Attention of single queries over a key-value cache (decoding), and the writes into that cache. */
 
-import type { Kernels } from '../contract.js';
+import type { Kernels } from '../kernels.js';
 import { addScaled, biasOf, dot } from './attention.js';
 import { f32, i32, readFloats, writeFloats } from './memory.js';
 

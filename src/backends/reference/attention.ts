@@ -5,7 +5,7 @@
  * db_d = Σ_i ds_i(i+d).
  */
 
-import type { AttentionShape, DistanceBias, Kernels } from '../contract.js';
+import type { AttentionShape, DistanceBias, Kernels } from '../kernels.js';
 import { checkAttention } from '../attention.js';
 import { f32, i32 } from './memory.js';
 

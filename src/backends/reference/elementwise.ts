@@ -1,6 +1,6 @@
 /** Kernels that treat each element alone, the gated unit among them (arXiv:2002.05202), and the sum over rows. */
 
-import type { GateActivation, Kernels } from '../contract.js';
+import type { GateActivation, Kernels } from '../kernels.js';
 import { bytesOf, f32, readFloats, slice, writeFloats } from './memory.js';
 
 export const convert: Kernels['convert'] = ({ x, y, n }) => {

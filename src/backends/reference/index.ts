@@ -4,7 +4,8 @@
  */
 
 import { freemem } from 'node:os';
-import type { Backend, Kernels } from '../contract.js';
+import type { Backend } from '../contract.js';
+import type { Kernels } from '../kernels.js';
 import { loraByGemm } from '../lora.js';
 import { activate, activateBackward } from './activation.js';
 import { attention, attentionBackward } from './attention.js';

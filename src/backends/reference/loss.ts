@@ -1,6 +1,6 @@
 /** What is computed from a row of logits: cross-entropy with its gradient, and the place of the largest. */
 
-import type { Kernels } from '../contract.js';
+import type { Kernels } from '../kernels.js';
 import { f32, i32 } from './memory.js';
 
 export const crossEntropy: Kernels['crossEntropy'] = (args) => {

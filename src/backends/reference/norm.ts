@@ -2,7 +2,7 @@
  * RMSNorm (arXiv:1910.07467): y = x · rstd · (weightOffset + w) with rstd = 1 / sqrt(mean(x²) + eps); and LayerNorm (arXiv:1607.06450).
  */
 
-import type { Kernels } from '../contract.js';
+import type { Kernels } from '../kernels.js';
 import { f32 } from './memory.js';
 
 export const rmsNorm: Kernels['rmsNorm'] = (args) => {

@@ -1,6 +1,6 @@
 /** The gradient's norm, its clipping, and AdamW (arXiv:1711.05101) in the order of torch.optim.AdamW's operations. */
 
-import type { Kernels } from '../contract.js';
+import type { Kernels } from '../kernels.js';
 import { f32 } from './memory.js';
 
 export const sumSquares: Kernels['sumSquares'] = ({ x, n, out, accumulate }) => {

@@ -4,7 +4,7 @@
  */
 
 import { philox4x32 } from '../../util/philox.js';
-import type { Dropout, Kernels, RandomStream } from '../contract.js';
+import type { Dropout, Kernels, RandomStream } from '../kernels.js';
 import { f32, writeFloats } from './memory.js';
 
 /** u32 numbers of elements first … first + n - 1. */

@@ -1,6 +1,6 @@
 /** Rotary embedding (arXiv:2104.09864) in Hugging Face's halves: pairs (i, i + rotaryDim / 2) of each head are turned. */
 
-import type { Kernels } from '../contract.js';
+import type { Kernels } from '../kernels.js';
 import { f32, i32 } from './memory.js';
 
 export const rope: Kernels['rope'] = (args) => {

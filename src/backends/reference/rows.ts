@@ -1,6 +1,6 @@
 /** Rows picked by index: the embedding and its gradient, gathering and scattering. */
 
-import type { Kernels } from '../contract.js';
+import type { Kernels } from '../kernels.js';
 import { f32, i32, readFloats } from './memory.js';
 
 export const embedding: Kernels['embedding'] = ({ table, ids, y, rows }) => {

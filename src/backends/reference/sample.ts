@@ -1,6 +1,6 @@
 /** The draw of a token from logits: the contract's order and integers, by sorting. */
 
-import type { Kernels } from '../contract.js';
+import type { Kernels } from '../kernels.js';
 import { f32, i32 } from './memory.js';
 
 const ONE = 2 ** 31;

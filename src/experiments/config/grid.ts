@@ -6,7 +6,7 @@
 
 import type { Path, Problem } from './problems.js';
 import { canonicalJson } from './hash.js';
-import { LIST_FIELDS, UNLISTED } from './schema.js';
+import { LIST_FIELDS, UNLISTED } from './axes.js';
 
 /** A field that holds a list: where it stands, and what it holds. */
 export interface Axis {

@@ -24,6 +24,7 @@ export {
   type ResolvedTraining,
   type Scoring,
 } from './resolve.js';
-export { configSchema, jsonSchema, type ConfigFile } from './schema.js';
+export { jsonSchema } from './axes.js';
+export { configSchema, type ConfigFile } from './schema.js';
 export { labelOf, shortName, shown } from './study.js';
 export { starterConfig } from './starter.js';

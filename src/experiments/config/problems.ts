@@ -2,7 +2,8 @@
 
 import { closest, distance } from 'fastest-levenshtein';
 import type { z } from 'zod';
-import { KEY_SEPARATOR, SETTING_SECTIONS } from './schema.js';
+import { KEY_SEPARATOR } from './fields.js';
+import { SETTING_SECTIONS } from './schema.js';
 
 export type Path = readonly PropertyKey[];
 

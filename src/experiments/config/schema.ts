@@ -8,49 +8,18 @@ import { z } from 'zod';
 import { messageOf } from '../../util/errors.js';
 import { parseTemplate } from '../../tasks/index.js';
 import { isCheck, MEASURES } from '../checks/measures.js';
-
-/** Separates the allowed keys in the message of an `unrecognized_keys` issue: problems.ts makes the user's line of them. */
-export const KEY_SEPARATOR = '\n';
-
-/** An object that refuses unknown keys, and says in the issue's message which ones it knows. */
-function section<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
-  return z.strictObject(shape, {
-    error: (issue) =>
-      issue.code === 'unrecognized_keys' ? Object.keys(shape).join(KEY_SEPARATOR) : undefined,
-  });
-}
-
-const text = (description: string) => z.string().min(1).describe(description);
-const whole = (least: number, description: string) =>
-  z
-    .int()
-    .min(least)
-    .max(2 ** 31 - 1)
-    .describe(description);
-const seed = (description: string) =>
-  z
-    .int()
-    .min(0)
-    .max(2 ** 32 - 1)
-    .describe(description);
-const flag = (description: string) => z.boolean().describe(description);
-const share = (description: string) => z.number().min(0).max(1).describe(description);
-const positive = (description: string) => z.number().gt(0).describe(description);
-const atLeastZero = (description: string) => z.number().min(0).describe(description);
-/** A probability of dropping, or a decay rate: 1 would leave nothing. */
-const belowOne = (description: string) => z.number().min(0).lt(1).describe(description);
-
-const expression = text('all-linear, or a regular expression.').refine(compiles, {
-  error: 'is not a regular expression',
-});
-
-function compiles(source: string): boolean {
-  try {
-    return new RegExp(source) instanceof RegExp;
-  } catch {
-    return false;
-  }
-}
+import {
+  atLeastZero,
+  belowOne,
+  expression,
+  flag,
+  positive,
+  section,
+  seed,
+  share,
+  text,
+  whole,
+} from './fields.js';
 
 const quantization = section({
   load_in_4bit: flag('Keep the base model in 4 bits (QLoRA). Default true.').optional(),
@@ -411,55 +380,3 @@ export type CheckSection = z.infer<typeof check>;
 export type LoraSection = z.infer<typeof lora>;
 export type TrainingSection = z.infer<typeof training>;
 export type GenerationSection = z.infer<typeof generation>;
-
-type Json = Record<string, unknown>;
-
-/** The JSON Schema of a configuration file, for editors. */
-export function jsonSchema(): Json {
-  const schema = z.toJSONSchema(configSchema, { io: 'input' }) as Json;
-  return { ...withAxes(schema), title: 'Westwind configuration' };
-}
-
-/** Fields that hold lists as they are: in these, a list with a list in it is an axis of a grid; in all others any list is. */
-export const LIST_FIELDS: ReadonlySet<string> = new Set(
-  propertiesOf(z.toJSONSchema(configSchema, { io: 'input' })).flatMap(([name, property]) =>
-    isList(property) ? [name] : [],
-  ),
-);
-
-/** Every property of a JSON Schema, however deep. */
-function propertiesOf(node: unknown): [string, Json][] {
-  if (typeof node !== 'object' || node === null) return [];
-  const properties = Object.entries((node as { properties?: Record<string, Json> }).properties ?? {});
-  return [...properties, ...Object.values(node).flatMap(propertiesOf)];
-}
-
-function isList(schema: Json): boolean {
-  return schema['type'] === 'array' || ((schema['anyOf'] as Json[] | undefined) ?? []).some(isList);
-}
-
-/** Allows a list of values wherever the schema has a single one; the grid's own settings and lists of tasks' parts stay as they are. */
-function withAxes(node: Json): Json {
-  const properties = node['properties'] as Record<string, Json> | undefined;
-  const parts = (node['anyOf'] ?? node['oneOf']) as Json[] | undefined;
-  const records = node['additionalProperties'];
-  if (properties !== undefined) {
-    const entries = Object.entries(properties).map(([name, property]) => [
-      name,
-      UNLISTED.has(name) ? property : withAxes(property),
-    ]);
-    return { ...node, properties: Object.fromEntries(entries) as unknown };
-  }
-  if (typeof records === 'object' && records !== null)
-    return { ...node, additionalProperties: withAxes(records as Json) };
-  if (parts?.every((part) => part['properties'] !== undefined) === true)
-    return { ...node, [node['anyOf'] ? 'anyOf' : 'oneOf']: parts.map(withAxes) };
-  const { description, ...one } = node;
-  return {
-    anyOf: [one, { type: 'array', items: one, minItems: 1 }],
-    ...(description !== undefined && { description }),
-  };
-}
-
-/** What is never an axis: what says where the settings come from, which task it is, and how axes go together. */
-export const UNLISTED: ReadonlySet<string> = new Set(['extends', 'grid', 'task', 'output_dir']);

@@ -1,7 +1,8 @@
 /** Keys and values of the sequences that are being generated: for each layer [slots, capacity, kvHeads, headDim]. */
 
 import type { Graph } from '../../autograd/graph.js';
-import type { Backend, KvCacheShape } from '../../backends/contract.js';
+import type { Backend } from '../../backends/contract.js';
+import type { KvCacheShape } from '../../backends/kernels.js';
 import { Tensor } from '../../tensor/tensor.js';
 
 export class KvCache {

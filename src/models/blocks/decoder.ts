@@ -4,7 +4,8 @@
  */
 
 import type { Graph } from '../../autograd/graph.js';
-import type { Backend, GateActivation } from '../../backends/contract.js';
+import type { Backend } from '../../backends/contract.js';
+import type { GateActivation } from '../../backends/kernels.js';
 import { rope } from '../../ops/attention.js';
 import { embedding, type EmbeddingWeights } from '../../ops/embedding.js';
 import { gatedUnit } from '../../ops/gated-unit.js';

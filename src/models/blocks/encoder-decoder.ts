@@ -6,7 +6,8 @@
 
 import type { Graph } from '../../autograd/graph.js';
 import type { Parameter } from '../../autograd/parameter.js';
-import type { AttentionShape, Backend } from '../../backends/contract.js';
+import type { Backend } from '../../backends/contract.js';
+import type { AttentionShape } from '../../backends/kernels.js';
 import { attention, attentionCached, crossAttention } from '../../ops/attention.js';
 import { activate } from '../../ops/activation.js';
 import { embedding, type EmbeddingWeights } from '../../ops/embedding.js';

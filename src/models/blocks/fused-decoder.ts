@@ -4,7 +4,8 @@
  */
 
 import type { Graph } from '../../autograd/graph.js';
-import type { Activation, Backend } from '../../backends/contract.js';
+import type { Backend } from '../../backends/contract.js';
+import type { Activation } from '../../backends/kernels.js';
 import { activate } from '../../ops/activation.js';
 import { rope } from '../../ops/attention.js';
 import { splitBlocks } from '../../ops/blocks.js';

@@ -1,6 +1,7 @@
 /** Cases of attention, over sequences and over a cache, and of rotary embedding. */
 
-import type { AttentionShape, Span } from '../../../src/backends/contract.js';
+import type { Span } from '../../../src/backends/contract.js';
+import type { AttentionShape } from '../../../src/backends/kernels.js';
 import {
   define,
   f32,
@@ -179,6 +180,8 @@ function backwardCase(s: Shape): Case {
             }),
           })
         : undefined,
+      // One value for all distances: a row of the scores' gradient sums to 0, and of terms of some hundreds in all rounding is left.
+      ...(s.reach === 1 && { tolerance: 2e-5 }),
     },
   );
 }

@@ -1,6 +1,6 @@
 /** The cases again with activations in bfloat16, for backends that keep them so. */
 
-import type { Kernels } from '../../../src/backends/contract.js';
+import type { Kernels } from '../../../src/backends/kernels.js';
 import { floats, type Case } from './harness.js';
 
 /** Which arrays of a kernel's cases are activations. */

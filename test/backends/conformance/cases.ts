@@ -1,16 +1,22 @@
 /** Every kernel's cases and tolerance: a kernel without either does not compile. */
 
-import type { Kernels } from '../../../src/backends/contract.js';
+import type { Kernels } from '../../../src/backends/kernels.js';
 import { attentionCases } from './attentions.js';
 import type { Case } from './harness.js';
 import { layerNormCases } from './layer-norm.js';
 import { matrixCases } from './matrices.js';
 import { otherCases } from './others.js';
+import { rmsNormCases } from './rms-norm.js';
+import { rowCases } from './rows.js';
+import { weightCases } from './weights.js';
 
 export const CASES: Readonly<Record<keyof Kernels, readonly Case[]>> = {
   ...matrixCases,
   ...attentionCases,
   ...otherCases,
+  ...rmsNormCases,
+  ...rowCases,
+  ...weightCases,
   ...layerNormCases,
 };
 

@@ -1,14 +1,11 @@
 /** Cases of LayerNorm and of the activations of plain MLPs. */
 
-import type { Activation } from '../../../src/backends/contract.js';
+import type { Activation } from '../../../src/backends/kernels.js';
 import { define, f32, random, unwritten, type Case, type Numbers } from './harness.js';
-import { inner, numericGradient } from './naive.js';
+import { inner, numericGradient, small } from './naive.js';
 
 const GRIDS = [[1, 1], [3, 17], [17, 3], [64, 100], [5, 176], [200, 304], [3, 4544]] as const; // prettier-ignore
 const BOTH = [false, true] as const;
-
-/** Whether differences are quick enough on so many numbers. */
-const small = (n: number): boolean => n <= 100;
 
 function layerNorm(x: Numbers, w: Numbers, b: Numbers, eps: number): Record<'y' | 'mean' | 'rstd', number[]> {
   const dim = w.length;

@@ -1,6 +1,6 @@
 /** The kernels' mathematics once more, in plain double precision and indexed as the papers do: what the reference is checked by. */
 
-import type { GateActivation } from '../../../src/backends/contract.js';
+import type { GateActivation } from '../../../src/backends/kernels.js';
 import type { Numbers } from './harness.js';
 
 /** The gradient of `loss` with respect to x by central differences. */
@@ -126,3 +126,6 @@ export function attention(
       }
   return { out, lse };
 }
+
+/** Whether `numericGradient` is quick enough on so many numbers. */
+export const small = (n: number): boolean => n <= 100;

@@ -1,6 +1,6 @@
-/** Cases of norms, the gated unit, losses, rows by index, elementwise kernels, random ones and the optimizer. */
+/** Cases of losses, elementwise kernels, random ones and the optimizer. */
 
-import type { GateActivation, RandomStream } from '../../../src/backends/contract.js';
+import type { RandomStream } from '../../../src/backends/kernels.js';
 import { philox4x32 } from '../../../src/util/philox.js';
 import {
   define,
@@ -13,120 +13,12 @@ import {
   valuesOf,
   type Case,
 } from './harness.js';
-import { crossEntropy, gatedUnit, inner, numericGradient, rmsNorm } from './naive.js';
-
-const SIZES = [1, 3, 17, 64, 100, 176, 40_000] as const;
-const GRIDS = [[1, 1], [3, 17], [17, 3], [64, 100], [5, 176], [200, 300]] as const; // prettier-ignore
-/** Rows of heads among them. */
-const NORM_GRIDS = [...GRIDS, [67, 128], [45, 256], [3, 4096]] as const;
-const OFFSETS = [0, 1] as const;
-const GATES = ['silu', 'gelu_tanh'] as const;
-/** Gates so far out that a power or an exponential of theirs overflows. */
-const FAR = Float32Array.from([9, 11, 30, 90, 1e3, 1e10, 1e30, 3e38].flatMap((x) => [x, -x]));
-
-/**
- * How far out gates are: the largest result is the measure, and for one far out alone, that is a number that e^x of a rounded x makes no
- * better than 2^-24 · |x|.
- */
-const reachOf = (n: number): number => (n === 1 ? 3 : 8);
+import { crossEntropy, inner, numericGradient, small } from './naive.js';
 
 /** Of the largest number: what one rounding more or less can make of a float32. */
 const LAST_PLACE = 2 ** -23;
-
-/** Whether differences are quick enough on so many numbers. */
-const small = (n: number): boolean => n <= 100;
-
-/** Weights that are kept less 1 are as far from 0 as the others are from 1. */
-function normWeights(dim: number, offset: 0 | 1): Float32Array {
-  return random(dim, 0.5 - offset, 1.5 - offset);
-}
-
-function rmsNormCase(rows: number, dim: number, weightOffset: 0 | 1): Case {
-  const eps = 1e-5;
-  const x = random(rows * dim, -3, 3);
-  const w = normWeights(dim, weightOffset);
-  return define(
-    `[${rows}, ${dim}]${weightOffset ? ', weights from 1' : ''}`,
-    { x: f32(x), w: f32(w), y: unwritten(x.length), rstd: unwritten(rows) },
-    ['y', 'rstd'],
-    (kernels, s) => kernels.rmsNorm({ ...s, weightOffset, rows, dim, eps }),
-    { expected: () => rmsNorm(x, w, weightOffset, eps) },
-  );
-}
-
-function rmsNormBackwardCase(
-  rows: number,
-  dim: number,
-  weightOffset: 0 | 1,
-  accumulate: boolean,
-  withDw: boolean,
-): Case {
-  const eps = 1e-3;
-  const x = random(rows * dim, -3, 3);
-  const w = normWeights(dim, weightOffset);
-  const dy = random(rows * dim);
-  const dx = random(rows * dim);
-  const dw = random(dim);
-  const norm = (x: ArrayLike<number>, w: ArrayLike<number>): ReturnType<typeof rmsNorm> =>
-    rmsNorm(x, w, weightOffset, eps);
-  const words = [accumulate && 'accumulated', withDw && 'with dw', weightOffset && 'weights from 1'];
-  return define(
-    [`[${rows}, ${dim}]`, ...words.filter(Boolean)].join(', '),
-    { dy: f32(dy), x: f32(x), w: f32(w), rstd: f32(norm(x, w).rstd), dx: f32(dx), dw: f32(dw) },
-    ['dx', 'dw'],
-    (kernels, { dw: dwSpan, ...s }) =>
-      kernels.rmsNormBackward({
-        ...{ ...s, weightOffset, accumulate, rows, dim },
-        ...(withDw && { dw: dwSpan }),
-      }),
-    {
-      expected: () => {
-        const wanted = { dw: dw as ArrayLike<number> };
-        if (!small(x.length)) return withDw ? {} : wanted;
-        const gradient = numericGradient(x, (v) => inner(norm(v, w).y, dy));
-        if (withDw) wanted.dw = numericGradient(w, (v) => inner(norm(x, v).y, dy)).map((g, i) => g + dw[i]!);
-        return { ...wanted, dx: gradient.map((g, i) => g + (accumulate ? dx[i]! : 0)) };
-      },
-    },
-  );
-}
-
-function gatedUnitCase(activation: GateActivation, gate: Float32Array): Case {
-  const n = gate.length;
-  const up = random(n);
-  return define(
-    `${activation}, ${n}`,
-    { gate: f32(gate), up: f32(up), y: unwritten(n) },
-    ['y'],
-    (kernels, s) => kernels.gatedUnit({ ...s, activation, n }),
-    { expected: () => ({ y: gatedUnit(activation, gate, up) }) },
-  );
-}
-
-function gatedUnitBackwardCase(activation: GateActivation, gate: Float32Array, inPlace: boolean): Case {
-  const n = gate.length;
-  const [up, dy] = [random(n), random(n)];
-  const unit = (gate: ArrayLike<number>, up: ArrayLike<number>): number[] => gatedUnit(activation, gate, up);
-  return define(
-    `${activation}, ${n}${inPlace ? ', in place' : ''}`,
-    { dy: f32(dy), gate: f32(gate), up: f32(up), dGate: unwritten(n), dUp: unwritten(n) },
-    inPlace ? ['gate', 'up'] : ['dGate', 'dUp'],
-    (kernels, s) =>
-      kernels.gatedUnitBackward({
-        ...{ ...s, activation, n },
-        ...(inPlace && { dGate: s.gate, dUp: s.up }),
-      }),
-    {
-      expected: () => {
-        if (!small(n) || gate === FAR) return {};
-        return {
-          [inPlace ? 'gate' : 'dGate']: numericGradient(gate, (v) => inner(unit(v, up), dy)),
-          [inPlace ? 'up' : 'dUp']: numericGradient(up, (v) => inner(unit(gate, v), dy)),
-        };
-      },
-    },
-  );
-}
+const SIZES = [1, 3, 17, 64, 100, 176, 40_000] as const;
+const GRIDS = [[1, 1], [3, 17], [17, 3], [64, 100], [5, 176], [200, 300]] as const; // prettier-ignore
 
 function crossEntropyCase(
   rows: number,
@@ -226,70 +118,6 @@ function sampleCase(
       }),
     },
   );
-}
-
-function embeddingCase(dtype: 'f32' | 'bf16' | 'f16', rows: number, vocab: number, dim: number): Case {
-  const table = floats(dtype, random(vocab * dim));
-  const ids = Array.from({ length: rows }, (_, r) => (r * r + 1) % vocab);
-  return define(
-    `${dtype}, ${rows} of [${vocab}, ${dim}]`,
-    { table, ids: i32(ids), y: unwritten(rows * dim) },
-    ['y'],
-    (kernels, { table: data, ids: at, y }) =>
-      kernels.embedding({ table: { kind: 'dense', rows: vocab, cols: dim, data }, ids: at, y, rows }),
-    {
-      expected: () => ({
-        y: ids.flatMap((id) => Array.from(valuesOf(table)).slice(id * dim, (id + 1) * dim)),
-      }),
-    },
-  );
-}
-
-function embeddingBackwardCase(rows: number, vocab: number, dim: number): Case {
-  const [dy, before] = [random(rows * dim), random(vocab * dim)];
-  const ids = Array.from({ length: rows }, (_, r) => (r * r + 1) % vocab);
-  return define(
-    `${rows} of [${vocab}, ${dim}]`,
-    { ids: i32(ids), dy: f32(dy), dTable: f32(before) },
-    ['dTable'],
-    (kernels, s) => kernels.embeddingBackward({ ...s, rows, vocab, dim }),
-    {
-      expected: () => {
-        const dTable = Float64Array.from(before);
-        for (let i = 0; i < rows * dim; i++) dTable[ids[Math.floor(i / dim)]! * dim + (i % dim)]! += dy[i]!;
-        return { dTable };
-      },
-    },
-  );
-}
-
-function indexCases(kernel: 'gatherRows' | 'scatterRows'): Case[] {
-  return GRIDS.map(([rows, dim]) => {
-    const others = rows + 3;
-    const gather = kernel === 'gatherRows';
-    const index = Array.from({ length: rows }, (_, r) => (r * 7 + 2) % others).filter(
-      (v, i, all) => all.indexOf(v) === i,
-    );
-    const n = index.length;
-    const x = random((gather ? others : n) * dim);
-    const y = random((gather ? n : others) * dim);
-    return define(
-      `${n} rows of ${dim}`,
-      { x: f32(x), index: i32(index), y: f32(y) },
-      ['y'],
-      (kernels, s) => kernels[kernel]({ ...s, rows: n, dim }),
-      {
-        expected: () => {
-          const wanted = y.slice();
-          index.forEach((at, i) => {
-            const [from, to] = gather ? [at, i] : [i, at];
-            wanted.set(x.subarray(from * dim, (from + 1) * dim), to * dim);
-          });
-          return { y: wanted };
-        },
-      },
-    );
-  });
 }
 
 function sumRowsCase(rows: number, cols: number, accumulate: boolean): Case {
@@ -485,36 +313,10 @@ function clipCase(squares: number, maxNorm: number): Case {
 const BOTH = [false, true] as const;
 
 export const otherCases = {
-  embedding: (['f32', 'bf16', 'f16'] as const).flatMap((dtype) => [
-    embeddingCase(dtype, 1, 1, 1),
-    embeddingCase(dtype, 17, 5, 100),
-    embeddingCase(dtype, 300, 40, 64),
-  ]),
-  embeddingBackward: [
-    embeddingBackwardCase(1, 1, 1),
-    embeddingBackwardCase(17, 5, 100),
-    embeddingBackwardCase(300, 40, 176),
-  ],
   fillNormal: (['f32', 'bf16', 'f16'] as const).flatMap((dtype) =>
     [1, 17, 40_001].map((n) => normalCase(dtype, n)),
   ),
   addUniformNoise: GRIDS.flatMap(([rows, dim]) => BOTH.map((zeros) => noiseCase(rows, dim, zeros))),
-  rmsNorm: NORM_GRIDS.flatMap(([rows, dim]) => OFFSETS.map((offset) => rmsNormCase(rows, dim, offset))),
-  rmsNormBackward: [
-    ...NORM_GRIDS.flatMap(([rows, dim]) =>
-      OFFSETS.map((offset) => rmsNormBackwardCase(rows, dim, offset, rows % 2 === 0, rows % 3 !== 0)),
-    ),
-    rmsNormBackwardCase(5, 20, 0, true, true),
-    rmsNormBackwardCase(5, 20, 1, false, false),
-  ],
-  gatedUnit: GATES.flatMap((activation) =>
-    [...SIZES.map((n) => random(n, -12, 12)), FAR].map((gate) => gatedUnitCase(activation, gate)),
-  ),
-  gatedUnitBackward: GATES.flatMap((activation) =>
-    [...SIZES.map((n) => random(n, -reachOf(n), reachOf(n))), FAR].flatMap((gate) =>
-      BOTH.map((inPlace) => gatedUnitBackwardCase(activation, gate, inPlace)),
-    ),
-  ),
   crossEntropy: [
     ...GRIDS.flatMap(([rows, vocab]) =>
       [undefined, 0.25].map((scale) => crossEntropyCase(rows, vocab, scale)),
@@ -538,8 +340,6 @@ export const otherCases = {
     sampleCase(1, 1, { temperature: 1, topK: 0, topP: 1 }),
     sampleCase(3, 32_000, { temperature: 1, topK: 50, topP: 0.95 }),
   ],
-  gatherRows: indexCases('gatherRows'),
-  scatterRows: indexCases('scatterRows'),
   add: SIZES.flatMap((n) => BOTH.map((inPlace) => elementwise('add', n, inPlace))),
   scale: SIZES.flatMap((n) => BOTH.map((inPlace) => elementwise('scale', n, inPlace))),
   copy: [...SIZES.map((n) => elementwise('copy', n, false)), ...SIZES.flatMap(copyOtherTypes)],

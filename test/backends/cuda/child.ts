@@ -4,7 +4,7 @@
  */
 
 import { createBackend } from '../../../src/backends/select.js';
-import type { Kernels } from '../../../src/backends/contract.js';
+import type { Kernels } from '../../../src/backends/kernels.js';
 import { bf16Cases } from '../conformance/bf16.js';
 import { CASES } from '../conformance/cases.js';
 import { ALIGNMENTS, execute } from '../conformance/harness.js';

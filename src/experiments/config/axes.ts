@@ -1,0 +1,56 @@
+/** Which fields of a configuration can be axes of a grid, and the JSON Schema that allows a list in each of them. */
+
+import { z } from 'zod';
+import { configSchema } from './schema.js';
+
+type Json = Record<string, unknown>;
+
+/** The JSON Schema of a configuration file, for editors. */
+export function jsonSchema(): Json {
+  const schema = z.toJSONSchema(configSchema, { io: 'input' }) as Json;
+  return { ...withAxes(schema), title: 'Westwind configuration' };
+}
+
+/** Fields that hold lists as they are: in these, a list with a list in it is an axis of a grid; in all others any list is. */
+export const LIST_FIELDS: ReadonlySet<string> = new Set(
+  propertiesOf(z.toJSONSchema(configSchema, { io: 'input' })).flatMap(([name, property]) =>
+    isList(property) ? [name] : [],
+  ),
+);
+
+/** Every property of a JSON Schema, however deep. */
+function propertiesOf(node: unknown): [string, Json][] {
+  if (typeof node !== 'object' || node === null) return [];
+  const properties = Object.entries((node as { properties?: Record<string, Json> }).properties ?? {});
+  return [...properties, ...Object.values(node).flatMap(propertiesOf)];
+}
+
+function isList(schema: Json): boolean {
+  return schema['type'] === 'array' || ((schema['anyOf'] as Json[] | undefined) ?? []).some(isList);
+}
+
+/** Allows a list of values wherever the schema has a single one; the grid's own settings and lists of tasks' parts stay as they are. */
+function withAxes(node: Json): Json {
+  const properties = node['properties'] as Record<string, Json> | undefined;
+  const parts = (node['anyOf'] ?? node['oneOf']) as Json[] | undefined;
+  const records = node['additionalProperties'];
+  if (properties !== undefined) {
+    const entries = Object.entries(properties).map(([name, property]) => [
+      name,
+      UNLISTED.has(name) ? property : withAxes(property),
+    ]);
+    return { ...node, properties: Object.fromEntries(entries) as unknown };
+  }
+  if (typeof records === 'object' && records !== null)
+    return { ...node, additionalProperties: withAxes(records as Json) };
+  if (parts?.every((part) => part['properties'] !== undefined) === true)
+    return { ...node, [node['anyOf'] ? 'anyOf' : 'oneOf']: parts.map(withAxes) };
+  const { description, ...one } = node;
+  return {
+    anyOf: [one, { type: 'array', items: one, minItems: 1 }],
+    ...(description !== undefined && { description }),
+  };
+}
+
+/** What is never an axis: what says where the settings come from, which task it is, and how axes go together. */
+export const UNLISTED: ReadonlySet<string> = new Set(['extends', 'grid', 'task', 'output_dir']);
