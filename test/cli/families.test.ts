@@ -62,7 +62,7 @@ async function makeStudy(): Promise<JobFiles> {
   const config = join(folder, 'study.yaml');
   writeFileSync(
     config,
-    `${configuration(`[${models.join(', ')}]`, runs, 3, LORA)}  posts:
+    `${configuration(`[${models.join(', ')}]`, runs, 3, 'lora: {r: 4, lora_alpha: 8}')}  posts:
     task: classification
     columns: {text: text, label: label}
     train: {path: train.json}
@@ -112,6 +112,18 @@ function weights(job: JobFiles): Record<string, string> {
 test('a study over all families ends, and its report sets the models beside one another', async () => {
   const job = await makeStudy();
   assert.match(await output(['run', job.config]), /8 of 8 runs are done/);
+  // By default on queries and values, as each family names them.
+  const targets = readdirSync(job.runs, { recursive: true })
+    .map(String)
+    .filter((file) => file.endsWith('adapter/adapter_config.json'))
+    .map((file) => JSON.parse(readFileSync(join(job.runs, file), 'utf8')) as { target_modules: string[] });
+  const named = targets.map(({ target_modules }) => target_modules.join(' ')).sort();
+  const fused = FAMILIES.filter((family) => ['falcon', 'gpt_neox'].includes(family));
+  assert.deepEqual(named, [
+    'q v',
+    ...Array<string>(FAMILIES.length - fused.length - 1).fill('q_proj v_proj'),
+    ...fused.map(() => 'query_key_value'),
+  ]);
   const report = join(job.folder, 'report');
   await output(['report', job.runs, '-o', report]);
   const text = readFileSync(join(report, 'report.md'), 'utf8');
