@@ -5,7 +5,7 @@
  */
 
 import type { Backend, DType } from '../backends/contract.js';
-import type { RandomStream } from '../backends/kernels.js';
+import type { RandomStream, RowGroup } from '../backends/kernels.js';
 import type { Lora } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
 
@@ -33,6 +33,34 @@ export interface Member {
   readonly pairs?: ReadonlyMap<object, Lora> | undefined;
 }
 
+/** Members next to each other with as many rows each, where a pass has several members. */
+export interface MemberGroup {
+  readonly rows: RowGroup;
+  readonly encoderRows: RowGroup;
+}
+
+function groupsOf(members: readonly Member[]): MemberGroup[] {
+  const groups: MemberGroup[] = [];
+  let [first, firstEncoder] = [0, 0];
+  for (const { rows = 0, encoderRows = 0 } of members) {
+    const last = groups.at(-1);
+    if (last?.rows.rows === rows && last.encoderRows.rows === encoderRows) {
+      const count = last.rows.count + 1;
+      groups[groups.length - 1] = {
+        rows: { ...last.rows, count },
+        encoderRows: { ...last.encoderRows, count },
+      };
+    } else
+      groups.push({
+        rows: { first, rows, count: 1 },
+        encoderRows: { first: firstEncoder, rows: encoderRows, count: 1 },
+      });
+    first += rows;
+    firstEncoder += encoderRows;
+  }
+  return groups;
+}
+
 /** A layer's random numbers for a member. */
 export function randomOf({ seed, step }: Member, stream: number): RandomStream {
   return { seed, stream, step };
@@ -52,6 +80,8 @@ export class Graph {
   /** The type of activations and their gradients. */
   readonly activations: 'f32' | 'bf16';
   readonly members: readonly Member[];
+  /** Absent: one member. */
+  readonly groups: readonly MemberGroup[] | undefined;
   private nodes: Node[] = [];
   private grads = new Map<Tensor, Tensor>();
   private scopes: Set<Tensor>[] = [new Set()];
@@ -69,6 +99,7 @@ export class Graph {
     this.precision = options.precision ?? 'f32';
     this.activations = this.precision === 'bf16' ? backend.activations : 'f32';
     this.members = options.members ?? [{ seed: 0, step: 0 }];
+    if (this.members.length > 1) this.groups = groupsOf(this.members);
   }
 
   get kernels(): Backend['kernels'] {

@@ -36,6 +36,13 @@ export interface ThinProduct {
   readonly alpha: number;
 }
 
+/** Rows first … first + count · rows - 1: `count` times as many that one training brings to a pass. */
+export interface RowGroup {
+  readonly first: number;
+  readonly rows: number;
+  readonly count: number;
+}
+
 /** c = alpha · op(a) · op(b) [+ extra's products] [+ bias] [+ residual | + c]. */
 export interface GemmArgs {
   readonly m: number;
@@ -54,6 +61,8 @@ export interface GemmArgs {
   readonly c: Span;
   readonly alpha?: number;
   readonly accumulate?: boolean;
+  /** All rows in order where several trainings bring them: each training's get the bits of a product of their own. Excludes `transA`. */
+  readonly groups?: readonly RowGroup[] | undefined;
   /** Thin products into the same result, each into rows of its own, in the rows' order. */
   readonly extra?: readonly ThinProduct[];
   /** f32 [n] */

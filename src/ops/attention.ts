@@ -5,8 +5,8 @@
 
 import type { Graph } from '../autograd/graph.js';
 import type { Span } from '../backends/contract.js';
-import type { AttentionShape, CrossKeys, DistanceBias, KvCacheShape } from '../backends/kernels.js';
-import type { Tensor } from '../tensor/tensor.js';
+import type { AttentionShape, CrossKeys, DistanceBias, KvCacheShape, RowGroup } from '../backends/kernels.js';
+import { slice, type Tensor } from '../tensor/tensor.js';
 
 export interface Rotation {
   /** f32 [positions, rotaryDim / 2] */
@@ -37,24 +37,30 @@ export function rope(
   return y;
 }
 
-/**
- * q [batch, length, heads, headDim] over k, v [batch, length, kvHeads, headDim] of the same sequence. `bias` f32 [heads, 2 * reach - 1], by
- * distance as in DistanceBias, may want a gradient.
- */
+/** Beside the shape: what not every call has. */
+export interface AttentionOptions {
+  /** f32 [heads, 2 * reach - 1], by distance as in DistanceBias; may want a gradient. */
+  readonly bias?: Tensor | undefined;
+  /** The rows are of the model's encoder, of which members have their own. */
+  readonly encoder?: boolean;
+}
+
+/** q [batch, length, heads, headDim] over k, v [batch, length, kvHeads, headDim] of the same sequence; of several members' rows batch is 1. */
 export function attention(
   g: Graph,
   q: Tensor,
   k: Tensor,
   v: Tensor,
   shape: Omit<AttentionShape, 'keys' | 'bias'>,
-  bias?: Tensor,
+  { bias, encoder = false }: AttentionOptions = {},
 ): Tensor {
-  return attend(g, q, k, v, bias ? { ...shape, bias: distanceBias(bias) } : shape, bias);
+  const calls = callsOf(g, bias ? { ...shape, bias: distanceBias(bias) } : shape, encoder);
+  return attend(g, q, k, v, calls, shape, bias);
 }
 
 /**
  * q [batch, length, heads, headDim] over k, v [batch, keys.length, kvHeads, headDim] of another sequence: a query sees what bears its
- * segment's number there, all of it.
+ * segment's number there, all of it. Of several members' rows batch is 1.
  */
 export function crossAttention(
   g: Graph,
@@ -63,21 +69,77 @@ export function crossAttention(
   v: Tensor,
   shape: Omit<AttentionShape, 'keys' | 'bias' | 'causal' | 'window'> & { readonly keys: CrossKeys },
 ): Tensor {
-  return attend(g, q, k, v, { ...shape, causal: false, window: 0 });
+  return attend(g, q, k, v, callsOf(g, { ...shape, causal: false, window: 0 }, false), shape);
 }
 
-function attend(g: Graph, q: Tensor, k: Tensor, v: Tensor, shape: AttentionShape, bias?: Tensor): Tensor {
+/** One of the kernel's calls, with its share of tensors that have queries' rows, and keys'. */
+interface Call {
+  readonly shape: AttentionShape;
+  readonly ofQueries: (t: Tensor) => Span;
+  readonly ofKeys: (t: Tensor) => Span;
+}
+
+/** Kernels take rows by tiles: members that are sequences of their own get the bits that they get alone. */
+function callsOf(g: Graph, shape: AttentionShape, encoder: boolean): Call[] {
+  const { groups } = g;
+  const whole = (t: Tensor): Span => t;
+  if (!groups) return [{ shape, ofQueries: whole, ofKeys: whole }];
+  const { length, segments, keys } = shape;
+  return groups.map((group) => {
+    const queries = encoder ? group.encoderRows : group.rows;
+    const others = keys ? group.encoderRows : queries;
+    return {
+      shape: {
+        ...shape,
+        batch: queries.count,
+        length: queries.rows,
+        segments: rowsOf(segments, queries, 1),
+        ...(keys && { keys: { length: others.rows, segments: rowsOf(keys.segments, others, 1) } }),
+      },
+      ofQueries: (t) => rowsOf(t, queries, t.length / length),
+      ofKeys: (t) => rowsOf(t, others, t.length / (keys?.length ?? length)),
+    };
+  });
+}
+
+/** A group's share of a span with `size` elements a row. */
+function rowsOf(span: Span, { first, rows, count }: RowGroup, size: number): Span {
+  return slice(span, first * size, count * rows * size);
+}
+
+function attend(
+  g: Graph,
+  q: Tensor,
+  k: Tensor,
+  v: Tensor,
+  calls: readonly Call[],
+  { batch, heads, length }: Pick<AttentionShape, 'batch' | 'heads' | 'length'>,
+  bias?: Tensor,
+): Tensor {
   const out = g.empty(q.shape);
-  const lse = g.empty([shape.batch, shape.heads, shape.length], 'f32');
-  g.kernels.attention({ ...shape, q, k, v, out, lse });
+  const lse = g.empty([batch, heads, length], 'f32');
+  for (const { shape, ofQueries, ofKeys } of calls)
+    g.kernels.attention({
+      ...{ ...shape, q: ofQueries(q), k: ofKeys(k), v: ofKeys(v), out: ofQueries(out), lse: ofQueries(lse) },
+    });
   if (g.records(q, k, v, bias)) {
     g.record(out, [q, k, v, bias, out, lse], (dOut) => {
       const backward = (dBias?: Tensor): void =>
         g.writeGrad(q, (dq) =>
           g.writeGrad(k, (dk) =>
-            g.writeGrad(v, (dv) =>
-              g.kernels.attentionBackward({ ...shape, q, k, v, out, dOut, lse, dq, dk, dv, dBias }),
-            ),
+            g.writeGrad(v, (dv) => {
+              for (const { shape, ofQueries, ofKeys } of calls)
+                g.kernels.attentionBackward({
+                  ...{ ...shape, q: ofQueries(q), k: ofKeys(k), v: ofKeys(v), out: ofQueries(out), dBias },
+                  ...{
+                    dOut: ofQueries(dOut),
+                    lse: ofQueries(lse),
+                    dq: ofQueries(dq),
+                    dk: ofKeys(dk),
+                    dv: ofKeys(dv),
+                  },
+                });
+            }),
           ),
         );
       if (!bias?.needsGrad) {
@@ -98,7 +160,7 @@ function distanceBias(values: Tensor): DistanceBias {
   return { values, reach: (values.shape.at(-1)! + 1) / 2 };
 }
 
-/** One query row a sequence, or several consecutive ones, over the cache (no gradient). q [rows, heads, headDim]; `bias` as above. */
+/** One query row a sequence, or several consecutive ones, over the cache (no gradient). q [rows, heads, headDim]; `bias` as AttentionOptions has it. */
 export function attentionCached(
   g: Graph,
   q: Tensor,

@@ -57,7 +57,7 @@ export function headLoss(
         ...(dHidden && { gradient: { to: dLogits, scale: gradScale } }),
       });
       if (dHidden) {
-        linearBackward(g, dLogits, x, ridden, head, piece);
+        linearBackward(g, dLogits, x, ridden, head, { piece });
         const dx = g.takeGrad(x);
         if (dx) {
           g.kernels.scatterRows({ x: dx, index, y: dHidden, rows: rows.length, dim });

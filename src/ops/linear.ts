@@ -7,7 +7,7 @@
 import { randomOf, type Graph, type Member } from '../autograd/graph.js';
 import type { Parameter } from '../autograd/parameter.js';
 import type { Matrix, Span } from '../backends/contract.js';
-import type { Dropout, GemmArgs } from '../backends/kernels.js';
+import type { Dropout, GemmArgs, RowGroup } from '../backends/kernels.js';
 import { slice, Tensor } from '../tensor/tensor.js';
 
 export interface Lora {
@@ -65,6 +65,9 @@ export interface LinearOptions {
   readonly last?: boolean;
 }
 
+/** Whose rows they are. */
+export type Place = Pick<LinearOptions, 'piece' | 'encoder'>;
+
 export interface Piece {
   readonly member: Member;
   readonly firstRow: number;
@@ -73,12 +76,12 @@ export interface Piece {
 /** x [rows, in] to [rows, out]. */
 export function linear(g: Graph, x: Tensor, w: LinearWeights, options: LinearOptions = {}): Tensor {
   const { y, ridden } = linearForward(g, x, w, options);
-  const { residual, piece } = options;
+  const { residual } = options;
   const adapters = ridden.map(({ lora }) => lora.a.value);
   if (g.records(x, residual, w.parameter?.value, w.bias?.value, ...adapters)) {
     const read = ridden.length > 0 || w.parameter?.grad !== undefined;
     g.record(y, [read ? x : undefined, ...ridden.map(({ u }) => u)], (dy) => {
-      linearBackward(g, dy, x, ridden, w, piece);
+      linearBackward(g, dy, x, ridden, w, options);
       if (residual?.needsGrad) g.giveGrad(residual, dy);
     });
   }
@@ -132,7 +135,7 @@ function product(
   w: LinearWeights,
   y: Tensor,
   ridden: readonly Ridden[],
-  { residual, path = 'tiles' }: LinearOptions,
+  { residual, path = 'tiles', ...place }: LinearOptions,
 ): GemmArgs {
   return {
     m: x.length / w.inFeatures,
@@ -144,6 +147,7 @@ function product(
     c: y,
     path,
     precision: g.precision,
+    groups: groupsOf(g, place),
     extra: ridden.map(({ lora, first, rows, u }) => ({
       ...{ first, rows, k: lora.r, a: u, b: lora.b.value, alpha: lora.scaling },
     })),
@@ -159,8 +163,9 @@ export function linearBackward(
   x: Tensor,
   ridden: readonly Ridden[],
   w: LinearWeights,
-  piece?: Piece,
+  place: Place,
 ): void {
+  const { piece } = place;
   const { inFeatures, outFeatures } = w;
   const rows = dy.length / outFeatures;
   if (w.bias?.grad) g.kernels.sumRows({ x: dy, y: w.bias.grad, rows, cols: outFeatures, accumulate: true });
@@ -201,9 +206,16 @@ export function linearBackward(
       b: w.weight,
       c: dx,
       accumulate: accumulate || ridden.length > 0,
+      groups: groupsOf(g, place),
       precision,
     });
   });
+}
+
+/** The members' rows among those of a product; absent where they are of one. */
+function groupsOf(g: Graph, { piece, encoder }: Place): readonly RowGroup[] | undefined {
+  if (piece) return undefined;
+  return g.groups?.map((group) => (encoder ? group.encoderRows : group.rows));
 }
 
 /** The members' pairs on this Linear. */

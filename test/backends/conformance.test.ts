@@ -10,7 +10,7 @@ import type { Backend } from '../../src/backends/contract.js';
 import type { Kernels } from '../../src/backends/kernels.js';
 import { createReferenceBackend } from '../../src/backends/reference/index.js';
 import { createBackend } from '../../src/backends/select.js';
-import { batchCases } from './conformance/batches.js';
+import { batchCases, groupCases } from './conformance/batches.js';
 import { bf16Cases } from './conformance/bf16.js';
 import { CASES, TERMS, TOLERANCE } from './conformance/cases.js';
 import {
@@ -147,6 +147,26 @@ for (const name of ['reference', ...BACKENDS]) {
             assertSameBits(part, { [output]: { dtype, data: same } }, `${what}, rows ${first}+${count}`);
           }
         }
+      });
+    }
+  });
+}
+
+for (const name of ['reference', ...BACKENDS]) {
+  describe(`${name}: a group's bits are those of its rows alone`, async () => {
+    const { backend } = await createBackend(name);
+    for (const { name: what, groups, of } of groupCases(backend)) {
+      it(what, async () => {
+        const { first, rows, count } = groups.at(-1)!;
+        const whole = (await execute(backend, of(0, first + rows * count, groups)))['c']!;
+        const n = whole.data.length / (first + rows * count);
+        for (const group of groups)
+          for (let i = 0; i < group.count; i++) {
+            const at = group.first + i * group.rows;
+            const alone = await execute(backend, of(at, group.rows));
+            const data = whole.data.slice(at * n, (at + group.rows) * n);
+            assertSameBits({ c: { dtype: whole.dtype, data } }, alone, `rows ${at}+${group.rows}`);
+          }
       });
     }
   });

@@ -89,14 +89,14 @@ for (const causal of [false, true])
   test(`attention with a bias by distance, ${causal ? 'causal' : 'of whole segments'}: gradients`, async () => {
     await checkGradients({ ...HEADS, bias: [2, 5] }, (g, { q, k, v, bias }) => {
       const shape = { ...SHAPE, causal, window: 0, segments: g.from(SEGMENTS) };
-      return attention(g, q!, k!, v!, shape, bias);
+      return attention(g, q!, k!, v!, shape, { bias });
     });
   });
 
 test('a bias that two layers share gets the gradient of both', async () => {
   await checkGradients({ ...HEADS, bias: [2, 5] }, (g, { q, k, v, bias }) => {
     const shape = { ...SHAPE, causal: false, window: 0, segments: g.from(SEGMENTS) };
-    return attention(g, attention(g, q!, k!, v!, shape, bias), k!, v!, shape, bias);
+    return attention(g, attention(g, q!, k!, v!, shape, { bias }), k!, v!, shape, { bias });
   });
 });
 
@@ -133,7 +133,7 @@ test("T5's table of buckets: the gradient of its entries", async () => {
     (g, { q, k, v }) => {
       const shape = { ...SHAPE, causal: false, window: 0, segments: g.from(SEGMENTS) };
       const places = g.from(relativePlaces(buckets, table.value.shape[1]!, relativeReach(5, buckets)));
-      return attention(g, q!, k!, v!, shape, relativeBias(g, weights, places));
+      return attention(g, q!, k!, v!, shape, { bias: relativeBias(g, weights, places) });
     },
     { table },
   );

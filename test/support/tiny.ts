@@ -83,7 +83,7 @@ export function tinyModel(
   return randomModel(backend, config, { dtype: 'f32', ...options });
 }
 
-export async function backend(name: 'cpu' | 'reference' = 'cpu'): Promise<Backend> {
+export async function backend(name = 'cpu'): Promise<Backend> {
   return (await createBackend(name)).backend;
 }
 

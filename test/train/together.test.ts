@@ -153,19 +153,28 @@ const weights: Readonly<Record<string, WeightOptions>> = {
   NF4: { quantization: { doubleQuant: true } },
 };
 
-for (const device of ['cpu', 'reference'] as const)
+/** The reference, and what WESTWIND_TEST_BACKENDS names. */
+const devices = ['reference', ...(process.env['WESTWIND_TEST_BACKENDS'] ?? 'cpu').split(',').filter(Boolean)];
+
+for (const [device, bf16] of devices.flatMap((name) => [[name, false] as const, [name, true] as const]))
   for (const [format, options] of Object.entries(weights))
-    test(`${device}, ${format}: adapters, losses, norms and checkpoints are those of lone runs`, async () => {
+    test(`${device}, ${format}${bf16 ? ', bf16' : ''}: adapters, losses, norms and checkpoints are those of lone runs`, async () => {
       // The reference is slow: what it shares with the processor's kernels is tried there.
-      const group = device === 'cpu' ? setups : setups.slice(0, 3);
+      const slow = device === 'reference';
+      const all = setups.map((setup) => ({ ...setup, args: { ...setup.args, bf16 } }));
+      // Two next to each other with as many rows.
+      const [, second] = all;
+      const group = slow
+        ? all.slice(0, 3)
+        : [second!, { ...second!, lora: { ...second!.lora, r: 16 } }, ...all.filter((s) => s !== second)];
       const model = await tinyModel(
         await backend(device),
         options,
-        tinyConfig(device === 'cpu' ? { model_type: 'qwen2' } : { num_hidden_layers: 1 }),
+        tinyConfig(slow ? { num_hidden_layers: 1 } : { model_type: 'qwen2' }),
       );
       const lone = await alone(model, group);
       for (const { outcome } of lone.values()) assert.equal(outcome.status, 'finished');
-      for (const gradient_checkpointing of device === 'cpu' ? [false, true] : [true])
+      for (const gradient_checkpointing of slow ? [true] : [false, true])
         same(await together(model, group, { gradient_checkpointing }), lone);
       same(await together(model, [...group].reverse()), lone);
       model.dispose();

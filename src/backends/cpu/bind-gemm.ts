@@ -36,6 +36,8 @@ export function bindGemm(library: Library): GemmKernels {
   );
   function gemm(g: GemmArgs): void {
     checkGemm(g);
+    for (const span of [g.a, g.c, g.residual ?? g.c, g.bias ?? g.c])
+      if (span.dtype !== 'f32') throw new TypeError(`gemm: activations are f32, not ${span.dtype}`);
     const { b } = g;
     const bands = bandsOf(g);
     product(

@@ -1,11 +1,11 @@
 /**
  * The matrix product, handed to whoever does it best: decoding's few rows to our kernels, the rest to cuBLASLt
- * in the activations' type, weights of another type being unpacked into scratch memory first. What is added to the product stands in c
- * before it, so that the library adds its result to it (beta = 1).
+ * in the activations' type, weights of another type being unpacked into scratch memory first. Thin products and biases stand in c before
+ * it, so that the library adds its result to them (beta = 1).
  */
 
 import { BYTES_PER_ELEMENT, type DType, type Span } from '../contract.js';
-import type { GemmArgs, Kernels } from '../kernels.js';
+import type { GemmArgs, Kernels, RowGroup } from '../kernels.js';
 import { bandsOf, checkGemm } from '../gemm.js';
 import type { Prepare } from './bind-thin.js';
 import type { Blas } from './blas.js';
@@ -49,21 +49,23 @@ export function bindGemm(device: CudaDevice, parts: Parts): Pick<Kernels, 'gemm'
       });
   }
 
-  /** Puts into c what is added to the product; says from where the product takes it, if anything is. */
-  function before(args: GemmArgs, type: Type): Span | undefined {
-    const { n, c, transA = false, transB = false, extra = [], bias, accumulate = false } = args;
-    const residual = args.residual ?? (accumulate ? c : undefined);
-    if (extra.length === 0 && !bias) return residual;
+  /** Puts into a run's rows of c what is added to its product. */
+  function prepareRun(args: GemmArgs, type: Type, run: Run): void {
+    const { n, c, transA = false, transB = false, bias } = args;
+    const residual = addedOf(args);
     for (const { first, rows, extra } of bandsOf(args)) {
-      const band = (span: Span): Span => part(span, first * n, rows * n);
+      const start = Math.max(first, run.first);
+      const end = Math.min(first + rows, run.first + run.rows * run.count);
+      if (start >= end) continue;
+      const band = (span: Span): Span => part(span, start * n, (end - start) * n);
       const to = band(c);
-      const start = { residual: residual && band(residual), bias, transB };
+      const parts = { residual: residual && band(residual), bias, transB };
       if (!extra || (extra.k <= THIN && !transA)) {
-        prepare(to, rows, n, { ...start, extra });
+        prepare(to, end - start, n, { ...parts, extra });
         continue;
       }
-      if (bias) prepare(to, rows, n, start);
-      const from = bias ? to : start.residual;
+      if (bias) prepare(to, rows, n, parts);
+      const from = bias ? to : parts.residual;
       as(type, extra.b, n * extra.k, (b) =>
         blas.matmul({
           ...{ m: rows, n, k: extra.k, transA, transB, type, a: address(extra.a), b, alpha: extra.alpha },
@@ -71,21 +73,26 @@ export function bindGemm(device: CudaDevice, parts: Parts): Pick<Kernels, 'gemm'
         }),
       );
     }
-    return c;
   }
 
   const ofRows = (args: GemmArgs): boolean => args.path === 'rows' && rows.supports(args);
 
   function large(args: GemmArgs): void {
-    const { m, n, k, a, c, transA = false, transB = false, alpha = 1 } = args;
+    const { n, k, a, c, transA = false, transB = false, alpha = 1 } = args;
     const type = floating(a);
-    const from = before(args, type);
-    right(args, type, (b) =>
-      blas.matmul({
-        ...{ m, n, k, transA, transB, type, a: address(a), b, alpha },
-        ...{ c: address(from ?? c), d: address(c), outputType: floating(c), beta: from ? 1 : 0 },
-      }),
-    );
+    const runs = runsOf(args);
+    for (const run of runs) if (run.prepared) prepareRun(args, type, run);
+    right(args, type, (b) => {
+      for (const { first, rows, count, prepared } of runs) {
+        const from = prepared ? c : addedOf(args);
+        const into = (span: Span): number => address(part(span, first * n, rows * count * n));
+        blas.matmul({
+          ...{ m: rows, parts: count, n, k, transA, transB, type, b, alpha },
+          a: address(part(a, first * k, rows * count * k)),
+          ...{ c: into(from ?? c), d: into(c), outputType: floating(c), beta: from ? 1 : 0 },
+        });
+      }
+    });
   }
 
   function gemms({ products }: { products: readonly GemmArgs[] }): void {
@@ -96,6 +103,33 @@ export function bindGemm(device: CudaDevice, parts: Parts): Pick<Kernels, 'gemm'
   }
 
   return { gemm: (args) => gemms({ products: [args] }), gemms };
+}
+
+/** Rows that one call of the library computes. */
+interface Run extends RowGroup {
+  /** Whether something stands in c before; else the library takes what is added from where it is: it rounds otherwise where that is c. */
+  readonly prepared: boolean;
+}
+
+/** Groups, divided where rows with something of their own to add stand beside others without: each gets what it gets alone. */
+function runsOf(args: GemmArgs): Run[] {
+  const { m, extra = [], bias, groups = [{ first: 0, rows: m, count: 1 }] } = args;
+  const runs: Run[] = [];
+  for (const { first, rows, count } of groups)
+    for (let i = 0; i < count; i++) {
+      const start = first + i * rows;
+      const own = extra.some((thin) => thin.first < start + rows && start < thin.first + thin.rows);
+      const prepared = own || bias !== undefined;
+      const last = runs.at(-1);
+      if (i > 0 && last?.prepared === prepared) runs[runs.length - 1] = { ...last, count: last.count + 1 };
+      else runs.push({ first: start, rows, count: 1, prepared });
+    }
+  return runs;
+}
+
+/** What is added to the large product, wherever it stands. */
+function addedOf({ residual, accumulate = false, c }: GemmArgs): Span | undefined {
+  return residual ?? (accumulate ? c : undefined);
 }
 
 /** Elements first … first + length - 1. */

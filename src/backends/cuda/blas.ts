@@ -5,12 +5,15 @@
  */
 
 import { address as nativeAddress, alloc, load, view } from 'koffi';
+import { BYTES_PER_ELEMENT } from '../contract.js';
 
 /** d = alpha · op(a) · op(b) + beta · c, row-major; addresses on the device. */
 export interface MatmulArgs {
   readonly m: number;
   readonly n: number;
   readonly k: number;
+  /** So many times m rows of op(a), c and d, one behind the other, each m of which get the bits of a product of their own; excludes `transA`. */
+  readonly parts?: number;
   /** [m, k], or [k, m] when `transA`. */
   readonly a: number;
   readonly transA: boolean;
@@ -47,6 +50,7 @@ const PREFERENCE = {
 const ORDERED_REDUCTIONS = 2 | 4;
 /** cublasLtMatmulHeuristicResult_t: the algorithm, 64 bytes of it; workspace size, status, waves, reserved. */
 const RESULT_BYTES = 96;
+const WORKSPACE_AT = 64;
 
 export const WORKSPACE_BYTES = 64 << 20;
 
@@ -103,7 +107,11 @@ export function createBlas(
     'uint64_t handle, uint64_t descriptor, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t preference, int wanted, ' +
       'uint64_t results, uint64_t count',
   );
-  const matmul = bind(
+  const checkAlgorithm = bind(
+    'cublasLtMatmulAlgoCheck',
+    'uint64_t handle, uint64_t descriptor, uint64_t a, uint64_t b, uint64_t c, uint64_t d, uint64_t algorithm, uint64_t result',
+  );
+  const multiply = bind(
     'cublasLtMatmul',
     'uint64_t handle, uint64_t descriptor, uint64_t alpha, uint64_t a, uint64_t aLayout, uint64_t b, uint64_t bLayout, uint64_t beta, ' +
       'uint64_t c, uint64_t cLayout, uint64_t d, uint64_t dLayout, uint64_t algorithm, uint64_t workspace, size_t workspaceBytes, ' +
@@ -117,8 +125,9 @@ export function createBlas(
     check('setting an attribute', setter(on, what, value.at, bytes));
   };
   const products = new Map<string, Product>();
+  const alike = new Map<string, Product | null>();
 
-  function plan(args: MatmulArgs, alignments: readonly number[]): Product {
+  function shapeOf(args: MatmulArgs): Omit<Product, 'algorithm' | 'keep'> {
     const { m, n, k, transA, transB, type, outputType } = args;
     const descriptor = createDescriptor(COMPUTE_32F, TYPE.f32);
     // The library counts by columns: there the product is op(b)ᵀ times op(a)ᵀ.
@@ -127,6 +136,11 @@ export function createBlas(
     const first = transB ? createLayout(TYPE[type], k, n, k) : createLayout(TYPE[type], n, k, n);
     const second = transA ? createLayout(TYPE[type], m, k, m) : createLayout(TYPE[type], k, m, k);
     const result = createLayout(TYPE[outputType], n, m, n);
+    return { descriptor, layouts: [first, second, result] };
+  }
+
+  function plan(args: MatmulArgs, alignments: readonly number[]): Product {
+    const shape = shapeOf(args);
     const preference = createPreference();
     set(setPreference, preference, PREFERENCE.workspaceBytes, WORKSPACE_BYTES, 8);
     set(setPreference, preference, PREFERENCE.reductionSchemes, ORDERED_REDUCTIONS, 4);
@@ -138,57 +152,87 @@ export function createBlas(
     const found = nativeMemory(RESULT_BYTES);
     const count = nativeMemory(8);
     count.view.setInt32(0, 0, true);
-    const status = heuristic(
-      handle,
-      descriptor,
-      first,
-      second,
-      result,
-      result,
-      preference,
-      1,
-      found.at,
-      count.at,
-    );
-    if (status !== 0 || count.view.getInt32(0, true) === 0) {
-      throw new Error(
-        `cuBLASLt knows no algorithm for a ${type} product ${m} x ${n} x ${k} (transA ${transA}, transB ${transB}): status ${status}`,
-      );
+    const { descriptor, layouts } = shape;
+    const [first, second, result] = layouts;
+    // prettier-ignore
+    const status = heuristic(handle, descriptor, first, second, result, result, preference, 1, found.at, count.at);
+    if (status !== 0 || count.view.getInt32(0, true) === 0)
+      throw new Error(`cuBLASLt knows no algorithm for ${nameOf(args)}: status ${status}`);
+    return { ...shape, algorithm: found.at, keep: found };
+  }
+
+  function productOf(args: MatmulArgs): Product {
+    const { m, n, k, a, b, c, d, transA, transB, type, outputType } = args;
+    const alignments = [alignment(a), alignment(b), Math.min(alignment(c), alignment(d))];
+    const key = `${m},${n},${k},${transA},${transB},${type},${outputType},${alignments.join(',')}`;
+    let product = products.get(key);
+    if (!product) products.set(key, (product = plan(args, alignments)));
+    return product;
+  }
+
+  /** All parts as one product by the algorithm of one of them, where it takes that. */
+  function together(args: MatmulArgs, one: Product, parts: number): Product | undefined {
+    const key = `${one.algorithm},${parts}`;
+    let product = alike.get(key);
+    if (product === undefined) {
+      const shape = shapeOf({ ...args, m: args.m * parts });
+      const [first, second, result] = shape.layouts;
+      const answer = nativeMemory(RESULT_BYTES);
+      // prettier-ignore
+      const status = checkAlgorithm(handle, shape.descriptor, first, second, result, result, one.algorithm, answer.at);
+      const fits = status === 0 && answer.view.getBigUint64(WORKSPACE_AT, true) <= WORKSPACE_BYTES;
+      product = fits ? { ...shape, algorithm: one.algorithm, keep: one.keep } : null;
+      alike.set(key, product);
     }
-    return { descriptor, layouts: [first, second, result], algorithm: found.at, keep: found };
+    return product ?? undefined;
+  }
+
+  function run(args: MatmulArgs, { descriptor, layouts, algorithm }: Product): void {
+    const { a, b, c, d } = args;
+    const [first, second, result] = layouts;
+    factors.view.setFloat32(0, args.alpha, true);
+    factors.view.setFloat32(4, args.beta, true);
+    timed(`cublasLt ${args.m} x ${args.n} x ${args.k}`, () => {
+      const scale = [factors.at, factors.at + 4] as const;
+      // prettier-ignore
+      const status = multiply(handle, descriptor, scale[0], b, first, a, second, scale[1], c, result, d, result, algorithm,
+        workspace, WORKSPACE_BYTES, stream);
+      if (status !== 0) throw new Error(`cublasLtMatmul failed for ${nameOf(args)}: status ${status}`);
+    });
   }
 
   return {
-    matmul(args) {
-      const { m, n, k, a, b, c, d, transA, transB, type, outputType } = args;
-      const alignments = [alignment(a), alignment(b), Math.min(alignment(c), alignment(d))];
-      const key = `${m},${n},${k},${transA},${transB},${type},${outputType},${alignments.join(',')}`;
-      let product = products.get(key);
-      if (!product) products.set(key, (product = plan(args, alignments)));
-      factors.view.setFloat32(0, args.alpha, true);
-      factors.view.setFloat32(4, args.beta, true);
-      const { descriptor, algorithm } = product;
-      const [first, second, result] = product.layouts;
-      timed(`cublasLt ${m} x ${n} x ${k}`, () => {
-        const scale = [factors.at, factors.at + 4] as const;
-        // prettier-ignore
-        const status = matmul(handle, descriptor, scale[0], b, first, a, second, scale[1], c, result, d, result, algorithm,
-          workspace, WORKSPACE_BYTES, stream);
-        if (status !== 0)
-          throw new Error(`cublasLtMatmul failed for a ${type} product ${m} x ${n} x ${k}: status ${status}`);
-      });
+    matmul({ parts = 1, ...args }) {
+      const { m, n, k, type, outputType } = args;
+      const one = productOf(args);
+      if (parts === 1) {
+        run(args, one);
+        return;
+      }
+      const all = together(args, one, parts);
+      if (all) {
+        run({ ...args, m: m * parts }, all);
+        return;
+      }
+      const [ofA, ofC] = [m * k * BYTES_PER_ELEMENT[type], m * n * BYTES_PER_ELEMENT[outputType]];
+      for (let i = 0; i < parts; i++)
+        run({ ...args, a: args.a + i * ofA, c: args.c + i * ofC, d: args.d + i * ofC }, one);
     },
   };
+}
+
+function nameOf({ m, n, k, type, transA, transB }: MatmulArgs): string {
+  return `a ${type} product ${m} x ${n} x ${k} (transA ${transA}, transB ${transB})`;
 }
 
 function check(call: string, status: number): void {
   if (status !== 0) throw new Error(`cuBLASLt: ${call} failed with status ${status}`);
 }
 
-/** The largest power of two, to 256, that divides an address. */
+/** The largest power of two, to 16, that divides an address: more is no other algorithm, and not every part of a product would have it. */
 function alignment(address: number): number {
-  const low = address % 256;
-  return low === 0 ? 256 : low & -low;
+  const low = address % 16;
+  return low === 0 ? 16 : low & -low;
 }
 
 function nativeMemory(bytes: number): { at: number; view: DataView; block: unknown } {

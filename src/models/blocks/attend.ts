@@ -30,5 +30,5 @@ export function attendBefore(
     if (!segments) return attentionCached(g, q, stored, { slotOf, positions }, shape, bias);
   }
   if (!segments) throw new Error('rows without segments need a cache to attend to');
-  return attention(g, q, k, v, { batch: 1, length: rows, ...shape, causal: true, segments }, bias);
+  return attention(g, q, k, v, { batch: 1, length: rows, ...shape, causal: true, segments }, { bias });
 }

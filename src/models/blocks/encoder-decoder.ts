@@ -191,7 +191,14 @@ export class EncoderDecoder implements CausalLM {
     const [q, k, v] = linears(g, n, [a.q, a.k, a.v], options) as [Tensor, Tensor, Tensor];
     const attended = decoder
       ? attendBefore(g, { q, k, v }, decoder.index, decoder.input, { ...this.shape, window: 0 }, bias)
-      : attention(g, q, k, v, { ...this.rowsOf(x), segments: segments!, window: 0, causal: false }, bias);
+      : attention(
+          g,
+          q,
+          k,
+          v,
+          { ...this.rowsOf(x), segments: segments!, window: 0, causal: false },
+          { bias, encoder: true },
+        );
     return linear(g, attended, a.o, { residual: x, ...options });
   }
 

@@ -1,7 +1,10 @@
 /** Kernels whose rows must not know of each other: the same rows alone, in pairs, and among all. */
 
+import { slice } from '../../../src/tensor/tensor.js';
 import { attentionScale } from './naive.js';
-import { define, f32, i32, random, unwritten, type Case, type HostArray } from './harness.js';
+import type { Backend } from '../../../src/backends/contract.js';
+import type { RowGroup } from '../../../src/backends/kernels.js';
+import { define, f32, floats, i32, random, unwritten, type Case, type HostArray } from './harness.js';
 import { matrix, MATRIX_KINDS } from './matrices.js';
 
 export interface BatchCase {
@@ -164,4 +167,98 @@ export function batchCases(): BatchCase[] {
       ),
   });
   return cases;
+}
+
+/** Products of several trainings' rows: each training's alone, and all in their groups. */
+export interface GroupCase {
+  readonly name: string;
+  readonly groups: readonly RowGroup[];
+  /** The case of rows first … first + count - 1, in `groups` where they are given. */
+  readonly of: (first: number, count: number, groups?: readonly RowGroup[]) => Case;
+}
+
+/** For a backend; with large shapes where it has a library that has several algorithms for them. */
+export function groupCases({ activations, batchInvariant }: Backend): GroupCase[] {
+  const small = {
+    counts: [
+      [70, 3],
+      [33, 1],
+      [1, 2],
+    ],
+    n: 72,
+    k: 136,
+  } as const;
+  const shapes = [
+    small,
+    ...(!batchInvariant
+      ? [
+          { counts: [[2048, 6]], n: 512, k: 192 } as const,
+          {
+            counts: [
+              [1900, 4],
+              [2048, 2],
+              [5, 3],
+            ],
+            n: 192,
+            k: 512,
+          } as const,
+          { counts: [[512, 8]], n: 1024, k: 2048 } as const,
+          {
+            counts: [
+              [128, 3],
+              [100, 5],
+              [1024, 1],
+            ],
+            n: 2048,
+            k: 2048,
+          } as const,
+        ]
+      : []),
+  ];
+  return shapes.flatMap(({ counts, n, k }) =>
+    (['f32', 'bf16'] as const).flatMap((precision) =>
+      [true, false].map((transB): GroupCase => {
+        const type = precision === 'bf16' ? activations : 'f32';
+        const groups: RowGroup[] = [];
+        let total = 0;
+        for (const [rows, count] of counts) {
+          groups.push({ first: total, rows, count });
+          total += rows * count;
+        }
+        const b = transB ? matrix('nf4', n, k) : matrix('nf4', k, n);
+        const [a, residual] = [random(total * k), random(total * n)];
+        // Every second training has something of its own to add.
+        const members = groups.flatMap(({ first, rows, count }) =>
+          Array.from({ length: count }, (_, i) => ({ first: first + i * rows, rows })),
+        );
+        const riding = members.filter((_, i) => i % 2 === 1);
+        const [u, v] = [random(total * 16), random(n * 16)];
+        const array = (data: Float32Array, size: number, first: number, count: number): HostArray =>
+          floats(type, data.slice(first * size, (first + count) * size));
+        return {
+          name: `gemm, ${total} x ${n} x ${k}, ${precision}${transB ? ', transB' : ''}`,
+          groups,
+          of: (first, count, groups) => ({
+            name: '',
+            arrays: {
+              ...{ ...b.arrays, a: array(a, k, first, count), residual: array(residual, n, first, count) },
+              ...{ u: array(u, 16, first, count), v: f32(v), c: unwritten(count * n, type) },
+            },
+            outputs: ['c'],
+            call: (kernels, s) =>
+              kernels.gemm({
+                ...{ m: count, n, k, a: s['a']!, b: b.on(s), transB, c: s['c']!, groups },
+                ...{ residual: s['residual']!, precision },
+                extra: riding
+                  .filter((member) => member.first >= first && member.first < first + count)
+                  .map((member) => ({
+                    ...{ first: member.first - first, rows: member.rows, k: 16, b: s['v']!, alpha: 0.5 },
+                    a: slice(s['u']!, (member.first - first) * 16, member.rows * 16),
+                  })),
+              }),
+          }),
+        };
+      }),
+    ),
+  );
 }
