@@ -5,7 +5,8 @@
  */
 
 import type { Backend, DType } from '../backends/contract.js';
-import type { RandomStream, RowGroup } from '../backends/kernels.js';
+import type { RowGroup } from '../backends/gemm.js';
+import type { RandomStream } from '../backends/kernels.js';
 import type { Lora } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
 

@@ -1,6 +1,7 @@
 /** The table of kernels that every backend fills (contract.ts has the conventions), and the shapes of their arguments. */
 
 import type { DenseMatrix, Matrix, Nf4Matrix, Span } from './contract.js';
+import type { RowGroup } from './gemm.js';
 
 /**
  * A stream of Philox4x32-10 numbers (Salmon et al., SC 2011): key = [seed, stream], counter = [i >> 2 (low), i >> 2 (high), step, 0],
@@ -34,13 +35,6 @@ export interface ThinProduct {
   /** f32 [k, n], or [n, k] when it has `transB`. */
   readonly b: Span;
   readonly alpha: number;
-}
-
-/** Rows first … first + count · rows - 1: `count` times as many that one training brings to a pass. */
-export interface RowGroup {
-  readonly first: number;
-  readonly rows: number;
-  readonly count: number;
 }
 
 /** c = alpha · op(a) · op(b) [+ extra's products] [+ bias] [+ residual | + c]. */

@@ -116,7 +116,7 @@ function flatEncoder(blocks: readonly Block[]): FlatEncoder | undefined {
 
 /**
  * Adds gradScale · d(sum of its rows' losses) to the gradients of what each member trains, which get the bits that they get from a pass of
- * its own on a backend whose rows have the same bits in any batch: asks the backend for it at once and waits for nothing.
+ * its own: asks the backend for it at once and waits for nothing.
  * @returns for each member its trained rows' losses, when they are there
  */
 export function forwardBackward(

@@ -117,9 +117,9 @@ export async function train(
 }
 
 /**
- * Trains several adapters over one model, each to the bits that it gets alone where a row has the same bits in any batch
- * (`Backend.batchInvariant`). They differ in whatever they like but `bf16` and `gradient_checkpointing`; shorter ones end and leave. What
- * `train` would throw as a UserError ends one training and no other. `signal` ends each after its step under way, with a checkpoint.
+ * Trains several adapters over one model, each to the bits that it gets alone. They differ in whatever they like but `bf16` and
+ * `gradient_checkpointing`; shorter ones end and leave. What `train` would throw as a UserError ends one training and no other. `signal`
+ * ends each after its step under way, with a checkpoint.
  */
 export async function trainTogether(
   model: CausalLM,

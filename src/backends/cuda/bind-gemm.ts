@@ -5,8 +5,8 @@
  */
 
 import { BYTES_PER_ELEMENT, type DType, type Span } from '../contract.js';
-import type { GemmArgs, Kernels, RowGroup } from '../kernels.js';
-import { bandsOf, checkGemm } from '../gemm.js';
+import type { GemmArgs, Kernels } from '../kernels.js';
+import { bandsOf, checkGemm, type RowGroup } from '../gemm.js';
 import type { Prepare } from './bind-thin.js';
 import type { Blas } from './blas.js';
 import { address, type CudaDevice } from './device.js';

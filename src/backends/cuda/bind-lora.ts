@@ -53,7 +53,6 @@ export function bindLora(device: CudaDevice, plain: LoraKernels): LoraKernels {
     return (
       device.capability >= 80 &&
       r <= MAX_RANK &&
-      r % 8 === 0 &&
       cols % 8 === 0 &&
       activations.every((span) => span.dtype === 'bf16') &&
       [...activations, ...others].every((span) => aligned(address(span)))
@@ -70,12 +69,13 @@ export function bindLora(device: CudaDevice, plain: LoraKernels): LoraKernels {
       }
       checkLora('loraDown', args, args);
       const strips = Math.ceil(rows / DOWN_ROWS);
-      const largest = Math.floor((device.sharedPerBlock / (2 * r) - 32) / STEP) * STEP;
+      const { RANK, RAGGED } = ranks(r, 8);
+      const largest = Math.floor((device.sharedPerBlock / (2 * RANK) - 32) / STEP) * STEP;
       const { size, count } = slices(cols, STEP, strips, device.multiprocessors, largest);
-      const shared = Math.max(2 * r * (size + 32), 4 * DOWN_ROWS * r);
+      const shared = Math.max(2 * RANK * (size + 32), 4 * DOWN_ROWS * RANK);
       device.withScratch(count * rows * r * 4, (parts) => {
         const sizes = [rows, cols, r, size, ...maskArguments(dropout)];
-        const kernel = down({ ACTIVATION: 'bf16', RANK: r, DROP: dropout ? 1 : 0 });
+        const kernel = down({ ACTIVATION: 'bf16', RANK, RAGGED, DROP: dropout ? 1 : 0 });
         kernel.launch([strips, count, 1], DOWN_BLOCK, shared, address(x), address(a), parts, ...sizes);
         sum(parts, count, rows * r, u, undefined, scaleOf(dropout));
       });
@@ -90,15 +90,15 @@ export function bindLora(device: CudaDevice, plain: LoraKernels): LoraKernels {
         return;
       }
       checkLora('loraDownBackward', args, args);
-      const rank = Math.ceil(r / 16) * 16;
+      const { RANK, RAGGED } = ranks(r, 16);
       const strips = Math.ceil(cols / COLUMNS);
-      const { size, count } = slices(rows, STEP, strips, places(rank));
+      const { size, count } = slices(rows, STEP, strips, places(RANK));
       const scale = scaleOf(dropout);
       device.withScratch(count * r * cols * 4, (parts) => {
         const defines = { ACCUMULATE: accumulate && dx ? 1 : 0, DROP: dropout ? 1 : 0 };
         const spans = [address(x), address(du), address(a), parts, dx ? address(dx) : 0];
         const sizes = [rows, cols, r, size, scale, ...maskArguments(dropout)];
-        const kernel = downBackward({ ACTIVATION: 'bf16', RANK: rank, ...defines });
+        const kernel = downBackward({ ACTIVATION: 'bf16', RANK, RAGGED, ...defines });
         kernel.launch([strips, count, 1], BLOCK, 0, ...spans, ...sizes);
         sum(parts, count, r * cols, dA, dA, scale);
       });
@@ -106,26 +106,31 @@ export function bindLora(device: CudaDevice, plain: LoraKernels): LoraKernels {
 
     loraUpBackward(args) {
       const { dy, u, b, du, dB, alpha, rows, cols, r } = args;
-      const rank = Math.ceil(r / 16) * 16;
-      const shared = upBackwardShared(rank);
+      const { RANK, RAGGED } = ranks(r, 16);
+      const shared = upBackwardShared(RANK);
       if (!dB || !possible(r, cols, [dy, u, du], []) || shared > device.sharedPerBlock) {
         plain.loraUpBackward(args);
         return;
       }
       checkLora('loraUpBackward', args, args);
       const strips = Math.ceil(cols / COLUMNS);
-      const { size, count } = slices(rows, STEP, strips, places(rank));
+      const { size, count } = slices(rows, STEP, strips, places(RANK));
       const duBytes = strips * rows * r * 4;
       device.withScratch(duBytes + count * cols * r * 4, (duParts) => {
         const dbParts = duParts + duBytes;
         const spans = [address(dy), address(u), address(b), duParts, dbParts];
-        const kernel = upBackward({ ACTIVATION: 'bf16', RANK: rank });
+        const kernel = upBackward({ ACTIVATION: 'bf16', RANK, RAGGED });
         kernel.launch([strips, count, 1], BLOCK, shared, ...spans, rows, cols, r, size);
         sum(duParts, strips, rows * r, du, undefined, alpha);
         sum(dbParts, count, cols * r, dB, dB, alpha);
       });
     },
   };
+}
+
+/** A rank as kernels have it that take it in steps of `tile`. */
+function ranks(r: number, tile: 8 | 16): { RANK: number; RAGGED: 0 | 1 } {
+  return { RANK: Math.ceil(r / tile) * tile, RAGGED: r % 8 === 0 ? 0 : 1 };
 }
 
 /** The size of lora-up-backward.cu's Shared. */

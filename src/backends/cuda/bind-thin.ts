@@ -30,7 +30,7 @@ export function bindPrepare(device: CudaDevice): Prepare {
   return (c, m, n, { residual, bias, extra, transB }) => {
     const { a, b, k: r, alpha } = extra ?? { a: undefined, b: undefined, k: 0, alpha: 0 };
     const spans = [at(a), at(b), at(residual), at(bias), at(c)];
-    const sizes = r % 8 === 0 && n % 8 === 0 && aligned(at(a), at(c), at(residual), at(bias));
+    const sizes = n % 8 === 0 && aligned(at(a), at(c), at(residual), at(bias));
     if (device.capability >= 80 && sizes && (!a || a.dtype === 'bf16')) {
       const RANK = Math.max(16, Math.ceil(r / 16) * 16);
       const strips = Math.ceil(n / COLUMNS);
@@ -40,6 +40,7 @@ export function bindPrepare(device: CudaDevice): Prepare {
       const kernel = outer({
         ACTIVATION: 'bf16',
         RANK,
+        RAGGED: r % 8 === 0 ? 0 : 1,
         TRANS_B: transB ? 1 : 0,
         FROM: residual ? 1 : 0,
         OUT: cType(c.dtype),

@@ -4,6 +4,7 @@ import type { Span } from '../../../src/backends/contract.js';
 import type { AttentionShape } from '../../../src/backends/kernels.js';
 import {
   define,
+  drawFrom,
   f32,
   floats,
   i32,
@@ -14,6 +15,8 @@ import {
   type HostArray,
 } from './harness.js';
 import { attention, attentionScale, inner, numericGradient, type Heads, type More } from './naive.js';
+
+drawFrom(2000);
 
 type Layout = 'whole' | 'packed' | 'padded' | 'padded left' | 'packed and padded';
 

@@ -3,8 +3,18 @@
 import { slice } from '../../../src/tensor/tensor.js';
 import { attentionScale } from './naive.js';
 import type { Backend } from '../../../src/backends/contract.js';
-import type { RowGroup } from '../../../src/backends/kernels.js';
-import { define, f32, floats, i32, random, unwritten, type Case, type HostArray } from './harness.js';
+import type { RowGroup } from '../../../src/backends/gemm.js';
+import {
+  define,
+  drawFrom,
+  f32,
+  floats,
+  i32,
+  random,
+  unwritten,
+  type Case,
+  type HostArray,
+} from './harness.js';
 import { matrix, MATRIX_KINDS } from './matrices.js';
 
 export interface BatchCase {
@@ -20,6 +30,7 @@ function part(data: Float32Array | Int32Array, size: number, first: number, coun
 }
 
 export function batchCases(): BatchCase[] {
+  drawFrom(9000);
   const cases: BatchCase[] = [];
   for (const kind of MATRIX_KINDS)
     for (const path of ['tiles', 'rows'] as const)
@@ -179,6 +190,7 @@ export interface GroupCase {
 
 /** For a backend; with large shapes where it has a library that has several algorithms for them. */
 export function groupCases({ activations, batchInvariant }: Backend): GroupCase[] {
+  drawFrom(9500);
   const small = {
     counts: [
       [70, 3],

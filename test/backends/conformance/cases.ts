@@ -4,6 +4,7 @@ import type { Kernels } from '../../../src/backends/kernels.js';
 import { attentionCases } from './attentions.js';
 import type { Case } from './harness.js';
 import { layerNormCases } from './layer-norm.js';
+import { loraCases } from './lora.js';
 import { matrixCases } from './matrices.js';
 import { otherCases } from './others.js';
 import { rmsNormCases } from './rms-norm.js';
@@ -12,6 +13,7 @@ import { weightCases } from './weights.js';
 
 export const CASES: Readonly<Record<keyof Kernels, readonly Case[]>> = {
   ...matrixCases,
+  ...loraCases,
   ...attentionCases,
   ...otherCases,
   ...rmsNormCases,

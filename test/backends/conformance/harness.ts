@@ -41,6 +41,11 @@ export function define<Name extends string>(
 
 let nextSeed = 1;
 
+/** Where a file's numbers begin: each has its own, so that a case that is added changes no other file's. */
+export function drawFrom(seed: number): void {
+  nextSeed = seed;
+}
+
 /** Numbers uniform in [-1, 1), or in [low, high); each array of a run is another, the same in every run. */
 export function random(n: number, low = -1, high = 1): Float32Array {
   const seed = nextSeed++;

@@ -1,8 +1,10 @@
 /** Cases of LayerNorm and of the activations of plain MLPs. */
 
 import type { Activation } from '../../../src/backends/kernels.js';
-import { define, f32, random, unwritten, type Case, type Numbers } from './harness.js';
+import { define, drawFrom, f32, random, unwritten, type Case, type Numbers } from './harness.js';
 import { inner, numericGradient, small } from './naive.js';
+
+drawFrom(7000);
 
 const GRIDS = [[1, 1], [3, 17], [17, 3], [64, 100], [5, 176], [200, 304], [3, 4544]] as const; // prettier-ignore
 const BOTH = [false, true] as const;

@@ -4,6 +4,7 @@ import type { RandomStream } from '../../../src/backends/kernels.js';
 import { philox4x32 } from '../../../src/util/philox.js';
 import {
   define,
+  drawFrom,
   dropoutFactor,
   f32,
   floats,
@@ -14,6 +15,8 @@ import {
   type Case,
 } from './harness.js';
 import { crossEntropy, inner, numericGradient, small } from './naive.js';
+
+drawFrom(3000);
 
 /** Of the largest number: what one rounding more or less can make of a float32. */
 const LAST_PLACE = 2 ** -23;

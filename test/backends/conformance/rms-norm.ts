@@ -1,8 +1,10 @@
 /** Cases of RMSNorm and of gated units. */
 
 import type { GateActivation } from '../../../src/backends/kernels.js';
-import { define, f32, random, unwritten, type Case } from './harness.js';
+import { define, drawFrom, f32, random, unwritten, type Case } from './harness.js';
 import { gatedUnit, inner, numericGradient, small, rmsNorm } from './naive.js';
+
+drawFrom(4000);
 
 const SIZES = [1, 3, 17, 64, 100, 176, 40_000] as const;
 const BOTH = [false, true] as const;
@@ -17,7 +19,7 @@ const FAR = Float32Array.from([9, 11, 30, 90, 1e3, 1e10, 1e30, 3e38].flatMap((x)
  * How far out gates are: the largest result is the measure, and for one far out alone, that is a number that e^x of a rounded x makes no
  * better than 2^-24 · |x|.
  */
-const reachOf = (n: number): number => (n === 1 ? 3 : 8);
+const reachOf = (n: number, most: number): number => (n === 1 ? 3 : most);
 
 /** Weights that are kept less 1 are as far from 0 as the others are from 1. */
 function normWeights(dim: number, offset: 0 | 1): Float32Array {
@@ -121,10 +123,12 @@ export const rmsNormCases = {
     rmsNormBackwardCase(5, 20, 1, false, false),
   ],
   gatedUnit: GATES.flatMap((activation) =>
-    [...SIZES.map((n) => random(n, -12, 12)), FAR].map((gate) => gatedUnitCase(activation, gate)),
+    [...SIZES.map((n) => random(n, -reachOf(n, 12), reachOf(n, 12))), FAR].map((gate) =>
+      gatedUnitCase(activation, gate),
+    ),
   ),
   gatedUnitBackward: GATES.flatMap((activation) =>
-    [...SIZES.map((n) => random(n, -reachOf(n), reachOf(n))), FAR].flatMap((gate) =>
+    [...SIZES.map((n) => random(n, -reachOf(n, 8), reachOf(n, 8))), FAR].flatMap((gate) =>
       BOTH.map((inPlace) => gatedUnitBackwardCase(activation, gate, inPlace)),
     ),
   ),

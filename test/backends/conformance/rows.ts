@@ -1,6 +1,8 @@
 /** Cases of rows by index: the embedding, gathering and scattering. */
 
-import { define, f32, floats, i32, random, unwritten, valuesOf, type Case } from './harness.js';
+import { define, drawFrom, f32, floats, i32, random, unwritten, valuesOf, type Case } from './harness.js';
+
+drawFrom(5000);
 
 const GRIDS = [[1, 1], [3, 17], [17, 3], [64, 100], [5, 176], [200, 300]] as const; // prettier-ignore
 

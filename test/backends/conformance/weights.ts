@@ -4,6 +4,7 @@ import { dynamicMap, quantizeScales } from '../../../src/util/double-quant.js';
 import { NF4_CODES } from '../../../src/util/nf4.js';
 import {
   define,
+  drawFrom,
   f32,
   floats,
   random,
@@ -14,6 +15,8 @@ import {
   type HostArray,
 } from './harness.js';
 import { matrix } from './matrices.js';
+
+drawFrom(6000);
 
 const TYPES = ['f32', 'bf16', 'f16'] as const;
 

@@ -10,6 +10,9 @@
 #ifndef RANK /* r rounded up to a multiple of 16, at most 64 */
 #define RANK 64
 #endif
+#ifndef RAGGED /* whether r is no multiple of 8: rows of r elements are then read and written one by one */
+#define RAGGED 0
+#endif
 #ifndef ACCUMULATE /* whether dx is added to */
 #define ACCUMULATE 1
 #endif
@@ -61,17 +64,24 @@ extern "C" __global__ void __launch_bounds__(256, RANK <= 32 ? 2 : 1)
       for (int j = 0; j < 4; j++) {
         int k = 16 * s + 2 * t + j / 2 * 8, at = column + 2 * i + j % 2;
         bool valid = inside && k < r;
-        float even = valid ? a[(i64)k * width + at] : 0, odd = valid ? a[(i64)(k + 1) * width + at] : 0;
+        float even = valid ? a[(i64)k * width + at] : 0, odd = valid && k + 1 < r ? a[(i64)(k + 1) * width + at] : 0;
         weight[i][s][j] = pack_bf16(factor * even, factor * odd);
       }
 
   wait_for_inputs(); // a is a weight
 
   auto load_thin = [&](int chunk) {
-    for (int i = threadIdx.x; i < ROWS * (RANK / 8); i += 256) {
-      int row = i / (RANK / 8), at = i % (RANK / 8) * 8, from = begin + chunk * ROWS + row;
-      bool valid = from < end && at < r;
-      cp_async_16(shared_address(&shared[chunk % 2][row * STRIDE + at]), du + (valid ? (i64)from * r + at : 0), valid);
+    if (RAGGED) {
+      for (int i = threadIdx.x; i < ROWS * RANK; i += 256) {
+        int row = i / RANK, at = i % RANK, from = begin + chunk * ROWS + row;
+        shared[chunk % 2][row * STRIDE + at] = from < end && at < r ? du[(i64)from * r + at] : bf16{};
+      }
+    } else {
+      for (int i = threadIdx.x; i < ROWS * (RANK / 8); i += 256) {
+        int row = i / (RANK / 8), at = i % (RANK / 8) * 8, from = begin + chunk * ROWS + row;
+        bool valid = from < end && at < r;
+        cp_async_16(shared_address(&shared[chunk % 2][row * STRIDE + at]), du + (valid ? (i64)from * r + at : 0), valid);
+      }
     }
     cp_async_commit();
   };

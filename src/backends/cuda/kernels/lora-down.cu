@@ -6,8 +6,11 @@
 #include "random.cuh"
 #include "vector.cuh"
 
-#ifndef RANK /* r, a multiple of 8, at most 64 */
+#ifndef RANK /* r rounded up to a multiple of 8, at most 64 */
 #define RANK 64
+#endif
+#ifndef RAGGED /* whether r is no multiple of 8: rows of r elements are then read and written one by one */
+#define RAGGED 0
 #endif
 #ifndef DROP /* whether x is masked */
 #define DROP 1
@@ -39,7 +42,7 @@ extern "C" __global__ void __launch_bounds__(512, 1)
   for (int i = threadIdx.x; i < RANK * (slice / 8); i += 512) {
     int n = i / (slice / 8), at = i % (slice / 8) * 8;
     Floats<8> f = {};
-    if (begin + at < end) f = load<8>(a + (i64)n * k + begin + at);
+    if (begin + at < end && n < r) f = load<8>(a + (i64)n * k + begin + at);
     store(factor + n * stride + at, f);
   }
   wait_for_inputs(); // a is a weight
@@ -97,10 +100,15 @@ extern "C" __global__ void __launch_bounds__(512, 1)
       for (int i = 0; i < 4; i++) c[tile][j][i] += mine[((tile * TILES + j) * 4 + i) * 256];
 #pragma unroll
       for (int h = 0; h < 2; h++) {
-        int at = row + 16 * tile + 8 * h;
-        if (at < rows)
-          *reinterpret_cast<float2*>(parts + ((i64)blockIdx.y * rows + at) * r + 8 * j + 2 * t) =
-              make_float2(c[tile][j][2 * h], c[tile][j][2 * h + 1]);
+        int at = row + 16 * tile + 8 * h, n = 8 * j + 2 * t;
+        float* to = parts + ((i64)blockIdx.y * rows + at) * r + n;
+        if (at >= rows) continue;
+        if (!RAGGED) {
+          *reinterpret_cast<float2*>(to) = make_float2(c[tile][j][2 * h], c[tile][j][2 * h + 1]);
+        } else {
+          if (n < r) to[0] = c[tile][j][2 * h];
+          if (n + 1 < r) to[1] = c[tile][j][2 * h + 1];
+        }
       }
     }
 }

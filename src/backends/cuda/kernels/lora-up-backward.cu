@@ -9,6 +9,9 @@
 #ifndef RANK /* r rounded up to a multiple of 16, at most 64 */
 #define RANK 64
 #endif
+#ifndef RAGGED /* whether r is no multiple of 8: rows of r elements are then read and written one by one */
+#define RAGGED 0
+#endif
 
 #if !defined(__CUDA_ARCH__) || __CUDA_ARCH__ >= 800
 
@@ -50,10 +53,17 @@ extern "C" __global__ void __launch_bounds__(256, RANK <= 32 ? 2 : 1)
       bool valid = from + row < end && columns + at < n;
       cp_async_16(shared_address(&stage.dy[row * WIDE + at]), dy + (valid ? (i64)(from + row) * n + columns + at : 0), valid);
     }
-    for (int i = threadIdx.x; i < ROWS * (RANK / 8); i += 256) {
-      int row = i / (RANK / 8), at = i % (RANK / 8) * 8;
-      bool valid = from + row < end && at < r;
-      cp_async_16(shared_address(&stage.u[row * THIN + at]), u + (valid ? (i64)(from + row) * r + at : 0), valid);
+    if (RAGGED) {
+      for (int i = threadIdx.x; i < ROWS * RANK; i += 256) {
+        int row = i / RANK, at = i % RANK;
+        stage.u[row * THIN + at] = from + row < end && at < r ? u[(i64)(from + row) * r + at] : bf16{};
+      }
+    } else {
+      for (int i = threadIdx.x; i < ROWS * (RANK / 8); i += 256) {
+        int row = i / (RANK / 8), at = i % (RANK / 8) * 8;
+        bool valid = from + row < end && at < r;
+        cp_async_16(shared_address(&stage.u[row * THIN + at]), u + (valid ? (i64)(from + row) * r + at : 0), valid);
+      }
     }
   };
   for (int i = threadIdx.x; i < COLUMNS * RANK; i += 256) {
@@ -123,8 +133,13 @@ extern "C" __global__ void __launch_bounds__(256, RANK <= 32 ? 2 : 1)
         int row = begin + chunk * ROWS + row16 + g + 8 * h, k = 8 * j + 2 * t;
         if (row >= end || k >= r) continue;
         float2 other = *reinterpret_cast<const float2*>(exchange + 8 * h * THIN + 8 * j);
-        *reinterpret_cast<float2*>(du_parts + ((i64)blockIdx.x * rows + row) * r + k) =
-            make_float2(du[j][2 * h] + other.x, du[j][2 * h + 1] + other.y);
+        float* to = du_parts + ((i64)blockIdx.x * rows + row) * r + k;
+        if (!RAGGED) {
+          *reinterpret_cast<float2*>(to) = make_float2(du[j][2 * h] + other.x, du[j][2 * h + 1] + other.y);
+        } else {
+          to[0] = du[j][2 * h] + other.x;
+          if (k + 1 < r) to[1] = du[j][2 * h + 1] + other.y;
+        }
       }
   }
 

@@ -7,6 +7,9 @@
 #ifndef RANK /* r rounded up to a multiple of 16, at most 64 */
 #define RANK 64
 #endif
+#ifndef RAGGED /* whether r is no multiple of 8: rows of r elements are then read and written one by one */
+#define RAGGED 0
+#endif
 #ifndef TRANS_B /* whether the f32 factor is [n, k], not [k, n] */
 #define TRANS_B 1
 #endif
@@ -65,7 +68,7 @@ extern "C" __global__ void __launch_bounds__(256, RANK <= 16 ? 3 : 2)
         float low = 0, high = 0;
         if (k < r && at < n) {
           low = TRANS_B ? w[(i64)at * r + k] : w[(i64)k * n + at];
-          high = TRANS_B ? w[(i64)at * r + k + 1] : w[(i64)(k + 1) * n + at];
+          if (!RAGGED || k + 1 < r) high = TRANS_B ? w[(i64)at * r + k + 1] : w[(i64)(k + 1) * n + at];
         }
         b[s][j][half] = pack_bf16(low, high);
       }
@@ -88,6 +91,15 @@ extern "C" __global__ void __launch_bounds__(256, RANK <= 16 ? 3 : 2)
         u32(&even)[4] = next[tile][s];
         int k = k_of(s, t, 0);
         bool valid = row < end && k < r;
+        if (RAGGED) {
+#pragma unroll
+          for (int half = 0; half < 2; half++) {
+            int first = k_of(s, t, half);
+            u32 low = row < end && first < r ? at[first].bits : 0, high = row < end && first + 1 < r ? at[first + 1].bits : 0;
+            even[2 * half + h] = low | high << 16;
+          }
+          continue;
+        }
         if (s % 2 == 0 && s + 1 < K_STEPS) {
           u32(&odd)[4] = next[tile][s + 1];
           uint4 v = make_uint4(0, 0, 0, 0);
