@@ -33,16 +33,11 @@ export function bandsOf({ m, extra = [] }: Pick<GemmArgs, 'm' | 'extra'>): Band[
 
 /** Sizes that do not fit would read or write foreign memory: a fault of the caller, told before it happens. */
 export function checkGemm(g: GemmArgs): void {
-  const { m, n, k, b, extra = [], groups = [{ first: 0, rows: m, count: 1 }] } = g;
+  const { m, n, k, b, extra = [] } = g;
   const [rows, cols] = g.transB ? [n, k] : [k, n];
   if (b.rows !== rows || b.cols !== cols)
     throw new RangeError(`gemm: b is [${b.rows}, ${b.cols}], the product wants [${rows}, ${cols}]`);
-  if (g.groups && g.transA) throw new RangeError('gemm: groups exclude transA');
-  const ends = groups.map(({ first, rows, count }) => first + rows * count);
-  if (ends.at(-1) !== m || groups.some(({ first }, i) => first !== (ends[i - 1] ?? 0)))
-    throw new RangeError(
-      `gemm: groups end at ${ends.join(', ')} of ${m} rows, each begins where the one before ends`,
-    );
+  if (g.groups) checkGroups(g.groups, g);
   if (g.residual && g.accumulate) throw new RangeError('gemm: residual excludes accumulate');
   const fits = (name: string, span: Span, length: number): void => {
     if (span.length < length)
@@ -67,4 +62,13 @@ export function checkGemm(g: GemmArgs): void {
     fits('extra.a', thin.a, thin.rows * thin.k);
     fits('extra.b', thin.b, n * thin.k);
   }
+}
+
+function checkGroups(groups: readonly RowGroup[], { m, transA }: GemmArgs): void {
+  if (transA) throw new RangeError('gemm: groups exclude transA');
+  const ends = groups.map(({ first, rows, count }) => first + rows * count);
+  if (ends.at(-1) !== m || groups.some(({ first }, i) => first !== (ends[i - 1] ?? 0)))
+    throw new RangeError(
+      `gemm: groups end at ${ends.join(', ')} of ${m} rows, each begins where the one before ends`,
+    );
 }

@@ -10,6 +10,7 @@ import type { Backend } from '../../src/backends/contract.js';
 import type { Kernels } from '../../src/backends/kernels.js';
 import { createReferenceBackend } from '../../src/backends/reference/index.js';
 import { createBackend } from '../../src/backends/select.js';
+import { BACKENDS } from '../support/backends.js';
 import { batchCases, groupCases } from './conformance/batches.js';
 import { bf16Cases } from './conformance/bf16.js';
 import { CASES, TERMS, TOLERANCE } from './conformance/cases.js';
@@ -24,7 +25,6 @@ import {
 } from './conformance/harness.js';
 
 const KERNELS = Object.keys(CASES) as (keyof Kernels)[];
-const BACKENDS = (process.env['WESTWIND_TEST_BACKENDS'] ?? 'cpu').split(',').filter(Boolean);
 
 const reference = createReferenceBackend();
 /** What the reference makes of each case. */

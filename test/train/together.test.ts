@@ -20,6 +20,7 @@ import {
   type TrainingArguments,
 } from '../../src/train/trainer.js';
 import { UserError } from '../../src/util/errors.js';
+import { BACKENDS } from '../support/backends.js';
 import { ARGS, backend, LORA, randomBlocks, randomIds, tinyConfig, tinyModel } from '../support/tiny.js';
 
 interface Setup {
@@ -153,10 +154,10 @@ const weights: Readonly<Record<string, WeightOptions>> = {
   NF4: { quantization: { doubleQuant: true } },
 };
 
-/** The reference, and what WESTWIND_TEST_BACKENDS names. */
-const devices = ['reference', ...(process.env['WESTWIND_TEST_BACKENDS'] ?? 'cpu').split(',').filter(Boolean)];
-
-for (const [device, bf16] of devices.flatMap((name) => [[name, false] as const, [name, true] as const]))
+for (const [device, bf16] of ['reference', ...BACKENDS].flatMap((name) => [
+  [name, false] as const,
+  [name, true] as const,
+]))
   for (const [format, options] of Object.entries(weights))
     test(`${device}, ${format}${bf16 ? ', bf16' : ''}: adapters, losses, norms and checkpoints are those of lone runs`, async () => {
       // The reference is slow: what it shares with the processor's kernels is tried there.

@@ -56,19 +56,20 @@ export function bindGemm(device: CudaDevice, parts: Parts): Pick<Kernels, 'gemm'
     for (const { first, rows, extra } of bandsOf(args)) {
       const start = Math.max(first, run.first);
       const end = Math.min(first + rows, run.first + run.rows * run.count);
-      if (start >= end) continue;
-      const band = (span: Span): Span => part(span, start * n, (end - start) * n);
+      const count = end - start;
+      if (count <= 0) continue;
+      const band = (span: Span): Span => part(span, start * n, count * n);
       const to = band(c);
       const parts = { residual: residual && band(residual), bias, transB };
       if (!extra || (extra.k <= THIN && !transA)) {
-        prepare(to, end - start, n, { ...parts, extra });
+        prepare(to, count, n, { ...parts, extra });
         continue;
       }
-      if (bias) prepare(to, rows, n, parts);
+      if (bias) prepare(to, count, n, parts);
       const from = bias ? to : parts.residual;
       as(type, extra.b, n * extra.k, (b) =>
         blas.matmul({
-          ...{ m: rows, n, k: extra.k, transA, transB, type, a: address(extra.a), b, alpha: extra.alpha },
+          ...{ m: count, n, k: extra.k, transA, transB, type, a: address(extra.a), b, alpha: extra.alpha },
           ...{ c: address(from ?? to), d: address(to), outputType: floating(to), beta: from ? 1 : 0 },
         }),
       );

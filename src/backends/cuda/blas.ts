@@ -202,8 +202,8 @@ export function createBlas(
   }
 
   return {
-    matmul({ parts = 1, ...args }) {
-      const { m, n, k, type, outputType } = args;
+    matmul(args) {
+      const { m, n, k, type, outputType, parts = 1 } = args;
       const one = productOf(args);
       if (parts === 1) {
         run(args, one);

@@ -1,9 +1,8 @@
 /** Kernels whose rows must not know of each other: the same rows alone, in pairs, and among all. */
 
-import { slice } from '../../../src/tensor/tensor.js';
-import { attentionScale } from './naive.js';
 import type { Backend } from '../../../src/backends/contract.js';
 import type { RowGroup } from '../../../src/backends/gemm.js';
+import { slice } from '../../../src/tensor/tensor.js';
 import {
   define,
   drawFrom,
@@ -16,6 +15,7 @@ import {
   type HostArray,
 } from './harness.js';
 import { matrix, MATRIX_KINDS } from './matrices.js';
+import { attentionScale } from './naive.js';
 
 export interface BatchCase {
   readonly name: string;
@@ -24,9 +24,15 @@ export interface BatchCase {
   readonly of: (first: number, count: number) => Case;
 }
 
-function part(data: Float32Array | Int32Array, size: number, first: number, count: number): HostArray {
+function part(
+  data: Float32Array | Int32Array,
+  size: number,
+  first: number,
+  count: number,
+  dtype: 'f32' | 'bf16' = 'f32',
+): HostArray {
   const rows = data.slice(first * size, (first + count) * size);
-  return rows instanceof Int32Array ? i32(rows) : f32(rows);
+  return rows instanceof Int32Array ? i32(rows) : floats(dtype, rows);
 }
 
 export function batchCases(): BatchCase[] {
@@ -245,16 +251,19 @@ export function groupCases({ activations, batchInvariant }: Backend): GroupCase[
         );
         const riding = members.filter((_, i) => i % 2 === 1);
         const [u, v] = [random(total * 16), random(n * 16)];
-        const array = (data: Float32Array, size: number, first: number, count: number): HostArray =>
-          floats(type, data.slice(first * size, (first + count) * size));
         return {
           name: `gemm, ${total} x ${n} x ${k}, ${precision}${transB ? ', transB' : ''}`,
           groups,
           of: (first, count, groups) => ({
             name: '',
             arrays: {
-              ...{ ...b.arrays, a: array(a, k, first, count), residual: array(residual, n, first, count) },
-              ...{ u: array(u, 16, first, count), v: f32(v), c: unwritten(count * n, type) },
+              ...{
+                ...b.arrays,
+                a: part(a, k, first, count, type),
+                u: part(u, 16, first, count, type),
+                v: f32(v),
+              },
+              ...{ residual: part(residual, n, first, count, type), c: unwritten(count * n, type) },
             },
             outputs: ['c'],
             call: (kernels, s) =>
