@@ -7,6 +7,7 @@ import { availableParallelism, cpus, freemem } from 'node:os';
 import { BYTES_PER_ELEMENT, type Backend, type DeviceBuffer } from '../contract.js';
 import { loraByGemm } from '../lora.js';
 import { Pool } from '../pool.js';
+import { environment } from '../../util/environment.js';
 import { UserError } from '../../util/errors.js';
 import { bindGemm } from './bind-gemm.js';
 import { bindOther } from './bind-other.js';
@@ -95,8 +96,8 @@ export function createCpuBackend(options: CpuOptions = {}): Backend {
 }
 
 function threadsAsked(): number {
-  const asked = process.env['WESTWIND_THREADS'];
-  if (asked === undefined || asked === '') return availableParallelism();
+  const asked = environment('WESTWIND_THREADS');
+  if (asked === undefined) return availableParallelism();
   const threads = Number(asked);
   if (!Number.isInteger(threads) || threads < 1)
     throw new UserError(`WESTWIND_THREADS is ${asked}: give a whole number of threads, 1 or more`);
