@@ -13,7 +13,9 @@ declare const CHECKED: unique symbol;
 /** A backend that checks what it is given. */
 export type CheckedBackend = Backend & { readonly [CHECKED]: true };
 
-type Live = Pick<WeakSet<DeviceBuffer>, 'has'>;
+/** On a buffer: the backend that it is of, until it is freed. A property, for a set of them would cost as much as all other checks. */
+const OWNER = Symbol('owner');
+type Owned = DeviceBuffer & { [OWNER]?: object | undefined };
 type Parent = object | undefined;
 /** Throws RangeError or TypeError. */
 type Check = (value: unknown, part: object, parent: Parent) => void;
@@ -24,12 +26,12 @@ type Rule<Kind extends AnyRule['kind']> = Extract<AnyRule, { readonly kind: Kind
  * buffer, buffers that were freed or are another backend's are RangeErrors or TypeErrors that name kernel and argument.
  */
 export function checkedBackend(backend: Backend, limits: Limits): CheckedBackend {
-  const live = new WeakSet<DeviceBuffer>();
+  const owner = {};
   const unchecked = backend.kernels as unknown as Readonly<Record<string, (args: object) => void>>;
   const kernels = Object.fromEntries(
     Object.entries(SIGNATURES).map(([name, signature]) => {
       const kernel = unchecked[name]!;
-      const check = checkOf(name, signature as unknown as AnySignature, limits, live);
+      const check = checkOf(name, signature as unknown as AnySignature, limits, owner);
       return [
         name,
         (args: object): void => {
@@ -46,34 +48,35 @@ export function checkedBackend(backend: Backend, limits: Limits): CheckedBackend
       if (!Number.isSafeInteger(bytes) || bytes < 0)
         throw new RangeError(`alloc: ${String(bytes)} is no number of bytes`);
       const buffer = backend.alloc(bytes, place);
-      live.add(buffer);
+      (buffer as Owned)[OWNER] = owner;
       return buffer;
     },
     free(buffer) {
-      if (!live.delete(buffer))
+      if ((buffer as Owned)[OWNER] !== owner)
         throw new RangeError("free: the memory was freed before, or is not this backend's");
+      (buffer as Owned)[OWNER] = undefined;
       backend.free(buffer);
     },
     upload(data, to) {
-      checkSpan('upload: to', to, live);
+      checkSpan('upload: to', to, owner);
       const room = to.length * BYTES_PER_ELEMENT[to.dtype];
       if (data.byteLength > room)
         throw new RangeError(`upload: ${data.byteLength} bytes do not fit into ${room}`);
       backend.upload(data, to);
     },
     download(from) {
-      checkSpan('download: from', from, live);
+      checkSpan('download: from', from, owner);
       return backend.download(from);
     },
   } as CheckedBackend;
 }
 
 /** The check of an object by its signature; `what` names it. Sizes come first, for lengths are made of them. */
-function checkOf(what: string, { rules, conditions = [] }: AnySignature, limits: Limits, live: Live): Check {
+function checkOf(what: string, { rules, conditions = [] }: AnySignature, limits: Limits, owner: object): Check {
   const entries = Object.entries(rules).sort(([, a], [, b]) => Number(isOfMemory(a)) - Number(isOfMemory(b)));
   const separator = what.includes(':') ? '.' : ': ';
   const names = entries.map(([name]) => name);
-  const checks = entries.map(([name, rule]) => checkOfRule(`${what}${separator}${name}`, rule, limits, live));
+  const checks = entries.map(([name, rule]) => checkOfRule(`${what}${separator}${name}`, rule, limits, owner));
   const optional = entries.map(([, rule]) => rule.optional === true);
   return (value, _, parent) => {
     if (typeof value !== 'object' || value === null)
@@ -94,10 +97,10 @@ function isOfMemory({ kind }: AnyRule): boolean {
   return kind === 'span' || kind === 'matrix' || kind === 'part' || kind === 'list';
 }
 
-function checkOfRule(what: string, rule: AnyRule, limits: Limits, live: Live): Check {
+function checkOfRule(what: string, rule: AnyRule, limits: Limits, owner: object): Check {
   switch (rule.kind) {
     case 'span':
-      return checkOfSpan(what, rule, limits, live);
+      return checkOfSpan(what, rule, limits, owner);
     case 'size':
       return checkOfSize(what, rule, limits);
     case 'real': {
@@ -120,18 +123,18 @@ function checkOfRule(what: string, rule: AnyRule, limits: Limits, live: Live): C
       };
     }
     case 'part': {
-      const check = checkOf(what, rule.signature, limits, live);
+      const check = checkOf(what, rule.signature, limits, owner);
       return (value, part) => check(value, part, part);
     }
     case 'list': {
-      const check = checkOf(what, rule.signature, limits, live);
+      const check = checkOf(what, rule.signature, limits, owner);
       return (value, part) => {
         if (!Array.isArray(value)) throw new TypeError(`${what} is ${shown(value)}, wanted a list`);
         for (let i = 0; i < value.length; i++) check(value[i], part, part);
       };
     }
     case 'matrix':
-      return checkOfMatrix(what, rule, limits, live);
+      return checkOfMatrix(what, rule, limits, owner);
   }
 }
 
@@ -145,22 +148,22 @@ function checkOfSize(what: string, rule: Rule<'size'>, limits: Limits): Check {
   };
 }
 
-function checkOfSpan(what: string, rule: Rule<'span'>, limits: Limits, live: Live): Check {
+function checkOfSpan(what: string, rule: Rule<'span'>, limits: Limits, owner: object): Check {
   const { types, length: lengthOf } = rule;
   const fixed = typeof types === 'function' ? undefined : types === 'activation' ? limits.activations : types;
   return (value, part, parent) => {
-    const { dtype, length } = checkSpan(what, value, live);
+    const { dtype, length } = checkSpan(what, value, owner);
     const allowed = fixed ?? (types as Exclude<typeof types, 'activation' | readonly DType[]>)(part, parent);
-    if (!allowed.includes(dtype)) throw new TypeError(`${what} is ${dtype}, wanted ${allowed.join(' or ')}`);
+    if (dtype !== allowed[0] && !allowed.includes(dtype)) throw new TypeError(`${what} is ${dtype}, wanted ${allowed.join(' or ')}`);
     const needed = lengthOf(part, parent);
     if (!(length >= needed)) throw new RangeError(`${what} has ${length} elements, needs ${needed}`);
   };
 }
 
-function checkOfMatrix(what: string, rule: Rule<'matrix'>, limits: Limits, live: Live): Check {
+function checkOfMatrix(what: string, rule: Rule<'matrix'>, limits: Limits, owner: object): Check {
   const { kinds } = rule;
-  const dense = checkOf(what, DENSE as unknown as AnySignature, limits, live);
-  const nf4 = checkOf(what, NF4 as unknown as AnySignature, limits, live);
+  const dense = checkOf(what, DENSE as unknown as AnySignature, limits, owner);
+  const nf4 = checkOf(what, NF4 as unknown as AnySignature, limits, owner);
   return (value, part, parent) => {
     const { kind, rows, cols } = (value ?? {}) as Partial<Record<'kind' | 'rows' | 'cols', unknown>>;
     if (!(kinds as readonly unknown[]).includes(kind))
@@ -175,13 +178,14 @@ function checkOfMatrix(what: string, rule: Rule<'matrix'>, limits: Limits, live:
 }
 
 /** A value that is a span within live memory; `what` names it. */
-function checkSpan(what: string, value: unknown, live: Live): Span {
-  if (typeof value !== 'object' || value === null || !('buffer' in value))
+function checkSpan(what: string, value: unknown, owner: object): Span {
+  if (typeof value !== 'object' || value === null)
     throw new TypeError(`${what} is ${shown(value)}, wanted a span of memory`);
   const span = value as Span;
   const { buffer, offset, dtype, length } = span;
-  const width = BYTES_PER_ELEMENT[dtype];
-  if (!live.has(buffer))
+  if (buffer === undefined) throw new TypeError(`${what} is an object, wanted a span of memory`);
+  const width = dtype === 'f32' || dtype === 'i32' ? 4 : BYTES_PER_ELEMENT[dtype];
+  if ((buffer as Owned)[OWNER] !== owner)
     throw new RangeError(`${what} lies in memory that was freed, or that is not this backend's`);
   if (
     !Number.isInteger(length) ||
