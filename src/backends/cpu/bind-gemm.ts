@@ -3,7 +3,7 @@
 import { quantizeScales } from '../../util/double-quant.js';
 import type { Matrix } from '../contract.js';
 import type { GemmArgs, Kernels } from '../kernels.js';
-import { type Band, bandsOf, checkGemm } from '../gemm.js';
+import { type Band, bandsOf } from '../gemm.js';
 import { DTYPE_CODE, address, bytesOf, declare, floatsOf, type Library } from './library.js';
 
 export type GemmKernels = Pick<
@@ -35,9 +35,6 @@ export function bindGemm(library: Library): GemmKernels {
     'void ww_convert(uint64_t x, int xType, uint64_t y, int yType, int64_t n)',
   );
   function gemm(g: GemmArgs): void {
-    checkGemm(g);
-    for (const span of [g.a, g.c, g.residual ?? g.c, g.bias ?? g.c])
-      if (span.dtype !== 'f32') throw new TypeError(`gemm: activations are f32, not ${span.dtype}`);
     const { b } = g;
     const bands = bandsOf(g);
     product(
