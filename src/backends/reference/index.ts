@@ -96,6 +96,7 @@ export function createReferenceBackend(): Backend {
     },
     download: (from) => Promise.resolve(bytesOf(from).slice()),
     synchronize: () => Promise.resolve(),
+    abortable: (_, body) => body(),
     record: (body) => ({ run: body, dispose: () => undefined }),
     staging: (bytes) => new Uint8Array(bytes),
     available: () => freemem(),
