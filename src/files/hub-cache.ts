@@ -46,7 +46,8 @@ interface RemoteFile {
 
 /**
  * The local folder of a repository's snapshot, after fetching what of it is wanted and not there yet.
- * `select` gets the paths of all files, of the hub or (offline) of the cache, and returns the wanted ones; it may throw.
+ * `select` gets the paths of all files, of the hub or (offline) of the cache, and returns the wanted ones; `more` gets the
+ * folder with those and names what they ask for besides. Both may throw.
  * Where the hub is out of reach, what the cache has of the revision is used instead.
  */
 export async function snapshot(
@@ -54,6 +55,7 @@ export async function snapshot(
   revision: string,
   options: HubOptions,
   select: (paths: readonly string[]) => readonly string[],
+  more: (folder: string) => readonly string[] = () => [],
 ): Promise<{ folder: string; files: readonly string[] }> {
   checkNames(repo, revision);
   const home = join(options.cacheDir ?? hubCache(), [`${repo.type}s`, ...repo.name.split('/')].join('--'));
@@ -77,18 +79,23 @@ export async function snapshot(
   }
   const { commit } = listing;
   const folder = join(home, 'snapshots', commit);
-  const files = select(listing.files.map((file) => file.path));
-  const wanted = new Set(files);
-  try {
-    for (const part of ['blobs', 'refs', 'snapshots']) mkdirSync(join(home, part), { recursive: true });
+  let files = select(listing.files.map((file) => file.path));
+  const fetchAll = async (wanted: readonly string[]): Promise<void> => {
     for (const file of listing.files) {
-      if (!wanted.has(file.path) || existsSync(join(folder, file.path))) continue;
+      if (!wanted.includes(file.path) || existsSync(join(folder, file.path))) continue;
       const blob = join(home, 'blobs', file.hash);
       await withLock(`${blob}.lock`, async () => {
         if (!existsSync(blob)) await download(repo, commit, file, blob, get, options);
       });
       link(blob, join(folder, file.path));
     }
+  };
+  try {
+    for (const part of ['blobs', 'refs', 'snapshots']) mkdirSync(join(home, part), { recursive: true });
+    await fetchAll(files);
+    const asked = more(folder);
+    await fetchAll(asked);
+    files = [...files, ...asked];
     if (revision !== commit) {
       mkdirSync(dirname(join(home, 'refs', revision)), { recursive: true });
       writeFileAtomic(join(home, 'refs', revision), commit);
