@@ -84,6 +84,14 @@ export function openAdapter(model: ModelShape, folder: string): AdapterFile {
   }
 }
 
+/** Whether an adapter folder has the tokenizer of its own tables: tokens that were added are in no other. */
+export function bringsTokenizer(folder: string): boolean {
+  if (!existsSync(join(folder, 'tokenizer.json')) || !existsSync(join(folder, ADAPTER_WEIGHTS))) return false;
+  const file = SafetensorsFile.open(join(folder, ADAPTER_WEIGHTS));
+  file.close();
+  return file.names.some((name) => !/\.lora_[AB]\./.test(name));
+}
+
 interface Found {
   /** By module: the names of A and B. */
   readonly pairs: ReadonlyMap<string, { A?: string; B?: string }>;

@@ -21,7 +21,13 @@ import { copyCompanions, untied, writeConfig } from '../models/save.js';
 import { Tensor } from '../tensor/tensor.js';
 import { claimFolder } from '../util/claim.js';
 import { UserError } from '../util/errors.js';
-import { openAdapter, type AdapterFile, type AdapterPair, type AdapterTable } from './file.js';
+import {
+  bringsTokenizer,
+  openAdapter,
+  type AdapterFile,
+  type AdapterPair,
+  type AdapterTable,
+} from './file.js';
 
 export interface MergeOptions {
   /** As the base has them where absent. */
@@ -60,8 +66,7 @@ export async function mergeAdapter(
     writeConfig(out, merge.config(readJson(join(baseFolder, 'config.json'))), dtype);
     copyCompanions(baseFolder, out);
     // Tokens that were added are in the adapter's own tokenizer.
-    if (adapter.tables.embedding && existsSync(join(adapterFolder, 'tokenizer.json')))
-      copyCompanions(adapterFolder, out);
+    if (bringsTokenizer(adapterFolder)) copyCompanions(adapterFolder, out);
     return [...merge.changed];
   } finally {
     adapter.close();

@@ -21,16 +21,14 @@ export interface AdapterTables {
 }
 
 /** Puts a file's tables on the model's backend; undefined where it has none. */
-export function uploadTables(
-  model: CausalLM,
-  { tables, read, config }: AdapterFile,
-): AdapterTables | undefined {
+export function uploadTables(model: CausalLM, file: AdapterFile): AdapterTables | undefined {
+  const { tables, config } = file;
   const { backend } = model;
   const base = baseOf(model).embedding;
   const type = base.data.dtype as keyof typeof TYPE_NAMES;
   const upload = ({ tensor, rows }: { readonly tensor: string; readonly rows: number }): Tensor => {
     const table = Tensor.empty(backend, [rows, base.cols], type);
-    backend.upload(fromFloat32(TYPE_NAMES[type], read(tensor)), table);
+    backend.upload(fromFloat32(TYPE_NAMES[type], file.read(tensor)), table);
     return table;
   };
   if (!tables.embedding && !tables.head) return undefined;

@@ -33,10 +33,11 @@ export const verb: Verb = (command) => {
     .action(async (adapter: string, flags: Flags) => {
       const name = flags.model ?? readAdapterConfig(adapter).base_model_name_or_path;
       if (name == null) throw new UserError(`${adapter} does not name its base model: give it by --model`);
-      const dtype = flags.dtype === undefined ? undefined : DTYPES[flags.dtype];
-      if (flags.dtype !== undefined && dtype === undefined) {
+      const known = flags.dtype === undefined || Object.hasOwn(DTYPES, flags.dtype);
+      if (!known) {
         throw new UserError(`--dtype ${flags.dtype}: ${Object.keys(DTYPES).join(', ')} are known`);
       }
+      const dtype = flags.dtype === undefined ? undefined : DTYPES[flags.dtype];
       const backend = await openBackend(flags);
       const base = await resolveModel(name, { revision: flags.revision });
       const modules = await mergeAdapter(backend, base, adapter, flags.out, {

@@ -83,9 +83,13 @@ export async function resolveDataset(
   const { revision = 'refs/convert/parquet', config, split } = options;
   const choose = (paths: readonly string[]): string[] => chooseParquet(name, paths, config, split);
   const { folder, files } = await snapshot({ type: 'dataset', name }, revision, options, choose);
-  const splits: Record<string, string[]> = {};
-  for (const path of [...files].sort()) (splits[parquetPart(path)!.split] ??= []).push(join(folder, path));
-  return splits;
+  const splits = new Map<string, string[]>();
+  for (const path of [...files].sort()) {
+    const { split: of } = parquetPart(path)!;
+    splits.set(of, [...(splits.get(of) ?? []), join(folder, path)]);
+  }
+  // A split's name may be that of an object's own property.
+  return Object.fromEntries(splits);
 }
 
 function chooseParquet(name: string, paths: readonly string[], config?: string, split?: string): string[] {
@@ -121,8 +125,9 @@ function parquetPart(path: string): { path: string; config: string; split: strin
   return { path, config, split };
 }
 
+/** Weights, or the index that names them. */
 function isWeights(path: string): boolean {
-  return path.endsWith('.safetensors');
+  return /\.safetensors(\.index\.json)?$/.test(path);
 }
 
 function pattern(glob: string): RegExp {

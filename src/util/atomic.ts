@@ -25,6 +25,8 @@ const WRITE_FAULTS: Readonly<Record<string, string>> = {
   ENOENT: 'its folder does not exist; create it first',
   ENOTDIR: 'a part of its path is a file, not a folder',
   EISDIR: 'a folder of that name is in the way',
+  ENAMETOOLONG: 'the name is too long',
+  ELOOP: 'its symbolic links lead in a circle',
   EEXIST: 'something of that name is in the way',
 };
 

@@ -8,7 +8,13 @@ import fc from 'fast-check';
 import { mergeAdapter } from '../../src/adapters/merge.js';
 import { loadAdapter, saveAdapter } from '../../src/adapters/peft.js';
 import type { Backend } from '../../src/backends/contract.js';
-import { openCheckpoint, writeCheckpoint, writeSafetensors } from '../../src/files/index.js';
+import {
+  openCheckpoint,
+  writeCheckpoint,
+  writeSafetensors,
+  DTYPE_BYTES,
+  type Dtype,
+} from '../../src/files/index.js';
 import { isTied, type CausalLM } from '../../src/models/model.js';
 import { loadModel } from '../../src/models/load.js';
 import { saveModel } from '../../src/models/save.js';
@@ -83,9 +89,9 @@ const CONFIG = {
 };
 
 const Q = 'model.layers.0.self_attn.q_proj';
-const pair = (module = Q, [out, r, inputs] = [64, 4, 64]): Tensors => ({
-  [`${module}.lora_A.weight`]: tensor([r!, inputs!], 1),
-  [`${module}.lora_B.weight`]: tensor([out!, r!], 2),
+const pair = (module = Q, [out, r, inputs]: [number, number, number] = [64, 4, 64]): Tensors => ({
+  [`${module}.lora_A.weight`]: tensor([r, inputs], 1),
+  [`${module}.lora_B.weight`]: tensor([out, r], 2),
 });
 
 let written = 0;
@@ -111,14 +117,14 @@ function writeAdapter(
 
 const fresh = (): string => join(folder, `out-${written++}`);
 
-async function lossesOf(path: string): Promise<readonly number[]> {
+async function lossesOf(path: string): Promise<ArrayLike<number>> {
   const model = await loadModel(be, path);
   const losses = await evaluateLoss(model, blocks);
   model.dispose();
   return losses;
 }
 
-async function lossesWith(base: string, adapter: string): Promise<readonly number[]> {
+async function lossesWith(base: string, adapter: string): Promise<ArrayLike<number>> {
   const model = await loadModel(be, base);
   const before = await evaluateLoss(model, blocks);
   const loaded = loadAdapter(model, adapter);
@@ -129,8 +135,10 @@ async function lossesWith(base: string, adapter: string): Promise<readonly numbe
   return losses;
 }
 
-function close(a: readonly number[], b: readonly number[]): void {
-  a.forEach((loss, i) => assert.ok(Math.abs(loss - b[i]!) < 1e-4 * Math.abs(b[i]!), `${loss} for ${b[i]}`));
+function close(a: ArrayLike<number>, b: ArrayLike<number>): void {
+  Array.from(a).forEach((loss, i) =>
+    assert.ok(Math.abs(loss - b[i]!) < 1e-4 * Math.abs(b[i]!), `${loss} for ${b[i]}`),
+  );
 }
 
 /** The base with these tables and the pair on q_proj, written by hand. */
@@ -331,7 +339,7 @@ test('a pair on a tied head is merged into a head of its own, in T5 and Gemma, t
 });
 
 /** Some logits of a model of any kind. */
-async function logits(model: CausalLM): Promise<readonly number[]> {
+async function logits(model: CausalLM): Promise<ArrayLike<number>> {
   const rows = randomBlocks([9]);
   const texts =
     model.config.decoder_start_token_id === undefined
@@ -540,7 +548,6 @@ test('loading and merging agree on any damaged folder, and end in an adapter or 
       { freq: 2, nil: undefined },
     ),
   });
-  const BYTES: Readonly<Record<string, number>> = { F32: 4, F16: 2, BF16: 2, F64: 8, I64: 8, U8: 1, BOOL: 1 };
   let loads = 0;
   await fc.assert(
     fc.asyncProperty(mutation, async ({ config, tensor: change }) => {
@@ -550,7 +557,7 @@ test('loading and merging agree on any damaged folder, and end in an adapter or 
       writeFileSync(join(path, 'adapter_config.json'), JSON.stringify(json));
       const entries = Object.entries(whole).map(([of, t]) => ({
         name: `base_model.model.${of}`,
-        dtype: 'F32' as string,
+        dtype: 'F32' as Dtype,
         shape: t.shape,
       }));
       const [at, what] = change ?? [0, {}];
@@ -562,12 +569,15 @@ test('loading and merging agree on any damaged folder, and end in an adapter or 
         join(path, 'adapter_model.safetensors'),
         entries.map(({ name: of, dtype, shape: sizes }) => ({
           name: of,
-          dtype: dtype as 'F32',
+          dtype,
           shape: sizes,
-          data: new Uint8Array(BYTES[dtype]! * sizes.reduce((a, b) => a * b, 1)),
+          data: new Uint8Array(DTYPE_BYTES[dtype] * sizes.reduce((a, b) => a * b, 1)),
         })),
       );
-      const load = await outcome(() => Promise.resolve(loadAdapter(model, path).dispose()));
+      const load = await outcome(() => {
+        loadAdapter(model, path).dispose();
+        return Promise.resolve();
+      });
       const merge = await outcome(() => mergeAdapter(be, untied(), path, fresh()));
       assert.equal(merge, load);
       if (load === 'done') loads++;

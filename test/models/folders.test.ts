@@ -103,7 +103,7 @@ test('a head of its own beside tie_word_embeddings is kept where its values diff
     const texts = isT5
       ? flatten(randomBlocks([12]).map((b) => ({ ...b, encoder: { ids: b.ids, segments: b.segments } })))
       : blocks;
-    const lossesOf = async (folder: string): Promise<readonly number[]> => {
+    const lossesOf = async (folder: string): Promise<ArrayLike<number>> => {
       const loaded = await loadModel(be, folder);
       const losses = await evaluateLoss(loaded, texts);
       loaded.dispose();
@@ -234,7 +234,11 @@ test('what is written takes no folder that holds something, and never one that i
     'merge of links': (out, force) => mergeAdapter(be, link, saved, out, { force }),
     model: (out, force) => saveModel(loaded, out, { companionsOf: base, ...(force && { force }) }),
     adapter: (out, force) => saveAdapter(adapter, out, base, { force }),
-    report: async (out, force) => writeReport(out, { markdown: '', html: '', tables: {} }, { force }),
+    report: (out, force) =>
+      new Promise<void>((done) => {
+        writeReport(out, { markdown: '', html: '', tables: {} }, { force });
+        done();
+      }),
   };
   for (const [name, write] of Object.entries(writers)) {
     const full = fresh();
