@@ -1,6 +1,5 @@
 /*
- * Memory for the backend's buffers and for the kernels' own use, the copies between it and the host's typed arrays, and what this library
- * was compiled for.
+ * Memory for the backend's buffers and for the kernels' own use, and what this library was compiled for.
  */
 #include <pthread.h>
 #include <sys/mman.h>
@@ -72,10 +71,6 @@ void ww_grow(Room *room, int64_t floats) {
   room->memory = aligned_alloc(64, sizeof(float) * (size_t)room->floats);
   if (!room->memory) abort();
 }
-
-void ww_upload(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
-
-void ww_download(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
 
 const char *ww_instruction_set(void) {
 #if defined(__AMX_BF16__)
