@@ -14,6 +14,7 @@ import {
 } from '../../tasks/index.js';
 import type { Tokenizer } from '../../tokenizer/index.js';
 import type { ResolvedTask } from '../config/index.js';
+import { isAbort } from '../../util/abort.js';
 import { readRecords, RecordWriter } from './records.js';
 import type { TaskData } from './task-data.js';
 
@@ -71,6 +72,9 @@ export async function predict(args: PredictArguments): Promise<Prediction[] | un
         done.set(prediction.row, prediction);
         args.onAnswer(done.size, data.test.length);
       }
+    } catch (error) {
+      // What is written stands; a resumed run asks for the rest.
+      if (!isAbort(error, signal)) throw error;
     } finally {
       writer.close();
     }

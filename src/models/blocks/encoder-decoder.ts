@@ -4,7 +4,7 @@
  * whose keys and values a sequence's cache holds from its first row on.
  */
 
-import type { Graph } from '../../autograd/graph.js';
+import type { Graph, LoraPairs } from '../../autograd/graph.js';
 import type { Parameter } from '../../autograd/parameter.js';
 import type { Backend } from '../../backends/contract.js';
 import type { AttentionShape } from '../../backends/kernels.js';
@@ -89,6 +89,7 @@ export class EncoderDecoder implements CausalLM {
   readonly linears: ReadonlyMap<string, Linear>;
   readonly parameters: readonly Parameter[];
   readonly head: Linear;
+  adapter: LoraPairs | undefined;
   readonly weightBytes: number;
   readonly sourceConfig: Readonly<Record<string, unknown>>;
   readonly multiplyAddsPerToken: number;
