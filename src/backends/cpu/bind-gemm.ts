@@ -2,7 +2,7 @@
 
 import type { Matrix } from '../contract.js';
 import type { GemmArgs, Kernels } from '../kernels.js';
-import { type Band, bandsOf, checkGemm } from '../gemm.js';
+import { type Band, bandsOf } from '../gemm.js';
 import { DTYPE_CODE, address } from './library.js';
 import type { Queue } from './queue.js';
 
@@ -23,9 +23,6 @@ export function bindGemm(queue: Queue): GemmKernels {
   const convert = queue.kernel('ww_convert');
 
   function gemm(g: GemmArgs): void {
-    checkGemm(g);
-    for (const span of [g.a, g.c, g.residual ?? g.c, g.bias ?? g.c])
-      if (span.dtype !== 'f32') throw new TypeError(`gemm: activations are f32, not ${span.dtype}`);
     const { b } = g;
     const bands = bandsOf(g);
     product(

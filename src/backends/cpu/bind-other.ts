@@ -3,9 +3,8 @@
  * stated once. Device memory is the process's own, so that a span is an address; a call enqueues.
  */
 
-import { BYTES_PER_ELEMENT, type DType, type Span } from '../contract.js';
+import { BYTES_PER_ELEMENT } from '../contract.js';
 import type { Activation, AttentionShape, DistanceBias, Kernels } from '../kernels.js';
-import { checkAttention, checkBias } from '../attention.js';
 import type { LoraKernels } from '../lora.js';
 import { address, DTYPE_CODE } from './library.js';
 import type { Enqueue, Queue } from './queue.js';
@@ -20,13 +19,6 @@ const ACTIVATIONS: Readonly<Record<Activation, number>> = { gelu: 0, gelu_tanh: 
 
 function flag(value: boolean): number {
   return value ? 1 : 0;
-}
-
-/** The code of a type that a kernel reads; a type outside `allowed` is a fault of the caller. */
-function typeCode(span: Span, allowed: readonly DType[]): number {
-  if (!allowed.includes(span.dtype))
-    throw new TypeError(`expected ${allowed.join(' or ')}, got ${span.dtype}`);
-  return DTYPE_CODE[span.dtype];
 }
 
 /** Arguments of both whole-sequence attention kernels behind their tensors. */
@@ -81,14 +73,20 @@ export function bindOther(queue: Queue): OtherKernels {
 
   return {
     embedding({ table, ids, y, rows }) {
-      const type = typeCode(table.data, ['f32', 'bf16', 'f16']);
-      embedding(address(table.data), type, address(ids), address(y), rows, table.cols);
+      embedding(
+        address(table.data),
+        DTYPE_CODE[table.data.dtype],
+        address(ids),
+        address(y),
+        rows,
+        table.cols,
+      );
     },
     embeddingBackward({ ids, dy, dTable, rows, dim }) {
       embeddingBackward(address(ids), address(dy), address(dTable), rows, dim);
     },
     fillNormal({ y, n, deviation, random: { seed, stream, step } }) {
-      const type = typeCode(y, ['f32', 'bf16', 'f16']);
+      const type = DTYPE_CODE[y.dtype];
       fillNormal(address(y), type, n, deviation, seed, stream, step);
     },
     addUniformNoise({ x, magnitude, rows, dim, random }) {
@@ -139,26 +137,22 @@ export function bindOther(queue: Queue): OtherKernels {
       rope(address(x), address(y), ...tables, rows, heads, headDim, rotaryDim, flag(inverse));
     },
     attention(args) {
-      checkAttention('attention', args);
       const { q, k, v, segments, out, lse } = args;
       attention(...[q, k, v, segments, out, lse].map(address), ...attentionShape(args));
     },
     attentionBackward(args) {
-      checkAttention('attentionBackward', args);
       const { q, k, v, segments, out, dOut, lse, dq, dk, dv, dBias } = args;
       const spans = [q, k, v, segments, out, dOut, lse, dq, dk, dv].map(address);
       attentionBackward(...spans, ...attentionShape(args), dBias ? address(dBias) : 0);
     },
     cacheWrite({ x, cache, slotOf, positions, rows, capacity, kvHeads, headDim }) {
-      const bf16 = typeCode(cache, ['f32', 'bf16']);
+      const bf16 = DTYPE_CODE[cache.dtype];
       const spans = [x, cache, slotOf, positions].map(address);
       cacheWrite(...spans, rows, capacity, kvHeads * headDim, bf16);
     },
     attentionCached(args) {
       const { q, keys, values, slotOf, positions, out } = args;
-      checkBias('attentionCached', args.bias, args.heads);
-      const bf16 = typeCode(keys, ['f32', 'bf16']);
-      if (values.dtype !== keys.dtype) throw new TypeError('keys and values differ in type');
+      const bf16 = DTYPE_CODE[keys.dtype];
       const spans = [q, keys, values, slotOf, positions, out].map(address);
       const { rows, heads, kvHeads, headDim, capacity, window } = args;
       attentionCached(

@@ -4,6 +4,7 @@
  */
 
 import { availableParallelism, cpus, freemem } from 'node:os';
+import { checkedBackend, type CheckedBackend } from '../checked.js';
 import { BYTES_PER_ELEMENT, type Backend, type DeviceBuffer } from '../contract.js';
 import { loraByGemm } from '../lora.js';
 import { Pool } from '../pool.js';
@@ -25,7 +26,7 @@ let loaded: { readonly library: Library; readonly queue: Queue } | undefined;
  * Compiles the kernels if need be and starts the threads, which all `cpu` backends of a process share: the last one made says how
  * many. Throws UserError where there is no compiler.
  */
-export function createCpuBackend(options: CpuOptions = {}): Backend {
+export function createCpuBackend(options: CpuOptions = {}): CheckedBackend {
   const { library, queue } = (loaded ??= load());
   const setThreads = library.func('int ww_set_threads(int threads)') as (threads: number) => number;
   const instructionSet = library.func('const char *ww_instruction_set()') as () => string;
@@ -52,7 +53,7 @@ export function createCpuBackend(options: CpuOptions = {}): Backend {
   // One block for all that is read: dead ones would pile up until V8 looks.
   let staging = new Uint8Array(0);
   const plain = { ...bindGemm(queue), ...bindOther(queue) };
-  return {
+  const backend: Backend = {
     name: 'cpu',
     description: `${cpus()[0]?.model.trim() ?? 'CPU'}, ${threads} thread${threads === 1 ? '' : 's'}, ${instructionSet()}`,
     arithmetic: `${instructionSet()}${fastBf16 ? ', bfloat16 products' : ''}`,
@@ -64,9 +65,6 @@ export function createCpuBackend(options: CpuOptions = {}): Backend {
     alloc,
     free,
     upload(data, to) {
-      const room = to.length * BYTES_PER_ELEMENT[to.dtype];
-      if (data.byteLength > room)
-        throw new RangeError(`upload: ${data.byteLength} bytes do not fit into ${room}`);
       if (data.byteLength > 0) queue.upload(data, address(to));
     },
     download: (from) => queue.download(address(from), from.length * BYTES_PER_ELEMENT[from.dtype]),
@@ -85,6 +83,7 @@ export function createCpuBackend(options: CpuOptions = {}): Backend {
       staging = new Uint8Array(0);
     },
   };
+  return checkedBackend(backend, { activations: ['f32'], headDim: Infinity });
 }
 
 function load(): { library: Library; queue: Queue } {
