@@ -29,8 +29,11 @@ export { benchShape, type BenchShape } from './experiments/bench/shapes.js';
 export { describeMachine } from './experiments/machine.js';
 export {
   makeReport,
+  readRuns,
   readTestTexts,
   writeReport,
+  type DamagedRun,
+  type FoundRuns,
   type PublishedChoice,
   type PublishedName,
   type ReportFiles,

@@ -3,6 +3,7 @@
 import { InvalidArgumentError, type Command } from 'commander';
 import type { Backend } from '../backends/contract.js';
 import { createBackend } from '../backends/select.js';
+import { warn } from './output.js';
 
 export interface DeviceFlags {
   readonly device: string;
@@ -21,7 +22,7 @@ export async function openBackend(flags: DeviceFlags): Promise<Backend> {
     flags.device,
     flags.threads === undefined ? {} : { threads: flags.threads },
   );
-  if (notice !== undefined) process.stderr.write(`westwind: ${notice}\n`);
+  if (notice !== undefined) warn(notice);
   return backend;
 }
 

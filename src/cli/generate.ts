@@ -21,6 +21,7 @@ import {
   type DeviceFlags,
 } from './device.js';
 import type { Verb } from './main.js';
+import { sayJson, sayText } from './output.js';
 
 interface Flags extends DeviceFlags {
   readonly adapter?: string;
@@ -81,14 +82,13 @@ export const verb: Verb = (command) => {
         max_new_tokens: flags.maxNewTokens,
         batch_size: flags.batchSize,
         stopTokens: stopTokens(folder, tokenizer.eosId),
-        ...(stream && { onToken: (_, token) => process.stdout.write(stream.push(token)) }),
+        ...(stream && { onToken: (_, token) => sayText(stream.push(token)) }),
       });
       for await (const { index, tokens, finish } of answers) {
         const text = tokenizer.decode(tokens);
-        if (stream) process.stdout.write(stream.end() + '\n');
-        else if (flags.json)
-          process.stdout.write(JSON.stringify({ index, prompt: texts[index], answer: text, finish }) + '\n');
-        else process.stdout.write(`[${index}] ${text}\n`);
+        if (stream) sayText(stream.end() + '\n');
+        else if (flags.json) sayJson({ index, prompt: texts[index], answer: text, finish });
+        else sayText(`[${index}] ${text}\n`);
       }
       model.dispose();
     });

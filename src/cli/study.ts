@@ -3,8 +3,9 @@
 import { failedChecks } from '../experiments/checks/figures.js';
 import { labelOf, shortName, shown, type Study } from '../experiments/config/index.js';
 import type { RunPlan } from '../experiments/plan/index.js';
-import { figureColumns, markdownTable, methodName, withInterval } from '../experiments/run/results.js';
+import { figureColumns, methodName, withInterval } from '../experiments/run/results.js';
 import type { RunState } from '../experiments/run/study.js';
+import { tableText } from './table.js';
 import { duration, gib } from './units.js';
 
 /** `seconds` is not known of a device that is not here. */
@@ -29,7 +30,7 @@ export function gridText(study: Study, plans: Plans): string {
     gib(Math.max(...plans.map((p) => p.peak))),
     time(plans.some((p) => p.seconds === undefined) ? undefined : sum((p) => p.seconds!)),
   ];
-  return `${grid.join('')}\n${markdownTable(['run', 'tokens', 'peak GiB', 'at least'], [...rows, total])}\n`;
+  return `${grid.join('')}\n${tableText(['run', 'tokens', 'peak GiB', 'at least'], [...rows, total])}`;
 }
 
 function time(seconds: number | undefined): string {
@@ -66,7 +67,7 @@ export function studyTables(study: Study, states: readonly RunState[]): string {
         'rows',
         ...columns.map(([head]) => head),
       ];
-      return markdownTable([...heads, 'no answer'], rows);
+      return tableText([...heads, 'no answer'], rows);
     })
     .join('\n\n');
 }

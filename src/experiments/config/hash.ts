@@ -4,7 +4,13 @@
  */
 
 import { createHash } from 'node:crypto';
-import { isDrawn, type ResolvedConfig, type ResolvedSource, type ResolvedTask } from './resolve.js';
+import {
+  dependsOnSeed,
+  isDrawn,
+  type ResolvedConfig,
+  type ResolvedSource,
+  type ResolvedTask,
+} from './resolve.js';
 
 /** Raised when a change to Westwind changes what the same configuration gives. */
 const RESULTS_VERSION = 4;
@@ -28,11 +34,16 @@ export function resultHash(config: ResolvedConfig, fingerprints: Fingerprints): 
     version: RESULTS_VERSION,
     model,
     backend,
-    seed,
+    seed: tasks.some(isSeeded) ? seed : undefined,
     weights,
     tasks: tasks.map((task) => taskParts(task, config, fingerprints)),
   };
   return createHash('sha256').update(canonicalJson(determining)).digest('hex').slice(0, 12);
+}
+
+/** Whether anything of a task depends on the run's seed. */
+function isSeeded(task: ResolvedTask): boolean {
+  return task.tune || task.baselines.some((method) => dependsOnSeed(task, method));
 }
 
 function taskParts(
@@ -48,7 +59,7 @@ function taskParts(
     const { columns, fraction, count, stratify } = source;
     // Drawn by the run's seed, they are what they were before they could have a seed of their own.
     const own = isDrawn(source) ? source.seed : undefined;
-    const seed = own === config.seed ? undefined : own;
+    const seed = isSeeded(task) && own === config.seed ? undefined : own;
     // Labels and examples come from all of the training rows, however many are trained on.
     return split === 'train' && !tune
       ? { content, columns }
@@ -61,6 +72,7 @@ function taskParts(
     few_shot_examples: baselines.includes('few_shot') ? few_shot_examples : undefined,
     generation: {
       ...sampling,
+      seed: isSeeded(task) ? sampling.seed : undefined,
       batch_size: batchInvariant ? undefined : batch_size,
       max_new_tokens: tune ? max_new_tokens : undefined,
       baseline_max_new_tokens: baselines.length > 0 ? baseline_max_new_tokens : undefined,

@@ -13,6 +13,7 @@ export {
 } from './load.js';
 export { configPath, modelSettings, presetModels, presetNames } from './presets.js';
 export {
+  dependsOnSeed,
   isDrawn,
   type Baseline,
   type DataFormat,

@@ -160,7 +160,7 @@ function report(problems: readonly Problem[], layers: Layers): UserError {
     return { layer, line, text: `${place}: ${pathText(path)} ${message}` };
   });
   placed.sort((a, b) => a.layer - b.layer || a.line - b.line);
-  return new UserError([...new Set(placed.map(({ text }) => text))].join('\n'));
+  return new UserError([...new Set(placed.map(({ text }) => text))]);
 }
 
 function pathText(path: Path): string {

@@ -52,6 +52,14 @@ export function isDrawn({ count, fraction }: ResolvedSource): boolean {
   return count !== undefined || (fraction ?? 1) !== 1;
 }
 
+/** Whether a method's answers depend on the run's seed: zero-shot prompts are the same for each, and draw nothing unless told to. */
+export function dependsOnSeed(
+  { scoring, generation }: Pick<ResolvedTask, 'scoring' | 'generation'>,
+  method: Baseline | 'tuned',
+): boolean {
+  return method !== 'zero_shot' || (generation.do_sample && scoring !== 'likelihood');
+}
+
 export interface ResolvedTraining extends Omit<TrainingArguments, 'gradient_checkpointing' | 'paged'> {
   /** auto: settled when the run knows its memory (plan/fit.ts). */
   readonly gradient_checkpointing: boolean | 'auto';

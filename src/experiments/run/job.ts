@@ -232,15 +232,15 @@ class Job {
     return this.loaded.model;
   }
 
-  /** Of a study's run that fails, the fault is kept in its folder, and there is nothing more to do for it. */
+  /** Of a run that fails, the fault is kept in its folder; of a study's there is nothing more to do then. */
   private async guarded(run: OpenRun, work: () => Promise<boolean>): Promise<boolean> {
     if (run.faulty) return true;
     try {
       return await work();
     } catch (error) {
       const { study, failFast } = this.order;
+      if (error instanceof UserError) recordFault(run.folder.path, error.message);
       if (!study || failFast || !(error instanceof UserError)) throw error;
-      recordFault(run.folder.path, error.message);
       run.faulty = true;
       run.folder.release();
       this.shared.emit({ type: 'fault', run: run.number, message: error.message });

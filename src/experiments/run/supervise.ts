@@ -85,7 +85,7 @@ export function superviseWorker(order: WorkerOrder, onEvent: (event: RunEvent) =
 }
 
 function failure({ message, stack }: RunEvent & { type: 'failed' }): Error {
-  if (stack === undefined) return new UserError(message);
+  if (stack === undefined) return new UserError(message.split('\n'));
   const error = new Error(message);
   error.stack = stack;
   return error;

@@ -17,9 +17,10 @@ import { allNames, methodsOf } from './methods.js';
 import { sizeSeries } from './sizes.js';
 
 export function summaryChapter(study: Study, context: Context): Chapter {
-  const { runs, dataSets, trained, repeated } = study;
+  const { runs, damaged, dataSets, trained, repeated } = study;
+  const all = [...runs, ...damaged];
   const states = (['finished', 'failed', 'running', 'stopped'] as const)
-    .map((state) => ({ state, n: runs.filter((run) => run.state === state).length }))
+    .map((state) => ({ state, n: all.filter((run) => run.state === state).length }))
     .filter(({ n }) => n > 0)
     .map(({ state, n }) => `${n} ${state}`);
   const models = new Set([...dataSets.flatMap(({ points }) => points), ...trained].map(modelOf));
@@ -33,7 +34,7 @@ export function summaryChapter(study: Study, context: Context): Chapter {
       {
         type: 'text',
         text:
-          `${count(runs.length, 'run')} (${states.join(', ')})` +
+          `${count(all.length, 'run')} (${states.join(', ')})` +
           (dataSets.length > 0 || trained.length === 0
             ? ` on ${count(dataSets.length, 'data set')}, `
             : ', ') +
