@@ -148,7 +148,11 @@ function text(pair: Pair, [idA, idB]: readonly [string, string], shown: number, 
     `${tableText([set.task, idA, idB, 'difference', 'p'], rows)}\n\n` +
     `${set.testRows} test rows; figures in percent with 95 % intervals over the rows; p by a paired test\n\n` +
     (settingRows.length > 0 ? `${tableText(['setting', idA, idB], settingRows)}\n\n` : '') +
-    `${idA} does better on ${better.length} rows, ${idB} on ${worse.length}\n${lines.length > 0 ? '\n' : ''}${lines.join('')}`
+    `${
+      changed.length === 0
+        ? `a tie: no row's ${figure} differs`
+        : `${idA} does better on ${better.length} rows, ${idB} on ${worse.length}${better.length === worse.length ? ': a tie' : ''}`
+    }\n${lines.length > 0 ? '\n' : ''}${lines.join('')}`
   );
 }
 

@@ -3,6 +3,7 @@
 import { namesOf, studyOf } from '../experiments/report/study.js';
 import { mainFigure } from '../experiments/report/evidence.js';
 import { readRuns, type FoundRuns } from '../experiments/report/gather.js';
+import { beginning } from '../experiments/report/test-texts.js';
 import { withInterval } from '../experiments/run/results.js';
 import type { StoredRun } from '../experiments/run/stored.js';
 import type { Verb } from './main.js';
@@ -82,7 +83,7 @@ function table(lines: readonly Line[]): string {
     train_rows === undefined ? '' : String(train_rows),
     figure
       ? `${figure.name} ${withInterval(figure.value, figure.low === undefined ? undefined : { low: figure.low, high: figure.high! })}`
-      : (failure ?? '').split('\n')[0]!.slice(0, 60),
+      : beginning(failure ?? '', 120),
     started.slice(0, 16).replace('T', ' '),
   ]);
   return tableText(['run', 'state', 'task', 'model', 'what', 'rows', 'figure', 'started (UTC)'], rows);

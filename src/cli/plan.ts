@@ -5,7 +5,7 @@ import { createBackend } from '../backends/select.js';
 import { Planner, sumOf, type TaskPlan } from '../experiments/plan/index.js';
 import { measureRates, secondsOf, type Rates } from '../experiments/plan/rates.js';
 import { messageOf } from '../util/errors.js';
-import { nonNegative } from './device.js';
+import { deviceOption, nonNegative } from './device.js';
 import type { Verb } from './main.js';
 import { sayJson, sayLines, warn } from './output.js';
 import { configArgument, studyOf, type SettingFlags } from './settings.js';
@@ -14,17 +14,13 @@ import { tableText } from './table.js';
 import { duration, gib } from './units.js';
 
 interface Flags extends SettingFlags {
-  readonly device?: string;
   readonly memory?: number;
   readonly json?: boolean;
 }
 
 export const verb: Verb = (command) => {
   configArgument(command)
-    .option(
-      '--device <name>',
-      "plan for this one instead of the configuration's: auto, cuda, cpu or reference",
-    )
+    .addOption(deviceOption("plan for this one instead of the configuration's"))
     .option(
       '--memory <gib>',
       'plan for so much memory on the device (default: what is free there)',
@@ -34,8 +30,7 @@ export const verb: Verb = (command) => {
     .action(async (path: string, flags: Flags) => {
       const study = studyOf(path, flags);
       const { config } = study.runs[0]!;
-      const name = flags.device ?? config.device;
-      const there = await deviceThere(name);
+      const there = await deviceThere(config.device);
       const target = there ?? ({ name: 'cuda', activations: 'bf16' } as const);
       const room = flags.memory === undefined ? (there?.available() ?? Infinity) : flags.memory * 2 ** 30;
       const planner = new Planner(target, room);

@@ -7,7 +7,7 @@ import { labelOf, type Study } from '../experiments/config/index.js';
 import { resultsTable, type TaskResult } from '../experiments/run/results.js';
 import { planStudy, superviseStudy } from '../experiments/run/study.js';
 import { superviseWorker, type Supervision } from '../experiments/run/supervise.js';
-import { positiveInteger } from './device.js';
+import { deviceOption, positiveInteger } from './device.js';
 import type { Verb } from './main.js';
 import { say, sayLines, warn } from './output.js';
 import { createProgress, type Progress } from './progress.js';
@@ -25,6 +25,7 @@ export const verb: Verb = (command) => {
   configArgument(command)
     .option('--dry-run', 'show the runs and what they will take, and do nothing')
     .option('--fail-fast', 'end a study with its first run that fails')
+    .addOption(deviceOption("compute there instead of on the configuration's device"))
     .option('--threads <n>', 'threads of the cpu backend (default: all cores)', positiveInteger)
     .action(async (configPath: string, flags: Flags) => {
       // Faults in the configuration are told before a process is started for it.

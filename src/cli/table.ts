@@ -7,8 +7,8 @@ import { screenColumns } from './output.js';
 type Row = readonly string[];
 
 const GAP = 2;
-/** A longer word is broken. */
-const LONGEST_WORD = 24;
+/** A longer word is broken, unless it is an interval. */
+const LONGEST_WORD = 14;
 
 /** `columns`: of the screen; undefined: as many as it takes. */
 export function tableText(
@@ -43,8 +43,10 @@ interface Size {
 
 function sizeOf(cells: Row): Size {
   const most = Math.max(2, ...cells.map(columnsOf));
-  const longest = Math.max(2, ...cells.flatMap(wordsOf).map(columnsOf));
-  return { least: Math.min(longest, LONGEST_WORD), most };
+  const least = cells
+    .flatMap(wordsOf)
+    .map((word) => (word.startsWith('[') ? columnsOf(word) : Math.min(columnsOf(word), LONGEST_WORD)));
+  return { least: Math.max(2, ...least), most };
 }
 
 /** An interval is one word. */

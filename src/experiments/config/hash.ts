@@ -20,6 +20,8 @@ export interface Fingerprints {
   readonly model: string;
   /** By `task.split`, as in 'topics.train'. */
   readonly data: Readonly<Record<string, string>>;
+  /** By task, of the weights of the adapter that its training starts from. */
+  readonly adapters?: Readonly<Record<string, string>>;
   /** The backend's name and what of the machine shows in its bits; not the number of threads. */
   readonly backend: string;
   /** Whether an answer is the same, to the bit, whatever is generated beside it. */
@@ -49,7 +51,7 @@ function isSeeded(task: ResolvedTask): boolean {
 function taskParts(
   task: ResolvedTask,
   config: ResolvedConfig,
-  { data, batchInvariant }: Fingerprints,
+  { data, adapters, batchInvariant }: Fingerprints,
 ): Record<string, unknown> {
   const { name, settings, tune, baselines, scoring, few_shot_examples, lora, training, generation } = task;
   const sourceParts = (split: 'train' | 'test', source: ResolvedSource | undefined): unknown => {
@@ -80,6 +82,7 @@ function taskParts(
   };
   const tuning = tune && {
     lora,
+    adapter: adapters?.[name],
     training: {
       ...training,
       logging_steps: undefined,

@@ -6,6 +6,7 @@ export {
   loadStudy,
   parseConfig,
   parseStudy,
+  type ConfigInMemory,
   type LoadedConfig,
   type LoadOptions,
   type Study,
@@ -14,6 +15,7 @@ export {
 export { configPath, modelSettings, presetModels, presetNames } from './presets.js';
 export {
   dependsOnSeed,
+  inheritedNote,
   isDrawn,
   type Baseline,
   type DataFormat,

@@ -63,7 +63,16 @@ export async function runJob(
     const parts = order.study ? [runs.flatMap(tasksOf)] : runs.flatMap(tasksOf).map((part) => [part]);
     const job = new Job(shared, order);
     try {
-      for (const part of parts) if (!(await job.work(part))) return 'stopped';
+      for (const part of parts) {
+        try {
+          if (!(await job.work(part))) return 'stopped';
+        } catch (error) {
+          // Of a study it stands in the folder already of the run whose fault it is.
+          if (error instanceof UserError && !order.study)
+            for (const [{ folder }] of part) recordFault(folder.path, error.message);
+          throw error;
+        }
+      }
     } finally {
       job.dispose();
     }
@@ -232,14 +241,14 @@ class Job {
     return this.loaded.model;
   }
 
-  /** Of a run that fails, the fault is kept in its folder; of a study's there is nothing more to do then. */
+  /** Of a study's run that fails, the fault is kept in its folder, and there is nothing more to do for it. */
   private async guarded(run: OpenRun, work: () => Promise<boolean>): Promise<boolean> {
     if (run.faulty) return true;
     try {
       return await work();
     } catch (error) {
       const { study, failFast } = this.order;
-      if (error instanceof UserError) recordFault(run.folder.path, error.message);
+      if (study && error instanceof UserError) recordFault(run.folder.path, error.message);
       if (!study || failFast || !(error instanceof UserError)) throw error;
       run.faulty = true;
       run.folder.release();
