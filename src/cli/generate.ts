@@ -1,5 +1,6 @@
 /** `westwind generate`: answers to prompts, from the command line, a file or standard input. */
 
+import { constants } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { loadAdapter, readAdapterConfig } from '../adapters/peft.js';
@@ -12,6 +13,7 @@ import { loadModel } from '../models/load.js';
 import { encodePrompt } from '../tasks/index.js';
 import { Tokenizer } from '../tokenizer/index.js';
 import { UserError } from '../util/errors.js';
+import { readTableBytes } from '../util/read.js';
 import {
   deviceOptions,
   nonNegative,
@@ -58,7 +60,7 @@ export const verb: Verb = (command) => {
     .option('--json', 'one JSON object a line')
     .action(async (name: string, flags: Flags) => {
       if (flags.system !== undefined && !flags.chat) throw new UserError('--system goes with --chat');
-      const texts = promptTexts(flags);
+      const texts = await promptTexts(flags);
       const adapter = flags.adapter ?? (isAdapterFolder(name) ? name : undefined);
       const base = flags.adapter === undefined && adapter !== undefined ? baseOf(adapter) : name;
       const folder = await resolveModel(base, { revision: flags.revision });
@@ -116,12 +118,15 @@ function encode(tokenizer: Tokenizer, text: string, { chat, system }: Flags): nu
   });
 }
 
-function promptTexts({ prompt, file }: Flags): string[] {
+async function promptTexts({ prompt, file }: Flags): Promise<string[]> {
   if (prompt !== undefined) return prompt;
   if (file === undefined) throw new UserError('there is no prompt: give --prompt or --file');
   let text: string;
   try {
-    text = readFileSync(file === '-' ? 0 : file, 'utf8');
+    text =
+      file === '-'
+        ? readFileSync(0, 'utf8')
+        : (await readTableBytes(file, constants.MAX_STRING_LENGTH)).toString('utf8');
   } catch (error) {
     throw readFault(file, error);
   }
