@@ -4,7 +4,7 @@
  */
 
 import { existsSync } from 'node:fs';
-import { readTable, selectColumns } from '../../data/index.js';
+import { readTable, selectColumns, type ReadOptions } from '../../data/index.js';
 import { taskColumns } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
 import { canonicalJson, type ResolvedTask } from '../config/index.js';
@@ -49,11 +49,11 @@ function keyOf({ manifest }: StoredRun, { name, settings, test }: ResolvedTask):
 
 async function textsOf(
   { settings, test }: ResolvedTask,
-  { path, format }: { readonly path: string; readonly format?: 'csv' | 'json' | 'jsonl' | 'parquet' },
+  { path, ...options }: { readonly path: string } & ReadOptions,
 ): Promise<Map<number, string>> {
   const { inputs } = taskColumns(settings);
   const columns = Object.fromEntries(inputs.map((role) => [role, test!.columns[role]!]));
-  const { rows, indices } = selectColumns(await readTable(path, { format }), columns, path);
+  const { rows, indices } = selectColumns(await readTable(path, options), columns, path);
   const named = inputs.length > 1;
   const textOf = (row: Readonly<Record<string, string>>): string =>
     inputs.map((role) => (named ? `${role}: ${row[role]!}` : row[role]!)).join('; ');
