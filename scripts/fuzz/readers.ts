@@ -13,7 +13,6 @@ import { EVENTS, TaskReports } from '../../src/experiments/records/reports.js';
 import { readEventFile } from '../../src/experiments/records/tfevents.js';
 import { makeReport } from '../../src/experiments/report/index.js';
 import { receiptSchema, checksSchema } from '../../src/experiments/run/schemas.js';
-import { scorePredictions } from '../../src/experiments/run/score.js';
 import {
   findRunFolders,
   readChecked,
@@ -296,8 +295,7 @@ export async function makeReaders(backend: Backend, scratch: string): Promise<Re
           for (const result of run.results) {
             readSteps(run, result.task);
             savedResult(join(run.folder, result.task));
-            for (const { method } of result.methods)
-              scorePredictions(result.metric, readPredictions(run, result, method, 'generate'));
+            for (const { method } of result.methods) readPredictions(run, result, method, 'generate');
           }
         }
         if (path.endsWith('mlflow.json')) readChecked(path, receiptSchema, 'again');
