@@ -3,6 +3,7 @@
 import { constants } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { bringsTokenizer } from '../adapters/file.js';
 import { loadAdapter, readAdapterConfig } from '../adapters/peft.js';
 import { isAdapterFolder } from '../adapters/merge.js';
 import { readFault, resolveModel } from '../files/index.js';
@@ -64,7 +65,10 @@ export const verb: Verb = (command) => {
       const adapter = flags.adapter ?? (isAdapterFolder(name) ? name : undefined);
       const base = flags.adapter === undefined && adapter !== undefined ? baseOf(adapter) : name;
       const folder = await resolveModel(base, { revision: flags.revision });
-      const tokenizer = Tokenizer.load(folder);
+      const own = Tokenizer.load(folder);
+      // An encoder's start token stands in the base's folder alone.
+      const added = adapter !== undefined && own.decoderStartId === undefined && bringsTokenizer(adapter);
+      const tokenizer = added ? Tokenizer.load(adapter) : own;
       const prompts = texts.map((text, index): Prompt => ({ index, ids: encode(tokenizer, text, flags) }));
       const backend = await openBackend(flags);
       const model = await loadModel(

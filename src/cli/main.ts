@@ -5,7 +5,7 @@ import { Command } from 'commander';
 import { version } from '../util/version.js';
 import { UserError } from '../util/errors.js';
 import { systemFault } from '../util/faults.js';
-import { maskSecrets } from '../util/secrets.js';
+import { masked } from '../util/secrets.js';
 
 /** A verb adds its arguments, options and action to the command it is given. */
 export type Verb = (command: Command) => void;
@@ -55,7 +55,7 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
 main(process.argv.slice(2)).catch((thrown: unknown) => {
   const error = systemFault(thrown);
   if (error instanceof UserError) {
-    process.stderr.write(`westwind: ${maskSecrets(error.message)}\n`);
+    process.stderr.write(`westwind: ${masked(error.message)}\n`);
     process.exit(2);
   }
   process.stderr.write(`westwind: an error of Westwind's own; please report it\n`);

@@ -17,6 +17,7 @@ interface Flags {
   readonly out: string;
   readonly title?: string;
   readonly published: PublishedChoice;
+  readonly force?: boolean;
 }
 
 export const verb: Verb = (command) => {
@@ -31,11 +32,12 @@ export const verb: Verb = (command) => {
       published,
       'auto',
     )
-    .action(async (dirs: string[], { out, title, published: choice }: Flags) => {
+    .option('--force', 'write into a folder that holds other things, too')
+    .action(async (dirs: string[], { out, title, published: choice, force }: Flags) => {
       const runs = findRunFolders(dirs).map(readRun);
       const texts = await readTestTexts(runs);
       const files = makeReport(runs, { published: choice, texts, ...(title !== undefined && { title }) });
-      writeReport(out, files);
+      writeReport(out, files, { force });
       const tables = Object.keys(files.tables).length;
       process.stdout.write(
         `${runs.length} run${runs.length === 1 ? '' : 's'}: ${join(out, 'report.html')}, ${join(out, 'report.md')}, ` +

@@ -1,6 +1,6 @@
-/** Keeping passwords and tokens out of what people see: addresses and headers come back in the messages of whoever refuses them. */
+/** Tokens and passwords are for the one they are meant for: what is shown or written down has stars in their place. */
 
-const HIDDEN = '***';
+const STARS = '***';
 
 /** What the environment says that nobody else should. */
 const VARIABLES = [
@@ -13,26 +13,34 @@ const VARIABLES = [
 /** Shorter ones stand by chance in other words. */
 const LEAST = 4;
 
-/** `text` with *** in the place of what stands before the @ of an address, of a token of a header, and of the environment's secrets. */
-export function maskSecrets(text: string): string {
-  let masked = text;
-  for (const secret of knownSecrets()) masked = masked.replaceAll(secret, HIDDEN);
+/**
+ * `text` with what looks like a secret, the environment's, and the `secrets` themselves, as stars: what stands before the @ of an address,
+ * the words of an Authorization header, the hub's tokens.
+ */
+export function masked(text: string, ...secrets: readonly (string | undefined)[]): string {
+  let shown = text;
+  for (const secret of [...secrets, ...ofEnvironment()]) if (secret) shown = shown.replaceAll(secret, STARS);
   return (
-    masked
-      .replace(/(:\/\/)[^\s/?#]*@/g, `$1${HIDDEN}@`)
+    shown
+      .replace(/(\/\/)[^\s'"/?#]*@/g, `$1${STARS}@`)
       // A password with a slash in it: what stands behind the colon is no port.
-      .replace(/(:\/\/)[^\s/:@]*:(?!\d{1,5}(?:\/|\s|$))\S*@/g, `$1${HIDDEN}@`)
-      .replace(/\b(Bearer|Basic)\s+[^\s"',]+/gi, `$1 ${HIDDEN}`)
-      .replace(/\bhf_\w{10,}/g, HIDDEN)
+      .replace(/(\/\/)[^\s'"/:@]*:(?!\d{1,5}(?:\/|\s|$))[^\s'"]*@/g, `$1${STARS}@`)
+      .replace(/\b(Bearer|Basic)\s+[^\s'"]+/gi, `$1 ${STARS}`)
+      .replace(/\bhf_\w+/g, STARS)
   );
 }
 
 /** Whole, line by line, and as a message quotes them, the longest first. */
-function knownSecrets(): string[] {
+function ofEnvironment(): string[] {
   return VARIABLES.flatMap((name) => {
     const value = process.env[name] ?? '';
     return [value, JSON.stringify(value).slice(1, -1), value.trim(), ...value.split(/\s+/)];
   })
     .filter((secret) => secret.length >= LEAST)
     .sort((a, b) => b.length - a.length);
+}
+
+/** Whether a text can stand in a header as it is: a token with a line break or a space in it was copied wrongly. */
+export function isToken(text: string): boolean {
+  return /^[\x21-\x7e]+$/.test(text);
 }

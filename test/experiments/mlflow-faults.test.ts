@@ -10,7 +10,7 @@ import { after, describe, it, type TestContext } from 'node:test';
 import { parseConfig, type ResolvedConfig } from '../../src/experiments/config/index.js';
 import { MlflowReports, mlflowServer } from '../../src/experiments/records/mlflow.js';
 import type { TaskResult } from '../../src/experiments/run/results.js';
-import { maskSecrets } from '../../src/util/secrets.js';
+import { masked } from '../../src/util/secrets.js';
 import { MlflowStandIn } from './mlflow-server.js';
 
 const root = mkdtempSync(join(tmpdir(), 'westwind-mlflow-'));
@@ -184,7 +184,7 @@ it('secrets are masked, and what only looks like one is not', (t) => {
     else process.env['HF_TOKEN'] = kept;
   });
   process.env['HF_TOKEN'] = 'first line\nsecond';
-  for (const [text, masked] of [
+  for (const [text, shown] of [
     ['at https://ann:p@ss@host/x?y', 'at https://***@host/x?y'],
     ['at https://token@host: refused', 'at https://***@host: refused'],
     ['at http://ann:a/b@host/', 'at http://***@host/'],
@@ -195,5 +195,5 @@ it('secrets are masked, and what only looks like one is not', (t) => {
     [String.raw`"first line\nsecond" is no token`, '"***" is no token'],
     ['second', '***'],
   ] as const)
-    assert.equal(maskSecrets(text), masked);
+    assert.equal(masked(text), shown);
 });

@@ -4,7 +4,7 @@
  */
 
 import { z } from 'zod';
-import { maskSecrets } from '../../util/secrets.js';
+import { masked } from '../../util/secrets.js';
 
 export interface MlflowServer {
   readonly uri: string;
@@ -175,7 +175,7 @@ export class MlflowClient {
     }
     const { error_code, message } = refusalSchema.parse(answer);
     const reason = `${response.status} ${error_code} ${message ?? response.statusText}`;
-    throw new MlflowError(maskSecrets(reason.replace(/[\s\p{Cc}]+/gu, ' ').slice(0, MAX_REASON)), error_code);
+    throw new MlflowError(masked(reason.replace(/[\s\p{Cc}]+/gu, ' ').slice(0, MAX_REASON)), error_code);
   }
 }
 

@@ -12,7 +12,7 @@ import type { z } from 'zod';
 import { writeFileAtomic } from '../../util/atomic.js';
 import { messageOf } from '../../util/errors.js';
 import { openRegular, parseJson } from '../../util/read.js';
-import { maskSecrets } from '../../util/secrets.js';
+import { isToken, masked } from '../../util/secrets.js';
 import type { ResolvedConfig } from '../config/index.js';
 import type { RunEvent } from '../run/events.js';
 import type { TaskResult } from '../run/results.js';
@@ -49,7 +49,7 @@ export function mlflowServer({ mlflow }: Pick<ResolvedConfig, 'mlflow'>): Mlflow
   if (!named)
     return 'report_to has mlflow, but no server is named: set MLFLOW_TRACKING_URI, or mlflow.tracking_uri in the configuration';
   if (!/^https?:\/\/./.test(named) || !URL.canParse(named))
-    return `report_to has mlflow, but its server is not named by an http or https address: ${maskSecrets(named)}`;
+    return `report_to has mlflow, but its server is not named by an http or https address: ${masked(named)}`;
   const url = new URL(named);
   let [user, password] = [url.username, url.password];
   try {
@@ -60,7 +60,7 @@ export function mlflowServer({ mlflow }: Pick<ResolvedConfig, 'mlflow'>): Mlflow
   user = env['MLFLOW_TRACKING_USERNAME'] ?? user;
   password = env['MLFLOW_TRACKING_PASSWORD'] ?? password;
   const token = env['MLFLOW_TRACKING_TOKEN']?.trim();
-  if (token && /[^\x21-\x7e]/.test(token))
+  if (token && !isToken(token))
     return 'report_to has mlflow, but MLFLOW_TRACKING_TOKEN has a space, a line break or another character that no token has';
   url.username = url.password = '';
   const basic = user && password && `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
@@ -331,7 +331,7 @@ export class MlflowReports {
   private tell(text: string, about = text): void {
     if (this.told.has(about)) return;
     this.told.add(about);
-    this.notice(maskSecrets(text).replace(/[\s\p{Cc}]+/gu, ' '));
+    this.notice(masked(text).replace(/[\s\p{Cc}]+/gu, ' '));
   }
 }
 

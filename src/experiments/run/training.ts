@@ -186,8 +186,8 @@ function traineeOf(
   const adapter = lora === false ? undefined : createLora(model, lora, { seed: config.seed });
   const logs = [leader, ...shorter].map((member) => ({ ...member, log: new StepLog(shared, member) }));
   const save = async (of: Unit): Promise<void> => {
-    if (adapter) await saveAdapter(adapter, savedPath(of), config.model_name_or_path);
-    else await saveModel(model, savedPath(of), { companionsOf: shared.modelFolder });
+    if (adapter) await saveAdapter(adapter, savedPath(of), config.model_name_or_path, { force: true });
+    else await saveModel(model, savedPath(of), { companionsOf: shared.modelFolder, force: true });
     writeFileAtomic(join(of.folder, DONE), JSON.stringify({ steps: totalOf(of) }) + '\n');
     ends.set(of, 'finished');
   };
