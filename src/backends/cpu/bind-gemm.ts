@@ -68,7 +68,7 @@ export function bindGemm(library: Library): GemmKernels {
     quantizeScales(args) {
       const { codes, scales, offset } = quantizeScales(
         floatsOf(args.absmax).subarray(0, args.n),
-        floatsOf(args.map),
+        floatsOf(args.map).subarray(0, 256),
       );
       bytesOf(args.codes).set(codes);
       floatsOf(args.scales).set(scales);
