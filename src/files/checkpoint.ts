@@ -2,11 +2,11 @@
  * A model's weights as a folder holds them: model.safetensors, or shards with model.safetensors.index.json, named and cut as
  * transformers' `save_pretrained` does it. Readers see one set of tensors either way.
  */
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../util/atomic.js';
 import { UserError } from '../util/errors.js';
-import { readFault } from './faults.js';
+import { readJsonFile } from '../util/read.js';
 import { SafetensorsWriter, tensorBytes, type TensorSpec } from './safetensors-writer.js';
 import { SafetensorsFile, type TensorData, type TensorInfo } from './safetensors.js';
 
@@ -104,13 +104,7 @@ export function shardNames(folder: string): string[] {
 }
 
 function readWeightMap(path: string): [string, string][] {
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    if (error instanceof SyntaxError) throw new UserError(`${path} is not valid JSON: ${error.message}`);
-    throw readFault(path, error);
-  }
+  const json = readJsonFile(path);
   const map = typeof json === 'object' && json !== null && 'weight_map' in json ? json.weight_map : undefined;
   if (typeof map !== 'object' || map === null || Array.isArray(map)) {
     throw new UserError(`${path}: weight_map is missing or not an object`);

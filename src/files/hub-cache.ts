@@ -10,7 +10,6 @@ import {
   existsSync,
   mkdirSync,
   openSync,
-  readFileSync,
   readdirSync,
   renameSync,
   rmSync,
@@ -23,6 +22,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { writeFault, writeFileAtomic } from '../util/atomic.js';
 import { UserError, messageOf } from '../util/errors.js';
 import { takeLock } from '../util/lock.js';
+import { readText } from '../util/read.js';
 import {
   Unreachable,
   endpoint,
@@ -36,6 +36,7 @@ import {
 
 const COMMIT = /^[0-9a-f]{40}$/;
 const ATTEMPTS = 5;
+const MAX_REF_BYTES = 1000;
 
 /** A file as the hub lists it: `hash` is the SHA-256 of a large file, git's SHA-1 of a small one. */
 interface RemoteFile {
@@ -102,7 +103,11 @@ export async function snapshot(
 /** The folder of a revision that is in the cache, or undefined. */
 function cachedSnapshot(home: string, revision: string): string | undefined {
   const ref = join(home, 'refs', revision);
-  const commit = COMMIT.test(revision) ? revision : existsSync(ref) ? readFileSync(ref, 'utf8').trim() : '';
+  const commit = COMMIT.test(revision)
+    ? revision
+    : existsSync(ref)
+      ? readText(ref, MAX_REF_BYTES).trim()
+      : '';
   const folder = join(home, 'snapshots', commit);
   return COMMIT.test(commit) && existsSync(folder) ? folder : undefined;
 }

@@ -2,10 +2,10 @@
  * The hub's web side: where it is, who asks, and what its refusals mean. Every request goes through one `fetch` that sends the token
  * to the hub's own origin and nowhere else, and turns each failure into one plain line.
  */
-import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { UserError, messageOf } from '../util/errors.js';
+import { readText } from '../util/read.js';
 
 export interface HubOptions {
   /** A branch, tag or commit. Default: 'main' (models), 'refs/convert/parquet' (data sets). */
@@ -56,7 +56,7 @@ function tokenFromEnvironment(): string | undefined {
   const token = process.env['HF_TOKEN'] || process.env['HUGGING_FACE_HUB_TOKEN'];
   if (token) return token.trim();
   try {
-    return readFileSync(process.env['HF_TOKEN_PATH'] || join(hfHome(), 'token'), 'utf8').trim() || undefined;
+    return readText(process.env['HF_TOKEN_PATH'] || join(hfHome(), 'token'), 10_000).trim() || undefined;
   } catch {
     return undefined; // Most people have no token, and public repositories need none.
   }

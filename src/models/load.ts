@@ -3,12 +3,13 @@
  * adding a file.
  */
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Backend } from '../backends/contract.js';
 import { openCheckpoint } from '../files/index.js';
-import { messageOf, UserError } from '../util/errors.js';
+import { UserError } from '../util/errors.js';
+import { readJsonObject } from '../util/read.js';
 import type { CausalLM } from './model.js';
 import { RandomWeights } from './random.js';
 import { WeightLoader, type WeightOptions, type WeightSource } from './weights.js';
@@ -75,18 +76,11 @@ export function architectures(): string[] {
     .sort();
 }
 
+/** A file of a model or adapter folder. */
 export function readJson(path: string): Record<string, unknown> {
   if (!existsSync(path))
     throw new UserError(`${path} does not exist; a model folder in Hugging Face's layout has one`);
-  let json: unknown;
-  try {
-    json = JSON.parse(readFileSync(path, 'utf8'));
-  } catch (error) {
-    throw new UserError(`${path} is not valid JSON: ${messageOf(error)}`);
-  }
-  if (typeof json !== 'object' || json === null || Array.isArray(json))
-    throw new UserError(`${path} does not hold a JSON object`);
-  return json as Record<string, unknown>;
+  return readJsonObject(path);
 }
 
 function checkpointSource(folder: string): WeightSource {

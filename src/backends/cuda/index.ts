@@ -74,6 +74,8 @@ function open(): Backend {
     upload: (data, to) => memory.upload(data, to),
     download: (from) => memory.download(from),
     synchronize: () => memory.synchronize(),
+    // What is on the stream cannot be called back; it is done in tenths of a second.
+    abortable: (_, body) => body(),
     record(body) {
       // Single kernels of a graph cannot be timed.
       if (launcher.isProfiling) return { run: body, dispose: () => undefined };

@@ -93,6 +93,7 @@ export function createReferenceBackend(): CheckedBackend {
     },
     download: (from) => Promise.resolve(bytesOf(from).slice()),
     synchronize: () => Promise.resolve(),
+    abortable: (_, body) => body(),
     record: (body) => ({ run: body, dispose: () => undefined }),
     staging: (bytes) => new Uint8Array(bytes),
     available: () => freemem(),
