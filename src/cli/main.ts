@@ -4,6 +4,7 @@
 import { Command } from 'commander';
 import { version } from '../util/version.js';
 import { UserError } from '../util/errors.js';
+import { systemFault } from '../util/faults.js';
 
 /** A verb adds its arguments, options and action to the command it is given. */
 export type Verb = (command: Command) => void;
@@ -50,7 +51,8 @@ process.stdout.on('error', (error: NodeJS.ErrnoException) => {
   throw error;
 });
 
-main(process.argv.slice(2)).catch((error: unknown) => {
+main(process.argv.slice(2)).catch((thrown: unknown) => {
+  const error = systemFault(thrown);
   if (error instanceof UserError) {
     process.stderr.write(`westwind: ${error.message}\n`);
     process.exit(2);

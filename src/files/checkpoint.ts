@@ -2,12 +2,12 @@
  * A model's weights as a folder holds them: model.safetensors, or shards with model.safetensors.index.json, named and cut as
  * transformers' `save_pretrained` does it. Readers see one set of tensors either way.
  */
-import { existsSync, mkdirSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../util/atomic.js';
 import { UserError } from '../util/errors.js';
-import { readFault } from './faults.js';
-import { foreignBytes, refuseForeignFolder } from './foreign.js';
+import { readJsonFile } from '../util/read.js';
+import { refuseForeignFolder } from './foreign.js';
 import { SafetensorsWriter, tensorBytes, type TensorSpec } from './safetensors-writer.js';
 import { SafetensorsFile, type TensorData, type TensorInfo } from './safetensors.js';
 
@@ -133,23 +133,6 @@ function readWeightMap(path: string): [string, string][] {
     }
     return [name, shard];
   });
-}
-
-/** A JSON file's value. Throws UserError for one that cannot be read, is not JSON or is a Git LFS pointer. */
-export function readJsonFile(path: string): unknown {
-  let bytes: Buffer;
-  try {
-    bytes = readFileSync(path);
-  } catch (error) {
-    throw readFault(path, error);
-  }
-  const foreign = foreignBytes(bytes);
-  if (foreign !== undefined) throw new UserError(`${path}: ${foreign}`);
-  try {
-    return JSON.parse(bytes.toString('utf8'));
-  } catch (error) {
-    throw new UserError(`${path} is not valid JSON: ${(error as SyntaxError).message.split('\n')[0]!}`);
-  }
 }
 
 /** A tensor whose bytes may still have to come from a device. */

@@ -10,7 +10,6 @@ import {
   existsSync,
   mkdirSync,
   openSync,
-  readFileSync,
   readdirSync,
   renameSync,
   rmSync,
@@ -23,6 +22,7 @@ import { setTimeout as sleep } from 'node:timers/promises';
 import { writeFault, writeFileAtomic } from '../util/atomic.js';
 import { UserError, messageOf } from '../util/errors.js';
 import { takeLock } from '../util/lock.js';
+import { readText } from '../util/read.js';
 import {
   Unreachable,
   endpoint,
@@ -39,6 +39,7 @@ import {
 const COMMIT = /^[0-9a-f]{40}$/;
 const ATTEMPTS = 5;
 const MAX_FILES = 200_000;
+const MAX_REF_BYTES = 1000;
 
 /** A file as the hub lists it: `hash` is the SHA-256 of a large file, git's SHA-1 of a small one. */
 interface RemoteFile {
@@ -114,7 +115,7 @@ function cachedSnapshot(home: string, revision: string): string | undefined {
   let commit = revision;
   if (!COMMIT.test(revision)) {
     try {
-      commit = readFileSync(join(home, 'refs', revision), 'utf8').trim();
+      commit = readText(join(home, 'refs', revision), MAX_REF_BYTES).trim();
     } catch {
       return undefined; // There is none of that name, or a folder of several.
     }

@@ -3,10 +3,10 @@
  * to the hub's own origin and nowhere else, turns each failure into one plain line, and waits for nobody without end: answers have
  * a size and a time, and a server that stands still or only drips is left.
  */
-import { readFileSync } from 'node:fs';
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { UserError, messageOf } from '../util/errors.js';
+import { readText } from '../util/read.js';
 import { isToken, masked } from '../util/secrets.js';
 
 export interface HubOptions {
@@ -65,7 +65,7 @@ function tokenFromEnvironment(): string | undefined {
   const token = process.env['HF_TOKEN'] || process.env['HUGGING_FACE_HUB_TOKEN'];
   if (token) return token.trim();
   try {
-    return readFileSync(process.env['HF_TOKEN_PATH'] || join(hfHome(), 'token'), 'utf8').trim() || undefined;
+    return readText(process.env['HF_TOKEN_PATH'] || join(hfHome(), 'token'), 10_000).trim() || undefined;
   } catch {
     return undefined; // Most people have no token, and public repositories need none.
   }

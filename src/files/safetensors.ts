@@ -3,12 +3,13 @@
  * that says where each tensor lies, then the tensors' bytes without gaps. A file is inert data from anywhere, so all that the
  * header claims is checked against the file's real size before a byte of it is believed, and tensors are read one at a time.
  */
-import { closeSync, fstatSync, openSync, readSync } from 'node:fs';
+import { closeSync, readSync } from 'node:fs';
 import { UserError } from '../util/errors.js';
+import { readFault } from '../util/faults.js';
+import { foreignBytes } from '../util/foreign.js';
+import { openRegular } from '../util/read.js';
 import { toFloat32 } from './convert.js';
 import { DTYPE_BYTES, elementCount, isDtype, type Dtype } from './dtype.js';
-import { readFault } from './faults.js';
-import { foreignBytes } from './foreign.js';
 
 /** What a header says of one tensor. */
 export interface TensorInfo {
@@ -49,14 +50,9 @@ export class SafetensorsFile {
 
   /** Opens a file and checks its header. Throws UserError for a file that is missing, truncated or malformed. */
   static open(path: string): SafetensorsFile {
-    let fd: number;
+    const { fd, size } = openRegular(path);
     try {
-      fd = openSync(path, 'r');
-    } catch (error) {
-      throw readFault(path, error);
-    }
-    try {
-      return new SafetensorsFile(path, fd, readHeader(path, fd));
+      return new SafetensorsFile(path, fd, readHeader(path, fd, size));
     } catch (error) {
       closeSync(fd);
       throw readFault(path, error);
@@ -143,25 +139,23 @@ function readFully(fd: number, target: Uint8Array, position: number, path: strin
   }
 }
 
-function readHeader(path: string, fd: number): Header {
-  const stat = fstatSync(fd);
-  if (!stat.isFile()) throw new UserError(`${path} is not a file`);
-  if (stat.size < 8) throw new UserError(`${path}: ${stat.size} bytes are too few for a safetensors file`);
-  const start = new Uint8Array(Math.min(64, stat.size));
+function readHeader(path: string, fd: number, size: number): Header {
+  if (size < 8) throw new UserError(`${path}: ${size} bytes are too few for a safetensors file`);
+  const start = new Uint8Array(Math.min(64, size));
   readFully(fd, start, 0, path);
   const foreign = foreignBytes(start);
   if (foreign !== undefined) throw new UserError(`${path}: ${foreign}`);
   const prefix = start.subarray(0, 8);
   const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
-  if (length > MAX_HEADER_BYTES || length > stat.size - 8) {
+  if (length > MAX_HEADER_BYTES || length > size - 8) {
     throw new UserError(
-      `${path}: claims a header of ${length} bytes, but the file has ${stat.size}; ` +
+      `${path}: claims a header of ${length} bytes, but the file has ${size}; ` +
         'it is truncated or not a safetensors file',
     );
   }
   const bytes = new Uint8Array(length);
   readFully(fd, bytes, 8, path);
-  return parseHeader(bytes, stat.size - 8 - length, path);
+  return parseHeader(bytes, size - 8 - length, path);
 }
 
 /** Checks a header against the `dataLength` bytes that follow it. */

@@ -15,7 +15,6 @@ export { configPath, modelSettings, presetModels, presetNames } from './presets.
 export {
   isDrawn,
   type Baseline,
-  type DataFormat,
   type ResolvedCheck,
   type ResolvedConfig,
   type ResolvedGeneration,

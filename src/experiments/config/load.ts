@@ -3,11 +3,11 @@
  * fields hold lists is a study of many runs; one without is a study of one.
  */
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { stringify } from 'yaml';
-import { readFault } from '../../files/index.js';
 import { UserError } from '../../util/errors.js';
+import { readText } from '../../util/read.js';
 import { isCheckFile } from '../checks/measures.js';
 import { expandGrid, isMapping, type Axis, type GridPoint } from './grid.js';
 import { readLayers, type Layers } from './layers.js';
@@ -50,12 +50,7 @@ export interface LoadOptions {
  * else to the working folder. Throws UserError with a line for each problem.
  */
 export function loadStudy(path: string, { settings = [] }: LoadOptions = {}): Study {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw readFault(path, error);
-  }
+  const text = readText(path);
   const layers = readLayers(text, path, { folder: dirname(path), settings });
   const { axes, runs } = parse(layers);
   const plain = axes.length === 0 && layers.folders.length === 1 && settings.length === 0;

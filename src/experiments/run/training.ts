@@ -24,6 +24,7 @@ import type { LoggedStep } from '../records/reports.js';
 import { fitTogether, roomOf } from '../plan/fit.js';
 import { readRecords, RecordWriter } from './records.js';
 import type { TaskResult } from './results.js';
+import { stepSchema } from './schemas.js';
 import { describeRow } from './task-data.js';
 import type { Shared, Unit } from './unit.js';
 
@@ -57,7 +58,7 @@ export async function loadTuned(
 
 /** What the training took, from the steps that stand in the folder. */
 export function trainingSummary({ folder }: Unit): NonNullable<TaskResult['training']> {
-  const steps = readRecords<StepRecord>(join(folder, STEPS));
+  const steps = readRecords<LoggedStep>(join(folder, STEPS), stepSchema);
   return {
     steps: steps.length,
     first_loss: steps[0]?.loss ?? Number.NaN,
@@ -214,10 +215,7 @@ function traineeOf(
       },
       finish: () => save(unit),
     },
-    dispose: () => {
-      adapter?.dispose();
-      for (const { log } of logs) log.close();
-    },
+    dispose: () => adapter?.dispose(),
   };
 }
 
@@ -235,7 +233,7 @@ class StepLog {
     const { notices } = shared.cache.blocks(unit.data, unit.settings);
     for (const text of notices) shared.emit({ type: 'notice', ...this.about, text });
     writeInspected(unit.folder, unit.data, unit.settings, shared.tokenizer, blocks);
-    this.written = new Set(readRecords<StepRecord>(path).map((s) => s.step));
+    this.written = new Set(readRecords<LoggedStep>(path, stepSchema).map((s) => s.step));
     this.writer = new RecordWriter<LoggedStep>(path);
   }
 
@@ -266,9 +264,5 @@ class StepLog {
     }
     this.written.add(record.step);
     this.shared.emit({ type: 'step', ...this.about, record });
-  }
-
-  close(): void {
-    this.writer.close();
   }
 }
