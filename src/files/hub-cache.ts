@@ -144,7 +144,6 @@ function checkNames(repo: Repo, revision: string): void {
 
 function isInside(path: string): boolean {
   const named = path.split('/').every((part) => Buffer.byteLength(part) <= MAX_NAME);
-  // eslint-disable-next-line no-control-regex
   return named && path.length <= MAX_PATH && !/^[/~]|[\\:\x00-\x1f\x7f]|(^|\/)\.{0,2}(\/|$)/.test(path);
 }
 
