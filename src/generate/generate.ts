@@ -68,7 +68,7 @@ async function* answers(
 ): AsyncGenerator<Answer> {
   throwIfAborted(options.signal);
   if (prompts.length === 0) return;
-  checkPrompts(model, prompts);
+  checkPrompts(model, prompts, options.pairs);
   const prefix = sharedTokens(model, options.sharedPrefix, lengthsOf(prompts).shortest);
   const letGo = holdPairs(options.pairs);
   try {

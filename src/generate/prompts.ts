@@ -98,10 +98,10 @@ export function commonPrefix(prompts: readonly (readonly number[])[]): number {
   }, first.length);
 }
 
-export function checkPrompts(model: CausalLM, prompts: readonly Prompt[]): void {
+export function checkPrompts(model: CausalLM, prompts: readonly Prompt[], pairs: LoraPairs): void {
   for (const { index, ids } of prompts) {
     if (ids.length === 0) throw new UserError(`prompt ${index} holds no token; a prompt needs one at least`);
-    checkTokens(model, ids);
+    checkTokens(model, ids, pairs);
   }
 }
 

@@ -60,8 +60,8 @@ async function* scores(
 ): AsyncGenerator<Scores> {
   throwIfAborted(options.signal);
   if (prompts.length === 0) return;
-  checkPrompts(model, prompts);
-  for (const tokens of continuations) checkTokens(model, tokens);
+  checkPrompts(model, prompts, options.pairs);
+  for (const tokens of continuations) checkTokens(model, tokens, options.pairs);
   const prefix = sharedTokens(model, options.sharedPrefix, lengthsOf(prompts).shortest);
   const newTokens = Math.max(...continuations.map((c) => c.length));
   const letGo = holdPairs(options.pairs);
@@ -111,7 +111,6 @@ async function scoreBatch(
 ): Promise<Scores[]> {
   const { signal } = options;
   const g = inferenceGraph(model, options);
-  const vocab = model.head.outFeatures;
   try {
     const placed = prompts.map((p, slot) => ({ slot, ids: p.ids }));
     const first = abortable(model.backend, signal, () =>
@@ -121,6 +120,7 @@ async function scoreBatch(
     for (const tokens of continuations) {
       const losses = g.empty([prompts.length], 'f32');
       const starts = g.from(new Int32Array(prompts.length).fill(tokens[0]!));
+      const vocab = first.shape[1]!;
       g.kernels.crossEntropy({ logits: first, targets: starts, losses, rows: prompts.length, vocab });
       const firstLosses = await losses.toFloat32();
       throwIfAborted(signal);
@@ -164,7 +164,7 @@ async function restLosses(
     abortable(model.backend, options.signal, () => {
       const hidden = model.forward(inner, input);
       const logits = linear(inner, hidden, model.head, { path: 'rows', output: 'f32' });
-      inner.kernels.crossEntropy({ logits, targets, losses, rows, vocab: model.head.outFeatures });
+      inner.kernels.crossEntropy({ logits, targets, losses, rows, vocab: logits.shape[1]! });
     });
     const each = await losses.toFloat32();
     throwIfAborted(options.signal);

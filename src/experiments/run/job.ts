@@ -49,7 +49,13 @@ export async function runJob(
   const options = order.threads === undefined ? {} : { threads: order.threads };
   const { backend, notice } = await createBackend(config.device, options);
   if (notice !== undefined) emit({ type: 'notice', text: notice });
-  const modelFolder = await resolveModel(config.model_name_or_path, { revision: config.revision });
+  let modelFolder: string;
+  try {
+    modelFolder = await resolveModel(config.model_name_or_path, { revision: config.revision, signal });
+  } catch (error) {
+    if (signal.aborted) return 'stopped';
+    throw error;
+  }
   const tokenizer = Tokenizer.load(modelFolder);
   const shared = { backend, modelFolder, tokenizer, cache: new DataCache(tokenizer), emit, signal };
   const runs: OpenRun[] = [];
