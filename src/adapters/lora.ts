@@ -1,4 +1,4 @@
-/** Putting LoRA (Hu et al., arXiv:2106.09685) onto a model's Linears: which ones, with what rank, from where. Names are PEFT's. */
+/** Making LoRA (Hu et al., arXiv:2106.09685) for a model's Linears: which ones, with what rank, from where. Names are PEFT's. */
 
 import { Parameter } from '../autograd/parameter.js';
 import type { CausalLM } from '../models/model.js';
@@ -37,11 +37,11 @@ export interface LoraAdapter {
   readonly tableNames: { readonly embedding: string; readonly head: string };
   /** A, B, A, B, … */
   readonly parameters: readonly Parameter[];
-  /** Puts it on the model, in place of another: the model then answers with it. */
+  /** Makes it, in place of another, that of calls which begin from now on and name none. */
   attach(): void;
-  /** Takes it off where it is on the model. */
+  /** Ends that, where it is so. */
   detach(): void;
-  /** Takes it off and frees it. */
+  /** Detaches it and frees it; a call that is under way with it keeps it until it ends. */
   dispose(): void;
 }
 
@@ -126,7 +126,7 @@ export function createLora(model: CausalLM, config: LoraConfig, start: LoraStart
   }
   values.release();
   const detach = (): void => {
-    for (const [linear, pair] of pairs) if (linear.lora === pair) linear.lora = undefined;
+    if (model.adapter === pairs) model.adapter = undefined;
     if (tables) detachTables(model, tables);
   };
   return {
@@ -135,7 +135,7 @@ export function createLora(model: CausalLM, config: LoraConfig, start: LoraStart
     tableNames: { embedding: model.embedding.name, head: model.head.name },
     taskType: model.config.decoder_start_token_id === undefined ? 'CAUSAL_LM' : 'SEQ_2_SEQ_LM',
     attach: () => {
-      for (const linear of model.linears.values()) linear.lora = pairs.get(linear);
+      model.adapter = pairs;
       attachTables(model, tables);
     },
     dispose: () => {
