@@ -6,12 +6,13 @@ import { Option } from 'commander';
 import { readTable, selectColumns, type Row } from '../data/index.js';
 import type { ClassificationReport } from '../eval/index.js';
 import { markdownTable, percent, withInterval } from '../experiments/run/results.js';
-import { scorePredictions, type Score } from '../experiments/run/score.js';
+import { scorePredictions, unreadNote, type Score } from '../experiments/run/score.js';
 import { readJson } from '../models/load.js';
-import type { Metric } from '../tasks/index.js';
+import type { Metric, RougeTokenizer } from '../tasks/index.js';
 import { UserError } from '../util/errors.js';
 import type { Verb } from './main.js';
 
+const TOKENIZERS: readonly RougeTokenizer[] = ['ascii', 'unicode'];
 const METRICS: readonly Metric[] = ['classification', 'rouge', 'exact_match'];
 
 interface Flags {
@@ -19,6 +20,7 @@ interface Flags {
   readonly referenceColumn: string;
   readonly predictionColumn: string;
   readonly confusion?: boolean;
+  readonly rougeTokenizer?: RougeTokenizer;
   readonly json?: boolean;
 }
 
@@ -37,15 +39,24 @@ export const verb: Verb = (command) => {
       'answer',
     )
     .option('--confusion', 'with classification: the figures of each label, and which was taken for which')
+    .addOption(
+      new Option(
+        '--rouge-tokenizer <name>',
+        "words to ROUGE: as Google's rouge_score has them, or of any script (default: that of the run, or ascii)",
+      ).choices(TOKENIZERS),
+    )
     .option('--json', 'everything as JSON')
     .action(async (path: string, flags: Flags) => {
-      const metric = flags.metric ?? metricOfRun(path);
+      const run = resultBeside(path);
+      const metric = flags.metric ?? METRICS.find((name) => name === run['metric']);
+      const rouge_tokenizer =
+        flags.rougeTokenizer ?? TOKENIZERS.find((name) => name === run['rouge_tokenizer']);
       if (metric === undefined)
         throw new UserError(
           `${path} lies in no finished run, so name its metric: --metric ${METRICS.join(', ')}`,
         );
       const predictions = answersOf(await readTable(path), path, flags);
-      const score = scorePredictions(metric, predictions);
+      const score = scorePredictions(metric, predictions, { rouge_tokenizer });
       if (flags.json) {
         process.stdout.write(JSON.stringify({ metric, rows: predictions.length, ...score }, null, 2) + '\n');
         return;
@@ -59,14 +70,15 @@ export const verb: Verb = (command) => {
       process.stdout.write(
         `\n${predictions.length} rows, ${score.unanswered} without an answer; in percent, with 95 % intervals over the rows\n`,
       );
+      if (score.unread !== undefined)
+        process.stdout.write(`${unreadNote(score.unread, predictions.length)}\n`);
     });
 };
 
-/** What the run's own result, beside the file, was scored by. */
-function metricOfRun(path: string): Metric | undefined {
+/** The run's own result, which lies beside its predictions. */
+function resultBeside(path: string): Readonly<Record<string, unknown>> {
   const result = join(dirname(path), 'result.json');
-  const found = existsSync(result) ? readJson(result)['metric'] : undefined;
-  return METRICS.find((metric) => metric === found);
+  return existsSync(result) ? readJson(result) : {};
 }
 
 function answersOf(table: readonly Row[], path: string, flags: Flags): Answered[] {

@@ -9,6 +9,7 @@ import { messageOf, UserError } from '../../util/errors.js';
 import { lockHolder } from '../../util/lock.js';
 import type { Fingerprints, ResolvedConfig } from '../config/index.js';
 import { FAULT, LOCK } from './folder.js';
+import type { Overlap } from './overlap.js';
 import type { Prediction } from './predictions.js';
 import { readRecords } from './records.js';
 import type { MethodResult, TaskResult } from './results.js';
@@ -93,12 +94,24 @@ const check = z.object({
   max: z.number().optional(),
 });
 
+const OVERLAP = {
+  shared: z.number(),
+  shared_examples: z.number(),
+  test_in_train: z.number(),
+  validation_in_train: z.number(),
+  train_repeats: z.number(),
+  test_repeats: z.number(),
+} satisfies Record<keyof Overlap, z.ZodType<number>>;
+
 const resultSchema = z.looseObject({
   task: taskName,
   kind: z.enum(['classification', 'summarization', 'custom']),
   metric: z.enum(['classification', 'rouge', 'exact_match']),
+  rouge_tokenizer: z.enum(['ascii', 'unicode']).optional(),
   train_rows: z.number(),
+  validation_rows: z.number().optional(),
   test_rows: z.number(),
+  overlap: z.object(OVERLAP).optional(),
   methods: z.array(
     z.looseObject({
       method: z.enum(['zero_shot', 'few_shot', 'tuned']),
@@ -106,6 +119,7 @@ const resultSchema = z.looseObject({
       intervals: z.record(z.string(), interval).default({}),
       rows: z.number(),
       unanswered: z.number(),
+      unread: z.number().optional(),
       seconds: z.number(),
       checks: z.record(z.string(), check).optional(),
     }),
