@@ -18,6 +18,9 @@ interface Node {
   backward(dOutput: Tensor): void;
 }
 
+/** An adapter's pairs by their Linears. */
+export type LoraPairs = ReadonlyMap<object, Lora>;
+
 /**
  * Rows of a pass, behind those of the member before, that one training brings: several adapters that are trained over one model share its
  * passes, and each gets what it gets alone.
@@ -30,8 +33,7 @@ export interface Member {
   /** The run's seed and the number of its forward pass: together with a layer's stream they fix every random mask. */
   readonly seed: number;
   readonly step: number;
-  /** Its adapter's pairs by their Linears. Absent: what is attached to the Linears. */
-  readonly pairs?: ReadonlyMap<object, Lora> | undefined;
+  readonly pairs?: LoraPairs | undefined;
 }
 
 /** Members next to each other with as many rows each, where a pass has several members. */

@@ -3,25 +3,12 @@
  * refused by what it most likely is: a text that is guessed wrong is trained on without a word.
  */
 import { constants, isUtf8 } from 'node:buffer';
-import { readFile, stat } from 'node:fs/promises';
-import { readFault } from '../files/faults.js';
 import { UserError } from '../util/errors.js';
+import { readTableBytes } from '../util/read.js';
 
 /** Throws UserError for a file that is missing, may not be read, is no such text, or is longer than a string can be. */
 export async function readText(path: string): Promise<string> {
-  let bytes: Buffer;
-  try {
-    const { size } = await stat(path);
-    if (size > constants.MAX_STRING_LENGTH) {
-      throw new UserError(
-        `${path} has ${size} bytes, more than fit a text: convert it to Parquet, or split it`,
-      );
-    }
-    bytes = await readFile(path);
-  } catch (error) {
-    throw readFault(path, error);
-  }
-  return decodeText(bytes, path);
+  return decodeText(await readTableBytes(path, constants.MAX_STRING_LENGTH), path);
 }
 
 /** What a file of another kind begins with. */

@@ -1,5 +1,6 @@
 /** One forward and backward pass over a few blocks of tokens. */
 
+import { pairsOfCall, type CallAdapter } from '../adapters/call.js';
 import { Graph, randomOf, type Member } from '../autograd/graph.js';
 import { IGNORE_INDEX, type Block } from '../data/index.js';
 import { headLoss } from '../ops/cross-entropy.js';
@@ -18,7 +19,7 @@ export interface PassMember {
   readonly pass: number;
   /** 0: none. */
   readonly neftune_noise_alpha: number;
-  /** Its adapter's; absent: what is attached to the model. */
+  /** Its adapter's; absent: those of what is attached to the model. */
   readonly pairs?: Member['pairs'];
 }
 
@@ -127,7 +128,8 @@ export function forwardBackward(
   const whole = join(members.map(({ batch }) => batch));
   checkBatch(model, whole);
   const slices = members.map(({ batch, seed, pass, pairs }) => ({
-    ...{ rows: batch.ids.length, encoderRows: batch.encoder?.ids.length ?? 0, seed, step: pass, pairs },
+    ...{ rows: batch.ids.length, encoderRows: batch.encoder?.ids.length ?? 0, seed, step: pass },
+    pairs: pairs ?? model.adapter,
   }));
   const g = new Graph(model.backend, {
     training: true,
@@ -192,14 +194,19 @@ function join(batches: readonly FlatBatch[]): FlatBatch {
   };
 }
 
-/** The rows' losses alone, as an evaluation wants them: no dropout, no noise, no gradient. */
+/**
+ * The rows' losses alone, as an evaluation wants them: no dropout, no noise, no gradient. `adapter`: null: none; absent: the one that is
+ * attached.
+ */
 export async function evaluateLoss(
   model: CausalLM,
   batch: FlatBatch,
   precision: 'f32' | 'bf16' = 'f32',
+  adapter?: CallAdapter,
 ): Promise<Float32Array> {
   checkBatch(model, batch);
-  const g = new Graph(model.backend, { precision });
+  const pairs = pairsOfCall(model, adapter);
+  const g = new Graph(model.backend, { precision, members: [{ seed: 0, step: 0, pairs }] });
   try {
     const hidden = model.forward(g, modelInput(g, batch));
     const rows = { member: g.members[0]!, first: 0, targets: batch.targets, gradScale: 0 };

@@ -106,6 +106,6 @@ function otherAccuracy(
     likelihood_normalization === 'length'
       ? (['likelihood_accuracy_sum', 'log_likelihoods'] as const)
       : (['likelihood_accuracy_norm', 'normalized_log_likelihoods'] as const);
-  const hits = predictions.filter((p) => likeliest(labels, p[by]!) === p.reference).length;
+  const hits = predictions.filter((p) => likeliest(labels, p[by] ?? []) === p.reference).length;
   return { [name]: hits / predictions.length };
 }

@@ -14,7 +14,9 @@ import {
 } from '../../tasks/index.js';
 import type { Tokenizer } from '../../tokenizer/index.js';
 import type { ResolvedTask } from '../config/index.js';
+import { isAbort } from '../../util/abort.js';
 import { readRecords, RecordWriter } from './records.js';
+import { predictionSchema } from './schemas.js';
 import type { TaskData } from './task-data.js';
 
 export interface Prediction {
@@ -56,7 +58,7 @@ export interface PredictArguments extends PromptArguments {
 /** @returns all predictions in the order of the test rows, or undefined when the signal came first */
 export async function predict(args: PredictArguments): Promise<Prediction[] | undefined> {
   const { data, path, signal } = args;
-  const done = new Map(readRecords<Prediction>(path).map((p) => [p.row, p]));
+  const done = new Map(readRecords<Prediction>(path, predictionSchema).map((p) => [p.row, p]));
   const missing = data.test.filter((s) => !done.has(s.row));
   args.onAnswer(done.size, data.test.length);
   if (missing.length > 0) {
@@ -72,8 +74,9 @@ export async function predict(args: PredictArguments): Promise<Prediction[] | un
         done.set(prediction.row, prediction);
         args.onAnswer(done.size, data.test.length);
       }
-    } finally {
-      writer.close();
+    } catch (error) {
+      // What is written stands; a resumed run asks for the rest.
+      if (!isAbort(error, signal)) throw error;
     }
     if (signal.aborted && done.size < data.test.length) return undefined;
   }

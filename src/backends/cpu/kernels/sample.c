@@ -69,7 +69,7 @@ static uint32_t mass_of(const Row *row, uint32_t key) {
 static void sample_row(void *context, int64_t r) {
   const Sample *t = context;
   const float *x = t->logits + r * t->vocab;
-  uint32_t *memory = ww_scratch((size_t)t->vocab * 8);
+  uint32_t *memory = ww_scratch(2 * t->vocab);
   Row row = {memory, memory + t->vocab, t->vocab};
   float largest = -INFINITY;
   for (int64_t i = 0; i < t->vocab; i++) largest = x[i] > largest ? x[i] : largest;
@@ -103,3 +103,4 @@ void ww_sample(const float *logits, const uint32_t *draws, int32_t *out, int64_t
   Sample t = {logits, draws, out, vocab, topK, temperature, topP};
   ww_tasks(sample_row, &t, rows, rows * vocab * 64);
 }
+WW_QUEUED(ww_sample, P(0), P(1), P(2), N(3), N(4), N(5), N(6), N(7))
