@@ -4,7 +4,6 @@ import { copyFileSync, cpSync, mkdtempSync, readFileSync, readdirSync, rmSync } 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { createEngine } from '../../src/tokenizer/engine.js';
 import { Tokenizer } from '../../src/tokenizer/index.js';
 
 const shared = process.env['WESTWIND_SHARED'] ?? '../shared';
@@ -30,27 +29,6 @@ describe('golden texts', () => {
         assert.equal(tokenizer.decode(ids), decoded);
         const stream = tokenizer.stream();
         assert.equal(ids.map((id) => stream.push(id)).join('') + stream.end(), decoded);
-      }
-    });
-  }
-});
-
-describe('a text in pieces has the ids of the whole', () => {
-  const posts = readFileSync(join(shared, 'data/20newsgroups/test.csv'), 'utf8');
-  for (const name of names) {
-    it(name, () => {
-      const folder = join(shared, 'tokenizers', name);
-      const tokenizer = Tokenizer.load(folder);
-      const json = JSON.parse(readFileSync(join(folder, 'tokenizer.json'), 'utf8')) as object;
-      const engine = createEngine(json, {});
-      for (let i = 0; i < 40; i++) {
-        // Twice the same beginning, then what else comes; from anywhere, through headers, tables and rows of signs.
-        const at = i * 200_000;
-        for (const length of [3_000, 3_000, 9_000]) {
-          const text = posts.slice(at, at + length);
-          const { ids } = engine.encode(text, { add_special_tokens: false });
-          assert.deepEqual(tokenizer.encode(text, { addSpecialTokens: false }), ids, `${at} + ${length}`);
-        }
       }
     });
   }

@@ -5,7 +5,6 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, beforeEach, describe, it } from 'node:test';
 import fc from 'fast-check';
-import { createEngine } from '../../src/tokenizer/engine.js';
 import { Tokenizer } from '../../src/tokenizer/index.js';
 import { UserError } from '../../src/util/errors.js';
 
@@ -49,23 +48,6 @@ describe('Tokenizer', () => {
         assert.equal(streamed(encoded), tokenizer.decode(encoded));
       }),
       { numRuns: 500 },
-    );
-  });
-
-  it('gives the same ids in pieces as in one', () => {
-    const json = JSON.parse(readFileSync(join(golden, 'tokenizer.json'), 'utf8')) as object;
-    const engine = createEngine(json, {});
-    const word = fc.string({
-      unit: fc.constantFrom('a', 'b', 'n', '▁', '\n', '.', 'é', '\u00a0', '<s>'),
-      maxLength: 90,
-    });
-    const texts = fc.array(word, { maxLength: 12 }).map((words) => words.join(' '));
-    fc.assert(
-      fc.property(texts, fc.constantFrom('', 'Once upon a time '.repeat(40)), (text, before) => {
-        const { ids } = engine.encode(before + text, { add_special_tokens: false });
-        assert.deepEqual(tokenizer.encode(before + text, { addSpecialTokens: false }), ids);
-      }),
-      { numRuns: 300 },
     );
   });
 
