@@ -1,6 +1,7 @@
 /** Which of a model's Linears `target_modules` means: PEFT's rules, and one name for what architectures name differently. */
 
 import { UserError } from '../util/errors.js';
+import { boundedTest } from '../util/patterns.js';
 import type { LoraConfig } from './lora.js';
 
 /**
@@ -55,11 +56,13 @@ export function targetModules(
 
 /** Whether a regular expression is good for the whole name. Throws UserError when it is none. */
 export function wholeMatch(expression: string, name: string): boolean {
+  let pattern: RegExp;
   try {
-    return new RegExp(`^(?:${expression})$`).test(name);
+    pattern = new RegExp(`^(?:${expression})$`);
   } catch {
     throw new UserError(`lora.target_modules: '${expression}' is not a regular expression`);
   }
+  return boundedTest(pattern, name);
 }
 
 function isNamed(name: string, target: string): boolean {

@@ -10,12 +10,17 @@ export class TextStream {
   /** The text of those that are out. */
   #before = '';
 
-  constructor(decode: (ids: readonly number[]) => string) {
+  /** `isOpen`: whether the token behind one of this id may still change its text. */
+  constructor(
+    decode: (ids: readonly number[]) => string,
+    private readonly isOpen: (id: number) => boolean = () => false,
+  ) {
     this.#decode = decode;
   }
 
   push(id: number): string {
     this.#ids.push(id);
+    if (this.isOpen(id)) return '';
     const text = this.#decode(this.#ids);
     // A trailing U+FFFD is a character whose bytes have not all come.
     if (text.endsWith('\ufffd') || text.length <= this.#before.length) return '';

@@ -36,6 +36,9 @@ export interface EncodeOptions {
 /** UTF-16 units of text that the engine is given at once where a caller takes a promise. */
 const BATCH = 1 << 18;
 
+/** A token that stands for a byte. */
+const BYTE = /^<0x[0-9A-Fa-f]{2}>$/;
+
 /** Vocabularies are read whole, since a token is asked for by its id and by its text. */
 interface Vocabulary {
   readonly tokens: Map<number, string>;
@@ -49,6 +52,8 @@ export class Tokenizer {
   readonly #engine: EngineHandle;
   readonly #vocabulary: Vocabulary;
   readonly #cleanUp: boolean;
+  readonly #bytesFallBack: boolean;
+  readonly #patterns: string;
   readonly #special: SpecialTokens;
   readonly #template: ChatTemplate | undefined;
   #told = false;
@@ -61,6 +66,8 @@ export class Tokenizer {
       engine: EngineHandle;
       vocabulary: Vocabulary;
       cleanUp: boolean;
+      bytesFallBack: boolean;
+      patterns: string;
       special: SpecialTokens;
       template: ChatTemplate | undefined;
     },
@@ -69,6 +76,8 @@ export class Tokenizer {
     this.#vocabulary = parts.vocabulary;
     this.vocabSize = [...parts.vocabulary.tokens.keys()].reduce((most, id) => Math.max(most, id + 1), 0);
     this.#cleanUp = parts.cleanUp;
+    this.#bytesFallBack = parts.bytesFallBack;
+    this.#patterns = parts.patterns;
     this.#special = parts.special;
     this.#template = parts.template;
   }
@@ -98,6 +107,8 @@ export class Tokenizer {
     return new Tokenizer(folder, decoderStart(folder), {
       engine,
       vocabulary: words,
+      bytesFallBack: JSON.stringify(json['decoder'] ?? null).includes('"ByteFallback"'),
+      patterns: patternsOf(json['normalizer'], json['pre_tokenizer']),
       cleanUp: cleansUp(json['model'] as Json, config),
       special,
       template: chatTemplate(folder, config),
@@ -160,9 +171,14 @@ export class Tokenizer {
     return this.#cleanUp ? cleanedUp(text) : text;
   }
 
-  /** For an answer that grows token by token; see TextStream. */
-  stream(options: { skipSpecialTokens?: boolean } = {}): TextStream {
-    return new TextStream((ids) => this.decode(ids, options));
+  /**
+   * For an answer that grows token by token; see TextStream. Where bytes that are no text become U+FFFD all together, as with Llama 2, a
+   * byte waits for the next token, unless the ids are known to spell a text.
+   */
+  stream({ isText = false, ...options }: { skipSpecialTokens?: boolean; isText?: boolean } = {}): TextStream {
+    const isOpen = (id: number): boolean =>
+      !isText && this.#bytesFallBack && BYTE.test(this.idToToken(id) ?? '');
+    return new TextStream((ids) => this.decode(ids, options), isOpen);
   }
 
   tokenToId(token: string): number | undefined {
@@ -231,7 +247,9 @@ export class Tokenizer {
     const message = messageOf(error).split('\n')[0]!;
     const path = join(this.folder, 'tokenizer.json');
     if (error instanceof EngineDeath)
-      return new UserError(`${path}: the tokenizer gives up on ${size} characters: ${message}`);
+      return new UserError(
+        `${path}: the tokenizer gives up on ${size} characters: ${message}${this.#patterns && `; its patterns: ${this.#patterns}`}`,
+      );
     return new UserError(`${path}: ${message}`);
   }
 
@@ -247,6 +265,16 @@ export class Tokenizer {
     }
     return ids;
   }
+}
+
+/** The regular expressions of parts of a tokenizer, for a message. */
+function patternsOf(...parts: readonly unknown[]): string {
+  const found: string[] = [];
+  JSON.stringify(parts, (key, value: unknown) => {
+    if (key === 'Regex' && typeof value === 'string') found.push(`'${value.slice(0, 200)}'`);
+    return value;
+  });
+  return found.join(', ');
 }
 
 /**

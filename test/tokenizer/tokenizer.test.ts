@@ -60,13 +60,14 @@ describe('Tokenizer', () => {
     );
   });
 
-  it('holds back a character until its last byte', () => {
-    const stream = tokenizer.stream();
-    const parts = tokenizer.encode('a€b').map((id) => stream.push(id));
-    assert.deepEqual(
-      parts.filter((part) => part !== ''),
-      ['a', '€', 'b'],
-    );
+  it('holds back a character until its last byte, and bytes until they are sure to be a text', () => {
+    const parts = (isText: boolean): string[] => {
+      const stream = tokenizer.stream({ isText });
+      const all = tokenizer.encode('a日b').map((id) => stream.push(id));
+      return all.filter((part) => part !== '');
+    };
+    assert.deepEqual(parts(true), ['a', '日', 'b']);
+    assert.deepEqual(parts(false), ['a', '日b']);
   });
 
   it('decodes nothing, and ids beyond the vocabulary, to nothing', () => {

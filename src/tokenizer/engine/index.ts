@@ -67,6 +67,15 @@ const unused = new FinalizationRegistry((key: number) => {
     .catch(() => undefined);
 });
 
+/** The bridge stands beside this file: .js in the package, .ts where the sources run. */
+const BRIDGE = new URL(`./bridge${extname(import.meta.url)}`, import.meta.url);
+
+/** A thread does not get the loader of TypeScript from the one that starts it. */
+const fromSource = (url: URL): string => {
+  const loader = JSON.stringify(import.meta.resolve('tsx/esm/api'));
+  return `import(${loader}).then(({ register }) => (register(), import(${JSON.stringify(url.href)})))`;
+};
+
 class Service {
   readonly #port: MessagePort;
   readonly #signal = new Int32Array(new SharedArrayBuffer(4));
@@ -75,12 +84,14 @@ class Service {
 
   constructor() {
     const { port1, port2 } = new MessageChannel();
-    const extension = extname(import.meta.url);
-    const worker = new Worker(new URL(`./bridge${extension}`, import.meta.url), {
+    const options = {
       workerData: { port: port2, signal: this.#signal },
       transferList: [port2],
-      execArgv: extension === '.ts' ? ['--import', import.meta.resolve('tsx')] : [],
-    });
+      execArgv: [],
+    };
+    const worker = BRIDGE.pathname.endsWith('.ts')
+      ? new Worker(fromSource(BRIDGE), { ...options, eval: true })
+      : new Worker(BRIDGE, options);
     worker.unref();
     this.#port = port1;
     port1.on('message', (reply: Reply) => this.#deliver(reply));

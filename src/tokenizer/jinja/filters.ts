@@ -77,6 +77,7 @@ const extreme =
 
 /** map, by an attribute or another filter. */
 const map: Filter = (value, { positional, named }, engine) => {
+  if (!isTrue(value)) return new Iterator([]);
   if (positional.length === 0 && named.has('attribute')) {
     for (const name of named.keys())
       if (name !== 'attribute' && name !== 'default') fault(`Unexpected keyword argument '${name}'`);
@@ -184,7 +185,8 @@ const round: Filter = (value, args) => {
   const number = plain(value);
   if (method === 'ceil' || method === 'floor') {
     const power = 10 ** precision;
-    return Math[method](Number(number) * power) / power;
+    // Python's floor and ceil make an int, which has no -0.
+    return (Math[method](Number(number) * power) + 0) / power;
   }
   if (method !== 'common') return fault('method must be common, ceil or floor');
   if (typeof number === 'bigint') return precision >= 0 ? number : refuse('rounding an int to tens');
@@ -372,7 +374,12 @@ const urlencode: Filter = (value) => {
 
 const filesize: Filter = (value, args) => {
   const [two = false] = bind('filesizeformat', args, ['binary']);
-  const bytes = toFloat(value, { positional: [], named: new Map() }, undefined as never) as number;
+  const bytes = isNumeric(value)
+    ? Number(plain(value))
+    : typeof value === 'string'
+      ? floatOf(value)
+      : undefined;
+  if (bytes === undefined) return fault(`could not convert a ${typeName(value)} to float`);
   const [base, i] = isTrue(two) ? [1024, 'i'] : [1000, ''];
   if (bytes === 1) return '1 Byte';
   if (bytes < base) return `${Math.trunc(bytes)} Bytes`;
@@ -519,6 +526,12 @@ const isSequence = (value: Value): boolean =>
   value instanceof Range ||
   value instanceof Undefined;
 
+/** Whether there is something of a name; lists and dicts cannot be looked for. */
+function isNamed(value: Value, test: (name: string) => boolean): boolean {
+  new Dict().has(value);
+  return typeof value === 'string' && test(value);
+}
+
 const equal = by(isEqual);
 const unequal = by((a, b) => !isEqual(a, b));
 const greater = ordered('>', (order) => order > 0);
@@ -532,8 +545,8 @@ const TESTS: Readonly<Record<string, Test>> = {
   divisibleby: by((value, number) => isEqual(binary('%', value, number), 0n)),
   defined: (value) => !(value instanceof Undefined),
   undefined: (value) => value instanceof Undefined,
-  filter: (value) => typeof value === 'string' && (Object.hasOwn(FILTERS, value) || OTHERS.includes(value)),
-  test: (value) => typeof value === 'string' && Object.hasOwn(TESTS, value),
+  filter: (value) => isNamed(value, (name) => Object.hasOwn(FILTERS, name) || OTHERS.includes(name)),
+  test: (value) => isNamed(value, (name) => Object.hasOwn(TESTS, name)),
   none: (value) => value === null,
   boolean: (value) => typeof value === 'boolean',
   false: (value) => value === false,

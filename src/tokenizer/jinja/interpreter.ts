@@ -448,7 +448,7 @@ export class Interpreter implements Engine {
 
   /** `of.name`: Python's attribute, else the item of that name. */
   attribute(of: Value, name: string): Value {
-    if (of instanceof Undefined) return of.fail();
+    if (of instanceof Undefined) return UNDERSCORED.has(name) ? of : of.fail();
     const found = this.#own(of, name);
     if (found !== undefined) return found;
     if (of instanceof Dict) {
@@ -523,7 +523,13 @@ export class Interpreter implements Engine {
         const [of] = positional;
         if (positional.length > 1) fault(`dict expected at most 1 argument, got ${positional.length}`);
         const entries =
-          of instanceof Dict ? [...of.entries()] : of === undefined ? [] : iterate(of).map(pairOf);
+          of instanceof Dict
+            ? [...of.entries()]
+            : of === undefined
+              ? []
+              : of instanceof Undefined
+                ? of.fail()
+                : iterate(of).map(pairOf);
         return new Dict([...entries, ...named]);
       },
       namespace: ({ positional, named }) => {

@@ -39,8 +39,8 @@ const whole = (value: Value): value is bigint | boolean =>
   typeof value === 'bigint' || typeof value === 'boolean';
 
 export function binary(sign: string, a: Value, b: Value): Value {
-  for (const value of [a, b]) if (value instanceof Undefined) value.fail();
   if (sign === '%' && typeof a === 'string') return percent(a, b);
+  for (const value of [a, b]) if (value instanceof Undefined) value.fail();
   if (whole(a) && whole(b)) return integers(sign, BigInt(a), BigInt(b));
   if (isNumeric(a) && isNumeric(b)) return floats(sign, Number(plain(a)), Number(plain(b)));
   if (a instanceof Markup || b instanceof Markup) return refuse(`'${sign}' of an escaped string`);
@@ -82,7 +82,11 @@ function integers(sign: string, a: bigint, b: bigint): Value {
   if (sign === '-') return bounded(a - b);
   if (sign === '*') return bounded(a * b);
   if (sign === '**') {
-    if (b < 0n) return floats(sign, Number(a), Number(b));
+    if (b < 0n) {
+      if (a === 0n) return fault('0.0 cannot be raised to a negative power');
+      const below = integers(sign, a, -b) as bigint;
+      return BigInt.asIntN(53, below) === below ? 1 / Number(below) : refuse('a power of that size');
+    }
     const bits = (a < 0n ? -a : a).toString(2).length;
     if (a !== 0n && a !== 1n && a !== -1n && BigInt(bits) * b > BigInt(MOST_BITS))
       bounded(1n << BigInt(MOST_BITS + 1));
@@ -107,14 +111,8 @@ function floats(sign: string, a: number, b: number): Value {
   if (sign === '+') return a + b;
   if (sign === '-') return a - b;
   if (sign === '*') return a * b;
-  if (sign === '**') {
-    if (a === 0 && b < 0) return fault('0.0 cannot be raised to a negative power');
-    if (a < 0 && !Number.isInteger(b)) return refuse('a root of a negative number');
-    const power = a ** b;
-    return Number.isFinite(power) || !Number.isFinite(a) || !Number.isFinite(b)
-      ? power
-      : fault("(34, 'Numerical result out of range')");
-  }
+  // JavaScript's powers are not rounded as C's.
+  if (sign === '**') return refuse("'**' of a float");
   if (b === 0)
     return fault(
       sign === '%'
@@ -126,7 +124,9 @@ function floats(sign: string, a: number, b: number): Value {
   if (sign === '/') return a / b;
   const rest = a % b;
   const modulo = rest !== 0 && rest < 0 !== b < 0 ? rest + b : rest === 0 ? (b < 0 ? -0 : 0) : rest;
-  return sign === '%' ? modulo : Math.round((a - modulo) / b);
+  if (sign === '%') return modulo;
+  const quotient = Math.round((a - modulo) / b);
+  return quotient === 0 ? (a / b < 0 || Object.is(a / b, -0) ? -0 : 0) : quotient;
 }
 
 export function unary(sign: string, value: Value): Value {
@@ -172,6 +172,7 @@ export function slice(of: Value, parts: readonly (Value | undefined)[]): Value {
   if (of instanceof Range) return refuse('a part of a range');
   if (of instanceof Markup) return refuse('a part of an escaped string');
   if (of instanceof Undefined) return of.fail();
+  if (of instanceof Dict) return fault("unhashable type: 'slice'");
   return new Undefined(`${described(of)} has no element slice`);
 }
 
@@ -211,6 +212,7 @@ export function formatted(value: Value, format: Format): string {
   const { type, precision } = format;
   if (typeof value === 'string' && (type === '' || type === 's')) {
     const text = precision === undefined ? value : characters(value).slice(0, precision).join('');
+    if (format.comma !== '') fault(`Cannot specify '${format.comma}' with 's'.`);
     if (format.align === '=') fault("'=' alignment not allowed in string format specifier");
     return padded(text, format, false);
   }
@@ -321,8 +323,9 @@ export function percent(text: string, values: Value): string {
       return formatted(given, { ...numeric, precision, type });
     },
   );
-  // A list or a dict may stand for one argument, or for none.
-  if (!named && used < list.length && !(values instanceof Dict) && !Array.isArray(values))
-    fault('not all arguments converted during string formatting');
+  // What has items may stand for one argument, or for none.
+  const many =
+    values instanceof Dict || values instanceof Range || values instanceof Undefined || Array.isArray(values);
+  if (!named && used < list.length && !many) fault('not all arguments converted during string formatting');
   return out;
 }

@@ -59,7 +59,7 @@ function split(of: string, args: CallArguments, fromRight: boolean): string[] {
     const words = strip(of, undefined, true, true);
     if (words === '') return [];
     const all = words.split(SPACES);
-    if (all.length <= max + 1) return all;
+    if (all.length <= max) return all;
     // What is not split keeps its inner white space, and its outer but on the side where splitting began.
     const cut = new RegExp(
       fromRight ? `[${SPACE}]*[^${SPACE}]+[${SPACE}]*$` : `^[${SPACE}]*[^${SPACE}]+[${SPACE}]*`,
@@ -116,8 +116,9 @@ const titled = (sign: string): string => {
 };
 
 export function capitalize(of: string): string {
-  const [first = '', ...rest] = characters(of);
-  return titled(first) + rest.join('').toLowerCase();
+  const [first = ''] = characters(of);
+  // All of it, since a sigma is another letter at a word's end.
+  return titled(first) + of.toLowerCase().slice(first.toLowerCase().length);
 }
 
 const CASED = /[\p{Lowercase}\p{Uppercase}\p{Lt}]/u;
@@ -298,7 +299,7 @@ const METHODS: Readonly<Record<string, Method>> = {
   partition: partition(false),
   rpartition: partition(true),
   swapcase: one('swapcase', [], (of) =>
-    characters(of)
+    (of.includes('Σ') ? [refuse('str.swapcase of a sigma')] : characters(of))
       .map((sign) => (/\p{Uppercase}/u.test(sign) ? sign.toLowerCase() : sign.toUpperCase()))
       .join(''),
   ),
