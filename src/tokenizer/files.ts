@@ -2,10 +2,10 @@
  * The files of a tokenizer's folder, as transformers 5 reads them: tokenizer.json is the tokenizer; tokenizer_config.json and
  * special_tokens_map.json name its special tokens, add such as it lacks, and may say what stands around a text.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { readFault } from '../files/index.js';
-import { UserError, messageOf } from '../util/errors.js';
+import { UserError } from '../util/errors.js';
+import { readJsonObject, readText } from '../util/read.js';
 
 export type Json = Record<string, unknown>;
 
@@ -181,28 +181,8 @@ export function chatTemplateSource(
   return { source, path: `${join(folder, 'tokenizer_config.json')}, chat_template` };
 }
 
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    throw readFault(path, error);
-  }
-}
-
-export function readJson(path: string): Json {
-  const text = readText(path);
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(`${path} is not valid JSON: ${messageOf(error).split('\n')[0]!}`);
-  }
-  if (!isObject(json)) throw new UserError(`${path} does not hold a JSON object`);
-  return json;
-}
-
 export function readOptionalJson(path: string): Json {
-  return existsSync(path) ? readJson(path) : {};
+  return existsSync(path) ? readJsonObject(path) : {};
 }
 
 function isObject(value: unknown): value is Json {

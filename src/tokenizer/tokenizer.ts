@@ -5,11 +5,11 @@
  */
 import { join } from 'node:path';
 import { UserError, messageOf } from '../util/errors.js';
+import { readJsonObject } from '../util/read.js';
 import { EngineDeath, EngineHandle, type Encoded } from './engine/index.js';
 import {
   chatTemplateSource,
   decoderStart,
-  readJson,
   readOptionalJson,
   settle,
   specialTokens,
@@ -85,7 +85,7 @@ export class Tokenizer {
   /** Loads the tokenizer of a model folder. Throws UserError for a missing or malformed file. */
   static load(folder: string): Tokenizer {
     const path = join(folder, 'tokenizer.json');
-    const json = readJson(path);
+    const json = readJsonObject(path);
     const config = readOptionalJson(join(folder, 'tokenizer_config.json'));
     const map = readOptionalJson(join(folder, 'special_tokens_map.json'));
     const special = specialTokens(config, map, folder);

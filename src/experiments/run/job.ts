@@ -63,7 +63,16 @@ export async function runJob(
     const parts = order.study ? [runs.flatMap(tasksOf)] : runs.flatMap(tasksOf).map((part) => [part]);
     const job = new Job(shared, order);
     try {
-      for (const part of parts) if (!(await job.work(part))) return 'stopped';
+      for (const part of parts) {
+        try {
+          if (!(await job.work(part))) return 'stopped';
+        } catch (error) {
+          // Of a study it stands in the folder already of the run whose fault it is.
+          if (error instanceof UserError && !order.study)
+            for (const [{ folder }] of part) recordFault(folder.path, error.message);
+          throw error;
+        }
+      }
     } finally {
       job.dispose();
     }
@@ -129,14 +138,6 @@ class Job {
         return true;
       });
     }
-    try {
-      return await this.workOn(units);
-    } finally {
-      for (const [, unit] of units) unit.reports.close();
-    }
-  }
-
-  private async workOn(units: readonly (readonly [OpenRun, Unit])[]): Promise<boolean> {
     for (const [run, unit] of units) if (!(await this.guarded(run, () => this.baselines(unit)))) return false;
     const finish = ([run, unit]: readonly [OpenRun, Unit]): Promise<boolean> =>
       this.guarded(run, async () => {
@@ -239,8 +240,8 @@ class Job {
       return await work();
     } catch (error) {
       const { study, failFast } = this.order;
+      if (study && error instanceof UserError) recordFault(run.folder.path, error.message);
       if (!study || failFast || !(error instanceof UserError)) throw error;
-      recordFault(run.folder.path, error.message);
       run.faulty = true;
       run.folder.release();
       this.shared.emit({ type: 'fault', run: run.number, message: error.message });
@@ -261,7 +262,6 @@ class Job {
     const checked = await withChecks(result, run.checks.get(settings.name)!, settings, path, data);
     const reports = told ?? new TaskReports(path, config);
     for (const method of checked.methods) reports.answered(method);
-    if (told === undefined) reports.close();
     results.set(result.task, checked);
     this.shared.emit({ type: 'result', run: number, task: result.task, result: checked });
     if (results.size < config.tasks.length) return;

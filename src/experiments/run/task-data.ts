@@ -9,6 +9,7 @@ import {
   trainTestSplit,
   unpacked,
   type Block,
+  type ReadOptions,
   type Row,
 } from '../../data/index.js';
 import { resolveDataset } from '../../files/index.js';
@@ -23,7 +24,7 @@ import {
   type TrainingExample,
 } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
-import type { ResolvedSource, ResolvedTask } from '../config/index.js';
+import { inheritedNote, type ResolvedSource, type ResolvedTask } from '../config/index.js';
 
 export interface TaskData {
   readonly task: Task;
@@ -46,18 +47,35 @@ export async function sourceFiles({ from }: ResolvedSource): Promise<string[]> {
   return files;
 }
 
+/** Says of a task that the configuration's own file does not name where it comes from. */
+export async function aboutTask<R>(
+  { name, inheritedFrom }: ResolvedTask,
+  work: () => Promise<R>,
+): Promise<R> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof UserError) || inheritedFrom === undefined) throw error;
+    throw new UserError(`${error.message} (${inheritedNote(name, inheritedFrom)})`);
+  }
+}
+
 /** `seed`: the run's, for what is drawn by none of its own. */
-export async function readTaskData(settings: ResolvedTask, seed: number): Promise<TaskData> {
+export function readTaskData(settings: ResolvedTask, seed: number): Promise<TaskData> {
+  return aboutTask(settings, () => readData(settings, seed));
+}
+
+async function readData(settings: ResolvedTask, seed: number): Promise<TaskData> {
   const notices: string[] = [];
   const load = async (
     source: ResolvedSource | undefined,
   ): Promise<{ rows: DataRow[]; indices: number[] }> => {
     if (!source) return { rows: [], indices: [] };
     const files = await sourceFiles(source);
-    const format = 'path' in source.from ? source.from.format : 'parquet';
+    const { format, delimiter }: ReadOptions = 'path' in source.from ? source.from : { format: 'parquet' };
     const table: Row[] = [];
     // One after the other: a Parquet file is decoded in a process of its own.
-    for (const file of files) for (const row of await readTable(file, { format })) table.push(row);
+    for (const file of files) for (const row of await readTable(file, { format, delimiter })) table.push(row);
     const where = nameOf(source);
     const { rows, indices, dropped } = selectColumns(table, source.columns, where);
     if (dropped.length > 0) notices.push(droppedNotice(where, table.length, dropped));

@@ -1,10 +1,10 @@
 /** golden/chat: public chat templates over conversations of many kinds, as transformers rendered them with jinja2. */
 
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { ChatTemplate } from '../../tokenizer/index.js';
 import { UserError } from '../../util/errors.js';
+import { readChecked } from '../run/stored.js';
 import { check, type Check } from './check.js';
 
 /** The day on which the golden texts were made; templates may print it. */
@@ -33,7 +33,7 @@ const schema = z.object({
 
 export function* verifyChat(folder: string): Generator<Check> {
   const path = join(folder, 'chat.json');
-  const { conversations, tools, templates } = schema.parse(JSON.parse(readFileSync(path, 'utf8')));
+  const { conversations, tools, templates } = readChecked(path, schema, 'fetch it again');
   for (const [name, { template, special_tokens, cases }] of Object.entries(templates)) {
     const chat = new ChatTemplate(template, name);
     const wrong = cases.filter(({ conversation, tools: offered, add_generation_prompt, text, error }) => {
