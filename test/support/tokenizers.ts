@@ -3,9 +3,9 @@ import fc from 'fast-check';
 
 type Json = Record<string, unknown>;
 
-const LETTERS = [
-  ...'abcdefghijklmnopqrstuvwxyzABCDEHIMRSΣσς.,!?-\'"0123456789½²٣ äéß日本\n\t\u00a0\u0085\ufeff▁🙂',
-];
+const LETTERS = Array.from(
+  'abcdefghijklmnopqrstuvwxyzABCDEHIMRSΣσς.,!?-\'"0123456789½²٣ äéß日本\n\t\u00a0\u0085\ufeff▁🙂',
+);
 
 /** Byte-level BPE's letter for a byte. */
 export function byteLetters(): string[] {
@@ -27,7 +27,17 @@ const bpe = {
 const bytes = Array.from({ length: 256 }, (_, b) => `<0x${b.toString(16).toUpperCase().padStart(2, '0')}>`);
 const sentencePiece = {
   ...{ type: 'BPE', unk_token: '<unk>', fuse_unk: true, byte_fallback: true },
-  vocab: vocabOf(['<unk>', '<s>', '</s>', ...bytes, '▁', ...'abcdefghinorstuv', ...merged, '▁t', '▁the']),
+  vocab: vocabOf([
+    '<unk>',
+    '<s>',
+    '</s>',
+    ...bytes,
+    '▁',
+    ...Array.from('abcdefghinorstuv'),
+    ...merged,
+    '▁t',
+    '▁the',
+  ]),
   merges: [...MERGES, '▁ t', '▁t he', '▁ the'],
 };
 const unigram = {

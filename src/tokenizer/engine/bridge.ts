@@ -41,9 +41,10 @@ class Engines {
     this.#started = new Promise((resolve) => {
       const timer = setTimeout(() => this.#end('its process does not start'), START_LIMIT);
       child.on('message', (message: Reply | 'ready') => {
-        if (message !== 'ready') return this.#take(message.result);
-        clearTimeout(timer);
-        resolve();
+        if (message === 'ready') {
+          clearTimeout(timer);
+          resolve();
+        } else this.#take(message.result);
       });
       child.on('error', (error) => this.#end(error.message));
       child.on('close', (code, killedBy) => {
@@ -97,7 +98,7 @@ async function follow(call: Call): Promise<Answer> {
   const { order } = call;
   if (order.do === 'unload') {
     jsons.delete(order.key);
-    return engines?.loaded.delete(order.key) ? engines.give(call) : {};
+    return engines?.loaded.delete(order.key) ? engines.give(call) : { done: true };
   }
   if (order.do === 'load') return load(call, order);
   const json = jsons.get(order.key)!;

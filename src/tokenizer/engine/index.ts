@@ -4,7 +4,15 @@
  */
 import { extname } from 'node:path';
 import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads';
-import { isFailure, type Call, type Encoded, type Order, type Reply, type Result } from './protocol.js';
+import {
+  isFailure,
+  type Call,
+  type Encoded,
+  type Failure,
+  type Order,
+  type Reply,
+  type Result,
+} from './protocol.js';
 
 export type { Encoded } from './protocol.js';
 
@@ -116,11 +124,8 @@ class Service {
       this.#port.ref();
       this.#give(order, limit, (reply) => {
         if (this.#pending.size === 0) this.#port.unref();
-        try {
-          resolve(resultOf(reply));
-        } catch (error) {
-          reject(error as Error);
-        }
+        if (isFailure(reply.result)) reject(errorOf(reply.result));
+        else resolve(reply.result);
       });
     });
   }
@@ -139,9 +144,11 @@ class Service {
 }
 
 function resultOf({ result }: Reply): Result {
-  if (!isFailure(result)) return result;
-  throw result.died ? new EngineDeath(result.error) : new Error(result.error);
+  if (isFailure(result)) throw errorOf(result);
+  return result;
 }
+
+const errorOf = ({ died, error }: Failure): Error => (died ? new EngineDeath(error) : new Error(error));
 
 let started: Service | undefined;
 const service = (): Service => (started ??= new Service());

@@ -19,7 +19,7 @@ async function follow({ order }: Call): Promise<Result | Failure> {
     }
     if (order.do === 'unload') {
       engines.delete(order.key);
-      return {};
+      return { done: true };
     }
     const engine = engines.get(order.key)!;
     return order.do === 'encode'

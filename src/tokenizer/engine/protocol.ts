@@ -25,7 +25,7 @@ export type Result =
   | { readonly added: readonly (number | undefined)[] }
   | Encoded
   | { readonly text: string }
-  | Record<never, never>;
+  | { readonly done: true };
 
 /** `died`: of the order that was under way when the process with the engines went down, or that took too long. */
 export interface Failure {

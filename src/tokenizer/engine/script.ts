@@ -105,7 +105,7 @@ const DECODERS: Readonly<Record<string, (tokens: string[], part: Json) => string
     tokens.map((token) => token.replaceAll((pattern as { String: string }).String, () => content as string)),
   Strip: (tokens, { content, start, stop }) =>
     tokens.map((token) => {
-      const signs = [...token];
+      const signs = Array.from(token);
       let [from, to] = [0, signs.length];
       while (from < (start as number) && from < to && signs[from] === content) from++;
       while (signs.length - to < (stop as number) && to > from && signs[to - 1] === content) to--;

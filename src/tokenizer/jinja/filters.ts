@@ -99,7 +99,7 @@ const choose =
     const [name, ...rest] = positional.slice(byAttribute ? 1 : 0);
     const args = { positional: rest, named };
     const test = (item: Value): boolean =>
-      name === undefined ? isTrue(get(item)) : applyTest(print(name), get(item), args, engine);
+      name === undefined ? isTrue(get(item)) : applyTest(print(name), get(item), args);
     return new Iterator(iterate(value).filter((item) => test(item) === wanted));
   };
 
@@ -383,7 +383,9 @@ const filesize: Filter = (value, args) => {
   const [base, i] = isTrue(two) ? [1024, 'i'] : [1000, ''];
   if (bytes === 1) return '1 Byte';
   if (bytes < base) return `${Math.trunc(bytes)} Bytes`;
-  const prefixes = [...'KMGTPEZY'].map((letter) => `${i === '' && letter === 'K' ? 'k' : letter}${i}B`);
+  const prefixes = Array.from('KMGTPEZY').map(
+    (letter) => `${i === '' && letter === 'K' ? 'k' : letter}${i}B`,
+  );
   const at = prefixes.findIndex((_, n) => bytes < base ** (n + 2));
   const power = at < 0 ? prefixes.length - 1 : at;
   return `${((base * bytes) / base ** (power + 2)).toFixed(1)} ${prefixes[power]!}`;
@@ -574,7 +576,7 @@ const TESTS: Readonly<Record<string, Test>> = {
   ...{ '<': less, lt: less, lessthan: less, '<=': atMost, le: atMost },
 };
 
-export function applyTest(name: string, value: Value, args: CallArguments, _engine: Engine): boolean {
+export function applyTest(name: string, value: Value, args: CallArguments): boolean {
   if (!Object.hasOwn(TESTS, name)) return fault(`No test named '${name}'.`);
   return TESTS[name]!(value, [...args.positional, ...args.named.values()]);
 }

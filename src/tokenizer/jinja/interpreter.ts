@@ -38,11 +38,8 @@ class Scope {
   readonly #names = new Map<string, Value>();
   constructor(readonly outer?: Scope) {}
   get(name: string): Value | undefined {
-    for (let scope: Scope | undefined = this; scope; scope = scope.outer) {
-      const value = scope.#names.get(name);
-      if (value !== undefined) return value;
-    }
-    return undefined;
+    const own = this.#names.get(name);
+    return own === undefined ? this.outer?.get(name) : own;
   }
   set(name: string, value: Value): void {
     this.#names.set(name, value);
@@ -412,7 +409,7 @@ export class Interpreter implements Engine {
         const of = this.#value(node.of!, scope);
         const args = this.#arguments(node.args, scope);
         this.line = node.line;
-        return applyTest(node.name, of, args, this);
+        return applyTest(node.name, of, args);
       }
     }
   }

@@ -82,7 +82,6 @@ const NAMED: Readonly<Record<string, string>> = {
 };
 
 function string(text: string, { ascii }: Layout): string {
-  // eslint-disable-next-line no-control-regex -- those are what is escaped
   const escaped = ascii ? /["\\]|[^ -~]/g : /["\\\x00-\x1f]/g;
   const out = text.replace(
     escaped,

@@ -104,7 +104,8 @@ export function tokenize(template: string): Token[] {
       const closed = open.length === 0 ? match(end) : undefined;
       if (closed !== undefined) {
         tokens.push({ type: 'end', value: kind, line });
-        return advance(at + closed.length);
+        advance(at + closed.length);
+        return;
       }
       const blank = match(BLANK);
       if (blank !== undefined) {

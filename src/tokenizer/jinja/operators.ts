@@ -67,7 +67,7 @@ export function binary(sign: string, a: Value, b: Value): Value {
     const items = Array.isArray(many) ? many : many instanceof Tuple ? many.items : undefined;
     if (items) {
       sized(items.length * count);
-      const all = Array.from({ length: count }, () => items).flat(1) as Value[];
+      const all = Array.from({ length: count }, (): readonly Value[] => items).flat(1);
       return Array.isArray(many) ? all : new Tuple(all);
     }
   }
@@ -268,7 +268,7 @@ const PERCENT = /%(?:\(([^)]*)\))?([-+ 0#]*)(\*|\d+)?(?:\.(\*|\d+))?[hlL]?(.)/gs
 export function percent(text: string, values: Value): string {
   const list = values instanceof Tuple ? values.items : [values];
   let used = 0;
-  let named = false;
+  let named = false as boolean;
   const next = (): Value =>
     used < list.length ? list[used++]! : fault('not enough arguments for format string');
   if (/%$/.test(text.replaceAll('%%', ''))) fault('incomplete format');

@@ -266,7 +266,7 @@ export const plain = (value: Numeric): bigint | number =>
 
 export function isEqual(a: Value, b: Value): boolean {
   if (a === b) return true;
-  // eslint-disable-next-line eqeqeq -- an int and a float by their values, exactly
+
   if (isNumeric(a) && isNumeric(b)) return plain(a) == plain(b);
   if (typeof a === 'string' || typeof b === 'string' || a instanceof Markup || b instanceof Markup)
     return textOf(a) !== undefined && textOf(a) === textOf(b);
