@@ -99,7 +99,7 @@ describe('chat templates of real models, against Jinja2', () => {
 
 describe('generated texts have ids and offsets of the Rust library', () => {
   const rust = createRequire(import.meta.url)('tokenizers') as typeof import('tokenizers');
-  const count = Number(process.env['WESTWIND_TEST_TEXTS'] ?? 1000);
+  const count = Number(process.env['WESTWIND_TEST_TEXTS'] ?? 200);
   for (const name of names) {
     it(name, async () => {
       const folder = join(shared, 'tokenizers', name);
@@ -107,8 +107,8 @@ describe('generated texts have ids and offsets of the Rust library', () => {
       const library = rust.Tokenizer.fromFile(join(folder, 'tokenizer.json'));
       library.disableTruncation();
       library.disablePadding();
-      for (let seed = 0; seed * 1000 < count; seed++) {
-        const texts = fc.sample(textsOf, { numRuns: 1000, seed }).map((text) => text.toWellFormed());
+      for (let seed = 0; seed * 200 < count; seed++) {
+        const texts = fc.sample(textsOf, { numRuns: 200, seed }).map((text) => text.toWellFormed());
         const ids = await tokenizer.encodeBatch(texts);
         const encodings = await library.encodeBatch(texts);
         encodings.forEach((encoding, i) => assert.deepEqual(ids[i], encoding.getIds(), texts[i]));

@@ -13,7 +13,7 @@ import { UserError } from '../../src/util/errors.js';
 import { builtTokenizers, llamaLike, textsOf } from '../support/tokenizers.js';
 
 const rust = createRequire(import.meta.url)('tokenizers') as typeof import('tokenizers');
-const TEXTS = Number(process.env['WESTWIND_TEST_TEXTS'] ?? 60);
+const TEXTS = Number(process.env['WESTWIND_TEST_TEXTS'] ?? 30);
 const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
 after(() => rmSync(folder, { recursive: true }));
 
