@@ -6,6 +6,7 @@ import { resolveModel, type FloatDtype } from '../files/index.js';
 import { UserError } from '../util/errors.js';
 import { deviceOptions, openBackend, type DeviceFlags } from './device.js';
 import type { Verb } from './main.js';
+import { say } from './output.js';
 
 const DTYPES: Readonly<Record<string, FloatDtype>> = { float32: 'F32', bfloat16: 'BF16', float16: 'F16' };
 
@@ -45,6 +46,6 @@ export const verb: Verb = (command) => {
         maxShardSize: flags.maxShardSize,
         force: flags.force,
       });
-      process.stdout.write(`merged ${modules.length} modules of ${adapter} into ${name}: ${flags.out}\n`);
+      say(`merged ${modules.length} modules of ${adapter} into ${name}: ${flags.out}`);
     });
 };

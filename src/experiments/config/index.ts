@@ -6,6 +6,7 @@ export {
   loadStudy,
   parseConfig,
   parseStudy,
+  type ConfigInMemory,
   type LoadedConfig,
   type LoadOptions,
   type Study,
@@ -13,11 +14,15 @@ export {
 } from './load.js';
 export { configPath, modelSettings, presetModels, presetNames } from './presets.js';
 export {
+  dependsOnSeed,
+  inheritedNote,
   isDrawn,
   type Baseline,
   type ResolvedCheck,
   type ResolvedConfig,
   type ResolvedGeneration,
+  type LikelihoodNormalization,
+  type ResolvedPart,
   type ResolvedSource,
   type ResolvedTask,
   type ResolvedTraining,

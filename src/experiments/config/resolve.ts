@@ -24,6 +24,7 @@ import type {
 
 export type Baseline = 'zero_shot' | 'few_shot';
 export type Scoring = 'generate' | 'likelihood' | 'both';
+export type LikelihoodNormalization = 'none' | 'length';
 export type Report = 'tensorboard' | 'mlflow';
 
 /** Rows to read: from where, which columns under which of the task's names, and how many. */
@@ -45,11 +46,30 @@ export interface ResolvedSource {
   readonly stratify: boolean;
   /** Which rows are drawn; absent: those of the run's own seed. */
   readonly seed?: number;
+  /** The part of the rows that this is, where a split makes several of one file. */
+  readonly part?: ResolvedPart;
+}
+
+export interface ResolvedPart {
+  readonly of: 'train' | 'validation' | 'test';
+  /** Shares of all rows below 1, or numbers of rows. */
+  readonly test?: number;
+  readonly validation?: number;
+  readonly stratify: boolean;
+  readonly seed: number;
 }
 
 /** Whether some of a source's rows are drawn, and not all taken. */
 export function isDrawn({ count, fraction }: ResolvedSource): boolean {
   return count !== undefined || (fraction ?? 1) !== 1;
+}
+
+/** Whether a method's answers depend on the run's seed: zero-shot prompts are the same for each, and draw nothing unless told to. */
+export function dependsOnSeed(
+  { scoring, generation }: Pick<ResolvedTask, 'scoring' | 'generation'>,
+  method: Baseline | 'tuned',
+): boolean {
+  return method !== 'zero_shot' || (generation.do_sample && scoring !== 'likelihood');
 }
 
 export interface ResolvedTraining extends Omit<TrainingArguments, 'gradient_checkpointing' | 'paged'> {
@@ -81,16 +101,25 @@ export interface ResolvedCheck {
 
 export interface ResolvedTask {
   readonly name: string;
+  /** The configuration that it comes from, where the file itself only extends that. */
+  readonly inheritedFrom?: string;
   readonly settings: TaskSettings;
   readonly train?: ResolvedSource;
   readonly test?: ResolvedSource;
+  /** Rows that a split leaves out of the training for later choices. */
+  readonly validation?: ResolvedSource;
+  /** Test rows may be training rows. */
+  readonly allow_overlap: boolean;
   /** Whether something is trained. */
   readonly tune: boolean;
   readonly baselines: readonly Baseline[];
   readonly scoring: Scoring;
+  readonly likelihood_normalization: LikelihoodNormalization;
   /** Of each class for a classification, else in all. */
   readonly few_shot_examples: number;
   readonly checks: readonly ResolvedCheck[];
+  /** The folder of the adapter that training starts from. */
+  readonly adapter?: string;
   /** False: every weight is trained. */
   readonly lora: LoraConfig | false;
   readonly training: ResolvedTraining;
@@ -132,6 +161,11 @@ const BASELINE_SUMMARY_TOKENS = 50;
 
 const DTYPES = { auto: 'auto', float32: 'f32', bfloat16: 'bf16', float16: 'f16' } as const;
 
+/** For messages about a task that nobody wrote into the configuration's own file. */
+export function inheritedNote(task: string, file: string): string {
+  return `task '${task}' is inherited from ${file}; tasks.${task}: null leaves it out`;
+}
+
 /** The settings of a file whose shape is right, and what in it does not fit together. */
 export function resolveConfig(file: ConfigFile): { config: ResolvedConfig; problems: Problem[] } {
   const { quantization, torch_dtype = 'auto', seed = 42 } = file;
@@ -139,6 +173,17 @@ export function resolveConfig(file: ConfigFile): { config: ResolvedConfig; probl
     quantization !== undefined && quantization !== false && quantization.load_in_4bit !== false;
   const tasks = Object.entries(file.tasks).map(([name, task]) => resolveTask(name, task, file, seed));
   const problems = Object.entries(file.tasks).flatMap(([name, task]) => taskProblems(['tasks', name], task));
+  for (const { name, lora, tune, adapter } of tasks) {
+    if (adapter === undefined) continue;
+    const path = file.tasks[name]!.adapter === undefined ? ['adapter'] : ['tasks', name, 'adapter'];
+    if (lora === false)
+      problems.push({
+        path,
+        message: `is trained on, but lora is false in task '${name}': leave one of them out`,
+      });
+    else if (!tune && (path.length > 1 || tasks.every((task) => !task.tune)))
+      problems.push({ path, message: `is where training starts, and nothing is trained in task '${name}'` });
+  }
   for (const { name, lora, tune } of tasks) {
     if (lora !== false || !tune) continue;
     const path = file.tasks[name]!.lora === false ? ['tasks', name, 'lora'] : ['lora'];
@@ -178,10 +223,15 @@ function resolveTask(name: string, task: TaskFile, file: ConfigFile, seed: numbe
   const labelled = task.task === 'classification' || (task.task === 'custom' && task.metric === 'accuracy');
   const { inputs, answers } = taskColumns(settings);
   const source = (split: 'train' | 'test'): ResolvedSource | undefined =>
-    resolveSource(task, split, [...inputs, ...answers], labelled);
-  const train = source('train');
-  const test = source('test');
-  const lora = task.lora ?? file.lora ?? false;
+    resolveSource(task, split, [...new Set([...inputs, ...answers])], labelled);
+  const all = source('train');
+  const train = all && { ...all, ...partOf(task, 'train', labelled) };
+  const test =
+    task.split?.test === undefined ? source('test') : all && partSource(all, task, 'test', labelled);
+  const validation =
+    task.split?.validation === undefined ? undefined : all && partSource(all, task, 'validation', labelled);
+  const adapter = (task.adapter ?? file.adapter) || undefined;
+  const lora = task.lora ?? file.lora ?? (adapter === undefined ? false : {});
   const training = task.training ?? file.training ?? {};
   const max_new_tokens = task.max_new_tokens ?? defaults.max_new_tokens;
   const baselineDefault =
@@ -191,11 +241,16 @@ function resolveTask(name: string, task: TaskFile, file: ConfigFile, seed: numbe
     settings,
     ...(train && { train }),
     ...(test && { test }),
+    ...(validation && { validation }),
+    allow_overlap: task.allow_overlap ?? false,
     tune: train !== undefined && training !== false,
     baselines: task.baselines ?? defaultBaselines(task),
     scoring: ('scoring' in task ? task.scoring : undefined) ?? 'generate',
+    likelihood_normalization:
+      ('likelihood_normalization' in task ? task.likelihood_normalization : undefined) ?? 'none',
     few_shot_examples: task.few_shot_examples ?? defaults.few_shot_examples,
     checks: (task.checks ?? []).map(resolveCheck),
+    ...(adapter !== undefined && { adapter }),
     lora: lora === false ? false : resolveLora({ ...(file.lora || {}), ...lora }, defaults),
     training: resolveTraining({ ...(file.training || {}), ...(training || {}) }, defaults, seed),
     generation: {
@@ -207,8 +262,40 @@ function resolveTask(name: string, task: TaskFile, file: ConfigFile, seed: numbe
 }
 
 function defaultBaselines(task: TaskFile): Baseline[] {
-  if (task.test === undefined) return [];
+  if (!isTested(task)) return [];
   return task.train === undefined ? ['zero_shot'] : ['zero_shot', 'few_shot'];
+}
+
+function isTested({ test, split }: TaskFile): boolean {
+  return test !== undefined || split?.test !== undefined;
+}
+
+function partOf(
+  { split }: TaskFile,
+  of: ResolvedPart['of'],
+  labelled: boolean,
+): { readonly part: ResolvedPart } | undefined {
+  if (split === undefined) return undefined;
+  const { test, validation, stratify = labelled, seed = TEST_SEED } = split;
+  return {
+    part: {
+      of,
+      ...(test !== undefined && { test }),
+      ...(validation !== undefined && { validation }),
+      stratify,
+      seed,
+    },
+  };
+}
+
+/** A part of the training file's rows, all of it, whatever sample of its own part is trained on. */
+function partSource(
+  { from, columns, stratify }: ResolvedSource,
+  task: TaskFile,
+  of: ResolvedPart['of'],
+  labelled: boolean,
+): ResolvedSource {
+  return { from, columns, stratify, ...partOf(task, of, labelled) };
 }
 
 function settingsOf(task: TaskFile): TaskSettings {
@@ -216,10 +303,10 @@ function settingsOf(task: TaskFile): TaskSettings {
     case 'classification':
       return { task: 'classification', labels: task.labels };
     case 'summarization':
-      return { task: 'summarization' };
+      return { task: 'summarization', rouge_tokenizer: task.rouge_tokenizer };
     case 'custom': {
-      const { prompt, completion, metric, instruction, multiline, labels } = task;
-      return { task: 'custom', prompt, completion, metric, instruction, multiline, labels };
+      const { prompt, completion, metric, instruction, multiline, rouge_tokenizer, labels } = task;
+      return { task: 'custom', prompt, completion, metric, instruction, multiline, rouge_tokenizer, labels };
     }
   }
 }
@@ -322,18 +409,21 @@ function taskProblems(path: Path, task: TaskFile): Problem[] {
   const problems: Problem[] = [];
   const add = (key: Path, message: string): unknown => problems.push({ path: [...path, ...key], message });
   if (task.train === undefined && task.test === undefined) add([], `needs 'train', 'test' or both`);
+  if (task.split !== undefined && task.train === undefined)
+    add(['split'], `needs 'train', whose rows it parts`);
+  if (task.split?.test !== undefined && task.test !== undefined)
+    add(['split', 'test'], `cannot be given together with 'test': the one makes what the other names`);
   if (task.train === undefined) {
     if (task.baselines?.includes('few_shot'))
       add(['baselines'], `few_shot needs 'train' to take examples from`);
     if (task.task === 'classification' && task.labels === undefined)
       add([], `needs 'labels' or 'train' to know its classes`);
   }
-  if (task.test === undefined && (task.baselines?.length ?? 0) > 0)
-    add(['baselines'], `need 'test' rows to answer`);
+  if (!isTested(task) && (task.baselines?.length ?? 0) > 0) add(['baselines'], `need 'test' rows to answer`);
   const names = (task.checks ?? []).map((check) => resolveCheck(check).name);
   for (const [i, name] of names.entries())
     if (names.indexOf(name) < i) add(['checks', i], `has the name ${name}, which an earlier check has`);
-  if (names.length > 0 && task.test === undefined) add(['checks'], `need 'test' rows to look at`);
+  if (names.length > 0 && !isTested(task)) add(['checks'], `need 'test' rows to look at`);
   if (task.task === 'custom') {
     const { inputs, answers } = taskColumns(settingsOf(task));
     const roles = [...inputs, ...answers];
@@ -347,7 +437,17 @@ function taskProblems(path: Path, task: TaskFile): Problem[] {
     }
   }
   const labelled = task.task === 'classification' || (task.task === 'custom' && task.metric === 'accuracy');
+  if (task.task === 'custom' && task.metric !== 'rouge' && task.rouge_tokenizer !== undefined)
+    add(['rouge_tokenizer'], 'goes with the metric rouge');
+  const scored = 'scoring' in task ? task.scoring : undefined;
+  if (
+    'likelihood_normalization' in task &&
+    task.likelihood_normalization !== undefined &&
+    (scored ?? 'generate') === 'generate'
+  )
+    add(['likelihood_normalization'], 'goes with scoring: likelihood or both');
   if (labelled) return problems;
+  if (task.split?.stratify === true) add(['split', 'stratify'], 'needs labels, and this task has none');
   if ('labels' in task && task.labels !== undefined) add(['labels'], 'go with the metric accuracy');
   if ('scoring' in task && task.scoring !== undefined && task.scoring !== 'generate')
     add(['scoring'], `must be generate: only the metric accuracy has labels to compare`);

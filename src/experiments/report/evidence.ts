@@ -4,9 +4,11 @@ import {
   bootstrap,
   comparePaired,
   rouge,
+  shareInterval,
   spread,
   type Interval,
   type PairedComparison,
+  type RougeOptions,
   type RougeType,
 } from '../../eval/index.js';
 import { readPredictions } from '../run/stored.js';
@@ -87,7 +89,7 @@ export interface Comparison extends PairedComparison {
 
 /**
  * The paired test of `a` against `b` on the test rows that both answered; each row's figure is its mean over the seeds that both have
- * (over all where they share none). Undefined where rows have no figure of that name of their own, or none is shared.
+ * (over all where they share none, or one of them has the same answers for each). Undefined where rows have no figure of that name of their own, or none is shared.
  */
 export function compare(a: Point, b: Point, name: string): Comparison | undefined {
   let known = comparisons.get(a);
@@ -101,12 +103,12 @@ export function compare(a: Point, b: Point, name: string): Comparison | undefine
 const comparisons = new WeakMap<Point, (b: Point, name: string) => Comparison | undefined>();
 
 function comparison(a: Point, b: Point, name: string): Comparison | undefined {
-  const seeds = (point: Point): number[] => point.measurements.map(({ seed }) => seed);
+  const seeds = (point: Point): number[] => point.measurements.flatMap(({ seed }) => seed ?? []);
   const shared = seeds(a).filter((seed) => seeds(b).includes(seed));
   const of = (point: Point): Point =>
     shared.length === 0
       ? point
-      : { ...point, measurements: point.measurements.filter(({ seed }) => shared.includes(seed)) };
+      : { ...point, measurements: point.measurements.filter(({ seed }) => shared.includes(seed!)) };
   const [left, right] = [rowsOf([of(a)], name), rowsOf([of(b)], name)];
   if (!left || !right) return undefined;
   const rows = [...left.keys()].filter((row) => right.has(row)).sort((x, y) => x - y);
@@ -123,6 +125,9 @@ function mean(values: readonly number[]): number {
 /** Rows are drawn with all their figures, since a row's seeds and settings are not independent of one another. */
 function intervalOver(figures: ReadonlyMap<number, readonly number[]>): Interval {
   const rows = [...figures].sort(([a], [b]) => a - b).map(([, values]) => values);
+  // Where every row is a hit, or none is, each sample is like the other.
+  const all = (figure: number): boolean => rows.every((values) => values.every((value) => value === figure));
+  if (all(0) || all(1)) return shareInterval(all(1) ? rows.length : 0, rows.length);
   const sums = Float64Array.from(rows, (values) => values.reduce((a, b) => a + b, 0));
   const counts = Int32Array.from(rows, (values) => values.length);
   return bootstrap(rows.length, (drawn) => {
@@ -169,16 +174,20 @@ function scoreRows(measurement: Measurement, name: string): Map<number, number> 
   if (!figure) return undefined;
   const predictions =
     name === 'likelihood_accuracy' ? answersBy(measurement, 'likelihood') : answersOf(measurement);
-  return new Map(predictions.map((p) => [p.row, figure(p)]));
+  const { settings } = measurement.task;
+  const options = { tokenizer: 'rouge_tokenizer' in settings ? settings.rouge_tokenizer : undefined };
+  return new Map(predictions.map((p) => [p.row, figure(p, options)]));
 }
 
 const hit = ({ answer, reference }: Prediction): number => (answer === reference ? 1 : 0);
 const overlap =
   (type: RougeType) =>
-  ({ answer, reference }: Prediction): number =>
-    rouge(reference, answer ?? '')[type].fmeasure;
+  ({ answer, reference }: Prediction, options: RougeOptions): number =>
+    rouge(reference, answer ?? '', options)[type].fmeasure;
 
-const ROW_FIGURES: Readonly<Record<string, ((prediction: Prediction) => number) | undefined>> = {
+const ROW_FIGURES: Readonly<
+  Record<string, ((prediction: Prediction, options: RougeOptions) => number) | undefined>
+> = {
   accuracy: hit,
   likelihood_accuracy: hit,
   exact_match: hit,

@@ -26,8 +26,13 @@ export async function readTestTexts(runs: readonly StoredRun[]): Promise<TestTex
       const { from } = task.test ?? {};
       if (!from || !('path' in from) || texts.has(key) || !existsSync(from.path)) continue;
       if (!hashes.has(from.path)) hashes.set(from.path, hashOf(from.path));
-      if (hashes.get(from.path) === run.manifest.fingerprints.data[`${task.name}.test`])
+      if (hashes.get(from.path) !== run.manifest.fingerprints.data[`${task.name}.test`]) continue;
+      try {
         texts.set(key, await textsOf(task, from));
+      } catch (error) {
+        // A run's folder from elsewhere may name columns or a format that the file does not have.
+        if (!(error instanceof UserError)) throw error;
+      }
     }
   }
   return (run, task) => texts.get(keyOf(run, task));
@@ -51,9 +56,12 @@ async function textsOf(
   { settings, test }: ResolvedTask,
   { path, ...options }: { readonly path: string } & ReadOptions,
 ): Promise<Map<number, string>> {
-  const { inputs } = taskColumns(settings);
+  const { inputs, optional } = taskColumns(settings);
   const columns = Object.fromEntries(inputs.map((role) => [role, test!.columns[role]!]));
-  const { rows, indices } = selectColumns(await readTable(path, options), columns, path);
+  const { rows, indices } = selectColumns(await readTable(path, options), columns, path, {
+    filled: [],
+    optional,
+  });
   const named = inputs.length > 1;
   const textOf = (row: Readonly<Record<string, string>>): string =>
     inputs.map((role) => (named ? `${role}: ${row[role]!}` : row[role]!)).join('; ');

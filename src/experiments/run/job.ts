@@ -49,7 +49,13 @@ export async function runJob(
   const options = order.threads === undefined ? {} : { threads: order.threads };
   const { backend, notice } = await createBackend(config.device, options);
   if (notice !== undefined) emit({ type: 'notice', text: notice });
-  const modelFolder = await resolveModel(config.model_name_or_path, { revision: config.revision });
+  let modelFolder: string;
+  try {
+    modelFolder = await resolveModel(config.model_name_or_path, { revision: config.revision, signal });
+  } catch (error) {
+    if (signal.aborted) return 'stopped';
+    throw error;
+  }
   const tokenizer = Tokenizer.load(modelFolder);
   const shared = { backend, modelFolder, tokenizer, cache: new DataCache(tokenizer), emit, signal };
   const runs: OpenRun[] = [];
@@ -63,7 +69,16 @@ export async function runJob(
     const parts = order.study ? [runs.flatMap(tasksOf)] : runs.flatMap(tasksOf).map((part) => [part]);
     const job = new Job(shared, order);
     try {
-      for (const part of parts) if (!(await job.work(part))) return 'stopped';
+      for (const part of parts) {
+        try {
+          if (!(await job.work(part))) return 'stopped';
+        } catch (error) {
+          // Of a study it stands in the folder already of the run whose fault it is.
+          if (error instanceof UserError && !order.study)
+            for (const [{ folder }] of part) recordFault(folder.path, error.message);
+          throw error;
+        }
+      }
     } finally {
       job.dispose();
     }
@@ -74,7 +89,7 @@ export async function runJob(
       try {
         // A check that cannot be loaded is told before anything is computed.
         const checks = new Map<string, readonly LoadedCheck[]>();
-        for (const task of loaded.config.tasks) checks.set(task.name, await loadChecks(task.checks));
+        for (const task of loaded.config.tasks) checks.set(task.name, await loadChecks(task));
         const prints = await fingerprints.of(loaded);
         const path = runPath(loaded, prints);
         const held = weightsHeldOf(loaded.config.weights, modelFolder);
@@ -231,8 +246,8 @@ class Job {
       return await work();
     } catch (error) {
       const { study, failFast } = this.order;
+      if (study && error instanceof UserError) recordFault(run.folder.path, error.message);
       if (!study || failFast || !(error instanceof UserError)) throw error;
-      recordFault(run.folder.path, error.message);
       run.faulty = true;
       run.folder.release();
       this.shared.emit({ type: 'fault', run: run.number, message: error.message });
