@@ -35,7 +35,12 @@ function weights(kind: Kind, rows: number, cols: number): [Matrix, number] {
   return [{ kind: 'nf4', rows, cols, packed, absmax }, packed.length + 4 * absmax.length];
 }
 
-function rate(m: number, n: number, k: number, options: Pick<GemmArgs, 'transA' | 'transB' | 'path'>): void {
+async function rate(
+  m: number,
+  n: number,
+  k: number,
+  options: Pick<GemmArgs, 'transA' | 'transB' | 'path'>,
+): Promise<void> {
   const cells: string[] = [];
   for (const precision of ['f32', 'bf16'] as const)
     for (const kind of ['f32', 'bf16', 'nf4'] as const) {
@@ -50,7 +55,8 @@ function rate(m: number, n: number, k: number, options: Pick<GemmArgs, 'transA' 
         precision,
         ...options,
       };
-      const times = Array.from({ length: 21 }, () => seconds(() => backend.kernels.gemm(args)));
+      const times: number[] = [];
+      for (let i = 0; i < 21; i++) times.push(await seconds(backend, () => backend.kernels.gemm(args)));
       const time = median(times.slice(1));
       const perSecond = options.path === 'rows' && m <= 4 ? ` ${(bytes / time / 1e9).toFixed(1)} GB/s` : '';
       cells.push(
@@ -66,7 +72,7 @@ for (const shape of [
   { m: 2048, n: 768, k: 2048 },
   { m: 256, n: 256, k: 256 },
 ]) {
-  const result = compareWithOpenBlas(backend, threads, shape);
+  const result = await compareWithOpenBlas(backend, threads, shape);
   const { m, n, k } = shape;
   console.log(
     result
@@ -74,12 +80,12 @@ for (const shape of [
       : 'OpenBLAS is not installed (Debian: libopenblas0-pthread)',
   );
 }
-rate(1024, 1024, 1024, { transB: true });
-rate(2048, 768, 2048, { transB: true });
-rate(2048, 2048, 768, {});
-rate(2048, 8, 768, { transB: true });
-rate(2048, 768, 8, {});
-rate(8, 768, 2048, { transA: true });
-rate(768, 8, 2048, { transA: true });
-for (const m of [1, 4, 16]) rate(m, 2048, 2048, { transB: true, path: 'rows' });
-rate(1, 32000, 768, { transB: true, path: 'rows' });
+await rate(1024, 1024, 1024, { transB: true });
+await rate(2048, 768, 2048, { transB: true });
+await rate(2048, 2048, 768, {});
+await rate(2048, 8, 768, { transB: true });
+await rate(2048, 768, 8, {});
+await rate(8, 768, 2048, { transA: true });
+await rate(768, 8, 2048, { transA: true });
+for (const m of [1, 4, 16]) await rate(m, 2048, 2048, { transB: true, path: 'rows' });
+await rate(1, 32000, 768, { transB: true, path: 'rows' });

@@ -96,7 +96,7 @@ export interface Backend {
   readonly fastBf16: boolean;
   /** The type of activations in bf16 precision: f32 where only the factors of products are rounded. */
   readonly activations: 'f32' | 'bf16';
-  /** Whether kernels run behind the host, so that it had better ask for the next work before it waits for this. */
+  /** Whether the host had better ask for the next work before it waits for this, and have steps recorded. */
   readonly runsAhead: boolean;
   /** Whether a row's bits are the same in any batch. */
   readonly batchInvariant: boolean;
@@ -113,6 +113,11 @@ export interface Backend {
   /** The span's bytes once all that was asked before is done. */
   download(from: Span): Promise<Uint8Array<ArrayBuffer>>;
   synchronize(): Promise<void>;
+  /**
+   * Runs `body`, which enqueues kernels. Once `signal` is aborted, what of them the device has not begun may be left out: what they were to
+   * write is then anything, so that nobody else may read it.
+   */
+  abortable<T>(signal: AbortSignal, body: () => T): T;
   /**
    * Runs `body`, which only enqueues kernels and may neither upload nor download, and keeps what it enqueued. Memory that it allocates
    * and frees stays the recording's own.

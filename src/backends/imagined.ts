@@ -49,6 +49,7 @@ export function imaginedBackend(like: Likeness, memory: ImaginedMemory, kernels:
     upload: () => undefined,
     download: (from) => Promise.resolve(new Uint8Array(from.length * BYTES_PER_ELEMENT[from.dtype])),
     synchronize: () => Promise.resolve(),
+    abortable: (_, body) => body(),
     record: (body) => ({ run: body, dispose: () => undefined }),
     staging: (bytes) => new Uint8Array(bytes),
     available: () => Infinity,

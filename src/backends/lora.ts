@@ -1,7 +1,7 @@
 /** LoRA's products out of plain ones and dropout's passes over copies, for backends and types that have no kernels of their own. */
 
 import type { DeviceBuffer, Span } from './contract.js';
-import type { Dropout, Kernels, LoraShape } from './kernels.js';
+import type { Dropout, Kernels } from './kernels.js';
 import { BYTES_PER_ELEMENT } from './contract.js';
 
 export type LoraKernels = Pick<Kernels, 'loraDown' | 'loraDownBackward' | 'loraUpBackward'>;
@@ -33,7 +33,6 @@ export function loraByGemm({ gemm, dropout, alloc, free }: Parts): LoraKernels {
 
   return {
     loraDown(args) {
-      checkLora('loraDown', args, args);
       const { x, a, u, rows, cols, r, precision } = args;
       const b = { kind: 'dense', rows: r, cols, data: a } as const;
       withDropped(args.dropout, x, rows * cols, (dropped) =>
@@ -42,7 +41,6 @@ export function loraByGemm({ gemm, dropout, alloc, free }: Parts): LoraKernels {
     },
 
     loraDownBackward(args) {
-      checkLora('loraDownBackward', args, args);
       const { x, du, a, dA, dx, accumulate, rows, cols, r, precision, dropout: mask } = args;
       if (dA)
         withDropped(mask, x, rows * cols, (data) => {
@@ -61,7 +59,6 @@ export function loraByGemm({ gemm, dropout, alloc, free }: Parts): LoraKernels {
     },
 
     loraUpBackward(args) {
-      checkLora('loraUpBackward', args, args);
       const { dy, u, du, dB, alpha, rows, cols, r, precision } = args;
       const b = { kind: 'dense', rows: cols, cols: r, data: args.b } as const;
       gemm({ m: rows, n: r, k: cols, a: dy, b, c: du, alpha, precision });
@@ -71,24 +68,4 @@ export function loraByGemm({ gemm, dropout, alloc, free }: Parts): LoraKernels {
       gemm({ ...product, c: dB, alpha, accumulate: true });
     },
   };
-}
-
-/** Sizes that do not fit would read or write foreign memory: a fault of the caller, told before it happens. */
-export function checkLora(
-  kernel: string,
-  { rows, cols, r }: LoraShape,
-  spans: Readonly<Partial<Record<'x' | 'dx' | 'dy' | 'u' | 'du' | 'a' | 'b' | 'dA' | 'dB', Span>>>,
-): void {
-  const check = (length: number, dtype: 'f32' | undefined, ...names: (keyof typeof spans)[]): void => {
-    for (const name of names) {
-      const span = spans[name];
-      if (span && span.length < length)
-        throw new RangeError(`${kernel}: ${name} has ${span.length} elements, needs ${length}`);
-      if (span && dtype && span.dtype !== dtype)
-        throw new TypeError(`${kernel}: ${name} is ${span.dtype}, not ${dtype}`);
-    }
-  };
-  check(rows * cols, undefined, 'x', 'dx', 'dy');
-  check(rows * r, undefined, 'u', 'du');
-  check(r * cols, 'f32', 'a', 'b', 'dA', 'dB');
 }

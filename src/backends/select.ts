@@ -1,6 +1,7 @@
 /** From the name of a device to its backend, with the way out where a machine cannot offer what would be best. */
 
 import { messageOf, UserError } from '../util/errors.js';
+import type { CheckedBackend } from './checked.js';
 import type { Backend, DeviceName } from './contract.js';
 import { findDriver } from './cuda/libraries.js';
 import { idleKernels, imaginedBackend, ImaginedMemory } from './imagined.js';
@@ -17,7 +18,7 @@ export interface SelectedBackend {
   readonly notice?: string;
 }
 
-type Opener = (options: BackendOptions) => Promise<Backend>;
+type Opener = (options: BackendOptions) => Promise<CheckedBackend>;
 
 /** Loaded only when asked for: `cpu` brings native code along. */
 const OPENERS: Readonly<Record<DeviceName, Opener>> = {

@@ -97,7 +97,7 @@ async function gemm(backend: Backend, flags: Flags, add: (line: Figures) => void
     add({ what: `${precision} product ${size} x ${size} x ${size}`, gflops });
   }
   if (backend.name !== 'cpu') return;
-  const result = compareWithOpenBlas(backend, flags.threads ?? availableParallelism());
+  const result = await compareWithOpenBlas(backend, flags.threads ?? availableParallelism());
   if (result === undefined) {
     process.stderr.write(
       'westwind: OpenBLAS is not installed (Debian: libopenblas0-pthread), so there is nothing to compare with\n',

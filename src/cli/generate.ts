@@ -2,6 +2,7 @@
 
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { bringsTokenizer } from '../adapters/file.js';
 import { loadAdapter, readAdapterConfig } from '../adapters/peft.js';
 import { isAdapterFolder } from '../adapters/merge.js';
 import { readFault, resolveModel } from '../files/index.js';
@@ -67,7 +68,10 @@ export const verb: Verb = (command) => {
       const adapter = flags.adapter ?? (isAdapterFolder(name) ? name : undefined);
       const base = flags.adapter === undefined && adapter !== undefined ? baseOf(adapter) : name;
       const folder = await resolveModel(base, { revision: flags.revision });
-      const tokenizer = Tokenizer.load(folder);
+      const own = Tokenizer.load(folder);
+      // An encoder's start token stands in the base's folder alone.
+      const added = adapter !== undefined && own.decoderStartId === undefined && bringsTokenizer(adapter);
+      const tokenizer = added ? Tokenizer.load(adapter) : own;
       const prompts = asked.map((one, index): Prompt => ({ index, ids: encode(tokenizer, one, flags) }));
       const backend = await openBackend(flags);
       const model = await loadModel(

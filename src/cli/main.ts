@@ -3,6 +3,7 @@
 
 import { Command, CommanderError } from 'commander';
 import { version } from '../util/version.js';
+import { systemFault } from '../util/faults.js';
 import { visibleLines } from '../util/visible.js';
 import { guardOutput, tellFault } from './output.js';
 
@@ -54,5 +55,5 @@ guardOutput();
 main(process.argv.slice(2)).catch((error: unknown) => {
   // It has told of itself.
   if (error instanceof CommanderError) process.exitCode = error.exitCode;
-  else process.exit(tellFault(error));
+  else process.exit(tellFault(systemFault(error)));
 });

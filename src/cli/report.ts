@@ -18,6 +18,7 @@ interface Flags {
   readonly out: string;
   readonly title?: string;
   readonly published: PublishedChoice;
+  readonly force?: boolean;
 }
 
 export const verb: Verb = (command) => {
@@ -32,7 +33,8 @@ export const verb: Verb = (command) => {
       published,
       'auto',
     )
-    .action(async (dirs: string[], { out, title, published: choice }: Flags) => {
+    .option('--force', 'write into a folder that holds other things, too')
+    .action(async (dirs: string[], { out, title, published: choice, force }: Flags) => {
       const { runs, damaged } = readRuns(dirs);
       const texts = await readTestTexts(runs);
       const files = makeReport(runs, {
@@ -41,7 +43,7 @@ export const verb: Verb = (command) => {
         damaged,
         ...(title !== undefined && { title }),
       });
-      writeReport(out, files);
+      writeReport(out, files, { force });
       const all = runs.length + damaged.length;
       const tables = Object.keys(files.tables).length;
       say(

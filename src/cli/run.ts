@@ -1,7 +1,6 @@
 /** `westwind run CONFIG`: shows a run, or a study of many, while its process computes, and passes Ctrl-C on. */
 
-import { readFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename } from 'node:path';
 import { failedChecks } from '../experiments/checks/figures.js';
 import { labelOf, type Study } from '../experiments/config/index.js';
 import { resultsTable, type TaskResult } from '../experiments/run/results.js';
@@ -135,6 +134,5 @@ async function interruptible(
 
 /** Where a finished run's files are. */
 function artefacts(folder: string): string {
-  const { id } = JSON.parse(readFileSync(join(folder, 'manifest.json'), 'utf8')) as { id: string };
-  return `run ${id}: adapters, predictions and figures are in ${folder}`;
+  return `run ${basename(folder)}: adapters, predictions and figures are in ${folder}`;
 }

@@ -10,7 +10,7 @@ export async function readJson(path: string): Promise<Row[]> {
   const value = tryParse(text);
   if (value !== undefined) return rowsOf(value, path);
   // Many tools write one object a line into a file named .json.
-  const firstLine = text.slice(0, Math.max(0, text.indexOf('\n')));
+  const firstLine = text.slice(0, Math.max(0, text.search(/[\r\n]/)));
   if (isRow(tryParse(firstLine))) return parseJsonLines(text, path);
   throw new UserError(`${path} is not valid JSON: ${faultIn(text)}`);
 }
@@ -22,7 +22,7 @@ export async function readJsonLines(path: string): Promise<Row[]> {
 
 function parseJsonLines(text: string, path: string): Row[] {
   const rows: Row[] = [];
-  for (const [i, line] of text.split('\n').entries()) {
+  for (const [i, line] of text.split(/\r\n|[\r\n]/).entries()) {
     if (line.trim() === '') continue;
     const value = tryParse(line);
     if (value === undefined)
@@ -74,16 +74,31 @@ function rowsOfColumns(table: Row, path: string): Row[] {
 /** Undefined, which JSON cannot spell, where the text is not JSON. */
 function tryParse(text: string): unknown {
   try {
-    return JSON.parse(text);
+    const value: unknown = JSON.parse(text);
+    const exact = quoteNumbers(text);
+    return exact === text ? value : JSON.parse(exact);
   } catch {
     return undefined;
   }
 }
 
+/**
+ * JSON with numbers that JavaScript would write in another way as strings of their digits: JSON.parse makes 9007199254740992 of
+ * 9007199254740993, and 1.1 of 1.10, and Node.js 20 does not show it the source. `text` is valid JSON, so that quotes are those of strings.
+ */
+function quoteNumbers(text: string): string {
+  let inString = false;
+  return text.replace(/"|\\.|-?\d[\d.eE+-]*/g, (token) => {
+    if (token === '"') inString = !inString;
+    const number = !inString && token !== '"';
+    return number && String(Number(token)) !== token ? `"${token}"` : token;
+  });
+}
+
 /** @param linesBefore lines of the file before `text` begins */
 function faultIn(text: string, linesBefore = 0): string {
   const { offset, expected } = findJsonFault(text);
-  const before = text.slice(0, offset).split('\n');
+  const before = text.slice(0, offset).split(/\r\n|[\r\n]/);
   const found =
     offset < text.length ? JSON.stringify(String.fromCodePoint(text.codePointAt(offset)!)) : 'the end';
   return `at line ${linesBefore + before.length}, column ${before.at(-1)!.length + 1} stands ${found}, where ${expected} is needed`;

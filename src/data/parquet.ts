@@ -4,12 +4,13 @@
  */
 import { spawn } from 'node:child_process';
 import { once } from 'node:events';
-import { open } from 'node:fs/promises';
+import { closeSync, readSync } from 'node:fs';
 import { extname } from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
-import { readFault } from '../files/faults.js';
 import { UserError } from '../util/errors.js';
+import { readFault } from '../util/faults.js';
+import { openRegular } from '../util/read.js';
 import type { Row } from './read.js';
 
 /** The child stands beside this file: .js in the package, .ts where the sources run. */
@@ -34,7 +35,7 @@ function limitsFor(bytes: number): ParquetLimits {
 
 /** Throws UserError for a file that is missing, truncated, damaged, or too much to decode. */
 export async function readParquet(path: string, limits?: ParquetLimits): Promise<Row[]> {
-  const { megabytes, seconds } = limits ?? limitsFor(await checkedSize(path));
+  const { megabytes, seconds } = limits ?? limitsFor(checkedSize(path));
   const args = [...LOADER, `--max-old-space-size=${megabytes}`, CHILD, path];
   const child = spawn(process.execPath, args, {
     stdio: ['ignore', 'pipe', 'pipe'],
@@ -66,26 +67,22 @@ function oneLine(reason: string): string {
 }
 
 /** The file's bytes, once its ends have shown it to be whole. */
-async function checkedSize(path: string): Promise<number> {
+function checkedSize(path: string): number {
+  const { fd, size } = openRegular(path);
   try {
-    await using file = await open(path);
-    const { size } = await file.stat();
-    const magicAt = async (position: number): Promise<string> => {
-      const { buffer: bytes, bytesRead } = await file.read(
-        Buffer.alloc(MAGIC.length),
-        0,
-        MAGIC.length,
-        position,
-      );
-      return bytes.toString('latin1', 0, bytesRead);
+    const magicAt = (position: number): string => {
+      const bytes = Buffer.alloc(MAGIC.length);
+      return bytes.toString('latin1', 0, readSync(fd, bytes, 0, MAGIC.length, position));
     };
-    if ((await magicAt(0)) !== MAGIC)
+    if (magicAt(0) !== MAGIC)
       throw new UserError(`${path} is not a Parquet file: it does not begin with ${MAGIC}`);
-    if ((await magicAt(Math.max(0, size - MAGIC.length))) !== MAGIC || size < 3 * MAGIC.length) {
+    if (magicAt(Math.max(0, size - MAGIC.length)) !== MAGIC || size < 3 * MAGIC.length) {
       throw new UserError(`${path} is truncated: it does not end with ${MAGIC}; fetch it again`);
     }
     return size;
   } catch (error) {
     throw readFault(path, error);
+  } finally {
+    closeSync(fd);
   }
 }

@@ -1,31 +1,37 @@
 /** A table from a file of any of the formats that data sets come in. */
 import { extname } from 'node:path';
 import { UserError } from '../util/errors.js';
-import { readCsv } from './csv.js';
+import { readCsv, type CsvOptions } from './csv.js';
 import { readJson, readJsonLines } from './json.js';
 import { readParquet } from './parquet.js';
 
-/** One row by column name. The values are JSON's: strings only from CSV. */
+/**
+ * One row by column name. The values are JSON's: strings only from CSV. A number that JavaScript would write in another way (1.10, or one
+ * of more digits than it holds) is its digits as they stand in the file, a string.
+ */
 export type Row = Record<string, unknown>;
 
-export type TableFormat = 'csv' | 'json' | 'jsonl' | 'parquet';
+export type TableFormat = 'csv' | 'tsv' | 'json' | 'jsonl' | 'parquet';
 
-const READERS: Readonly<Record<TableFormat, (path: string) => Promise<Row[]>>> = {
+const READERS: Readonly<Record<TableFormat, (path: string, options: CsvOptions) => Promise<Row[]>>> = {
   csv: readCsv,
+  tsv: (path, { delimiter = '\t' }) => readCsv(path, { delimiter }),
   json: readJson,
   jsonl: readJsonLines,
-  parquet: readParquet,
+  parquet: (path) => readParquet(path),
 };
 
 const EXTENSIONS: Readonly<Record<string, TableFormat>> = {
   '.csv': 'csv',
+  '.tsv': 'tsv',
+  '.tab': 'tsv',
   '.json': 'json',
   '.jsonl': 'jsonl',
   '.ndjson': 'jsonl',
   '.parquet': 'parquet',
 };
 
-export interface ReadOptions {
+export interface ReadOptions extends CsvOptions {
   /** The default goes by the file's extension. */
   readonly format?: TableFormat | undefined;
 }
@@ -41,7 +47,9 @@ export async function readTable(path: string, options: ReadOptions = {}): Promis
       `${path}: its name does not tell the format; rename it to end in ${Object.keys(EXTENSIONS).join(', ')}, or name the format`,
     );
   }
-  const rows = await READERS[format](path);
+  if (options.delimiter !== undefined && format !== 'csv' && format !== 'tsv')
+    throw new UserError(`${path}: a delimiter goes with CSV, and this is read as ${format}`);
+  const rows = await READERS[format](path, options);
   if (rows.length === 0) throw new UserError(`${path} has no rows`);
   return rows;
 }

@@ -3,11 +3,11 @@
  * @huggingface/tokenizers), tokenizer_config.json and special_tokens_map.json say which tokens begin, end and pad, and the chat
  * template, where there is one, lays out a conversation (through @huggingface/jinja). config.json says whether an encoder reads the prompt.
  */
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { Template } from '@huggingface/jinja';
-import { readFault } from '../files/index.js';
 import { UserError, messageOf } from '../util/errors.js';
+import { readJsonObject, readText } from '../util/read.js';
 import { inPieces, type Encode } from './pieces.js';
 import { createEngine, type Engine } from './engine.js';
 
@@ -62,7 +62,7 @@ export class Tokenizer {
   /** Loads the tokenizer of a model folder. Throws UserError for a missing or malformed file. */
   static load(folder: string): Tokenizer {
     const path = join(folder, 'tokenizer.json');
-    const json = readJson(path);
+    const json = readJsonObject(path);
     const config = readOptionalJson(join(folder, 'tokenizer_config.json'));
     const special = specialTokens(config, readOptionalJson(join(folder, 'special_tokens_map.json')), folder);
     let engine: Engine;
@@ -280,28 +280,8 @@ function chatTemplate(folder: string, config: Json): Template | undefined {
   }
 }
 
-function readText(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    throw readFault(path, error);
-  }
-}
-
-function readJson(path: string): Json {
-  const text = readText(path);
-  let json: unknown;
-  try {
-    json = JSON.parse(text);
-  } catch (error) {
-    throw new UserError(`${path} is not valid JSON: ${messageOf(error).split('\n')[0]!}`);
-  }
-  if (!isObject(json)) throw new UserError(`${path} does not hold a JSON object`);
-  return json;
-}
-
 function readOptionalJson(path: string): Json {
-  return existsSync(path) ? readJson(path) : {};
+  return existsSync(path) ? readJsonObject(path) : {};
 }
 
 function isObject(value: unknown): value is Json {

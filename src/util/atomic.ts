@@ -2,38 +2,12 @@
  * Files that appear whole or not at all: the content goes to a temporary file in the same folder, is flushed to the disk, and
  * takes its name by a rename, which POSIX makes atomic; the folder is flushed last so that the name itself survives a crash.
  */
-import {
-  closeSync,
-  existsSync,
-  fsyncSync,
-  openSync,
-  readFileSync,
-  renameSync,
-  rmSync,
-  writeSync,
-} from 'node:fs';
+import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
 import { basename, dirname, join } from 'node:path';
-import { UserError } from './errors.js';
+import { writeFault } from './faults.js';
+import { readText } from './read.js';
 
-const WRITE_FAULTS: Readonly<Record<string, string>> = {
-  ENOSPC: 'the disk is full; free some space and run again',
-  EDQUOT: 'the disk quota is used up; free some space and run again',
-  EFBIG: 'it grows larger than a limit here allows (ulimit -f); raise the limit and run again',
-  EACCES: 'no permission; choose a folder you may write to',
-  EPERM: 'no permission; choose a folder you may write to',
-  EROFS: 'the file system is read-only; choose another folder',
-  ENOENT: 'its folder does not exist; create it first',
-  ENOTDIR: 'a part of its path is a file, not a folder',
-  EISDIR: 'a folder of that name is in the way',
-  EEXIST: 'something of that name is in the way',
-};
-
-/** What a failed write of `path` means to its user: a UserError for the faults they can mend, the error itself otherwise. */
-export function writeFault(path: string, error: unknown): unknown {
-  const code = error instanceof Error ? (error as NodeJS.ErrnoException).code : undefined;
-  const fault = code === undefined ? undefined : WRITE_FAULTS[code];
-  return fault === undefined ? error : new UserError(`cannot write ${path}: ${fault}`);
-}
+export { writeFault };
 
 let serial = 0;
 
@@ -100,7 +74,7 @@ export function writeFileAtomic(path: string, data: string | Uint8Array): void {
 
 /** As `writeFileAtomic`, but a file that holds just that is left alone. */
 export function writeIfChanged(path: string, text: string): void {
-  if (!existsSync(path) || readFileSync(path, 'utf8') !== text) writeFileAtomic(path, text);
+  if (!existsSync(path) || readText(path) !== text) writeFileAtomic(path, text);
 }
 
 function syncFolder(folder: string): void {

@@ -1,6 +1,10 @@
 /** Lock files between processes: one names its holder, and one whose holder is no more is taken over. */
 
 import { readFileSync, renameSync, rmSync, statSync, writeFileSync } from 'node:fs';
+import { readText } from './read.js';
+
+/** More than a number and a time have. */
+const MAX_BYTES = 1000;
 
 /** A lock without its holder's name for so long was left by a process that died while it wrote it. */
 const NAMELESS_MS = 2000;
@@ -42,7 +46,7 @@ export function lockHolder(path: string): number | undefined {
 
 function read(path: string): string | undefined {
   try {
-    return readFileSync(path, 'utf8');
+    return readText(path, MAX_BYTES);
   } catch {
     return undefined;
   }

@@ -132,12 +132,15 @@ describe('westwind run says what is wrong', { concurrency: 2 }, () => {
     assert.equal((await westwind(['run', job.config])).code, 0);
     const file = (name: string): string => join(runFolder(job), 'subjects', name);
     writeFileSync(file('result.json'), '{');
-    assertOneLine(await westwind(['run', job.config]), /result\.json is not valid JSON.*; remove it/);
+    assertOneLine(
+      await westwind(['run', job.config]),
+      /result\.json is damaged \(it is not valid JSON.*: remove it/,
+    );
     rmSync(file('result.json'));
     writeFileSync(file('predictions-tuned.jsonl'), 'damaged\n');
     assertOneLine(
       await westwind(['run', job.config]),
-      /predictions-tuned\.jsonl: record 1 is damaged; remove/,
+      /predictions-tuned\.jsonl: record 1 is damaged \(it is not JSON\); remove/,
     );
     rmSync(file('predictions-tuned.jsonl'));
     assert.equal((await westwind(['run', job.config])).code, 0);

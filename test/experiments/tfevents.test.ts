@@ -26,7 +26,6 @@ test('an event file has the bytes that protobuf and TFRecord lay down', () => {
   const path = join(folder, 'bytes');
   const file = new EventFile(path);
   file.append({ wallTime: 1.5, step: 300, scalars: { 'a/b': 0.5, c: -2 } });
-  file.close();
   // Written out by hand from event.proto and summary.proto.
   const version = ['09 000000000000f83f', '1a 0d', Buffer.from('brain.Event:2').toString('hex')].join('');
   const values = [
@@ -59,7 +58,6 @@ test('a file cut anywhere and gone on with holds each step once', () => {
     const file = new EventFile(path);
     for (let step = from; step <= to; step++)
       file.append({ wallTime: step, step, scalars: { 'train/loss': 1 / step } });
-    file.close();
   };
   write(whole, 1, 6);
   const bytes = readFileSync(whole);
@@ -79,12 +77,10 @@ test('what a disk filled with zeros or noise is dropped, and what follows stands
     const path = join(folder, `junk-${junk[0]}`);
     const first = new EventFile(path);
     first.append({ wallTime: 1, step: 1, scalars: { x: 1 } });
-    first.close();
     appendFileSync(path, junk);
     const second = new EventFile(path);
     second.append({ wallTime: 2, step: 2, scalars: { x: 2, y: 3 } });
     second.append({ wallTime: 3, step: 2, scalars: { x: 4 } });
-    second.close();
     assert.deepEqual(readEventFile(path), [
       { wallTime: 1, step: 1, scalars: { x: 1 } },
       { wallTime: 2, step: 2, scalars: { x: 2, y: 3 } },

@@ -1,10 +1,10 @@
 /** The matrix product and the conversions of weights as entries of the contract's table. */
 
-import { quantizeScales } from '../../util/double-quant.js';
 import type { Matrix } from '../contract.js';
 import type { GemmArgs, Kernels } from '../kernels.js';
-import { type Band, bandsOf, checkGemm } from '../gemm.js';
-import { DTYPE_CODE, address, bytesOf, declare, floatsOf, type Library } from './library.js';
+import { type Band, bandsOf } from '../gemm.js';
+import { DTYPE_CODE, address } from './library.js';
+import type { Queue } from './queue.js';
 
 export type GemmKernels = Pick<
   Kernels,
@@ -15,29 +15,14 @@ export type GemmKernels = Pick<
 const NF4_CODE = 5;
 
 /** Binds gemm.c, rows.c, amx.c and nf4.c. Where bfloat16 would be slower, products that ask for it are computed in float32. */
-export function bindGemm(library: Library): GemmKernels {
-  const scales = 'uint64_t absmax, uint64_t nestedAbsmax, uint64_t map, uint64_t offset';
-  const product = declare(
-    library,
-    `void ww_gemm(int64_t m, int64_t n, int64_t k, uint64_t a, int transA, uint64_t b, int bType, ${scales}, int transB,
-      uint64_t c, float alpha, const double *bands, int64_t bandCount, uint64_t bias, uint64_t add, int rows, int bf16)`,
-  );
-  const quantize = declare(
-    library,
-    'void ww_quantize_nf4(uint64_t x, int xType, int64_t n, uint64_t packed, uint64_t absmax)',
-  );
-  const dequantize = declare(
-    library,
-    `void ww_dequantize_nf4(uint64_t packed, ${scales}, uint64_t y, int yType, int64_t n)`,
-  );
-  const convert = declare(
-    library,
-    'void ww_convert(uint64_t x, int xType, uint64_t y, int yType, int64_t n)',
-  );
+export function bindGemm(queue: Queue): GemmKernels {
+  const product = queue.kernel('ww_gemm');
+  const quantize = queue.kernel('ww_quantize_nf4');
+  const quantizeScales = queue.kernel('ww_quantize_scales');
+  const dequantize = queue.kernel('ww_dequantize_nf4');
+  const convert = queue.kernel('ww_convert');
+
   function gemm(g: GemmArgs): void {
-    checkGemm(g);
-    for (const span of [g.a, g.c, g.residual ?? g.c, g.bias ?? g.c])
-      if (span.dtype !== 'f32') throw new TypeError(`gemm: activations are f32, not ${span.dtype}`);
     const { b } = g;
     const bands = bandsOf(g);
     product(
@@ -52,13 +37,12 @@ export function bindGemm(library: Library): GemmKernels {
       Number(g.transB ?? false),
       address(g.c),
       g.alpha ?? 1,
-      // Numbers up to 2⁵³, which addresses are.
-      Float64Array.from(bands.flatMap(numbersOf)),
       bands.length,
       g.bias ? address(g.bias) : 0,
       g.residual ? address(g.residual) : g.accumulate ? address(g.c) : 0,
       Number(g.path === 'rows'),
       Number(g.precision === 'bf16'),
+      ...bands.flatMap(numbersOf),
     );
   }
 
@@ -68,14 +52,8 @@ export function bindGemm(library: Library): GemmKernels {
     quantizeNf4({ x, n, packed, absmax }) {
       quantize(address(x), DTYPE_CODE[x.dtype], n, address(packed), address(absmax));
     },
-    quantizeScales(args) {
-      const { codes, scales, offset } = quantizeScales(
-        floatsOf(args.absmax).subarray(0, args.n),
-        floatsOf(args.map),
-      );
-      bytesOf(args.codes).set(codes);
-      floatsOf(args.scales).set(scales);
-      floatsOf(args.offset)[0] = offset;
+    quantizeScales({ absmax, n, map, codes, scales, offset }) {
+      quantizeScales(...[address(absmax), n], ...[map, codes, scales, offset].map(address));
     },
     dequantizeNf4({ w, y }) {
       dequantize(address(w.packed), ...scalesOf(w), address(y), DTYPE_CODE[y.dtype], w.rows * w.cols);

@@ -1,14 +1,13 @@
 /**
  * The C kernels besides the matrix products and NF4, as entries of the contract's table: what each C function is called and takes,
- * stated once. Device memory is the process's own, so that a span is an address, and every call is done when it returns.
+ * stated once. Device memory is the process's own, so that a span is an address; a call enqueues.
  */
 
-import { BYTES_PER_ELEMENT, type DType, type Span } from '../contract.js';
+import { BYTES_PER_ELEMENT } from '../contract.js';
 import type { Activation, AttentionShape, DistanceBias, Kernels } from '../kernels.js';
-import { checkAttention, checkBias } from '../attention.js';
-import { fillNormal as fillNormalInto } from '../reference/random.js';
 import type { LoraKernels } from '../lora.js';
-import { address, bytesOf, declare as declareIn, DTYPE_CODE, type Library } from './library.js';
+import { address, DTYPE_CODE } from './library.js';
+import type { Enqueue, Queue } from './queue.js';
 
 export type OtherKernels = Omit<
   Kernels,
@@ -22,19 +21,7 @@ function flag(value: boolean): number {
   return value ? 1 : 0;
 }
 
-/** The code of a type that a kernel reads; a type outside `allowed` is a fault of the caller. */
-function typeCode(span: Span, allowed: readonly DType[]): number {
-  if (!allowed.includes(span.dtype))
-    throw new TypeError(`expected ${allowed.join(' or ')}, got ${span.dtype}`);
-  return DTYPE_CODE[span.dtype];
-}
-
-/** Parameters of both whole-sequence attention kernels behind their tensors. */
-const ATTENTION_SHAPE =
-  'int64_t batch, int64_t length, int64_t heads, int64_t kvHeads, int64_t headDim, float scale, int64_t window, ' +
-  'int causal, uint64_t keySegments, int64_t keyLength, uint64_t bias, int64_t reach';
-
-/** Their arguments. */
+/** Arguments of both whole-sequence attention kernels behind their tensors. */
 function attentionShape(shape: AttentionShape): number[] {
   const { batch, length, heads, kvHeads, headDim, scale, window, causal, keys, bias } = shape;
   return [
@@ -48,96 +35,59 @@ function biasArguments(bias: DistanceBias | undefined): [values: number, reach: 
   return bias ? [address(bias.values), bias.reach] : [0, 1];
 }
 
-const RANDOM = 'uint32_t seed, uint32_t stream, uint32_t step';
-
-/** Parameters that are addresses. */
-function a(names: string): string {
-  const parameters = names.split(' ').map((name) => `uint64_t ${name}`);
-  return parameters.join(', ');
-}
-
 /** Binds every kernel that is no matrix product and knows no NF4. */
-export function bindOther(library: Library): OtherKernels {
-  const declare = (prototype: string): ((...args: number[]) => void) => declareIn(library, prototype);
+export function bindOther(queue: Queue): OtherKernels {
+  const kernel = (name: string): Enqueue => queue.kernel(name);
 
-  const embedding = declare(
-    `void ww_embedding(${a('table')}, int64_t type, ${a('ids y')}, int64_t rows, int64_t dim)`,
-  );
-  const embeddingBackward = declare(
-    `void ww_embedding_backward(${a('ids dy dTable')}, int64_t rows, int64_t dim)`,
-  );
-  const addUniformNoise = declare(
-    `void ww_add_uniform_noise(${a('x magnitude')}, int64_t rows, int64_t dim, ${RANDOM})`,
-  );
-  const rmsNorm = declare(
-    `void ww_rms_norm(${a('x w y rstd')}, int64_t rows, int64_t dim, float eps, float offset)`,
-  );
-  const rmsNormBackward = declare(
-    `void ww_rms_norm_backward(${a('dy x w rstd dx')}, int accumulate, ${a('dw')}, int64_t rows, int64_t dim, float offset)`,
-  );
-  const gatedUnit = declare(`void ww_gated_unit(${a('gate up y')}, int64_t n, int gelu)`);
-  const gatedUnitBackward = declare(
-    `void ww_gated_unit_backward(${a('dy gate up dGate dUp')}, int64_t n, int gelu)`,
-  );
-  const layerNorm = declare(
-    `void ww_layer_norm(${a('x w b y mean rstd')}, int64_t rows, int64_t dim, float eps)`,
-  );
-  const layerNormBackward = declare(
-    `void ww_layer_norm_backward(${a('dy x w mean rstd dx')}, int accumulate, ${a('dw db')}, int64_t rows, int64_t dim)`,
-  );
-  const activate = declare(`void ww_activate(${a('x y')}, int64_t n, int kind)`);
-  const activateBackward = declare(`void ww_activate_backward(${a('dy x dx')}, int64_t n, int kind)`);
-  const rope = declare(
-    `void ww_rope(${a('x y cos sin positions')}, int64_t rows, int64_t heads, int64_t headDim, int64_t rotaryDim, int inverse)`,
-  );
-  const attention = declare(`void ww_attention(${a('q k v segments out lse')}, ${ATTENTION_SHAPE})`);
-  const attentionBackward = declare(
-    `void ww_attention_backward(${a('q k v segments out dOut lse dq dk dv')}, ${ATTENTION_SHAPE}, uint64_t dBias)`,
-  );
-  const cacheWrite = declare(
-    `void ww_cache_write(${a('x cache slotOf positions')}, int64_t rows, int64_t capacity, int64_t dim, int bf16)`,
-  );
-  const attentionCached = declare(
-    `void ww_attention_cached(${a('q keys values slotOf positions out')}, int64_t rows, int64_t heads, ` +
-      'int64_t kvHeads, int64_t headDim, int64_t capacity, float scale, int64_t window, int bf16, ' +
-      'uint64_t bias, int64_t reach)',
-  );
-  const crossEntropy = declare(
-    `void ww_cross_entropy(${a('logits targets losses')}, int64_t rows, int64_t vocab, float gradScale, int gradient)`,
-  );
-  const sample = declare(
-    `void ww_sample(${a('logits draws out')}, int64_t rows, int64_t vocab, double temperature, int64_t topK, double topP)`,
-  );
-  const argmax = declare(`void ww_argmax(${a('x out')}, int64_t rows, int64_t cols)`);
-  const gatherRows = declare(`void ww_gather_rows(${a('x index y')}, int64_t rows, int64_t dim)`);
-  const scatterRows = declare(`void ww_scatter_rows(${a('x index y')}, int64_t rows, int64_t dim)`);
-  const add = declare(`void ww_add(${a('a b y')}, int64_t n)`);
-  const scale = declare(`void ww_scale(${a('x y')}, int64_t n, float alpha)`);
-  const copy = declare(`void ww_copy(${a('x y')}, int64_t bytes)`);
-  const fill = declare(`void ww_fill(${a('y')}, int64_t n, float value)`);
-  const sumRows = declare(`void ww_sum_rows(${a('x y')}, int64_t rows, int64_t cols, int accumulate)`);
-  const dropout = declare(
-    `void ww_dropout(${a('x y')}, int64_t n, double p, ${RANDOM}, uint64_t firstElement, int accumulate)`,
-  );
-  const sumSquares = declare(`void ww_sum_squares(${a('x')}, int64_t n, ${a('out')}, int accumulate)`);
-  const clipCoefficient = declare(`void ww_clip_coefficient(${a('sumSquares')}, float maxNorm, ${a('out')})`);
-  const adamw = declare(
-    `void ww_adamw(${a('param grad m v')}, int64_t n, double lr, double beta1, double beta2, double eps, ` +
-      `double weightDecay, double step, ${a('gradScale')})`,
-  );
+  const embedding = kernel('ww_embedding');
+  const embeddingBackward = kernel('ww_embedding_backward');
+  const fillNormal = kernel('ww_fill_normal');
+  const addUniformNoise = kernel('ww_add_uniform_noise');
+  const rmsNorm = kernel('ww_rms_norm');
+  const rmsNormBackward = kernel('ww_rms_norm_backward');
+  const gatedUnit = kernel('ww_gated_unit');
+  const gatedUnitBackward = kernel('ww_gated_unit_backward');
+  const layerNorm = kernel('ww_layer_norm');
+  const layerNormBackward = kernel('ww_layer_norm_backward');
+  const activate = kernel('ww_activate');
+  const activateBackward = kernel('ww_activate_backward');
+  const rope = kernel('ww_rope');
+  const attention = kernel('ww_attention');
+  const attentionBackward = kernel('ww_attention_backward');
+  const cacheWrite = kernel('ww_cache_write');
+  const attentionCached = kernel('ww_attention_cached');
+  const crossEntropy = kernel('ww_cross_entropy');
+  const sample = kernel('ww_sample');
+  const argmax = kernel('ww_argmax');
+  const gatherRows = kernel('ww_gather_rows');
+  const scatterRows = kernel('ww_scatter_rows');
+  const add = kernel('ww_add');
+  const scale = kernel('ww_scale');
+  const copy = kernel('ww_copy');
+  const fill = kernel('ww_fill');
+  const sumRows = kernel('ww_sum_rows');
+  const dropout = kernel('ww_dropout');
+  const sumSquares = kernel('ww_sum_squares');
+  const clipCoefficient = kernel('ww_clip_coefficient');
+  const adamw = kernel('ww_adamw');
 
   return {
     embedding({ table, ids, y, rows }) {
-      const type = typeCode(table.data, ['f32', 'bf16', 'f16']);
-      embedding(address(table.data), type, address(ids), address(y), rows, table.cols);
+      embedding(
+        address(table.data),
+        DTYPE_CODE[table.data.dtype],
+        address(ids),
+        address(y),
+        rows,
+        table.cols,
+      );
     },
     embeddingBackward({ ids, dy, dTable, rows, dim }) {
       embeddingBackward(address(ids), address(dy), address(dTable), rows, dim);
     },
-    // Once a model's life, and only where weights are random: the reference's loop, on this memory.
-    fillNormal({ y, ...more }) {
-      const buffer = { bytes: 0, handle: bytesOf(y).buffer };
-      fillNormalInto({ ...more, y: { ...y, buffer, offset: 0 } });
+    fillNormal({ y, n, deviation, random: { seed, stream, step } }) {
+      const type = DTYPE_CODE[y.dtype];
+      fillNormal(address(y), type, n, deviation, seed, stream, step);
     },
     addUniformNoise({ x, magnitude, rows, dim, random }) {
       addUniformNoise(address(x), address(magnitude), rows, dim, random.seed, random.stream, random.step);
@@ -187,26 +137,22 @@ export function bindOther(library: Library): OtherKernels {
       rope(address(x), address(y), ...tables, rows, heads, headDim, rotaryDim, flag(inverse));
     },
     attention(args) {
-      checkAttention('attention', args);
       const { q, k, v, segments, out, lse } = args;
       attention(...[q, k, v, segments, out, lse].map(address), ...attentionShape(args));
     },
     attentionBackward(args) {
-      checkAttention('attentionBackward', args);
       const { q, k, v, segments, out, dOut, lse, dq, dk, dv, dBias } = args;
       const spans = [q, k, v, segments, out, dOut, lse, dq, dk, dv].map(address);
       attentionBackward(...spans, ...attentionShape(args), dBias ? address(dBias) : 0);
     },
     cacheWrite({ x, cache, slotOf, positions, rows, capacity, kvHeads, headDim }) {
-      const bf16 = typeCode(cache, ['f32', 'bf16']);
+      const bf16 = DTYPE_CODE[cache.dtype];
       const spans = [x, cache, slotOf, positions].map(address);
       cacheWrite(...spans, rows, capacity, kvHeads * headDim, bf16);
     },
     attentionCached(args) {
       const { q, keys, values, slotOf, positions, out } = args;
-      checkBias('attentionCached', args.bias, args.heads);
-      const bf16 = typeCode(keys, ['f32', 'bf16']);
-      if (values.dtype !== keys.dtype) throw new TypeError('keys and values differ in type');
+      const bf16 = DTYPE_CODE[keys.dtype];
       const spans = [q, keys, values, slotOf, positions, out].map(address);
       const { rows, heads, kvHeads, headDim, capacity, window } = args;
       attentionCached(

@@ -1,9 +1,10 @@
 /**
- * The `cpu` backend: C kernels on all cores, in the process's own memory, so that every call is done when it returns and a buffer's
- * handle is its address.
+ * The `cpu` backend: C kernels on all cores, in the process's own memory, so that a buffer's handle is its address. They run behind the
+ * host, in order (queue.ts), so that a freed block may be handed out again at once: whoever gets it comes later.
  */
 
 import { availableParallelism, cpus, freemem } from 'node:os';
+import { checkedBackend, type CheckedBackend } from '../checked.js';
 import { BYTES_PER_ELEMENT, type Backend, type DeviceBuffer } from '../contract.js';
 import { loraByGemm } from '../lora.js';
 import { Pool } from '../pool.js';
@@ -12,51 +13,47 @@ import { bindGemm } from './bind-gemm.js';
 import { bindOther } from './bind-other.js';
 import { compileKernels } from './compile.js';
 import { address, openLibrary, type Library } from './library.js';
+import { Queue } from './queue.js';
 
 export interface CpuOptions {
   /** Threads of the kernels; WESTWIND_THREADS, else every core that the process may use. The results' bits do not depend on it. */
   readonly threads?: number;
 }
 
-let loaded: Library | undefined;
+let loaded: { readonly library: Library; readonly queue: Queue } | undefined;
 
 /**
  * Compiles the kernels if need be and starts the threads, which all `cpu` backends of a process share: the last one made says how
  * many. Throws UserError where there is no compiler.
  */
-export function createCpuBackend(options: CpuOptions = {}): Backend {
-  const library = (loaded ??= openLibrary(compileKernels().path));
+export function createCpuBackend(options: CpuOptions = {}): CheckedBackend {
+  const { library, queue } = (loaded ??= load());
   const setThreads = library.func('int ww_set_threads(int threads)') as (threads: number) => number;
   const instructionSet = library.func('const char *ww_instruction_set()') as () => string;
   const hasBf16 = library.func('int ww_has_bf16()') as () => number;
   const fastBf16 = hasBf16() === 1;
   const allocate = library.func('uint64_t ww_alloc(size_t bytes)') as (bytes: number) => number;
-  const release = library.func('void ww_free(uint64_t memory, size_t bytes)') as (
-    memory: number,
-    bytes: number,
-  ) => void;
-  const upload = library.func('void ww_upload(uint64_t to, const void *from, size_t bytes)') as (
-    to: number,
-    from: ArrayBufferView,
-    bytes: number,
-  ) => void;
-  const download = library.func('void ww_download(_Out_ uint8_t *to, uint64_t from, size_t bytes)') as (
-    to: Uint8Array,
-    from: number,
-    bytes: number,
-  ) => void;
 
   const threads = setThreads(options.threads ?? threadsAsked());
   const pool = new Pool<number>(
-    { alloc: (bytes) => allocate(bytes) || undefined, free: release },
+    {
+      alloc(bytes) {
+        const memory = allocate(bytes);
+        if (memory !== 0) return memory;
+        // What is on its way back to the system may be enough.
+        queue.drain();
+        return allocate(bytes) || undefined;
+      },
+      free: (memory, bytes) => queue.free(memory, bytes),
+    },
     'the memory',
   );
   const alloc = (bytes: number): DeviceBuffer => pool.alloc(bytes);
   const free = (buffer: DeviceBuffer): void => pool.free(buffer);
   // One block for all that is read: dead ones would pile up until V8 looks.
   let staging = new Uint8Array(0);
-  const plain = { ...bindGemm(library), ...bindOther(library) };
-  return {
+  const plain = { ...bindGemm(queue), ...bindOther(queue) };
+  const backend: Backend = {
     name: 'cpu',
     description: `${cpus()[0]?.model.trim() ?? 'CPU'}, ${threads} thread${threads === 1 ? '' : 's'}, ${instructionSet()}`,
     arithmetic: `${instructionSet()}${fastBf16 ? ', bfloat16 products' : ''}`,
@@ -68,23 +65,17 @@ export function createCpuBackend(options: CpuOptions = {}): Backend {
     alloc,
     free,
     upload(data, to) {
-      const room = to.length * BYTES_PER_ELEMENT[to.dtype];
-      if (data.byteLength > room)
-        throw new RangeError(`upload: ${data.byteLength} bytes do not fit into ${room}`);
-      if (data.byteLength > 0) upload(address(to), data, data.byteLength);
+      if (data.byteLength > 0) queue.upload(data, address(to));
     },
-    download(from) {
-      const bytes = new Uint8Array(from.length * BYTES_PER_ELEMENT[from.dtype]);
-      if (bytes.length > 0) download(bytes, address(from), bytes.length);
-      return Promise.resolve(bytes);
-    },
-    synchronize: () => Promise.resolve(),
+    download: (from) => queue.download(address(from), from.length * BYTES_PER_ELEMENT[from.dtype]),
+    synchronize: () => queue.synchronize(),
+    abortable: (signal, body) => queue.abortable(signal, body),
     record: (body) => ({ run: body, dispose: () => undefined }),
     staging(bytes) {
       if (staging.byteLength < bytes) staging = new Uint8Array(bytes);
       return staging;
     },
-    available: () => freemem(),
+    available: () => freemem() + queue.unfreed,
     memory: () => pool.use(),
     resetPeak: () => pool.resetPeak(),
     trim() {
@@ -92,6 +83,12 @@ export function createCpuBackend(options: CpuOptions = {}): Backend {
       staging = new Uint8Array(0);
     },
   };
+  return checkedBackend(backend, { activations: ['f32'], headDim: Infinity });
+}
+
+function load(): { library: Library; queue: Queue } {
+  const library = openLibrary(compileKernels().path);
+  return { library, queue: new Queue(library) };
 }
 
 function threadsAsked(): number {

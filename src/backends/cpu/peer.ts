@@ -30,12 +30,12 @@ const TRANS = 112;
  * Times a·bᵀ in float32 on a `cpu` backend and by OpenBLAS, both with `threads` threads. `undefined` where OpenBLAS is not
  * installed (on Debian: libopenblas0-pthread).
  */
-export function compareWithOpenBlas(
+export async function compareWithOpenBlas(
   backend: Backend,
   threads: number,
   { m, n, k }: GemmShape = { m: 1024, n: 1024, k: 1024 },
   repetitions = 21,
-): GemmComparison | undefined {
+): Promise<GemmComparison | undefined> {
   const library = findOpenBlas();
   if (!library) return undefined;
   library.func('void openblas_set_num_threads(int threads)')(threads);
@@ -47,12 +47,14 @@ export function compareWithOpenBlas(
   const [a, b, c] = [m * k, n * k, m * n].map((length) => numbers(backend, length)) as [Span, Span, Span];
   const args: GemmArgs = { m, n, k, a, b: { kind: 'dense', rows: n, cols: k, data: b }, transB: true, c };
   const addresses = { a: address(a), b: address(b), c: address(c) };
-  const runs = Array.from({ length: repetitions + 1 }, () => ({
-    ours: seconds(() => backend.kernels.gemm(args)),
-    openblas: seconds(() =>
+  const runs: { ours: number; openblas: number }[] = [];
+  for (let i = 0; i <= repetitions; i++) {
+    const ours = await seconds(backend, () => backend.kernels.gemm(args));
+    const openblas = await seconds(backend, () =>
       sgemm(ROW_MAJOR, NO_TRANS, TRANS, m, n, k, 1, addresses.a, k, addresses.b, k, 0, addresses.c, n),
-    ),
-  })).slice(1);
+    );
+    if (i > 0) runs.push({ ours, openblas });
+  }
   for (const span of [a, b, c]) backend.free(span.buffer);
 
   const billions = (2 * m * n * k) / 1e9;
@@ -66,10 +68,12 @@ export function compareWithOpenBlas(
   };
 }
 
-/** Seconds that a call takes. */
-export function seconds(call: () => void): number {
+/** Seconds that a call takes, with what it enqueues. */
+export async function seconds(backend: Backend, call: () => void): Promise<number> {
+  await backend.synchronize();
   const start = performance.now();
   call();
+  await backend.synchronize();
   return (performance.now() - start) / 1000;
 }
 

@@ -1,9 +1,9 @@
-/** What the bindings of plain kernels share: checked arguments, grids, and kernels by their types. */
+/** What the bindings of plain kernels share: grids, and kernels by their types. */
 
-import type { DType, Span } from '../contract.js';
+import type { DType } from '../contract.js';
 import type { Dropout, RandomStream } from '../kernels.js';
 import type { Defines } from './compile.js';
-import { address, type CudaDevice, type Grid, type Kernel } from './device.js';
+import type { CudaDevice, Grid, Kernel } from './device.js';
 
 const C_TYPE: Partial<Record<DType, string>> = { f32: 'float', bf16: 'bf16', f16: 'f16' };
 
@@ -12,18 +12,6 @@ export function cType(dtype: DType): string {
   const type = C_TYPE[dtype];
   if (type === undefined) throw new TypeError(`no numbers: ${dtype}`);
   return type;
-}
-
-/** Says how arguments of the kernel `name` are checked: the address of n elements of a span of one of some types. */
-export function argumentsOf(
-  name: string,
-): (argument: string, span: Span, n: number, ...types: DType[]) => number {
-  return (argument, span, n, ...types) => {
-    if (!types.includes(span.dtype))
-      throw new TypeError(`${name}: ${argument} is ${span.dtype}, not ${types.join(' or ')}`);
-    if (span.length < n) throw new RangeError(`${name}: ${argument} has ${span.length} elements, needs ${n}`);
-    return address(span);
-  };
 }
 
 /** A family of kernels, each compiled for the defines that its key stands for. */

@@ -4,7 +4,6 @@
  * causal and has a bias are defines: a call without them is what it would be if there were no others.
  */
 
-import { checkAttention, checkBias } from '../attention.js';
 import { BYTES_PER_ELEMENT, type DType, type Span } from '../contract.js';
 import type { AttentionShape, Kernels } from '../kernels.js';
 import type { Defines } from './compile.js';
@@ -15,7 +14,8 @@ type AttentionKernels = Pick<Kernels, 'attention' | 'attentionBackward' | 'cache
 
 /** Threads of every block here: four warps. */
 const BLOCK = 128;
-const MAX_HEAD_DIM = 256;
+/** The most that the kernels' registers take. */
+export const MAX_HEAD_DIM = 256;
 const C_TYPE: Partial<Record<DType, string>> = { f32: 'float', bf16: 'bf16' };
 
 /** A kernel over sequences with its tile sizes: rows that a block owns, bytes of shared memory. */
@@ -165,7 +165,7 @@ export function bindAttention(device: CudaDevice): AttentionKernels {
   return {
     attention(args) {
       const { q, k, v, out, lse, length, heads, headDim } = args;
-      if (!check('attention', args, { q, out }, { k, v }, lse)) return;
+      if (args.batch * length === 0) return;
       const [qAt, kAt, vAt, outAt] = [address(q), address(k), address(v), address(out)];
       const fast = flashes(args, [q.dtype], [qAt, kAt, vAt, outAt]);
       const variant = variantOf(args);
@@ -179,7 +179,7 @@ export function bindAttention(device: CudaDevice): AttentionKernels {
 
     attentionBackward(args) {
       const { q, k, v, out, dOut, lse, dq, dk, dv, dBias, batch, length, heads, kvHeads, headDim } = args;
-      if (!check('attentionBackward', args, { q, out, dOut, dq }, { k, v, dk, dv }, lse)) return;
+      if (batch * length === 0) return;
       const [qAt, kAt, vAt, outAt] = [address(q), address(k), address(v), address(out)];
       const [dOutAt, dqAt, dkAt, dvAt] = [address(dOut), address(dq), address(dk), address(dv)];
       const lseAt = address(lse);
@@ -219,10 +219,6 @@ export function bindAttention(device: CudaDevice): AttentionKernels {
     cacheWrite(args) {
       const { x, cache, slotOf, positions, rows, slots, capacity } = args;
       const dim = args.kvHeads * args.headDim;
-      checkSpan('cacheWrite', 'x', x, rows * dim);
-      checkSpan('cacheWrite', 'cache', cache, slots * capacity * dim);
-      checkSpan('cacheWrite', 'slotOf', slotOf, rows, ['i32']);
-      checkSpan('cacheWrite', 'positions', positions, rows, ['i32']);
       if (rows === 0) return;
       const defines = { T: cType(x.dtype), CACHE: cType(cache.dtype) };
       const kernel = once(`write ${x.dtype} ${cache.dtype}`, () =>
@@ -238,15 +234,6 @@ export function bindAttention(device: CudaDevice): AttentionKernels {
         args;
       const { scale, window } = args;
       const [bias, reach] = [biasOf(args), args.bias?.reach ?? 0];
-      const name = 'attentionCached';
-      checkHeads(name, heads, kvHeads, headDim);
-      checkBias(name, args.bias, heads);
-      checkSpan(name, 'q', q, rows * heads * headDim);
-      checkSpan(name, 'out', out, rows * heads * headDim, [q.dtype]);
-      checkSpan(name, 'keys', keys, slots * capacity * kvHeads * headDim);
-      checkSpan(name, 'values', values, keys.length, [keys.dtype]);
-      checkSpan(name, 'slotOf', slotOf, rows, ['i32']);
-      checkSpan(name, 'positions', positions, rows, ['i32']);
       if (rows === 0) return;
 
       const [qAt, keysAt, valuesAt, outAt] = [address(q), address(keys), address(values), address(out)];
@@ -331,48 +318,4 @@ function cType(type: DType): string {
 /** The address of a call's values by distance, or nowhere. */
 function biasOf({ bias }: Pick<AttentionShape, 'bias'>): number {
   return bias ? address(bias.values) : 0;
-}
-
-/** Checks a call over sequences; whether there is anything to do. */
-function check(
-  name: string,
-  shape: AttentionShape,
-  queries: Readonly<Record<string, Span>>,
-  keys: Readonly<Record<string, Span>>,
-  lse: Span,
-): boolean {
-  const { batch, length, heads, kvHeads, headDim, keys: others } = shape;
-  const keyLength = others?.length ?? length;
-  checkAttention(name, shape);
-  checkHeads(name, heads, kvHeads, headDim);
-  const type = queries['q']?.dtype;
-  const types: readonly DType[] = type === 'bf16' ? ['bf16'] : ['f32'];
-  for (const [key, span] of Object.entries(queries))
-    checkSpan(name, key, span, batch * length * heads * headDim, types);
-  for (const [key, span] of Object.entries(keys))
-    checkSpan(name, key, span, batch * keyLength * kvHeads * headDim, types);
-  checkSpan(name, 'lse', lse, batch * heads * length, ['f32']);
-  checkSpan(name, 'segments', shape.segments, batch * length, ['i32']);
-  if (others) checkSpan(name, 'keys.segments', others.segments, batch * keyLength, ['i32']);
-  return batch * length > 0;
-}
-
-function checkHeads(name: string, heads: number, kvHeads: number, headDim: number): void {
-  if (heads % kvHeads !== 0)
-    throw new RangeError(`${name}: ${kvHeads} key heads do not divide ${heads} heads`);
-  if (headDim > MAX_HEAD_DIM)
-    throw new RangeError(`${name}: headDim is ${headDim}, the most is ${MAX_HEAD_DIM}`);
-}
-
-function checkSpan(
-  kernel: string,
-  name: string,
-  span: Span,
-  length: number,
-  types: readonly DType[] = ['f32', 'bf16'],
-): void {
-  if (!types.includes(span.dtype))
-    throw new TypeError(`${kernel}: ${name} is ${span.dtype}, expected ${types.join(' or ')}`);
-  if (span.length < length)
-    throw new RangeError(`${kernel}: ${name} has ${span.length} elements, needs ${length}`);
 }

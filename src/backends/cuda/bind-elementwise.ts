@@ -4,7 +4,6 @@ import { BYTES_PER_ELEMENT, type DType } from '../contract.js';
 import type { Activation, GateActivation, Kernels } from '../kernels.js';
 import {
   aligned,
-  argumentsOf,
   BLOCK,
   blocks,
   byActivation,
@@ -18,7 +17,7 @@ import {
   rowLayout,
 } from './arguments.js';
 import type { Defines } from './compile.js';
-import type { CudaDevice } from './device.js';
+import { address, type CudaDevice } from './device.js';
 
 type ElementwiseKernels = Pick<
   Kernels,
@@ -70,72 +69,60 @@ export function bindElementwise(device: CudaDevice): ElementwiseKernels {
 
   return {
     add({ a, b, y, n }) {
-      const take = argumentsOf('add');
       const { dtype } = y;
-      take('y', y, n, 'f32', 'bf16');
-      const at = [take('a', a, n, dtype), take('b', b, n, dtype), take('y', y, n, dtype)];
+      const at = [address(a), address(b), address(y)];
       const vector = aligned(...at);
       add(dtype).launch(elementGrid(n, lanes(dtype), vector), BLOCK, 0, ...at, n, vector);
     },
     scale({ x, y, n, alpha }) {
-      const take = argumentsOf('scale');
       const { dtype } = y;
-      const at = [take('x', x, n, dtype), take('y', y, n, 'f32', 'bf16')];
+      const at = [address(x), address(y)];
       const vector = aligned(...at);
       scale(dtype).launch(elementGrid(n, lanes(dtype), vector), BLOCK, 0, ...at, n, alpha, vector);
     },
     copy({ x, y, n }) {
-      const take = argumentsOf('copy');
-      const at = [take('x', x, n, y.dtype), take('y', y, n, y.dtype)];
+      const at = [address(x), address(y)];
       const bytes = n * BYTES_PER_ELEMENT[y.dtype];
       const unit = unitOf(...at);
       copy(unit.type).launch(elementGrid(bytes, unit.bytes, 1), BLOCK, 0, ...at, bytes);
     },
     fill({ y, n, value }) {
-      const at = argumentsOf('fill')('y', y, n, 'f32', 'bf16');
+      const at = address(y);
       const vector = aligned(at);
       fill(y.dtype).launch(elementGrid(n, lanes(y.dtype), vector), BLOCK, 0, at, n, value, vector);
     },
     activate({ x, y, n, activation }) {
-      const take = argumentsOf('activate');
       const { dtype } = y;
-      const at = [take('x', x, n, dtype), take('y', y, n, 'f32', 'bf16')];
+      const at = [address(x), address(y)];
       const vector = aligned(...at);
       const kernel = activate(activationDefines(dtype, activation));
       kernel.launch(elementGrid(n, lanes(dtype), vector), BLOCK, 0, ...at, n, vector);
     },
     activateBackward({ dy, x, dx, n, activation }) {
-      const take = argumentsOf('activateBackward');
       const { dtype } = dy;
-      const at = [take('dy', dy, n, 'f32', 'bf16'), take('x', x, n, dtype), take('dx', dx, n, dtype)];
+      const at = [address(dy), address(x), address(dx)];
       const vector = aligned(...at);
       const kernel = activateBackward(activationDefines(dtype, activation));
       kernel.launch(elementGrid(n, lanes(dtype), vector), BLOCK, 0, ...at, n, vector);
     },
     gatedUnit({ activation, gate, up, y, n }) {
-      const take = argumentsOf('gatedUnit');
       const { dtype } = y;
-      take('y', y, n, 'f32', 'bf16');
-      const at = [take('gate', gate, n, dtype), take('up', up, n, dtype), take('y', y, n, dtype)];
+      const at = [address(gate), address(up), address(y)];
       const vector = aligned(...at);
       const kernel = gatedUnit(gateDefines(dtype, activation));
       kernel.launch(elementGrid(n, lanes(dtype), vector), BLOCK, 0, ...at, n, vector);
     },
     gatedUnitBackward({ activation, dy, gate, up, dGate, dUp, n }) {
-      const take = argumentsOf('gatedUnitBackward');
       const { dtype } = dy;
-      take('dy', dy, n, 'f32', 'bf16');
-      const spans = Object.entries({ dy, gate, up, dGate, dUp });
-      const at = spans.map(([name, span]) => take(name, span, n, dtype));
+      const at = [dy, gate, up, dGate, dUp].map(address);
       const vector = aligned(...at);
       const kernel = gatedUnitBackward(gateDefines(dtype, activation));
       kernel.launch(elementGrid(n, lanes(dtype), vector), BLOCK, 0, ...at, n, vector);
     },
     dropout(args) {
       const { x, y, n, random, firstElement, accumulate } = args;
-      const take = argumentsOf('dropout');
       const { dtype } = y;
-      const at = [take('x', x, n, dtype), take('y', y, n, 'f32', 'bf16')];
+      const at = [address(x), address(y)];
       const vector = aligned(...at);
       dropout(dtype).launch(
         elementGrid(n, lanes(dtype), vector),
@@ -152,15 +139,14 @@ export function bindElementwise(device: CudaDevice): ElementwiseKernels {
       );
     },
     fillNormal({ y, n, deviation, random }) {
-      const at = argumentsOf('fillNormal')('y', y, n, 'f32', 'bf16', 'f16');
+      const at = address(y);
       const grid = blocks(Math.ceil(n / 4));
       fillNormal(cType(y.dtype)).launch(grid, BLOCK, 0, at, n, deviation, ...randomArguments(random));
     },
     addUniformNoise({ x, magnitude, rows, dim, random }) {
-      const take = argumentsOf('addUniformNoise');
       const { dtype } = x;
-      const at = take('x', x, rows * dim, 'f32', 'bf16');
-      const by = take('magnitude', magnitude, rows, 'f32');
+      const at = address(x);
+      const by = address(magnitude);
       const width = lanes(dtype);
       const vector = dim % width === 0 ? aligned(at) : 0;
       const { grid, shift } = rowLayout(rows, dim / (vector ? width : 1));

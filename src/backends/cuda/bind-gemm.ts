@@ -6,7 +6,7 @@
 
 import { BYTES_PER_ELEMENT, type DType, type Span } from '../contract.js';
 import type { GemmArgs, Kernels } from '../kernels.js';
-import { bandsOf, checkGemm, type RowGroup } from '../gemm.js';
+import { bandsOf, type RowGroup } from '../gemm.js';
 import type { Prepare } from './bind-thin.js';
 import type { Blas } from './blas.js';
 import { address, type CudaDevice } from './device.js';
@@ -97,7 +97,6 @@ export function bindGemm(device: CudaDevice, parts: Parts): Pick<Kernels, 'gemm'
   }
 
   function gemms({ products }: { products: readonly GemmArgs[] }): void {
-    products.forEach(checkGemm);
     const all = products.filter(({ m, n }) => m > 0 && n > 0);
     rows.gemmRows(all.filter(ofRows));
     for (const product of all) if (!ofRows(product)) large(product);

@@ -2,7 +2,7 @@
 
 import type { Span } from '../contract.js';
 import type { Dropout } from '../kernels.js';
-import { checkLora, type LoraKernels } from '../lora.js';
+import type { LoraKernels } from '../lora.js';
 import { aligned, BLOCK, keepThreshold, keyedFamily, randomArguments } from './arguments.js';
 import { bindSumParts } from './bind-parts.js';
 import { address, type CudaDevice } from './device.js';
@@ -67,7 +67,6 @@ export function bindLora(device: CudaDevice, plain: LoraKernels): LoraKernels {
         plain.loraDown(args);
         return;
       }
-      checkLora('loraDown', args, args);
       const strips = Math.ceil(rows / DOWN_ROWS);
       const { RANK, RAGGED } = ranks(r, 8);
       const largest = Math.floor((device.sharedPerBlock / (2 * RANK) - 32) / STEP) * STEP;
@@ -89,7 +88,6 @@ export function bindLora(device: CudaDevice, plain: LoraKernels): LoraKernels {
         plain.loraDownBackward(args);
         return;
       }
-      checkLora('loraDownBackward', args, args);
       const { RANK, RAGGED } = ranks(r, 16);
       const strips = Math.ceil(cols / COLUMNS);
       const { size, count } = slices(rows, STEP, strips, places(RANK));
@@ -112,7 +110,6 @@ export function bindLora(device: CudaDevice, plain: LoraKernels): LoraKernels {
         plain.loraUpBackward(args);
         return;
       }
-      checkLora('loraUpBackward', args, args);
       const strips = Math.ceil(cols / COLUMNS);
       const { size, count } = slices(rows, STEP, strips, places(RANK));
       const duBytes = strips * rows * r * 4;

@@ -1,8 +1,8 @@
 /** The gradient's norm, its clipping, and AdamW, whose powers of beta are the host's, in double precision. */
 
 import type { Kernels } from '../kernels.js';
-import { aligned, argumentsOf, BLOCK, elementGrid } from './arguments.js';
-import type { CudaDevice } from './device.js';
+import { aligned, BLOCK, elementGrid } from './arguments.js';
+import { address, type CudaDevice } from './device.js';
 
 /** Elements whose squares a block adds up. */
 const CHUNK = 8192;
@@ -15,8 +15,7 @@ export function bindOptimizer(device: CudaDevice): Pick<Kernels, 'sumSquares' | 
 
   return {
     sumSquares({ x, n, out, accumulate }) {
-      const take = argumentsOf('sumSquares');
-      const [from, to] = [take('x', x, n, 'f32'), take('out', out, 1, 'f32')];
+      const [from, to] = [address(x), address(out)];
       const count = Math.ceil(n / CHUNK);
       device.withScratch(8 * Math.max(1, count), (at) => {
         parts.launch([count, 1, 1], BLOCK, 0, from, n, at, CHUNK, aligned(from));
@@ -24,14 +23,11 @@ export function bindOptimizer(device: CudaDevice): Pick<Kernels, 'sumSquares' | 
       });
     },
     clipCoefficient({ sumSquares, maxNorm, out }) {
-      const take = argumentsOf('clipCoefficient');
-      const from = take('sumSquares', sumSquares, 1, 'f32');
-      clip.launch([1, 1, 1], 1, 0, from, maxNorm, take('out', out, 1, 'f32'));
+      const from = address(sumSquares);
+      clip.launch([1, 1, 1], 1, 0, from, maxNorm, address(out));
     },
     adamw({ param, grad, m, v, n, lr, beta1, beta2, eps, weightDecay, step, gradScale }) {
-      const take = argumentsOf('adamw');
-      const spans = Object.entries({ param, grad, m, v });
-      const at = spans.map(([name, span]) => take(name, span, n, 'f32'));
+      const at = [param, grad, m, v].map(address);
       const vector = aligned(...at);
       adamw.launch(
         elementGrid(n, 4, vector),
@@ -47,7 +43,7 @@ export function bindOptimizer(device: CudaDevice): Pick<Kernels, 'sumSquares' | 
         Math.sqrt(1 - beta2 ** step),
         eps,
         1 - lr * weightDecay,
-        take('gradScale', gradScale, 1, 'f32'),
+        address(gradScale),
         vector,
       );
     },

@@ -2,17 +2,7 @@
 
 import { BYTES_PER_ELEMENT } from '../contract.js';
 import type { Kernels } from '../kernels.js';
-import {
-  aligned,
-  argumentsOf,
-  BLOCK,
-  byActivation,
-  cType,
-  family,
-  lanes,
-  rowBlock,
-  rowLayout,
-} from './arguments.js';
+import { aligned, BLOCK, byActivation, cType, family, lanes, rowBlock, rowLayout } from './arguments.js';
 import { unitOf } from './bind-elementwise.js';
 import { address, type CudaDevice, type Grid } from './device.js';
 
@@ -86,26 +76,23 @@ export function bindRowsOfTables(device: CudaDevice): RowKernels {
     name: 'gatherRows' | 'scatterRows',
     kernels: typeof gather,
   ): Kernels['gatherRows' | 'scatterRows'] => {
-    const take = argumentsOf(name);
     return ({ x, index, y, rows, dim }) => {
-      const [from, to] = [address(x), take('y', y, 0, x.dtype)];
-      take(name === 'gatherRows' ? 'y' : 'x', name === 'gatherRows' ? y : x, rows * dim, x.dtype);
+      const [from, to] = [address(x), address(y)];
       const rowBytes = dim * BYTES_PER_ELEMENT[x.dtype];
       const unit = unitOf(from, to, rowBytes);
       const units = rowBytes / unit.bytes;
       const count = Math.floor((name === 'gatherRows' ? x : y).length / dim);
       const { grid, shift } = rowLayout(rows, units);
-      const at = take('index', index, rows, 'i32');
+      const at = address(index);
       kernels(unit.type).launch(grid, BLOCK, 0, from, at, to, rows, count, units, shift);
     };
   };
 
   return {
     rmsNorm({ x, w, weightOffset, y, rstd, rows, dim, eps }) {
-      const take = argumentsOf('rmsNorm');
       const { dtype } = x;
-      const [from, to] = [take('x', x, rows * dim, 'f32', 'bf16'), take('y', y, rows * dim, dtype)];
-      const [weight, scale] = [take('w', w, dim, 'f32'), take('rstd', rstd, rows, 'f32')];
+      const [from, to] = [address(x), address(y)];
+      const [weight, scale] = [address(w), address(rstd)];
       const width = lanes(dtype);
       const vector = dim % width === 0 ? aligned(from, to, weight) : 0;
       const { grid, threads, warps } = normLayout(rows, dim / width);
@@ -113,15 +100,13 @@ export function bindRowsOfTables(device: CudaDevice): RowKernels {
       norm(dtype).launch(grid, threads, 0, from, weight, to, scale, ...sizes, warps, vector);
     },
     rmsNormBackward({ dy, x, w, weightOffset, rstd, dx, accumulate, dw, rows, dim }) {
-      const take = argumentsOf('rmsNormBackward');
       const { dtype } = x;
-      const n = rows * dim;
-      const from = [take('dy', dy, n, dtype), take('x', x, n, 'f32', 'bf16')] as const;
-      const [weight, scale] = [take('w', w, dim, 'f32'), take('rstd', rstd, rows, 'f32')];
-      const to = take('dx', dx, n, dtype);
+      const from = [address(dy), address(x)] as const;
+      const [weight, scale] = [address(w), address(rstd)];
+      const to = address(dx);
       // Before dx, which may take the place of dy.
       if (dw)
-        sumOver(rows, dim, take('dw', dw, dim, 'f32'), true, (grid, parts) => {
+        sumOver(rows, dim, address(dw), true, (grid, parts) => {
           normWeight(dtype).launch(grid, BLOCK, 0, ...from, scale, parts, rows, dim, CHUNK);
         });
       const width = lanes(dtype);
@@ -132,26 +117,23 @@ export function bindRowsOfTables(device: CudaDevice): RowKernels {
       normBackward(dtype).launch(grid, threads, 0, ...from, weight, scale, to, ...sizes, ...flags);
     },
     layerNorm({ x, w, b, y, mean, rstd, rows, dim, eps }) {
-      const take = argumentsOf('layerNorm');
       const { dtype } = x;
-      const from = take('x', x, rows * dim, 'f32', 'bf16');
-      const parameters = [take('w', w, dim, 'f32'), take('b', b, dim, 'f32')] as const;
-      const to = take('y', y, rows * dim, dtype);
-      const statistics = [take('mean', mean, rows, 'f32'), take('rstd', rstd, rows, 'f32')] as const;
+      const from = address(x);
+      const parameters = [address(w), address(b)] as const;
+      const to = address(y);
+      const statistics = [address(mean), address(rstd)] as const;
       const width = lanes(dtype);
       const vector = dim % width === 0 ? aligned(from, to, ...parameters) : 0;
       const at = [from, ...parameters, to, ...statistics];
       layerNorm(dtype).launch([rows, 1, 1], rowBlock(dim / width, 512), 0, ...at, dim, eps, vector);
     },
     layerNormBackward({ dy, x, w, mean, rstd, dx, accumulate, dw, db, rows, dim }) {
-      const take = argumentsOf('layerNormBackward');
       const { dtype } = x;
-      const n = rows * dim;
-      const from = [take('dy', dy, n, dtype), take('x', x, n, 'f32', 'bf16')] as const;
-      const weight = take('w', w, dim, 'f32');
-      const statistics = [take('mean', mean, rows, 'f32'), take('rstd', rstd, rows, 'f32')] as const;
-      const to = take('dx', dx, n, dtype);
-      const gradients = [dw ? take('dw', dw, dim, 'f32') : 0, db ? take('db', db, dim, 'f32') : 0];
+      const from = [address(dy), address(x)] as const;
+      const weight = address(w);
+      const statistics = [address(mean), address(rstd)] as const;
+      const to = address(dx);
+      const gradients = [dw ? address(dw) : 0, db ? address(db) : 0];
       const count = Math.ceil(rows / CHUNK);
       if (dw || db)
         device.withScratch(2 * Math.max(1, count) * dim * 4, (parts) => {
@@ -170,12 +152,10 @@ export function bindRowsOfTables(device: CudaDevice): RowKernels {
       layerNormBackward(dtype).launch([rows, 1, 1], rowBlock(dim / width, 512), 0, ...at, dim, ...flags);
     },
     rope({ x, y, cos, sin, positions, rows, heads, headDim, rotaryDim, inverse }) {
-      const take = argumentsOf('rope');
       const { dtype } = x;
-      const n = rows * heads * headDim;
       const half = rotaryDim / 2;
-      const at = [take('x', x, n, 'f32', 'bf16'), take('y', y, n, dtype)] as const;
-      const tables = [take('cos', cos, 0, 'f32'), take('sin', sin, cos.length, 'f32')] as const;
+      const at = [address(x), address(y)] as const;
+      const tables = [address(cos), address(sin)] as const;
       const width = lanes(dtype);
       const even = half % width === 0 && headDim % width === 0;
       const vector = even ? aligned(...at, ...tables) : 0;
@@ -186,7 +166,7 @@ export function bindRowsOfTables(device: CudaDevice): RowKernels {
         0,
         ...at,
         ...tables,
-        take('positions', positions, rows, 'i32'),
+        address(positions),
         Math.floor(cos.length / half),
         rows,
         heads,
@@ -198,25 +178,23 @@ export function bindRowsOfTables(device: CudaDevice): RowKernels {
       );
     },
     embedding({ table, ids, y, rows }) {
-      const take = argumentsOf('embedding');
       const { rows: vocab, cols: dim } = table;
-      const from = take('table', table.data, vocab * dim, 'f32', 'bf16', 'f16');
-      const to = take('y', y, rows * dim, 'f32', 'bf16');
+      const from = address(table.data);
+      const to = address(y);
       const vector = dim % 8 === 0 ? aligned(from, to) : 0;
       const { grid, shift } = rowLayout(rows, dim / (vector ? 8 : 1));
       const types = `${cType(table.data.dtype)} ${cType(y.dtype)}`;
-      const at = take('ids', ids, rows, 'i32');
+      const at = address(ids);
       embedding(types).launch(grid, BLOCK, 0, from, at, to, rows, vocab, dim, shift, vector);
     },
     embeddingBackward({ ids, dy, dTable, rows, vocab, dim }) {
-      const take = argumentsOf('embeddingBackward');
       embeddingBackward(dy.dtype).launch(
         [rows, Math.ceil(dim / EMBEDDING_COLUMNS), 1],
         BLOCK,
         0,
-        take('ids', ids, rows, 'i32'),
-        take('dy', dy, rows * dim, 'f32', 'bf16'),
-        take('dTable', dTable, vocab * dim, 'f32'),
+        address(ids),
+        address(dy),
+        address(dTable),
         rows,
         vocab,
         dim,
@@ -225,24 +203,22 @@ export function bindRowsOfTables(device: CudaDevice): RowKernels {
     gatherRows: move('gatherRows', gather),
     scatterRows: move('scatterRows', scatter),
     sumRows({ x, y, rows, cols, accumulate }) {
-      const take = argumentsOf('sumRows');
-      const from = take('x', x, rows * cols, 'f32', 'bf16');
-      sumOver(rows, cols, take('y', y, cols, 'f32'), accumulate, (grid, parts) => {
+      const from = address(x);
+      sumOver(rows, cols, address(y), accumulate, (grid, parts) => {
         sumRows(x.dtype).launch(grid, BLOCK, 0, from, parts, rows, cols, CHUNK);
       });
     },
     crossEntropy({ logits, targets, losses, rows, vocab, gradient }) {
-      const take = argumentsOf('crossEntropy');
-      const from = take('logits', logits, rows * vocab, 'f32');
-      const to = gradient ? take('gradient', gradient.to, rows * vocab, 'f32', 'bf16') : 0;
+      const from = address(logits);
+      const to = gradient ? address(gradient.to) : 0;
       const vector = vocab % 4 === 0 ? aligned(from, to) : 0;
       crossEntropy(gradient?.to.dtype ?? 'f32').launch(
         [rows, 1, 1],
         rowBlock(vocab / 4, 1024),
         0,
         from,
-        take('targets', targets, rows, 'i32'),
-        take('losses', losses, rows, 'f32'),
+        address(targets),
+        address(losses),
         to,
         vocab,
         gradient?.scale ?? 0,
@@ -250,21 +226,15 @@ export function bindRowsOfTables(device: CudaDevice): RowKernels {
       );
     },
     sample({ logits, draws, out, rows, vocab, temperature, topK, topP }) {
-      const take = argumentsOf('sample');
-      const at = [
-        take('logits', logits, rows * vocab, 'f32'),
-        take('draws', draws, rows, 'i32'),
-        take('out', out, rows, 'i32'),
-      ];
+      const at = [address(logits), address(draws), address(out)];
       device.withScratch(rows * vocab * 4, (masses) =>
         sample.launch([rows, 1, 1], 1024, 0, ...at, masses, vocab, temperature, topK, topP),
       );
     },
     argmax({ x, out, rows, cols }) {
-      const take = argumentsOf('argmax');
-      const from = take('x', x, rows * cols, 'f32');
+      const from = address(x);
       const vector = cols % 4 === 0 ? aligned(from) : 0;
-      const to = take('out', out, rows, 'i32');
+      const to = address(out);
       argmax.launch([rows, 1, 1], rowBlock(cols / 4, 1024), 0, from, to, cols, vector);
     },
   };

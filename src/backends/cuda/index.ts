@@ -3,11 +3,12 @@
  * enqueues stands on one stream, behind everything before it.
  */
 
+import { checkedBackend, type CheckedBackend } from '../checked.js';
 import type { Backend, DeviceBuffer } from '../contract.js';
 import type { Kernels } from '../kernels.js';
 import { imaginedBackend, ImaginedMemory } from '../imagined.js';
 import { loraByGemm } from '../lora.js';
-import { bindAttention } from './bind-attention.js';
+import { bindAttention, MAX_HEAD_DIM } from './bind-attention.js';
 import { bindGemm } from './bind-gemm.js';
 import { bindLora } from './bind-lora.js';
 import { bindNf4 } from './bind-nf4.js';
@@ -28,11 +29,12 @@ const ARRIVALS = 4096;
 const NON_BLOCKING = 1;
 const CAPTURE_RELAXED = 2;
 
-let opened: Backend | undefined;
+let opened: CheckedBackend | undefined;
 
 /** The first visible GPU, which a process opens once. Throws UserError where none can be used. */
-export function createCudaBackend(): Backend {
-  return (opened ??= open());
+export function createCudaBackend(): CheckedBackend {
+  // Before 8.0 a model has no activations in bf16; the kernels take them nevertheless.
+  return (opened ??= checkedBackend(open(), { activations: ['f32', 'bf16'], headDim: MAX_HEAD_DIM }));
 }
 
 function open(): Backend {
@@ -72,6 +74,8 @@ function open(): Backend {
     upload: (data, to) => memory.upload(data, to),
     download: (from) => memory.download(from),
     synchronize: () => memory.synchronize(),
+    // What is on the stream cannot be called back; it is done in tenths of a second.
+    abortable: (_, body) => body(),
     record(body) {
       // Single kernels of a graph cannot be timed.
       if (launcher.isProfiling) return { run: body, dispose: () => undefined };

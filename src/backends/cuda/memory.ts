@@ -125,9 +125,7 @@ export class CudaMemory {
   }
 
   upload(data: ArrayBufferView, to: Span): void {
-    const room = to.length * BYTES_PER_ELEMENT[to.dtype];
     const { byteLength } = data;
-    if (byteLength > room) throw new RangeError(`upload: ${byteLength} bytes do not fit into ${room}`);
     if (byteLength === 0) return;
     const target = (to.buffer.handle as number) + to.offset;
     const source = new Uint8Array(data.buffer, data.byteOffset, byteLength);

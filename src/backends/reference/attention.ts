@@ -6,11 +6,9 @@
  */
 
 import type { AttentionShape, DistanceBias, Kernels } from '../kernels.js';
-import { checkAttention } from '../attention.js';
 import { f32, i32 } from './memory.js';
 
 export const attention: Kernels['attention'] = (args) => {
-  checkAttention('attention', args);
   const { headDim, scale } = args;
   const [queries, keys] = sizes(args);
   const q = f32(args.q, queries);
@@ -37,7 +35,6 @@ export const attention: Kernels['attention'] = (args) => {
 };
 
 export const attentionBackward: Kernels['attentionBackward'] = (args) => {
-  checkAttention('attentionBackward', args);
   const { headDim, scale, heads } = args;
   const [queries, keys] = sizes(args);
   const q = f32(args.q, queries);

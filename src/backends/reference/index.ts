@@ -4,6 +4,7 @@
  */
 
 import { freemem } from 'node:os';
+import { checkedBackend, type CheckedBackend } from '../checked.js';
 import type { Backend } from '../contract.js';
 import type { Kernels } from '../kernels.js';
 import { loraByGemm } from '../lora.js';
@@ -74,14 +75,13 @@ const kernels: Kernels = {
 };
 
 /** A new reference backend, with its own count of memory. */
-export function createReferenceBackend(): Backend {
+export function createReferenceBackend(): CheckedBackend {
   const memory = new Memory();
-  return {
+  const backend: Backend = {
     name: 'reference',
     description: 'plain TypeScript, 1 thread',
     arithmetic: 'reference',
     fastBf16: false,
-    // The kernels take bf16 as well, as the oracle of backends that have it; a model here keeps f32.
     activations: 'f32',
     runsAhead: false,
     batchInvariant: true,
@@ -89,13 +89,11 @@ export function createReferenceBackend(): Backend {
     alloc: (bytes) => memory.alloc(bytes),
     free: (buffer) => memory.free(buffer),
     upload(data, to) {
-      const target = bytesOf(to);
-      if (data.byteLength > target.byteLength)
-        throw new RangeError(`upload: ${data.byteLength} bytes do not fit into ${target.byteLength}`);
-      target.set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
+      bytesOf(to).set(new Uint8Array(data.buffer, data.byteOffset, data.byteLength));
     },
     download: (from) => Promise.resolve(bytesOf(from).slice()),
     synchronize: () => Promise.resolve(),
+    abortable: (_, body) => body(),
     record: (body) => ({ run: body, dispose: () => undefined }),
     staging: (bytes) => new Uint8Array(bytes),
     available: () => freemem(),
@@ -104,4 +102,6 @@ export function createReferenceBackend(): Backend {
     // Nothing is kept in reserve.
     trim: () => undefined,
   };
+  // The kernels take bf16 as well, as the oracle of backends that have it; a model here keeps f32.
+  return checkedBackend(backend, { activations: ['f32', 'bf16'], headDim: Infinity });
 }

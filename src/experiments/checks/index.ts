@@ -3,18 +3,21 @@
  * from the predictions and are no part of a run's id: other checks are computed over the same answers.
  */
 
+import { constants } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { meanIntervals } from '../../eval/index.js';
-import { readJson } from '../../models/load.js';
 import type { PromptKind } from '../../tasks/index.js';
 import { writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
+import { readText } from '../../util/read.js';
 import { canonicalJson, type ResolvedTask } from '../config/index.js';
 import type { Prediction } from '../run/predictions.js';
 import { readRecords } from '../run/records.js';
 import type { TaskResult } from '../run/results.js';
+import { checksSchema, predictionSchema } from '../run/schemas.js';
+import { readChecked } from '../run/stored.js';
 import type { TaskData } from '../run/task-data.js';
 import type { CheckFigure } from './figures.js';
 import { firstLine, type LoadedCheck } from './load.js';
@@ -58,13 +61,17 @@ async function checkMethod(
   const predictionsPath = join(folder, `predictions-${method}${suffix}.jsonl`);
   const from = createHash('sha256')
     .update(canonicalJson(checks))
-    .update(readFileSync(predictionsPath))
+    .update(readText(predictionsPath, constants.MAX_STRING_LENGTH))
     .digest('hex')
     .slice(0, 16);
   const path = join(folder, `checks-${method}.json`);
-  const there = existsSync(path) ? (readJson(path) as unknown as ChecksFile) : undefined;
+  const there = existsSync(path)
+    ? (readChecked(path, checksSchema, 'remove it, and it is made again') as ChecksFile)
+    : undefined;
   if (there?.from === from) return there.checks;
-  const predictions = readRecords<Prediction>(predictionsPath).sort((a, b) => a.row - b.row);
+  const predictions = readRecords<Prediction>(predictionsPath, predictionSchema).sort(
+    (a, b) => a.row - b.row,
+  );
   // Only a check of the user's own looks at the row beside its answer.
   const rows = checks.some(({ source }) => source !== undefined) ? (await data()).test : [];
   const samples = new Map(rows.map((sample) => [sample.row, sample.values]));

@@ -1,11 +1,10 @@
 /** Loading a user's own checks: modules in JavaScript or TypeScript whose default export is a CheckFunction. */
 
-import { readFileSync } from 'node:fs';
 import { register } from 'node:module';
 import { extname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
-import { readFault } from '../../files/faults.js';
 import { messageOf, UserError } from '../../util/errors.js';
+import { readText } from '../../util/read.js';
 import type { ResolvedCheck } from '../config/index.js';
 import { isCheckFile, MEASURES, type CheckFunction } from './measures.js';
 
@@ -32,12 +31,7 @@ export async function loadChecks(checks: readonly ResolvedCheck[]): Promise<Load
 }
 
 async function loadFile(path: string): Promise<Pick<LoadedCheck, 'run' | 'source'>> {
-  let source: string;
-  try {
-    source = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw readFault(path, error);
-  }
+  const source = readText(path);
   if (/ts$/.test(path) && !hooked) {
     register(new URL(`./typescript-hooks${extname(fileURLToPath(import.meta.url))}`, import.meta.url));
     hooked = true;

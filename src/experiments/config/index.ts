@@ -18,7 +18,6 @@ export {
   inheritedNote,
   isDrawn,
   type Baseline,
-  type DataFormat,
   type ResolvedCheck,
   type ResolvedConfig,
   type ResolvedGeneration,

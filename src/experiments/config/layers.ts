@@ -3,10 +3,10 @@
  * key by key, the upper layer's value comes first; null takes away what is below it; everything else is replaced whole.
  */
 
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
-import { readFault } from '../../files/index.js';
 import { messageOf, UserError } from '../../util/errors.js';
+import { readText } from '../../util/read.js';
 import { parseConfigDocument, type ConfigDocument } from './document.js';
 import { isMapping } from './grid.js';
 import { presetPath } from './presets.js';
@@ -91,9 +91,9 @@ export function readLayers(
 
 function read(path: string, at: string): string {
   try {
-    return readFileSync(path, 'utf8');
+    return readText(path);
   } catch (error) {
-    throw new UserError(`${at}: ${messageOf(readFault(path, error))}`);
+    throw new UserError(`${at}: ${messageOf(error)}`);
   }
 }
 

@@ -3,13 +3,13 @@
  * fields hold lists is a study of many runs; one without is a study of one.
  */
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { stringify } from 'yaml';
-import { readFault } from '../../files/index.js';
 import { messageOf, UserError } from '../../util/errors.js';
 import { isAdapterFolder } from '../../adapters/merge.js';
 import { readAdapterConfig } from '../../adapters/peft.js';
+import { readText } from '../../util/read.js';
 import { isCheckFile } from '../checks/measures.js';
 import { expandGrid, isMapping, type Axis, type GridPoint } from './grid.js';
 import { readLayers, type Layers } from './layers.js';
@@ -61,7 +61,7 @@ export interface ConfigInMemory {
 export function loadStudy(from: string | ConfigInMemory, { settings = [] }: LoadOptions = {}): Study {
   const inFile = typeof from === 'string';
   const path = inFile ? from : 'configuration.json';
-  const text = inFile ? textOf(from) : jsonOf(from.config);
+  const text = inFile ? readText(path) : jsonOf(from.config);
   const layers = readLayers(text, inFile ? path : 'the configuration', {
     folder: inFile ? dirname(path) : (from.folder ?? '.'),
     lined: inFile,
@@ -79,22 +79,15 @@ export function loadStudy(from: string | ConfigInMemory, { settings = [] }: Load
   };
 }
 
-function textOf(path: string): string {
-  try {
-    return readFileSync(path, 'utf8');
-  } catch (error) {
-    throw readFault(path, error);
-  }
-}
-
 function jsonOf(value: unknown): string {
-  let text: string | undefined;
+  // Of what JSON has no word for there is nothing.
+  let text: unknown;
   try {
     text = JSON.stringify(value, null, 2);
   } catch (error) {
     throw new UserError(`the configuration is not made of plain values: ${messageOf(error).split('\n')[0]!}`);
   }
-  return `${text ?? 'null'}\n`;
+  return `${typeof text === 'string' ? text : 'null'}\n`;
 }
 
 /** The same of a configuration that is one run. Throws UserError where it is a study of several. */

@@ -6,6 +6,7 @@
 import { basename, extname } from 'node:path';
 import type { LoraConfig } from '../../adapters/lora.js';
 import type { DeviceName } from '../../backends/contract.js';
+import type { TableFormat } from '../../data/index.js';
 import type { GenerateOptions } from '../../generate/generate.js';
 import type { WeightOptions } from '../../models/weights.js';
 import { taskColumns, type TaskName, type TaskSettings } from '../../tasks/index.js';
@@ -24,12 +25,11 @@ import type {
 export type Baseline = 'zero_shot' | 'few_shot';
 export type Scoring = 'generate' | 'likelihood' | 'both';
 export type Report = 'tensorboard' | 'mlflow';
-export type DataFormat = 'csv' | 'json' | 'jsonl' | 'parquet';
 
 /** Rows to read: from where, which columns under which of the task's names, and how many. */
 export interface ResolvedSource {
   readonly from:
-    | { readonly path: string; readonly format?: DataFormat }
+    | { readonly path: string; readonly format?: TableFormat; readonly delimiter?: string }
     | {
         readonly hub: string;
         readonly config?: string;
@@ -264,11 +264,11 @@ function resolveSource(
   if (source === undefined) return undefined;
   const seed = source.seed ?? (split === 'test' ? TEST_SEED : undefined);
   const given: Readonly<Record<string, string | undefined>> = { ...task.columns, ...source.columns };
-  const { path, hub, format, config, revision, fraction, count } = source;
+  const { path, hub, format, delimiter, config, revision, fraction, count } = source;
   return {
     from:
       path !== undefined
-        ? { path, ...(format && { format }) }
+        ? { path, ...(format && { format }), ...(delimiter !== undefined && { delimiter }) }
         : {
             hub: hub!,
             split: source.split ?? split,

@@ -117,9 +117,19 @@ const generation = section({
 function dataSource<Columns extends z.ZodType>(columns: Columns) {
   return section({
     path: text(
-      'A CSV, JSON, JSONL or Parquet file, relative to this configuration or to the working folder.',
+      'A CSV, TSV, JSON, JSONL or Parquet file, relative to this configuration or to the working folder.',
     ).optional(),
-    format: z.enum(['csv', 'json', 'jsonl', 'parquet']).optional().describe('Default: by the file’s name.'),
+    format: z
+      .enum(['csv', 'tsv', 'json', 'jsonl', 'parquet'])
+      .optional()
+      .describe('Default: by the file’s name.'),
+    delimiter: z
+      .string()
+      .regex(/^[^"\r\n]$/, { error: 'must be one character; a tab is "\\t" in double quotes' })
+      .optional()
+      .describe(
+        'What parts a CSV file’s fields. Default: a comma, tab, semicolon or bar, recognised by the first lines.',
+      ),
     hub: text('A data set on the Hugging Face hub, in place of a path.').optional(),
     config: text('The hub data set’s configuration. Default: its default one.').optional(),
     split: text('The hub data set’s split. Default: train or test, as the section is named.').optional(),
@@ -143,12 +153,15 @@ function dataSource<Columns extends z.ZodType>(columns: Columns) {
         if (source[key] !== undefined)
           context.addIssue({ code: 'custom', path: [key], message: `goes with 'hub'; a file has none` });
       }
-    } else if (source.format !== undefined) {
-      context.addIssue({
-        code: 'custom',
-        path: ['format'],
-        message: `goes with 'path'; the hub’s data is Parquet`,
-      });
+    } else {
+      for (const key of ['format', 'delimiter'] as const) {
+        if (source[key] !== undefined)
+          context.addIssue({
+            code: 'custom',
+            path: [key],
+            message: `goes with 'path'; the hub’s data is Parquet`,
+          });
+      }
     }
     if (source.fraction !== undefined && source.count !== undefined) {
       context.addIssue({

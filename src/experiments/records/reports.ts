@@ -9,6 +9,7 @@ import type { StepRecord } from '../../train/trainer.js';
 import type { ResolvedConfig } from '../config/index.js';
 import { readRecords } from '../run/records.js';
 import type { MethodResult } from '../run/results.js';
+import { stepSchema } from '../run/schemas.js';
 import { EventFile, type Scalars } from './tfevents.js';
 
 /** A line of train.jsonl. */
@@ -44,7 +45,7 @@ export class TaskReports {
   constructor(folder: string, { report_to }: ResolvedConfig) {
     mkdirSync(folder, { recursive: true });
     if (report_to.includes('tensorboard')) this.events = new EventFile(join(folder, EVENTS));
-    for (const record of readRecords<LoggedStep>(join(folder, 'train.jsonl'))) this.step(record);
+    for (const record of readRecords<LoggedStep>(join(folder, 'train.jsonl'), stepSchema)) this.step(record);
   }
 
   /** A step that stands in train.jsonl. */
@@ -57,10 +58,6 @@ export class TaskReports {
   answered(result: MethodResult): void {
     const step = result.method === 'tuned' ? this.lastStep : 0;
     this.events?.append({ wallTime: Date.now() / 1000, step, scalars: evalScalars(result) });
-  }
-
-  close(): void {
-    this.events?.close();
   }
 }
 

@@ -4,8 +4,10 @@
  * grows; a last record that a kill cut off is dropped, and scalars that stand there already are not written again.
  */
 
-import { closeSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
-import { writeFault } from '../../util/atomic.js';
+import { existsSync } from 'node:fs';
+import { UserError } from '../../util/errors.js';
+import { GrowingFile } from '../../util/growing.js';
+import { readBytes } from '../../util/read.js';
 
 /** Polynomial 0x1EDC6F41 reflected (Castagnoli), a byte at a time. */
 const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
@@ -123,6 +125,7 @@ function* fieldsOf(message: Buffer): Generator<readonly [number, number | Buffer
   let at = 0;
   const readVarint = (): number => {
     for (let value = 0, unit = 1; ; unit *= 128) {
+      if (!Number.isFinite(unit)) throw new RangeError('a number without end');
       const byte = message.readUInt8(at++);
       value += (byte % 128) * unit;
       if (byte < 128) return value;
@@ -160,7 +163,8 @@ function scalarEventOf(message: Buffer): ScalarEvent {
   const summary = fields.get(EVENT.summary);
   if (summary instanceof Buffer) {
     for (const [, value] of fieldsOf(summary)) {
-      const parts = new Map(fieldsOf(value as Buffer));
+      if (!(value instanceof Buffer)) throw new RangeError('a summary is no message');
+      const parts = new Map(fieldsOf(value));
       scalars[String(parts.get(VALUE.tag))] = Number(parts.get(VALUE.simple_value));
     }
   }
@@ -168,29 +172,36 @@ function scalarEventOf(message: Buffer): ScalarEvent {
   return { wallTime, step: Number(fields.get(EVENT.step) ?? 0), scalars };
 }
 
-/** The scalars of an event file as this module writes it, whole records only. */
+/** More than a billion steps' figures would not be looked at. */
+const MAX_BYTES = 2 ** 30;
+
+/** The scalars of an event file as this module writes it, and where its whole records end. */
+function readEvents(path: string): { readonly events: ScalarEvent[]; readonly end: number } {
+  const { contents, end } = readTfRecords(readBytes(path, MAX_BYTES));
+  try {
+    return { events: contents.slice(1).map(scalarEventOf), end };
+  } catch (error) {
+    // Records with true checksums and other contents: the file is another program's.
+    if (!(error instanceof RangeError)) throw error;
+    throw new UserError(`${path} holds events that are none of Westwind's: move it elsewhere`);
+  }
+}
+
+/** The scalars of an event file as this module writes it, whole records only. Throws UserError for another program's. */
 export function readEventFile(path: string): ScalarEvent[] {
-  const [, ...events] = readTfRecords(readFileSync(path)).contents;
-  return events.map(scalarEventOf);
+  return readEvents(path).events;
 }
 
 /** Appends scalars to an event file. The steps of a tag only rise. */
 export class EventFile {
-  private readonly file: number;
-  private at: number;
+  private readonly file: GrowingFile;
   /** The last step of each tag. */
   private readonly last = new Map<string, number>();
 
-  constructor(private readonly path: string) {
-    try {
-      this.file = openSync(path, 'a+');
-      const { contents, end } = readTfRecords(readFileSync(path));
-      ftruncateSync(this.file, end);
-      this.at = end;
-      for (const event of contents.slice(1).map(scalarEventOf)) this.note(event);
-    } catch (error) {
-      throw writeFault(path, error);
-    }
+  constructor(path: string) {
+    const { events, end } = existsSync(path) ? readEvents(path) : { events: [], end: 0 };
+    this.file = new GrowingFile(path, end);
+    for (const event of events) this.note(event);
   }
 
   /** Scalars of a step that their tag has got to already are left out. */
@@ -198,25 +209,12 @@ export class EventFile {
     const missing = Object.entries(scalars).filter(([tag]) => step > (this.last.get(tag) ?? -1));
     if (missing.length === 0) return;
     const event = { wallTime, step, scalars: Object.fromEntries(missing) };
-    if (this.at === 0) this.write(tfRecord(versionEvent(wallTime)));
-    this.write(tfRecord(scalarEvent(event)));
+    if (this.file.size === 0) this.file.append(tfRecord(versionEvent(wallTime)));
+    this.file.append(tfRecord(scalarEvent(event)));
     this.note(event);
-  }
-
-  close(): void {
-    closeSync(this.file);
   }
 
   private note({ step, scalars }: ScalarEvent): void {
     for (const tag of Object.keys(scalars)) this.last.set(tag, step);
-  }
-
-  private write(record: Buffer): void {
-    try {
-      for (let done = 0; done < record.length;) done += writeSync(this.file, record, done);
-    } catch (error) {
-      throw writeFault(this.path, error);
-    }
-    this.at += record.length;
   }
 }

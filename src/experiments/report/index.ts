@@ -3,6 +3,7 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFault, writeFileAtomic } from '../../util/atomic.js';
+import { claimFolder, type ClaimOptions } from '../../util/claim.js';
 import type { StoredRun } from '../run/stored.js';
 import type { Context } from './context.js';
 import { capital, count, type Chapter, type Report } from './document.js';
@@ -113,9 +114,14 @@ function dataSetChapter(set: DataSet, context: Context): Chapter {
   };
 }
 
-/** Writes report.md, report.html and tables/*.csv. Throws UserError where that cannot be. */
-export function writeReport(folder: string, { markdown, html, tables }: ReportFiles): void {
+/** Writes report.md, report.html and tables/*.csv. Throws UserError where that cannot be, or where other things lie there and `force` is not set. */
+export function writeReport(
+  folder: string,
+  { markdown, html, tables }: ReportFiles,
+  { force }: Pick<ClaimOptions, 'force'> = {},
+): void {
   const below = join(folder, 'tables');
+  claimFolder(folder, { force, own: ['report.md', 'report.html', 'tables'] });
   try {
     mkdirSync(below, { recursive: true });
   } catch (error) {

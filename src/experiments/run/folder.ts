@@ -1,24 +1,16 @@
 /** A run's folder: named by what determines the result, marked with where it came from, held by one process at a time. */
 
 import { createHash } from 'node:crypto';
-import {
-  closeSync,
-  existsSync,
-  fstatSync,
-  mkdirSync,
-  openSync,
-  readdirSync,
-  readSync,
-  rmSync,
-} from 'node:fs';
+import { closeSync, existsSync, mkdirSync, readdirSync, readSync, rmSync } from 'node:fs';
 import { arch, cpus, platform, totalmem } from 'node:os';
 import { basename, join } from 'node:path';
-import { ADAPTER_WEIGHTS } from '../../adapters/peft.js';
+import { ADAPTER_WEIGHTS } from '../../adapters/file.js';
 import type { Backend } from '../../backends/contract.js';
-import { readFault } from '../../files/faults.js';
-import { writeFault, writeFileAtomic } from '../../util/atomic.js';
+import { writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
+import { readFault, writeFault } from '../../util/faults.js';
 import { takeLock } from '../../util/lock.js';
+import { openRegular } from '../../util/read.js';
 import { resultHash, type Fingerprints, type LoadedConfig } from '../config/index.js';
 import { describeProgram } from '../records/program.js';
 import { aboutTask, sourceFiles } from './task-data.js';
@@ -160,22 +152,25 @@ export class Fingerprinting {
 const SAMPLES = 64;
 const SAMPLE_BYTES = 1 << 20;
 
-/** The files' sizes and contents; of one larger than `samples` MiB, that many evenly spaced pieces. */
-export function hashFiles(paths: readonly string[], samples: number): string {
+/**
+ * The files' sizes and contents; of one larger than `samples` MiB, that many evenly spaced pieces.
+ * @param most bytes that a file may have
+ * @throws UserError for what is no regular file, or is larger
+ */
+export function hashFiles(paths: readonly string[], samples: number, most = Infinity): string {
   const hash = createHash('sha256');
   const buffer = Buffer.alloc(SAMPLE_BYTES);
   for (const path of paths) {
-    const file = openSync(path, 'r');
+    const { fd, size } = openRegular(path, most);
     try {
-      const { size } = fstatSync(file);
       hash.update(`${size}\n`);
       const step = Math.max(SAMPLE_BYTES, Math.floor(size / samples));
       for (let at = 0; at < size; at += step)
-        hash.update(buffer.subarray(0, readSync(file, buffer, 0, SAMPLE_BYTES, at)));
+        hash.update(buffer.subarray(0, readSync(fd, buffer, 0, SAMPLE_BYTES, at)));
     } catch (error) {
       throw readFault(path, error);
     } finally {
-      closeSync(file);
+      closeSync(fd);
     }
   }
   return hash.digest('hex').slice(0, 16);

@@ -138,14 +138,6 @@ class Job {
         return true;
       });
     }
-    try {
-      return await this.workOn(units);
-    } finally {
-      for (const [, unit] of units) unit.reports.close();
-    }
-  }
-
-  private async workOn(units: readonly (readonly [OpenRun, Unit])[]): Promise<boolean> {
     for (const [run, unit] of units) if (!(await this.guarded(run, () => this.baselines(unit)))) return false;
     const finish = ([run, unit]: readonly [OpenRun, Unit]): Promise<boolean> =>
       this.guarded(run, async () => {
@@ -270,7 +262,6 @@ class Job {
     const checked = await withChecks(result, run.checks.get(settings.name)!, settings, path, data);
     const reports = told ?? new TaskReports(path, config);
     for (const method of checked.methods) reports.answered(method);
-    if (told === undefined) reports.close();
     results.set(result.task, checked);
     this.shared.emit({ type: 'result', run: number, task: result.task, result: checked });
     if (results.size < config.tasks.length) return;

@@ -15,6 +15,7 @@ import {
 import type { Tokenizer } from '../../tokenizer/index.js';
 import type { ResolvedTask } from '../config/index.js';
 import { readRecords, RecordWriter } from './records.js';
+import { predictionSchema } from './schemas.js';
 import type { TaskData } from './task-data.js';
 
 export interface Prediction {
@@ -55,7 +56,7 @@ export interface PredictArguments extends PromptArguments {
 /** @returns all predictions in the order of the test rows, or undefined when the signal came first */
 export async function predict(args: PredictArguments): Promise<Prediction[] | undefined> {
   const { data, path, signal } = args;
-  const done = new Map(readRecords<Prediction>(path).map((p) => [p.row, p]));
+  const done = new Map(readRecords<Prediction>(path, predictionSchema).map((p) => [p.row, p]));
   const missing = data.test.filter((s) => !done.has(s.row));
   args.onAnswer(done.size, data.test.length);
   if (missing.length > 0) {
@@ -65,14 +66,10 @@ export async function predict(args: PredictArguments): Promise<Prediction[] | un
     const prompts = set.prompts.filter((p) => !done.has(p.index));
     const sharedPrefix = commonPrefix(set.prompts.map((p) => p.ids));
     const writer = new RecordWriter<Prediction>(path);
-    try {
-      for await (const prediction of answers(args, prompts, sharedPrefix)) {
-        writer.append(prediction);
-        done.set(prediction.row, prediction);
-        args.onAnswer(done.size, data.test.length);
-      }
-    } finally {
-      writer.close();
+    for await (const prediction of answers(args, prompts, sharedPrefix)) {
+      writer.append(prediction);
+      done.set(prediction.row, prediction);
+      args.onAnswer(done.size, data.test.length);
     }
     if (signal.aborted && done.size < data.test.length) return undefined;
   }

@@ -3,62 +3,60 @@
  * whoever goes on.
  */
 
-import { closeSync, existsSync, ftruncateSync, openSync, readFileSync, writeSync } from 'node:fs';
-import { writeFault } from '../../util/atomic.js';
+import { constants } from 'node:buffer';
+import { existsSync } from 'node:fs';
+import { z } from 'zod';
 import { UserError } from '../../util/errors.js';
+import { GrowingFile } from '../../util/growing.js';
+import { parseJson, readText } from '../../util/read.js';
 
 /** Appends records to a file, each in one write. */
 export class RecordWriter<T> {
-  private readonly file: number;
+  private readonly file: GrowingFile;
 
-  constructor(private readonly path: string) {
-    const whole = existsSync(path) ? wholeLines(path) : '';
-    try {
-      this.file = openSync(path, existsSync(path) ? 'r+' : 'w+');
-      ftruncateSync(this.file, Buffer.byteLength(whole));
-      this.at = Buffer.byteLength(whole);
-    } catch (error) {
-      throw writeFault(path, error);
-    }
+  constructor(path: string) {
+    this.file = new GrowingFile(path, existsSync(path) ? Buffer.byteLength(wholeLines(path)) : 0);
   }
-
-  private at: number;
 
   append(record: T): void {
-    const line = Buffer.from(JSON.stringify(record) + '\n');
-    try {
-      for (let done = 0; done < line.length;) {
-        done += writeSync(this.file, line, done, line.length - done, this.at + done);
-      }
-    } catch (error) {
-      throw writeFault(this.path, error);
-    }
-    this.at += line.length;
-  }
-
-  close(): void {
-    closeSync(this.file);
+    this.file.append(Buffer.from(JSON.stringify(record) + '\n'));
   }
 }
 
-/** The whole records of a file; none where there is no file. Throws UserError for a line that is none of ours. */
-export function readRecords<T>(path: string): T[] {
+/**
+ * The whole records of a file; none where there is no file. Throws UserError for a line that is no object, or not of the schema's shape,
+ * and for what is no regular file.
+ */
+export function readRecords<T>(path: string, schema: z.ZodType = z.looseObject({})): T[] {
   if (!existsSync(path)) return [];
   return wholeLines(path)
     .split('\n')
     .filter((line) => line !== '')
     .map((line, i) => {
-      try {
-        return JSON.parse(line) as T;
-      } catch {
-        throw new UserError(
-          `${path}: record ${i + 1} is damaged; remove the file, and what it held is made again`,
+      const damaged = (why: string): UserError =>
+        new UserError(
+          `${path}: record ${i + 1} is damaged (${why}); remove the file, and what it held is made again`,
         );
+      let value: unknown;
+      try {
+        value = parseJson(line, 'it');
+      } catch {
+        throw damaged('it is not JSON');
       }
+      const checked = schema.safeParse(value);
+      if (!checked.success) throw damaged(faultOf(checked.error));
+      return checked.data as T;
     });
 }
 
+/** The first fault that a schema finds: the field, and what is wrong there. */
+export function faultOf({ issues }: z.ZodError): string {
+  const [issue] = issues;
+  const place = issue!.path.map(String).join('.');
+  return `${place === '' ? '' : `${place}: `}${issue!.message}`;
+}
+
 function wholeLines(path: string): string {
-  const text = readFileSync(path, 'utf8');
+  const text = readText(path, constants.MAX_STRING_LENGTH);
   return text.slice(0, text.lastIndexOf('\n') + 1);
 }

@@ -1,17 +1,18 @@
 /** Runs as they lie on the disk: whatever a folder holds is checked, so that a damaged file is named with its mend. */
 
-import { existsSync, readdirSync, readFileSync, statSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { readFault } from '../../files/faults.js';
 import type { StepRecord } from '../../train/trainer.js';
 import { messageOf, UserError } from '../../util/errors.js';
 import { lockHolder } from '../../util/lock.js';
+import { parseJson, readText } from '../../util/read.js';
 import type { Fingerprints, ResolvedConfig } from '../config/index.js';
 import { FAULT, LOCK } from './folder.js';
 import type { Prediction } from './predictions.js';
-import { readRecords } from './records.js';
+import { faultOf, readRecords } from './records.js';
 import type { MethodResult, TaskResult } from './results.js';
+import { failureSchema, manifestSchema, predictionSchema, resultSchema, stepSchema } from './schemas.js';
 
 /** Stopped: nobody works on it, and it can go on. */
 export type RunState = 'finished' | 'failed' | 'running' | 'stopped';
@@ -36,86 +37,6 @@ export interface StoredRun {
   /** Of the tasks that are done. */
   readonly results: readonly TaskResult[];
 }
-
-const taskName = z.string().regex(/^(?!\.{1,2}$)[^/\\]+$/);
-
-const source = z.looseObject({
-  from: z.union([z.looseObject({ path: z.string() }), z.looseObject({ hub: z.string(), split: z.string() })]),
-  fraction: z.number().optional(),
-  count: z.number().optional(),
-});
-
-const section = z.record(z.string(), z.unknown());
-
-/** Of a manifest, what readers of runs rely on; the rest is passed on as it is. */
-const manifestSchema = z.looseObject({
-  id: z.string(),
-  westwind: z.string(),
-  started: z.iso.datetime(),
-  fingerprints: z.looseObject({
-    model: z.string(),
-    data: z.record(z.string(), z.string()),
-    backend: z.string(),
-  }),
-  weights: z.string().optional(),
-  config: z.looseObject({
-    model_name_or_path: z.string(),
-    revision: z.string(),
-    seed: z.number(),
-    weights: z.looseObject({ dtype: z.string() }),
-    tasks: z.array(
-      z.looseObject({
-        name: taskName,
-        settings: z.looseObject({ task: z.enum(['classification', 'summarization', 'custom']) }),
-        train: source.optional(),
-        test: source.optional(),
-        scoring: z.enum(['generate', 'likelihood', 'both']),
-        few_shot_examples: z.number(),
-        lora: z.union([z.literal(false), section]),
-        training: section,
-        generation: section,
-      }),
-    ),
-  }),
-});
-
-/** JSON has no NaN: a loss that was none is null. */
-const loss = z
-  .number()
-  .nullable()
-  .transform((x) => x ?? Number.NaN);
-
-const interval = z.object({ low: z.number(), high: z.number() });
-const check = z.object({
-  mean: z.number(),
-  interval,
-  min: z.number().optional(),
-  max: z.number().optional(),
-});
-
-const resultSchema = z.looseObject({
-  task: taskName,
-  kind: z.enum(['classification', 'summarization', 'custom']),
-  metric: z.enum(['classification', 'rouge', 'exact_match']),
-  train_rows: z.number(),
-  test_rows: z.number(),
-  methods: z.array(
-    z.looseObject({
-      method: z.enum(['zero_shot', 'few_shot', 'tuned']),
-      metrics: z.record(z.string(), z.number()),
-      intervals: z.record(z.string(), interval).default({}),
-      rows: z.number(),
-      unanswered: z.number(),
-      seconds: z.number(),
-      checks: z.record(z.string(), check).optional(),
-    }),
-  ),
-  training: z
-    .looseObject({ steps: z.number(), first_loss: loss, last_loss: loss, tokens: z.number() })
-    .optional(),
-});
-
-const failureSchema = z.looseObject({ message: z.string() });
 
 /** Whether a folder is a run's: it has a manifest. */
 export function isRunFolder(folder: string): boolean {
@@ -174,21 +95,15 @@ export function readPredictions(
   scoring: 'generate' | 'likelihood',
 ): Prediction[] {
   const path = join(folder, task, predictionsFile(method, scoring));
-  const predictions = readRecords<Partial<Prediction>>(path);
-  const whole = predictions.every(
-    ({ row, reference, answer }) =>
-      Number.isInteger(row) &&
-      typeof reference === 'string' &&
-      (answer === null || typeof answer === 'string'),
-  );
+  const predictions = readRecords<Prediction>(path, predictionSchema);
   const rows = new Set(predictions.map(({ row }) => row)).size;
-  if (!whole || rows !== predictions.length || rows !== test_rows) {
+  if (rows !== predictions.length || rows !== test_rows) {
     const what = existsSync(path) ? `holds ${rows} whole answers` : 'is missing, and had answers';
     throw new UserError(
       `${path} ${what} to ${test_rows} test rows: remove ${folder}, and run its configuration again`,
     );
   }
-  return (predictions as Prediction[]).sort((a, b) => a.row - b.row);
+  return predictions.sort((a, b) => a.row - b.row);
 }
 
 function predictionsFile(method: MethodResult['method'], scoring: 'generate' | 'likelihood'): string {
@@ -197,26 +112,19 @@ function predictionsFile(method: MethodResult['method'], scoring: 'generate' | '
 
 /** The steps of a task's training so far. */
 export function readSteps({ folder }: StoredRun, task: string): StepRecord[] {
-  return readRecords<StepRecord>(join(folder, task, 'train.jsonl'));
+  return readRecords(join(folder, task, 'train.jsonl'), stepSchema);
 }
 
 /** A JSON file of a known shape; `mend` is what to do where it is damaged. */
 export function readChecked<T>(path: string, schema: z.ZodType<T>, mend: string): T {
-  let text: string;
-  try {
-    text = readFileSync(path, 'utf8');
-  } catch (error) {
-    throw readFault(path, error);
-  }
+  const text = readText(path);
   let json: unknown;
   try {
-    json = JSON.parse(text);
+    json = parseJson(text, 'it');
   } catch (error) {
     throw new UserError(`${path} is damaged (${messageOf(error)}): ${mend}`);
   }
   const checked = schema.safeParse(json);
   if (checked.success) return checked.data;
-  const [issue] = checked.error.issues;
-  const place = issue!.path.map(String).join('.');
-  throw new UserError(`${path} is damaged (${place === '' ? '' : `${place}: `}${issue!.message}): ${mend}`);
+  throw new UserError(`${path} is damaged (${faultOf(checked.error)}): ${mend}`);
 }

@@ -9,6 +9,7 @@ import {
   trainTestSplit,
   unpacked,
   type Block,
+  type ReadOptions,
   type Row,
 } from '../../data/index.js';
 import { resolveDataset } from '../../files/index.js';
@@ -71,10 +72,10 @@ async function readData(settings: ResolvedTask, seed: number): Promise<TaskData>
   ): Promise<{ rows: DataRow[]; indices: number[] }> => {
     if (!source) return { rows: [], indices: [] };
     const files = await sourceFiles(source);
-    const format = 'path' in source.from ? source.from.format : 'parquet';
+    const { format, delimiter }: ReadOptions = 'path' in source.from ? source.from : { format: 'parquet' };
     const table: Row[] = [];
     // One after the other: a Parquet file is decoded in a process of its own.
-    for (const file of files) for (const row of await readTable(file, { format })) table.push(row);
+    for (const file of files) for (const row of await readTable(file, { format, delimiter })) table.push(row);
     const where = nameOf(source);
     const { rows, indices, dropped } = selectColumns(table, source.columns, where);
     if (dropped.length > 0) notices.push(droppedNotice(where, table.length, dropped));

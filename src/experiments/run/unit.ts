@@ -3,15 +3,15 @@
 import { existsSync, mkdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Backend } from '../../backends/contract.js';
-import { readJson } from '../../models/load.js';
 import type { Tokenizer } from '../../tokenizer/index.js';
 import { writeFileAtomic } from '../../util/atomic.js';
-import { messageOf, UserError } from '../../util/errors.js';
 import type { ResolvedConfig, ResolvedTask } from '../config/index.js';
 import { TaskReports } from '../records/reports.js';
 import type { DataCache } from './data-cache.js';
 import type { RunEvent } from './events.js';
 import type { MethodResult, TaskResult } from './results.js';
+import { resultSchema } from './schemas.js';
+import { readChecked } from './stored.js';
 import type { TaskData } from './task-data.js';
 
 /** What all runs of a process share: they are of one base model on one device. */
@@ -42,11 +42,8 @@ export interface Unit {
 export function savedResult(folder: string): TaskResult | undefined {
   const path = join(folder, 'result.json');
   if (!existsSync(path)) return undefined;
-  try {
-    return readJson(path) as unknown as TaskResult;
-  } catch (error) {
-    throw new UserError(`${messageOf(error)}; remove it, and it is made again from what stands beside it`);
-  }
+  const mend = 'remove it, and it is made again from what stands beside it';
+  return readChecked(path, resultSchema, mend) as unknown as TaskResult;
 }
 
 export async function startUnit(

@@ -1,6 +1,7 @@
 /** The process that computes runs: see supervise.ts. */
 
 import { messageOf, UserError } from '../../util/errors.js';
+import { systemFault } from '../../util/faults.js';
 import type { RunEvent } from './events.js';
 import { runJob } from './job.js';
 import { planJob } from './plan-job.js';
@@ -25,7 +26,8 @@ async function work(order: WorkerOrder): Promise<void> {
   try {
     const outcome = await (order.plan ? planJob : runJob)(order, send, stop.signal);
     send({ type: 'end', outcome });
-  } catch (error) {
+  } catch (thrown) {
+    const error = systemFault(thrown);
     const stack = error instanceof UserError || !(error instanceof Error) ? undefined : error.stack;
     send({ type: 'failed', message: messageOf(error), stack });
     process.exitCode = 1;

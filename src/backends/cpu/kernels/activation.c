@@ -78,8 +78,10 @@ void ww_activate(const float *x, float *y, int64_t n, int kind) {
   Activation t = {.x = x, .y = y, .n = n, .kind = kind};
   ww_tasks(forward_chunk, &t, (n + CHUNK - 1) / CHUNK, 16 * n);
 }
+WW_QUEUED(ww_activate, P(0), P(1), N(2), N(3))
 
 void ww_activate_backward(const float *dy, const float *x, float *dx, int64_t n, int kind) {
   Activation t = {.x = x, .dy = dy, .y = dx, .n = n, .kind = kind};
   ww_tasks(backward_chunk, &t, (n + CHUNK - 1) / CHUNK, 16 * n);
 }
+WW_QUEUED(ww_activate_backward, P(0), P(1), P(2), N(3), N(4))

@@ -162,6 +162,7 @@ void ww_attention_cached(const float *q, const void *keys, const void *values, c
   ww_tasks(combine_row, &t, rows, rows * chunks * heads * headDim);
   free(memory);
 }
+WW_QUEUED(ww_attention_cached, P(0), P(1), P(2), P(3), P(4), P(5), N(6), N(7), N(8), N(9), N(10), N(11), N(12), N(13), P(14), N(15))
 
 typedef struct {
   const float *x;
@@ -188,3 +189,4 @@ void ww_cache_write(const float *x, void *cache, const int32_t *slotOf, const in
   Write t = {x, cache, slotOf, positions, capacity, dim, bf16};
   ww_tasks(write_row, &t, rows, rows * dim);
 }
+WW_QUEUED(ww_cache_write, P(0), P(1), P(2), P(3), N(4), N(5), N(6), N(7))

@@ -343,6 +343,8 @@ void ww_attention(const float *q, const float *k, const float *v, const int32_t 
   ww_tasks(forward_block, &t, t.placeCount * heads, work_of(&t));
   free(places);
 }
+WW_QUEUED(ww_attention, P(0), P(1), P(2), P(3), P(4), P(5), N(6), N(7), N(8), N(9), N(10), N(11), N(12), N(13), P(14), N(15), P(16),
+          N(17))
 
 void ww_attention_backward(const float *q, const float *k, const float *v, const int32_t *segments, const float *out,
                            const float *dOut, const float *lse, float *dq, float *dk, float *dv, int64_t batch, int64_t length,
@@ -367,3 +369,5 @@ void ww_attention_backward(const float *q, const float *k, const float *v, const
   }
   free(t.dBias);
 }
+WW_QUEUED(ww_attention_backward, P(0), P(1), P(2), P(3), P(4), P(5), P(6), P(7), P(8), P(9), N(10), N(11), N(12), N(13), N(14), N(15),
+          N(16), N(17), P(18), N(19), P(20), N(21), P(22))

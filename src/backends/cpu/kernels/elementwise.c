@@ -106,29 +106,36 @@ static void sum_rows_task(void *context, int64_t task) {
 void ww_add(const float *a, const float *b, float *y, int64_t n) {
   each_chunk(add_task, 1, &(Elements){.a = a, .b = b, .y = y, .n = n});
 }
+WW_QUEUED(ww_add, P(0), P(1), P(2), N(3))
 
 void ww_scale(const float *x, float *y, int64_t n, float alpha) {
   each_chunk(scale_task, 1, &(Elements){.a = x, .y = y, .n = n, .alpha = alpha});
 }
+WW_QUEUED(ww_scale, P(0), P(1), N(2), N(3))
 
 void ww_copy(const void *x, void *y, int64_t bytes) {
   each_chunk(copy_task, 1, &(Elements){.a = x, .y = y, .n = bytes});
 }
+WW_QUEUED(ww_copy, P(0), P(1), N(2))
 
 void ww_fill(float *y, int64_t n, float value) {
   each_chunk(fill_task, 1, &(Elements){.y = y, .n = n, .alpha = value});
 }
+WW_QUEUED(ww_fill, P(0), N(1), N(2))
 
 void ww_gated_unit(const float *gate, const float *up, float *y, int64_t n, int gelu) {
   each_chunk(gelu ? gelu_gate_task : silu_gate_task, gelu ? 12 : 8, &(Elements){.a = gate, .b = up, .y = y, .n = n});
 }
+WW_QUEUED(ww_gated_unit, P(0), P(1), P(2), N(3), N(4))
 
 void ww_gated_unit_backward(const float *dy, const float *gate, const float *up, float *dGate, float *dUp, int64_t n, int gelu) {
   each_chunk(gelu ? gelu_gate_backward_task : silu_gate_backward_task, gelu ? 16 : 8,
              &(Elements){.a = gate, .b = up, .c = dy, .y = dGate, .z = dUp, .n = n});
 }
+WW_QUEUED(ww_gated_unit_backward, P(0), P(1), P(2), P(3), P(4), N(5), N(6))
 
 void ww_sum_rows(const float *x, float *y, int64_t rows, int64_t cols, int accumulate) {
   Elements t = {.a = x, .y = y, .n = cols, .rows = rows, .accumulate = accumulate};
   ww_tasks(sum_rows_task, &t, (cols + COLUMNS - 1) / COLUMNS, rows * cols);
 }
+WW_QUEUED(ww_sum_rows, P(0), P(1), N(2), N(3), N(4))

@@ -61,18 +61,22 @@ void ww_embedding(const void *table, int64_t type, const int32_t *ids, float *y,
   Rows t = {.table = table, .type = type, .index = ids, .y = y, .rows = rows, .dim = dim};
   ww_tasks(embed_row, &t, rows, rows * dim);
 }
+WW_QUEUED(ww_embedding, P(0), N(1), P(2), P(3), N(4), N(5))
 
 void ww_embedding_backward(const int32_t *ids, const float *dy, float *dTable, int64_t rows, int64_t dim) {
   Rows t = {.x = dy, .index = ids, .y = dTable, .rows = rows, .dim = dim};
   ww_tasks(embed_columns_backward, &t, (dim + COLUMNS - 1) / COLUMNS, rows * dim);
 }
+WW_QUEUED(ww_embedding_backward, P(0), P(1), P(2), N(3), N(4))
 
 void ww_gather_rows(const float *x, const int32_t *index, float *y, int64_t rows, int64_t dim) {
   Rows t = {.x = x, .index = index, .y = y, .dim = dim};
   ww_tasks(gather_row, &t, rows, rows * dim);
 }
+WW_QUEUED(ww_gather_rows, P(0), P(1), P(2), N(3), N(4))
 
 void ww_scatter_rows(const float *x, const int32_t *index, float *y, int64_t rows, int64_t dim) {
   Rows t = {.x = x, .index = index, .y = y, .dim = dim};
   ww_tasks(scatter_row, &t, rows, rows * dim);
 }
+WW_QUEUED(ww_scatter_rows, P(0), P(1), P(2), N(3), N(4))

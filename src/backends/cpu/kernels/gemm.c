@@ -272,3 +272,6 @@ void ww_gemm(int64_t m, int64_t n, int64_t k, const float *a, int transA, const 
   else
     ww_gemm_tiles(&g, bf16);
 }
+/* The bands come behind the other arguments. */
+WW_QUEUED(ww_gemm, N(0), N(1), N(2), P(3), N(4), P(5), N(6), P(7), P(8), P(9), P(10), N(11), P(12), N(13), a + 19, N(14), P(15), P(16),
+          N(17), N(18))

@@ -78,6 +78,7 @@ void ww_layer_norm(const float *x, const float *w, const float *b, float *y, flo
   LayerNorm t = {.x = x, .w = w, .b = b, .y = y, .mean = mean, .rstd = rstd, .rows = rows, .dim = dim, .eps = eps};
   ww_tasks(forward_row, &t, rows, 2 * rows * dim);
 }
+WW_QUEUED(ww_layer_norm, P(0), P(1), P(2), P(3), P(4), P(5), N(6), N(7), N(8))
 
 void ww_layer_norm_backward(const float *dy, const float *x, const float *w, float *mean, float *rstd, float *dx, int accumulate,
                             float *dw, float *db, int64_t rows, int64_t dim) {
@@ -94,3 +95,4 @@ void ww_layer_norm_backward(const float *dy, const float *x, const float *w, flo
     }
   free(t.partial);
 }
+WW_QUEUED(ww_layer_norm_backward, P(0), P(1), P(2), P(3), P(4), P(5), N(6), P(7), P(8), N(9), N(10))

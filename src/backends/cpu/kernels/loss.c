@@ -77,6 +77,7 @@ void ww_cross_entropy(float *logits, const int32_t *targets, float *losses, int6
   Loss t = {logits, losses, targets, vocab, gradScale, gradient};
   ww_tasks(loss_row, &t, rows, rows * vocab);
 }
+WW_QUEUED(ww_cross_entropy, P(0), P(1), P(2), N(3), N(4), N(5), N(6))
 
 typedef struct {
   const float *x;
@@ -115,3 +116,4 @@ void ww_argmax(const float *x, int32_t *out, int64_t rows, int64_t cols) {
   Argmax t = {x, out, cols};
   ww_tasks(argmax_row, &t, rows, rows * cols);
 }
+WW_QUEUED(ww_argmax, P(0), P(1), N(2), N(3))

@@ -1,5 +1,5 @@
 /*
- * Memory for the backend's buffers, the copies between it and the host's typed arrays, and what this library was compiled for.
+ * Memory for the backend's buffers, and what this library was compiled for.
  */
 #include <sys/mman.h>
 
@@ -39,10 +39,6 @@ void ww_free(void *memory, size_t bytes) {
   else
     free(memory);
 }
-
-void ww_upload(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
-
-void ww_download(void *to, const void *from, size_t bytes) { memcpy(to, from, bytes); }
 
 const char *ww_instruction_set(void) {
 #if defined(__AMX_BF16__)

@@ -102,6 +102,7 @@ void ww_convert(const void *x, int xType, void *y, int yType, int64_t n) {
   Task t = {.x = x, .xType = xType, .y = y, .yType = yType, .n = n};
   run_chunks(convert_chunk, &t);
 }
+WW_QUEUED(ww_convert, P(0), N(1), P(2), N(3), N(4))
 
 static void dequantize_chunk(void *context, int64_t chunk) {
   const Task *t = context;
@@ -123,6 +124,7 @@ void ww_dequantize_nf4(const uint8_t *packed, const void *absmax, const float *n
   Task t = {.w = &w, .y = y, .yType = yType, .n = n};
   run_chunks(dequantize_chunk, &t);
 }
+WW_QUEUED(ww_dequantize_nf4, P(0), P(1), P(2), P(3), P(4), P(5), N(6), N(7))
 
 static void quantize_block(const float *x, int64_t n, uint8_t *packed, float *absmax) {
   float largest = 0;
@@ -158,3 +160,4 @@ void ww_quantize_nf4(const void *x, int xType, int64_t n, uint8_t *packed, float
   Task t = {.x = x, .xType = xType, .n = n, .y = packed, .absmax = absmax};
   run_chunks(quantize_chunk, &t);
 }
+WW_QUEUED(ww_quantize_nf4, P(0), N(1), N(2), P(3), P(4))

@@ -60,6 +60,7 @@ void ww_rms_norm(const float *x, const float *w, float *y, float *rstd, int64_t 
   Norm t = {.x = x, .w = w, .y = y, .rstd = rstd, .rows = rows, .dim = dim, .eps = eps, .offset = offset};
   ww_tasks(forward_row, &t, rows, rows * dim);
 }
+WW_QUEUED(ww_rms_norm, P(0), P(1), P(2), P(3), N(4), N(5), N(6), N(7))
 
 void ww_rms_norm_backward(const float *dy, const float *x, const float *w, const float *rstd, float *dx, int accumulate, float *dw,
                           int64_t rows, int64_t dim, float offset) {
@@ -74,3 +75,4 @@ void ww_rms_norm_backward(const float *dy, const float *x, const float *w, const
       vstore_n(dw + i, vload_n(dw + i, dim - i) + vload_n(t.partial + p * dim + i, dim - i), dim - i);
   free(t.partial);
 }
+WW_QUEUED(ww_rms_norm_backward, P(0), P(1), P(2), P(3), P(4), N(5), P(6), N(7), N(8), N(9))

@@ -34,11 +34,13 @@ void ww_sum_squares(const float *x, int64_t n, float *out, int accumulate) {
   out[0] = (float)total;
   free(t.partial);
 }
+WW_QUEUED(ww_sum_squares, P(0), N(1), P(2), N(3))
 
 void ww_clip_coefficient(const float *sumSquares, float maxNorm, float *out) {
   float coefficient = maxNorm / (sqrtf(sumSquares[0]) + 1e-6f);
   out[0] = !isfinite(sumSquares[0]) ? NAN : coefficient > 1 ? 1 : coefficient;
 }
+WW_QUEUED(ww_clip_coefficient, P(0), N(1), P(2))
 
 typedef struct {
   float *param, *m, *v;
@@ -69,3 +71,4 @@ void ww_adamw(float *param, const float *grad, float *m, float *v, int64_t n, do
             (float)(lr / (1 - pow(beta1, step))), (float)sqrt(1 - pow(beta2, step)), (float)eps};
   ww_tasks(adam_block, &t, (n + BLOCK - 1) / BLOCK, n * 4);
 }
+WW_QUEUED(ww_adamw, P(0), P(1), P(2), P(3), N(4), N(5), N(6), N(7), N(8), N(9), N(10), P(11))

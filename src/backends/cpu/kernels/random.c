@@ -59,6 +59,7 @@ void ww_dropout(const float *x, float *y, int64_t n, double p, uint32_t seed, ui
             .factor = p < 1 ? (float)(1 / (1 - p)) : 0};
   ww_tasks(dropout_task, &t, tasks_of(&t, 2 * WW_RANDOM_BLOCK), n * 4);
 }
+WW_QUEUED(ww_dropout, P(0), P(1), N(2), N(3), N(4), N(5), N(6), N(7), N(8))
 
 /* 24 bits, so that the result is exact and stays below 1. */
 static void add_noise(const Draw *t, int64_t begin, int64_t end, const uint32_t *numbers) {
@@ -76,3 +77,38 @@ void ww_add_uniform_noise(float *x, const float *magnitude, int64_t rows, int64_
   Draw t = {.magnitude = magnitude, .y = x, .random = {seed, stream, step}, .n = rows * dim, .dim = dim};
   ww_tasks(noise_task, &t, tasks_of(&t, WW_RANDOM_BLOCK), t.n * 4);
 }
+WW_QUEUED(ww_add_uniform_noise, P(0), P(1), N(2), N(3), N(4), N(5), N(6))
+
+typedef struct {
+  void *y;
+  int type;
+  int64_t n;
+  double deviation;
+  WwRandom random;
+} Normal;
+
+static void put(const Normal *t, int64_t i, float value) {
+  if (t->type == WW_F32)
+    ((float *)t->y)[i] = value;
+  else
+    ((uint16_t *)t->y)[i] = t->type == WW_BF16 ? ww_to_bf16(value) : ww_to_f16(value);
+}
+
+/* Box and Muller's transform (Annals of Mathematical Statistics 29, 1958), in double precision. */
+static void normal_block(void *context, int64_t block) {
+  const Normal *t = context;
+  uint32_t words[WW_RANDOM_BLOCK];
+  ww_random_block(&t->random, (uint64_t)block, words);
+  for (int64_t i = 0, at = block * WW_RANDOM_BLOCK; i < WW_RANDOM_BLOCK && at < t->n; i += 2, at += 2) {
+    double radius = t->deviation * sqrt(-2 * log((words[i] + 0.5) / 4294967296.0));
+    double angle = 2 * M_PI * words[i + 1] / 4294967296.0;
+    put(t, at, (float)(radius * cos(angle)));
+    if (at + 1 < t->n) put(t, at + 1, (float)(radius * sin(angle)));
+  }
+}
+
+void ww_fill_normal(void *y, int type, int64_t n, double deviation, uint32_t seed, uint32_t stream, uint32_t step) {
+  Normal t = {y, type, n, deviation, {seed, stream, step}};
+  ww_tasks(normal_block, &t, (n + WW_RANDOM_BLOCK - 1) / WW_RANDOM_BLOCK, n * 64);
+}
+WW_QUEUED(ww_fill_normal, P(0), N(1), N(2), N(3), N(4), N(5), N(6))

@@ -33,3 +33,4 @@ void ww_rope(const float *x, float *y, const float *cos, const float *sin, const
   Rope t = {x, cos, sin, y, inverse ? -1.0f : 1.0f, positions, heads, headDim, rotaryDim / 2};
   ww_tasks(turn_row, &t, rows, rows * heads * headDim);
 }
+WW_QUEUED(ww_rope, P(0), P(1), P(2), P(3), P(4), N(5), N(6), N(7), N(8), N(9))

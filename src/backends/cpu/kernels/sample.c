@@ -103,3 +103,4 @@ void ww_sample(const float *logits, const uint32_t *draws, int32_t *out, int64_t
   Sample t = {logits, draws, out, vocab, topK, temperature, topP};
   ww_tasks(sample_row, &t, rows, rows * vocab * 64);
 }
+WW_QUEUED(ww_sample, P(0), P(1), P(2), N(3), N(4), N(5), N(6), N(7))

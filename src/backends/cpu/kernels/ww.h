@@ -11,6 +11,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "queue.h"
+
 #if defined(__x86_64__)
 #include <immintrin.h>
 #elif defined(__aarch64__)
@@ -42,6 +44,9 @@ void ww_parallel(void (*fn)(void *context, int64_t index), void *context, int64_
 
 /* Threads of the pool, the caller's included. */
 int ww_threads(void);
+
+/* Memory of ww_alloc, given back at once. */
+void ww_free(void *memory, size_t bytes);
 
 static inline vf vsplat(float x) { return x - (vf){0}; }
 static inline vi visplat(int32_t x) { return x - (vi){0}; }
