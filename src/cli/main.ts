@@ -3,9 +3,8 @@
 
 import { Command, CommanderError } from 'commander';
 import { version } from '../util/version.js';
-import { systemFault } from '../util/faults.js';
-import { visibleLines } from '../util/visible.js';
 import { guardOutput, tellFault } from './output.js';
+import { visibleLines } from '../util/visible.js';
 
 /** A verb adds its arguments, options and action to the command it is given. */
 export type Verb = (command: Command) => void;
@@ -55,5 +54,5 @@ guardOutput();
 main(process.argv.slice(2)).catch((error: unknown) => {
   // It has told of itself.
   if (error instanceof CommanderError) process.exitCode = error.exitCode;
-  else process.exit(tellFault(systemFault(error)));
+  else process.exit(tellFault(error));
 });

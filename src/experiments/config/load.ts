@@ -7,9 +7,9 @@ import { existsSync, readdirSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { stringify } from 'yaml';
 import { messageOf, UserError } from '../../util/errors.js';
+import { readText } from '../../util/read.js';
 import { isAdapterFolder } from '../../adapters/merge.js';
 import { readAdapterConfig } from '../../adapters/peft.js';
-import { readText } from '../../util/read.js';
 import { isCheckFile } from '../checks/measures.js';
 import { expandGrid, isMapping, type Axis, type GridPoint } from './grid.js';
 import { readLayers, type Layers } from './layers.js';
@@ -61,7 +61,7 @@ export interface ConfigInMemory {
 export function loadStudy(from: string | ConfigInMemory, { settings = [] }: LoadOptions = {}): Study {
   const inFile = typeof from === 'string';
   const path = inFile ? from : 'configuration.json';
-  const text = inFile ? readText(path) : jsonOf(from.config);
+  const text = inFile ? readText(from) : jsonOf(from.config);
   const layers = readLayers(text, inFile ? path : 'the configuration', {
     folder: inFile ? dirname(path) : (from.folder ?? '.'),
     lined: inFile,
