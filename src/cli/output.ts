@@ -45,7 +45,7 @@ export function sayLines(text: string): void {
 }
 
 /** Writes JSON: on one line, or indented. */
-export function sayJson(value: unknown, indent?: number): void {
+export function sayJson(value: object, indent?: number): void {
   process.stdout.write(`${visibleJson(value, indent)}\n`);
 }
 

@@ -90,7 +90,7 @@ export function barLine({ title, count, rest }: BarText, share: number, columns:
 function shortened(text: string, most: number): string {
   const line = oneLine(text);
   if (columnsOf(line) <= most) return line;
-  const letters = [...line];
+  const letters = Array.from(line);
   while (letters.length > 1 && columnsOf(letters.join('')) > most - 1) letters.splice(letters.length >> 1, 1);
   const half = (letters.length + 1) >> 1;
   return [...letters.slice(0, half), '…', ...letters.slice(half)].join('');
@@ -184,7 +184,7 @@ class Bars implements Progress {
   private start(title: string, total: number, done: number): void {
     this.end();
     this.pace = new Pace();
-    this.bar = barOf(this.out, (params, payload: { rest: string[] }) => ({
+    this.bar = barOf(this.out, (params, payload) => ({
       title: title.padEnd(26),
       count: `${params.value}/${params.total}`,
       rest: payload.rest,
@@ -194,12 +194,12 @@ class Bars implements Progress {
 }
 
 /** A bar on a terminal whose line is made anew each time it is drawn, as wide as the terminal is then. */
-function barOf<Payload>(
+function barOf(
   out: NodeJS.WriteStream,
-  textOf: (params: Params, payload: Payload) => BarText,
+  textOf: (params: Params, payload: { readonly rest: readonly string[] }) => BarText,
 ): SingleBar {
   return new SingleBar({
-    format: (_, params, payload: Payload) =>
+    format: (_, params, payload: { readonly rest: readonly string[] }) =>
       barLine(textOf(params, payload), params.progress, screenColumns(out) ?? 80),
     ...{ hideCursor: true, stream: out, fps: 5 },
   });

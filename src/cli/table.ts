@@ -115,10 +115,14 @@ function wrap(cell: string, width: number): string[] {
 /** A word that is too long, in pieces. */
 function broken(word: string, width: number): string[] {
   if (columnsOf(word) <= width) return [word];
-  const pieces: string[] = [''];
+  const pieces: string[] = [];
+  let piece = '';
   for (const c of word) {
-    if (columnsOf(pieces.at(-1)! + c) > width) pieces.push('');
-    pieces[pieces.length - 1] += c;
+    if (piece !== '' && columnsOf(piece + c) > width) {
+      pieces.push(piece);
+      piece = '';
+    }
+    piece += c;
   }
-  return pieces.filter((piece) => piece !== '');
+  return [...pieces, piece];
 }

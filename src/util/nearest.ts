@@ -18,5 +18,9 @@ function plainly(name: string): string {
 
 /** Two letters in the wrong order, which counts as one slip. */
 function isSwap(a: string, b: string): boolean {
-  return distance(a, b) === 2 && [...a].sort().join('') === [...b].sort().join('');
+  return distance(a, b) === 2 && lettersOf(a) === lettersOf(b);
+}
+
+function lettersOf(name: string): string {
+  return Array.from(name).sort().join('');
 }

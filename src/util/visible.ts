@@ -8,7 +8,6 @@
  * and lone surrogates.
  */
 const UNSAFE =
-  // eslint-disable-next-line no-control-regex
   /[\u0000-\u001f\u007f-\u009f\u2028\u2029\u202a-\u202e\u2066-\u2069\u{e0000}-\u{e007f}\ufffe\uffff]|\p{Surrogate}/gu;
 
 const SHORT: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t' };
@@ -24,8 +23,8 @@ export function visibleLines(text: string): string {
 }
 
 /** JSON with the same values, in which no control stands as itself. */
-export function visibleJson(value: unknown, indent?: number): string {
-  const text = JSON.stringify(value, null, indent) ?? 'null';
+export function visibleJson(value: object, indent?: number): string {
+  const text = JSON.stringify(value, null, indent);
   return text.replace(UNSAFE, (c) =>
     c === '\n' ? c : [...Array(c.length).keys()].map((i) => unit(c, i)).join(''),
   );

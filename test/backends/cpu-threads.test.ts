@@ -19,7 +19,7 @@ function runs(flags: readonly string[], rounds: number, ...before: readonly stri
     const words = [...plain, ...flags, ...sources, '-o', program, '-lm'];
     const built = spawnSync(findCompiler()!.command, words, { encoding: 'utf8' });
     assert.equal(built.status, 0, built.stderr);
-    const [command, ...args] = [...before, program, String(rounds)] as [string, ...string[]];
+    const [command = program, ...args] = [...before, program, String(rounds)];
     const { status, signal, stdout, stderr } = spawnSync(command, args, {
       encoding: 'utf8',
       timeout: 240_000,

@@ -105,7 +105,8 @@ function plainText(tokens: readonly Token[]): string {
   return tokens
     .map((token) => {
       assert.ok(ALLOWED.has(token.type), `${token.type}: ${token.raw}`);
-      if ('tokens' in token && token.tokens) return plainText(token.tokens);
+      const { tokens: inner } = token as Partial<Tokens.Strong>;
+      if (inner) return plainText(inner);
       return (token as Tokens.Text).text;
     })
     .join('');
@@ -170,7 +171,7 @@ describe('a text in report.md is text, whatever it holds', () => {
         for (const [i, item] of items.entries()) {
           assert.equal(item.task, false);
           const inner = item.tokens.flatMap((t) =>
-            t.type === 'text' ? ((t as Tokens.Text).tokens ?? [t]) : [t],
+            t.type === 'text' ? ((t as Partial<Tokens.Text>).tokens ?? [t]) : [t],
           );
           same(inner, [a, b][i]!);
         }

@@ -80,13 +80,14 @@ export function loadStudy(from: string | ConfigInMemory, { settings = [] }: Load
 }
 
 function jsonOf(value: unknown): string {
-  let text: string | undefined;
+  // Of what JSON has no word for there is nothing.
+  let text: unknown;
   try {
     text = JSON.stringify(value, null, 2);
   } catch (error) {
     throw new UserError(`the configuration is not made of plain values: ${messageOf(error).split('\n')[0]!}`);
   }
-  return `${text ?? 'null'}\n`;
+  return `${typeof text === 'string' ? text : 'null'}\n`;
 }
 
 /** The same of a configuration that is one run. Throws UserError where it is a study of several. */

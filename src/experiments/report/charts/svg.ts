@@ -49,7 +49,7 @@ export const colour = (series: number): string => `var(--c${series % COLOURS})`;
 
 /** A text cut to a width, with an ellipsis where something is missing. */
 export function fitted(text: string, width: number, size = FONT): string {
-  const letters = [...oneLine(text)];
+  const letters = Array.from(oneLine(text));
   while (letters.length > 1 && textWidth(`${letters.join('')}…`, size) > width) letters.pop();
   return textWidth(text, size) <= width ? oneLine(text) : `${letters.join('')}…`;
 }
@@ -66,7 +66,7 @@ export function fittedNames(names: readonly string[], width: number, size = FONT
 }
 
 function middleCut(text: string, width: number, size: number): string {
-  const letters = [...oneLine(text)];
+  const letters = Array.from(oneLine(text));
   while (letters.length > 2 && textWidth(`${letters.join('')}…`, size) > width)
     letters.splice(letters.length >> 1, 1);
   const half = letters.length >> 1;
