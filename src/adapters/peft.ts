@@ -7,7 +7,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import { writeFileAtomic } from '../util/atomic.js';
 import { claimFolder, type ClaimOptions } from '../util/claim.js';
 import { ADAPTER_WEIGHTS, openAdapter, PEFT_PREFIX } from './file.js';
-import { createLora, type LoraAdapter } from './lora.js';
+import { createLora, type LoraAdapter, type LoraConfig } from './lora.js';
 import { ADAPTER_CONFIG } from './peft-config.js';
 export { readAdapterConfig } from './peft-config.js';
 import { uploadTables, type AdapterTables } from './tables.js';
@@ -20,10 +20,15 @@ export function loadAdapter(model: CausalLM, folder: string): LoraAdapter {
 }
 
 /**
- * An adapter folder's pairs for a model, which knows nothing of them until they are attached: to train on from, too. Throws UserError
+ * An adapter folder's pairs for a model, which knows nothing of them until they are attached: to train on from, too, with what `training`
+ * says in the place of the folder's. Throws UserError
  * for a folder with anything that Westwind does not do, or that does not fit the model.
  */
-export function readAdapter(model: CausalLM, folder: string): LoraAdapter {
+export function readAdapter(
+  model: CausalLM,
+  folder: string,
+  training: Partial<Pick<LoraConfig, 'lora_dropout'>> = {},
+): LoraAdapter {
   const file = openAdapter(model, folder);
   try {
     const byName = new Map(file.pairs.map((pair) => [pair.name, pair]));
@@ -34,7 +39,7 @@ export function readAdapter(model: CausalLM, folder: string): LoraAdapter {
       : config.target_modules;
     return createLora(
       model,
-      { ...config, target_modules },
+      { ...config, target_modules, ...training },
       {
         modules: file.pairs,
         source: (name) => ({ a: file.read(byName.get(name)!.a), b: file.read(byName.get(name)!.b) }),

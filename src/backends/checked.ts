@@ -1,6 +1,7 @@
 /**
  * Every kernel of every backend behind checks of its arguments, made of signatures.ts: native code sees nothing that it could not bear.
- * Checkers are put together once; a call runs through plain loops and allocates nothing.
+ * A kernel's check is written as source text of its own and compiled, once a backend: a decoding step of a small model is sixty calls of
+ * some microseconds each, and one function that walks over the rules of all kernels would take a tenth of its time.
  */
 
 import { BYTES_PER_ELEMENT, type Backend, type DeviceBuffer, type DType, type Span } from './contract.js';
@@ -13,12 +14,11 @@ declare const CHECKED: unique symbol;
 /** A backend that checks what it is given. */
 export type CheckedBackend = Backend & { readonly [CHECKED]: true };
 
-/** On a buffer: the backend that it is of, until it is freed. A property, for a set of them would cost as much as all other checks. */
+/** On a buffer: the backend that it is of, until it is freed. */
 const OWNER = Symbol('owner');
 type Owned = DeviceBuffer & { [OWNER]?: object | undefined };
-type Parent = object | undefined;
-/** Throws RangeError or TypeError. */
-type Check = (value: unknown, part: object, parent: Parent) => void;
+
+type Kernel = (args: object) => void;
 type Rule<Kind extends AnyRule['kind']> = Extract<AnyRule, { readonly kind: Kind }>;
 
 /**
@@ -27,28 +27,25 @@ type Rule<Kind extends AnyRule['kind']> = Extract<AnyRule, { readonly kind: Kind
  */
 export function checkedBackend(backend: Backend, limits: Limits): CheckedBackend {
   const owner = {};
-  const unchecked = backend.kernels as unknown as Readonly<Record<string, (args: object) => void>>;
+  const unchecked = backend.kernels as unknown as Readonly<Record<string, Kernel>>;
   const kernels = Object.fromEntries(
-    Object.entries(SIGNATURES).map(([name, signature]) => {
-      const kernel = unchecked[name]!;
-      const check = checkOf(name, signature as unknown as AnySignature, limits, owner);
-      return [
-        name,
-        (args: object): void => {
-          check(args, args, undefined);
-          kernel(args);
-        },
-      ];
-    }),
+    Object.entries(SIGNATURES).map(([name, signature]) => [
+      name,
+      new Source(limits, owner).kernel(name, signature as unknown as AnySignature, unchecked[name]!),
+    ]),
   ) as unknown as Kernels;
+  const checkSpan = (what: string, span: Span): void => {
+    const fault = spanFault(what, span, owner);
+    if (fault) throw fault;
+  };
   return {
     ...backend,
     kernels,
     alloc(bytes, place) {
       if (!Number.isSafeInteger(bytes) || bytes < 0)
         throw new RangeError(`alloc: ${String(bytes)} is no number of bytes`);
-      const buffer = backend.alloc(bytes, place);
-      (buffer as Owned)[OWNER] = owner;
+      const buffer: Owned = backend.alloc(bytes, place);
+      buffer[OWNER] = owner;
       return buffer;
     },
     free(buffer) {
@@ -58,150 +55,219 @@ export function checkedBackend(backend: Backend, limits: Limits): CheckedBackend
       backend.free(buffer);
     },
     upload(data, to) {
-      checkSpan('upload: to', to, owner);
+      checkSpan('upload: to', to);
       const room = to.length * BYTES_PER_ELEMENT[to.dtype];
       if (data.byteLength > room)
         throw new RangeError(`upload: ${data.byteLength} bytes do not fit into ${room}`);
       backend.upload(data, to);
     },
     download(from) {
-      checkSpan('download: from', from, owner);
+      checkSpan('download: from', from);
       return backend.download(from);
     },
   } as CheckedBackend;
 }
 
-/** The check of an object by its signature; `what` names it. Sizes come first, for lengths are made of them. */
-function checkOf(what: string, { rules, conditions = [] }: AnySignature, limits: Limits, owner: object): Check {
-  const entries = Object.entries(rules).sort(([, a], [, b]) => Number(isOfMemory(a)) - Number(isOfMemory(b)));
-  const separator = what.includes(':') ? '.' : ': ';
-  const names = entries.map(([name]) => name);
-  const checks = entries.map(([name, rule]) => checkOfRule(`${what}${separator}${name}`, rule, limits, owner));
-  const optional = entries.map(([, rule]) => rule.optional === true);
-  return (value, _, parent) => {
-    if (typeof value !== 'object' || value === null)
-      throw new TypeError(`${what} is ${shown(value)}, wanted an object`);
-    const fields = value as Readonly<Record<string, unknown>>;
-    for (let i = 0; i < names.length; i++) {
-      const field = fields[names[i]!];
-      if (field !== undefined || !optional[i]) checks[i]!(field, value, parent);
+/** The names of an object and of the object around it, in the source. */
+interface Place {
+  readonly part: string;
+  readonly parent: string;
+}
+
+/** Source text of one kernel's check. What is no text in it (functions of rules, errors) are constants, c0, c1, … */
+class Source {
+  private readonly constants: unknown[] = [];
+  private names = 0;
+
+  constructor(
+    private readonly limits: Limits,
+    private readonly owner: object,
+  ) {}
+
+  /** `kernel` behind its check. */
+  kernel(name: string, signature: AnySignature, kernel: Kernel): Kernel {
+    const check = this.object(name, 'args', 'undefined', signature);
+    const run = this.constant(kernel);
+    const constants = this.constants.map((_, i) => `c${i}`).join(', ');
+    // No text in it is from outside: it is made of the names and numbers of signatures.ts.
+    // eslint-disable-next-line @typescript-eslint/no-implied-eval
+    const make = new Function(
+      'constants',
+      `'use strict'; const [${constants}] = constants; return (args) => { ${check} ${run}(args); };`,
+    ) as (constants: readonly unknown[]) => Kernel;
+    return make(this.constants);
+  }
+
+  private constant(value: unknown): string {
+    return `c${this.constants.push(value) - 1}`;
+  }
+
+  private fresh(): string {
+    return `v${this.names++}`;
+  }
+
+  /** Throws what `fault` makes of these, which are in the source. */
+  private throws(fault: (...values: never[]) => Error, ...values: string[]): string {
+    return `throw ${this.constant(fault)}(${values.join(', ')});`;
+  }
+
+  /** Checks the object called `part`. Sizes come first, for lengths are made of them. */
+  private object(
+    what: string,
+    part: string,
+    parent: string,
+    { rules, conditions = [] }: AnySignature,
+  ): string {
+    const isSize = (rule: AnyRule): number => (isOfMemory(rule) ? 1 : 0);
+    const entries = Object.entries(rules).sort(([, a], [, b]) => isSize(a) - isSize(b));
+    const separator = what.includes(':') ? '.' : ': ';
+    const place = { part, parent };
+    const fields = entries.map(([name, rule]) => {
+      const value = this.fresh();
+      const check = this.rule(`${what}${separator}${name}`, value, rule, place);
+      return `const ${value} = ${part}.${name}; ${rule.optional ? `if (${value} !== undefined) { ${check} }` : check}`;
+    });
+    const others = conditions.map((condition) => {
+      const fault = this.fresh();
+      const error = this.throws((text: string) => new RangeError(`${what}: ${text}`), fault);
+      return `const ${fault} = ${this.constant(condition)}(${part}, ${parent}); if (${fault} !== undefined) ${error}`;
+    });
+    const error = this.throws((value: unknown) => unlike(what, value, 'an object'), part);
+    return `if (typeof ${part} !== 'object' || ${part} === null) ${error} ${[...fields, ...others].join('\n')}`;
+  }
+
+  /** Checks the value called `value`, a field of an object. */
+  private rule(what: string, value: string, rule: AnyRule, place: Place): string {
+    switch (rule.kind) {
+      case 'span':
+        return this.span(what, value, rule, place);
+      case 'size': {
+        const most = typeof rule.most === 'number' ? rule.most : rule.most(this.limits);
+        const wanted = `a whole number from ${rule.least} to ${most}`;
+        const error = this.throws((found: unknown) => unlike(what, found, wanted), value);
+        return `if (!Number.isInteger(${value}) || ${value} < ${rule.least} || ${value} > ${most}) ${error}`;
+      }
+      case 'real': {
+        const error = this.throws((found: unknown) => unlike(what, found, rule.wanted), value);
+        return `if (typeof ${value} !== 'number' || !${this.constant(rule.within)}(${value})) ${error}`;
+      }
+      case 'flag': {
+        const error = this.throws((found: unknown) => unlike(what, found, 'true or false'), value);
+        return `if (typeof ${value} !== 'boolean') ${error}`;
+      }
+      case 'choice': {
+        const error = this.throws((found: unknown) => unlike(what, found, rule.values.join(' or ')), value);
+        return `if (${rule.values.map((known) => `${value} !== ${JSON.stringify(known)}`).join(' && ')}) ${error}`;
+      }
+      case 'part':
+        return this.object(what, value, place.part, rule.signature);
+      case 'list': {
+        const [at, element] = [this.fresh(), this.fresh()];
+        const error = this.throws((found: unknown) => unlike(what, found, 'a list'), value);
+        const check = this.object(what, element, place.part, rule.signature);
+        return `if (!Array.isArray(${value})) ${error}
+          for (let ${at} = 0; ${at} < ${value}.length; ${at}++) { const ${element} = ${value}[${at}]; ${check} }`;
+      }
+      case 'matrix':
+        return this.matrix(what, value, rule, place);
     }
-    for (let i = 0; i < conditions.length; i++) {
-      const fault = conditions[i]!(value, parent);
-      if (fault !== undefined) throw new RangeError(`${what}: ${fault}`);
-    }
-  };
+  }
+
+  private span(what: string, value: string, rule: Rule<'span'>, { part, parent }: Place): string {
+    const { types, length: lengthOf } = rule;
+    const allowed = types === 'activation' ? this.limits.activations : types;
+    const [buffer, offset, dtype, length, width] = [0, 0, 0, 0, 0].map(() => this.fresh());
+    const isOther =
+      typeof allowed === 'function'
+        ? `!${this.constant(allowed)}(${part}, ${parent}).includes(${dtype})`
+        : allowed.map((type) => `${dtype} !== '${type}'`).join(' && ');
+    const needed = `${this.constant(lengthOf)}(${part}, ${parent})`;
+    const error = this.throws(
+      (found: unknown, part: object, parent: object | undefined) =>
+        spanFault(what, found, this.owner) ??
+        needFault(
+          what,
+          found as Span,
+          typeof allowed === 'function' ? allowed(part, parent) : allowed,
+          lengthOf(part, parent),
+        ),
+      ...[value, part, parent],
+    );
+    const widths = this.constant(BYTES_PER_ELEMENT);
+    return `if (typeof ${value} !== 'object' || ${value} === null) ${error}
+      const ${buffer} = ${value}.buffer, ${offset} = ${value}.offset, ${dtype} = ${value}.dtype, ${length} = ${value}.length;
+      const ${width} = ${dtype} === 'f32' ? 4 : ${widths}[${dtype}];
+      if (!${buffer} || ${buffer}[${this.constant(OWNER)}] !== ${this.constant(this.owner)} || (${isOther})
+        || !Number.isInteger(${length}) || !Number.isInteger(${offset}) || ${length} < 0 || ${offset} < 0
+        || ${offset} % ${width} !== 0 || !(${offset} + ${length} * ${width} <= ${buffer}.bytes)
+        || !(${length} >= ${needed})) ${error}`;
+  }
+
+  private matrix(what: string, value: string, rule: Rule<'matrix'>, { part, parent }: Place): string {
+    const { kinds } = rule;
+    const wanted = `a matrix: ${kinds.join(' or ')}`;
+    const error = this.throws((found: unknown) => unlike(what, found, wanted), value);
+    const signatures = { dense: DENSE, nf4: NF4 } as unknown as Readonly<Record<string, AnySignature>>;
+    const checks = kinds.map(
+      (kind) =>
+        `if (${value}.kind === '${kind}') { ${this.object(what, value, part, signatures[kind]!)} } else`,
+    );
+    const [rows, cols] = [this.fresh(), this.fresh()];
+    const other = this.throws(
+      (found: Readonly<Record<'rows' | 'cols', number>>, rows: number, cols: number) =>
+        new RangeError(`${what} is [${found.rows}, ${found.cols}], the product wants [${rows}, ${cols}]`),
+      ...[value, rows, cols],
+    );
+    return `if (typeof ${value} !== 'object' || ${value} === null) ${error} ${checks.join(' ')} ${error}
+      const ${rows} = ${this.constant(rule.rows)}(${part}, ${parent}), ${cols} = ${this.constant(rule.cols)}(${part}, ${parent});
+      if (${value}.rows !== ${rows} || ${value}.cols !== ${cols}) ${other}`;
+  }
 }
 
 function isOfMemory({ kind }: AnyRule): boolean {
   return kind === 'span' || kind === 'matrix' || kind === 'part' || kind === 'list';
 }
 
-function checkOfRule(what: string, rule: AnyRule, limits: Limits, owner: object): Check {
-  switch (rule.kind) {
-    case 'span':
-      return checkOfSpan(what, rule, limits, owner);
-    case 'size':
-      return checkOfSize(what, rule, limits);
-    case 'real': {
-      const { within, wanted } = rule;
-      return (value) => {
-        if (typeof value !== 'number') throw new TypeError(`${what} is ${shown(value)}, wanted ${wanted}`);
-        if (!within(value)) throw new RangeError(`${what} is ${value}, wanted ${wanted}`);
-      };
-    }
-    case 'flag':
-      return (value) => {
-        if (typeof value !== 'boolean')
-          throw new TypeError(`${what} is ${shown(value)}, wanted true or false`);
-      };
-    case 'choice': {
-      const { values } = rule;
-      return (value) => {
-        if (!values.includes(value))
-          throw new RangeError(`${what} is ${shown(value)}, wanted ${values.join(' or ')}`);
-      };
-    }
-    case 'part': {
-      const check = checkOf(what, rule.signature, limits, owner);
-      return (value, part) => check(value, part, part);
-    }
-    case 'list': {
-      const check = checkOf(what, rule.signature, limits, owner);
-      return (value, part) => {
-        if (!Array.isArray(value)) throw new TypeError(`${what} is ${shown(value)}, wanted a list`);
-        for (let i = 0; i < value.length; i++) check(value[i], part, part);
-      };
-    }
-    case 'matrix':
-      return checkOfMatrix(what, rule, limits, owner);
-  }
-}
-
-function checkOfSize(what: string, rule: Rule<'size'>, limits: Limits): Check {
-  const { least } = rule;
-  const most = typeof rule.most === 'number' ? rule.most : rule.most(limits);
-  return (value) => {
-    if (typeof value !== 'number') throw new TypeError(`${what} is ${shown(value)}, wanted a whole number`);
-    if (!Number.isInteger(value) || value < least || value > most)
-      throw new RangeError(`${what} is ${value}, wanted a whole number from ${least} to ${most}`);
+/** What is wrong with a value that should be a span within live memory, if anything is. */
+function spanFault(what: string, value: unknown, owner: object): Error | undefined {
+  if (typeof value !== 'object' || value === null) return unlike(what, value, 'a span of memory');
+  const { buffer, offset, dtype, length } = value as Partial<Omit<Span, 'buffer'>> & {
+    readonly buffer?: Owned;
   };
+  const width = dtype && BYTES_PER_ELEMENT[dtype];
+  if (!buffer || width === undefined || typeof length !== 'number' || typeof offset !== 'number')
+    return unlike(what, value, 'a span of memory');
+  if (buffer[OWNER] !== owner)
+    return new RangeError(`${what} is in memory that was freed, or that is not this backend's`);
+  const inside =
+    Number.isInteger(length) &&
+    Number.isInteger(offset) &&
+    length >= 0 &&
+    offset >= 0 &&
+    offset % width === 0 &&
+    offset + length * width <= buffer.bytes;
+  if (inside) return undefined;
+  return new RangeError(
+    `${what}: ${length} elements of ${dtype} from byte ${offset} on are no part of a buffer of ${buffer.bytes} bytes`,
+  );
 }
 
-function checkOfSpan(what: string, rule: Rule<'span'>, limits: Limits, owner: object): Check {
-  const { types, length: lengthOf } = rule;
-  const fixed = typeof types === 'function' ? undefined : types === 'activation' ? limits.activations : types;
-  return (value, part, parent) => {
-    const { dtype, length } = checkSpan(what, value, owner);
-    const allowed = fixed ?? (types as Exclude<typeof types, 'activation' | readonly DType[]>)(part, parent);
-    if (dtype !== allowed[0] && !allowed.includes(dtype)) throw new TypeError(`${what} is ${dtype}, wanted ${allowed.join(' or ')}`);
-    const needed = lengthOf(part, parent);
-    if (!(length >= needed)) throw new RangeError(`${what} has ${length} elements, needs ${needed}`);
-  };
+/** What is wrong with a span that is of another type, or else too short. */
+function needFault(what: string, span: Span, allowed: readonly DType[], needed: number): Error {
+  const { dtype, length } = span;
+  return allowed.includes(dtype)
+    ? new RangeError(`${what} has ${length} elements, needs ${needed}`)
+    : new TypeError(`${what} is ${dtype}, wanted ${allowed.join(' or ')}`);
 }
 
-function checkOfMatrix(what: string, rule: Rule<'matrix'>, limits: Limits, owner: object): Check {
-  const { kinds } = rule;
-  const dense = checkOf(what, DENSE as unknown as AnySignature, limits, owner);
-  const nf4 = checkOf(what, NF4 as unknown as AnySignature, limits, owner);
-  return (value, part, parent) => {
-    const { kind, rows, cols } = (value ?? {}) as Partial<Record<'kind' | 'rows' | 'cols', unknown>>;
-    if (!(kinds as readonly unknown[]).includes(kind))
-      throw new TypeError(`${what} is ${shown(kind)}, wanted a matrix: ${kinds.join(' or ')}`);
-    (kind === 'nf4' ? nf4 : dense)(value, part, part);
-    const [wantedRows, wantedCols] = [rule.rows(part, parent), rule.cols(part, parent)];
-    if (rows !== wantedRows || cols !== wantedCols)
-      throw new RangeError(
-        `${what} is [${String(rows)}, ${String(cols)}], the product wants [${wantedRows}, ${wantedCols}]`,
-      );
-  };
+/** A RangeError for a number or a word that is none of those wanted, else a TypeError. */
+function unlike(what: string, value: unknown, wanted: string): Error {
+  const message = `${what} is ${shown(value)}, wanted ${wanted}`;
+  return typeof value === 'number' || typeof value === 'string'
+    ? new RangeError(message)
+    : new TypeError(message);
 }
 
-/** A value that is a span within live memory; `what` names it. */
-function checkSpan(what: string, value: unknown, owner: object): Span {
-  if (typeof value !== 'object' || value === null)
-    throw new TypeError(`${what} is ${shown(value)}, wanted a span of memory`);
-  const span = value as Span;
-  const { buffer, offset, dtype, length } = span;
-  if (buffer === undefined) throw new TypeError(`${what} is an object, wanted a span of memory`);
-  const width = dtype === 'f32' || dtype === 'i32' ? 4 : BYTES_PER_ELEMENT[dtype];
-  if ((buffer as Owned)[OWNER] !== owner)
-    throw new RangeError(`${what} lies in memory that was freed, or that is not this backend's`);
-  if (
-    !Number.isInteger(length) ||
-    !Number.isInteger(offset) ||
-    length < 0 ||
-    offset < 0 ||
-    offset % width !== 0 ||
-    !(offset + length * width <= buffer.bytes)
-  )
-    throw new RangeError(
-      `${what}: ${length} elements of ${dtype} from byte ${offset} on are no part of a buffer of ${buffer.bytes} bytes`,
-    );
-  return span;
-}
-
-/** A value in a message. */
 function shown(value: unknown): string {
   if (typeof value === 'string') return `'${value}'`;
   return Array.isArray(value) ? 'a list' : typeof value === 'object' && value ? 'an object' : String(value);

@@ -147,7 +147,7 @@ export function indices<P, Q>(
 }
 
 /** Kernels count what they divide among threads and blocks in 31 bits; only plain lengths may be larger. */
-const MOST = 2 ** 31 - 1;
+export const MOST = 2 ** 31 - 1;
 
 export function size(least: number, most: SizeRule['most'] = MOST): SizeRule {
   return { kind: 'size', least, most };

@@ -30,6 +30,7 @@ import {
   I32,
   indices,
   list,
+  MOST,
   NUMBERS,
   optional,
   part,
@@ -194,7 +195,7 @@ const BIAS: Signature<DistanceBias, { readonly heads: number }> = {
   },
 };
 
-const HEAD_DIM = size(1, (limits) => limits.headDim);
+const HEAD_DIM = size(1, (limits) => Math.min(MOST, limits.headDim));
 
 const ATTENTION: Rules<AttentionShape, unknown> = {
   batch: COUNT,

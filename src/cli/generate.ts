@@ -1,5 +1,6 @@
 /** `westwind generate`: answers to prompts, from the command line, a file or standard input. */
 
+import { constants } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { bringsTokenizer } from '../adapters/file.js';
@@ -13,6 +14,7 @@ import { loadModel } from '../models/load.js';
 import { encodePrompt } from '../tasks/index.js';
 import { Tokenizer, type ChatMessage } from '../tokenizer/index.js';
 import { UserError } from '../util/errors.js';
+import { readTableBytes } from '../util/read.js';
 import {
   deviceOptions,
   nonNegative,
@@ -64,7 +66,7 @@ export const verb: Verb = (command) => {
     .option('--json', 'one JSON object a line')
     .action(async (name: string, flags: Flags) => {
       if (flags.system !== undefined && !flags.chat) throw new UserError('--system goes with --chat');
-      const asked = questionsOf(flags);
+      const asked = await questionsOf(flags);
       const adapter = flags.adapter ?? (isAdapterFolder(name) ? name : undefined);
       const base = flags.adapter === undefined && adapter !== undefined ? baseOf(adapter) : name;
       const folder = await resolveModel(base, { revision: flags.revision });
@@ -133,12 +135,15 @@ function encode(tokenizer: Tokenizer, asked: Question, { chat, system }: Flags):
   });
 }
 
-function questionsOf({ prompt, file, chat, system }: Flags): Question[] {
+async function questionsOf({ prompt, file, chat, system }: Flags): Promise<Question[]> {
   if (prompt !== undefined) return prompt;
   if (file === undefined) throw new UserError('there is no prompt: give --prompt or --file');
   let text: string;
   try {
-    text = readFileSync(file === '-' ? 0 : file, 'utf8');
+    text =
+      file === '-'
+        ? readFileSync(0, 'utf8')
+        : (await readTableBytes(file, constants.MAX_STRING_LENGTH)).toString('utf8');
   } catch (error) {
     throw readFault(file, error);
   }

@@ -6,6 +6,7 @@
 import pc from 'picocolors';
 import { UserError } from '../util/errors.js';
 import { systemFault } from '../util/faults.js';
+import { masked } from '../util/secrets.js';
 import { oneLine, visibleJson, visibleLines } from '../util/visible.js';
 
 /** A text in a colour of ours, whose own controls are escapes already. */
@@ -53,9 +54,9 @@ export function sayText(text: string): void {
   process.stdout.write(process.stdout.isTTY ? visibleLines(text) : text);
 }
 
-/** A line on standard error, or one for each of several. */
+/** A line on standard error, or one for each of several, without secrets. */
 export function warn(text: string): void {
-  process.stderr.write(`westwind: ${visibleLines(text)}\n`);
+  process.stderr.write(`westwind: ${visibleLines(masked(text))}\n`);
 }
 
 /** The columns that tables and bars have to do with; undefined where nobody counts them. */

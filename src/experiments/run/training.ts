@@ -2,8 +2,8 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { createLora, type LoraAdapter, type LoraSource } from '../../adapters/lora.js';
-import { loadAdapter, saveAdapter } from '../../adapters/peft.js';
+import { createLora, type LoraAdapter } from '../../adapters/lora.js';
+import { loadAdapter, readAdapter, saveAdapter } from '../../adapters/peft.js';
 import { ownTargets, targetModules } from '../../adapters/targets.js';
 import type { Block } from '../../data/index.js';
 import { loadModel, readJson } from '../../models/load.js';
@@ -118,9 +118,9 @@ export async function trainUnits(
   const unpacked = unpackWeights(model, fit.unpackedBytes);
   const closers: (() => void)[] = [() => unpacked.dispose()];
   try {
-    const trainees: Awaited<ReturnType<typeof traineeOf>>['trainee'][] = [];
+    const trainees: ReturnType<typeof traineeOf>['trainee'][] = [];
     for (const [i, lane] of chosen.entries()) {
-      const made = await traineeOf(shared, lane, fit.trainings[i]!, model, ends);
+      const made = traineeOf(shared, lane, fit.trainings[i]!, model, ends);
       closers.push(() => made.dispose());
       trainees.push(made.trainee);
     }
@@ -177,16 +177,16 @@ function blocksNumber(blocks: readonly Block[]): number {
   return number;
 }
 
-async function traineeOf(
+function traineeOf(
   shared: Shared,
   { leader, shorter }: Lane,
   args: TrainingArguments,
   model: CausalLM,
   ends: Map<Unit, TrainingEnd>,
-): Promise<{ trainee: Trainee & { finish(): Promise<void> }; dispose(): void }> {
+): { trainee: Trainee & { finish(): Promise<void> }; dispose(): void } {
   const { unit, blocks } = leader;
   const { config, settings, folder, data } = unit;
-  const adapter = await startingAdapter(model, settings, config.seed);
+  const adapter = startingAdapter(model, settings, config.seed);
   const logs = [leader, ...shorter].map((member) => ({ ...member, log: new StepLog(shared, member) }));
   const save = async (of: Unit): Promise<void> => {
     if (adapter) await saveAdapter(adapter, savedPath(of), config.model_name_or_path, { force: true });
@@ -223,35 +223,29 @@ async function traineeOf(
 }
 
 /** A new adapter, or one that goes on from a finished one; undefined where every weight is trained. */
-async function startingAdapter(
+function startingAdapter(
   model: CausalLM,
   { lora, adapter: folder }: Unit['settings'],
   seed: number,
-): Promise<LoraAdapter | undefined> {
+): LoraAdapter | undefined {
   if (lora === false) return undefined;
   if (folder === undefined) return createLora(model, lora, { seed });
-  const finished = loadAdapter(model, folder);
+  const adapter = readAdapter(model, folder, { lora_dropout: lora.lora_dropout });
   try {
-    finished.detach();
     const all = [...model.linears.keys()];
     const wanted = targetModules(all, model.head.name, ownTargets(all, lora.target_modules));
-    const there = finished.modules.map(({ name }) => name);
+    const there = adapter.modules.map(({ name }) => name);
     const differing = [...wanted, ...there].find((name) => wanted.includes(name) !== there.includes(name));
     if (differing !== undefined)
       throw new UserError(
         `lora.target_modules: ${differing} is ${wanted.includes(differing) ? 'among them, but has no part' : 'not among them, but has a part'} ` +
           `in the adapter in ${folder}: leave target_modules out, and they are taken from there`,
       );
-    const values = new Map<string, Float32Array>();
-    for (const { name, value } of finished.parameters) values.set(name, await value.toFloat32());
-    const source: LoraSource = (module) => ({
-      a: values.get(`${module}.lora_A.weight`)!,
-      b: values.get(`${module}.lora_B.weight`)!,
-    });
-    return createLora(model, { ...finished.config, lora_dropout: lora.lora_dropout }, { source });
-  } finally {
-    finished.dispose();
+  } catch (error) {
+    adapter.dispose();
+    throw error;
   }
+  return adapter;
 }
 
 /** A unit's steps as they come: in its folder, to those who are told, and on the screen. */

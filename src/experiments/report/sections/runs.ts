@@ -1,7 +1,7 @@
 /** Every run: its settings and figures, its manifest, and why those without figures have none. */
 
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readText } from '../../../util/read.js';
 import type { StoredRun } from '../../run/stored.js';
 import type { Context } from '../context.js';
 import { csvFigure, toCsv, type CsvCell } from '../csv.js';
@@ -181,7 +181,7 @@ export function manifestChapter({ runs, dataSets }: Study): Chapter {
         blocks: runs.map((run) => ({
           type: 'details',
           summary: `${run.id}: ${figures(run) || run.state}`,
-          blocks: [{ type: 'code', text: readFileSync(join(run.folder, 'manifest.json'), 'utf8').trimEnd() }],
+          blocks: [{ type: 'code', text: readText(join(run.folder, 'manifest.json')).trimEnd() }],
         })),
       },
     ],
