@@ -218,6 +218,12 @@ export class Graph {
 
   /** Walks the tape back from `output`, whose gradient is `dOutput` (taken over). Afterwards the tape is empty. */
   backward(output: Tensor, dOutput: Tensor): void {
+    const steps = this.walkBack(output, dOutput);
+    while (!steps.next().done) continue;
+  }
+
+  /** `backward`, a node at a time. */
+  *walkBack(output: Tensor, dOutput: Tensor): Generator<void, void, void> {
     this.grads.set(output, dOutput);
     for (let node = this.nodes.pop(); node; node = this.nodes.pop()) {
       const dy = this.grads.get(node.output);
@@ -231,6 +237,7 @@ export class Graph {
         dy.release();
       }
       for (const t of node.saved) t.release();
+      yield;
     }
   }
 

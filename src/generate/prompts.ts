@@ -38,11 +38,6 @@ export function inferenceGraph(
   return new Graph(backend, { precision: bf16 ? 'bf16' : 'f32', members: [{ seed: 0, step: 0, pairs }] });
 }
 
-/** Runs `body`, which asks for a pass: of what nobody wants any more once the signal is aborted, the backend may leave out the rest. */
-export function abortable<T>({ backend }: CausalLM, signal: AbortSignal | undefined, body: () => T): T {
-  return signal ? backend.abortable(signal, body) : body();
-}
-
 /** A cache for sequences whose prompts and answers are at most so long. */
 export function cacheFor(
   model: CausalLM,

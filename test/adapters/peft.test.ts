@@ -380,9 +380,8 @@ test('adapters with tables of their own are trained side by side as alone', asyn
       const batch = flatten(randomBlocks([11 + which[i]!], 40 + which[i]!));
       return { batch, gradScale: 1, seed: 3, pass: 0, neftune_noise_alpha: 0, pairs };
     });
-    const losses = await Promise.all(
-      forwardBackward(model, members, { bf16: false, gradient_checkpointing: false }),
-    );
+    const asked = await forwardBackward(model, members, { bf16: false, gradient_checkpointing: false });
+    const losses = await Promise.all(asked);
     const grads = await Promise.all(adapters.flatMap((a) => a.parameters.map((p) => p.grad!.toFloat32())));
     for (const a of adapters) {
       for (const p of a.parameters) p.grad!.release();

@@ -89,7 +89,7 @@ export async function runJob(
       try {
         // A check that cannot be loaded is told before anything is computed.
         const checks = new Map<string, readonly LoadedCheck[]>();
-        for (const task of loaded.config.tasks) checks.set(task.name, await loadChecks(task.checks));
+        for (const task of loaded.config.tasks) checks.set(task.name, await loadChecks(task));
         const prints = await fingerprints.of(loaded);
         const path = runPath(loaded, prints);
         const held = weightsHeldOf(loaded.config.weights, modelFolder);
