@@ -8,12 +8,7 @@ import fc from 'fast-check';
 import { mergeAdapter } from '../../src/adapters/merge.js';
 import { loadAdapter, readAdapter, saveAdapter } from '../../src/adapters/peft.js';
 import type { Backend } from '../../src/backends/contract.js';
-import {
-  openCheckpoint,
-  writeCheckpoint,
-  writeSafetensors,
-  DTYPE_BYTES,
-} from '../../src/files/index.js';
+import { openCheckpoint, writeCheckpoint, writeSafetensors, DTYPE_BYTES } from '../../src/files/index.js';
 import { generate } from '../../src/generate/generate.js';
 import { scoreContinuations } from '../../src/generate/score.js';
 import { isTied, type CausalLM } from '../../src/models/model.js';
