@@ -3,7 +3,7 @@
 export { attachLora, type LoraAdapter, type LoraConfig } from './adapters/lora.js';
 export { targetModules } from './adapters/targets.js';
 export { mergeAdapter, type MergeOptions } from './adapters/merge.js';
-export { loadAdapter, readAdapterConfig, saveAdapter } from './adapters/peft.js';
+export { loadAdapter, readAdapter, readAdapterConfig, saveAdapter } from './adapters/peft.js';
 export type { Backend, DeviceName, MemoryUse } from './backends/contract.js';
 export { createBackend } from './backends/select.js';
 export * from './data/index.js';

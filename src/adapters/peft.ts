@@ -20,14 +20,14 @@ export function loadAdapter(model: CausalLM, folder: string): LoraAdapter {
 }
 
 /**
- * An adapter folder's pairs for a model, which knows nothing of them until they are attached: to train on from, too. Throws UserError
+ * An adapter folder's pairs for a model, which knows nothing of them until they are attached: to train on from, too, with what `training`
+ * says in the place of the folder's. Throws UserError
  * for a folder with anything that Westwind does not do, or that does not fit the model.
- * @param settings come before the folder's own
  */
 export function readAdapter(
   model: CausalLM,
   folder: string,
-  settings: Partial<Pick<LoraConfig, 'lora_dropout'>> = {},
+  training: Partial<Pick<LoraConfig, 'lora_dropout'>> = {},
 ): LoraAdapter {
   const file = openAdapter(model, folder);
   try {
@@ -39,7 +39,7 @@ export function readAdapter(
       : config.target_modules;
     return createLora(
       model,
-      { ...config, target_modules, ...settings },
+      { ...config, target_modules, ...training },
       {
         modules: file.pairs,
         source: (name) => ({ a: file.read(byName.get(name)!.a), b: file.read(byName.get(name)!.b) }),

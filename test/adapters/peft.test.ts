@@ -8,13 +8,7 @@ import fc from 'fast-check';
 import { mergeAdapter } from '../../src/adapters/merge.js';
 import { loadAdapter, readAdapter, saveAdapter } from '../../src/adapters/peft.js';
 import type { Backend } from '../../src/backends/contract.js';
-import {
-  openCheckpoint,
-  writeCheckpoint,
-  writeSafetensors,
-  DTYPE_BYTES,
-  type Dtype,
-} from '../../src/files/index.js';
+import { openCheckpoint, writeCheckpoint, writeSafetensors, DTYPE_BYTES } from '../../src/files/index.js';
 import { generate } from '../../src/generate/generate.js';
 import { scoreContinuations } from '../../src/generate/score.js';
 import { isTied, type CausalLM } from '../../src/models/model.js';
@@ -657,7 +651,7 @@ test('loading and merging agree on any damaged folder, and end in an adapter or 
       const json = { ...CONFIG, ...(config && { [config[0]]: config[1] }) };
       writeFileSync(join(path, 'adapter_config.json'), JSON.stringify(json));
       const entries = Object.entries(whole).map(([of, t]) => ({
-        ...{ name: `base_model.model.${of}`, dtype: 'F32' as Dtype, shape: t.shape },
+        ...{ name: `base_model.model.${of}`, dtype: 'F32' as const, shape: t.shape },
       }));
       const [at, what] = change ?? [0, {}];
       const { drop, ...fields } = { drop: false, ...what } as Record<string, unknown> & { drop: boolean };

@@ -29,7 +29,8 @@ async function answers(threads: number, begun: () => void): Promise<string> {
   const tokenizer = Tokenizer.load(MODEL);
   const model = await loadModel(backend, MODEL);
   const prompts = Array.from({ length: 8 }, (_, i) => ({ index: i, ids: tokenizer.encode(`post ${i} is`) }));
-  const options = { max_new_tokens: 24, batch_size: 8, temperature: 0, stopTokens: [] };
+  const greedy = { do_sample: false, temperature: 1, top_k: 0, top_p: 1, seed: 0 };
+  const options = { ...greedy, max_new_tokens: 24, batch_size: 8, stopTokens: [] };
   const found: number[][] = [];
   const all = generate(model, prompts, { ...options, onToken: begun });
   for await (const { index, tokens } of all) found[index] = tokens;

@@ -231,10 +231,6 @@ function startingAdapter(
   if (folder === undefined) return createLora(model, lora, { seed });
   const adapter = readAdapter(model, folder, { lora_dropout: lora.lora_dropout });
   try {
-    if (adapter.tables)
-      throw new UserError(
-        `${folder}: the adapter has an embedding or a head of its own beside its pairs, and training goes on from pairs alone`,
-      );
     // Taken from there, they agree, whatever else chooses among them.
     if (canonicalJson(lora.target_modules) === canonicalJson(readAdapterConfig(folder).target_modules))
       return adapter;
@@ -252,6 +248,7 @@ function startingAdapter(
     adapter.dispose();
     throw error;
   }
+  return adapter;
 }
 
 /** A unit's steps as they come: in its folder, to those who are told, and on the screen. */
