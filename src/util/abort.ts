@@ -7,7 +7,8 @@ export class AbortError extends Error {
 }
 
 /** The signal's reason where that is an AbortError, as `fetch` has it; else one whose `cause` it is. */
-function reasonOf({ reason }: AbortSignal): Error {
+function reasonOf(signal: AbortSignal): Error {
+  const reason: unknown = signal.reason;
   if (reason instanceof Error && reason.name === 'AbortError') return reason;
   return new AbortError('the work was aborted', { cause: reason });
 }

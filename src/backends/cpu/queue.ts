@@ -23,7 +23,7 @@ const PIECE = 4 << 20;
 /** One for each JavaScript thread. */
 export class Queue {
   private readonly native: Native;
-  private readonly memory = alloc('double', WORDS);
+  private readonly memory: unknown = alloc('double', WORDS);
   private readonly words = new Float64Array(view(this.memory, WORDS * 8));
   private readonly wordsAt = Number(nativeAddress(this.memory));
   /** Of the command that was asked for last: how many are done when it is. */
@@ -163,7 +163,7 @@ class Watch {
 
   async until(ticket: number): Promise<void> {
     // What the caller asks for in one go comes before its waiting.
-    await undefined;
+    await Promise.resolve();
     if (performance.now() - this.turned < TURN && this.native.wait(ticket, PATIENCE) === 1) return;
     const { socket, end } = (this.pipe ??= this.open());
     if (this.native.watch(end, ticket) === 0) throw outOfMemory();
@@ -210,7 +210,7 @@ interface Native {
 }
 
 function bindNative(library: Library): Native {
-  const bind = <F>(prototype: string): F => library.func(prototype) as F;
+  const bind = (prototype: string): never => library.func(prototype) as never;
   const words = (type: string): string =>
     `int64_t ww_enqueue(uint64_t entry, ${type} words, int64_t count, uint64_t flag)`;
   return {
