@@ -1,4 +1,4 @@
-/** Putting LoRA (Hu et al., arXiv:2106.09685) onto a model's Linears: which ones, with what rank, from where. Names are PEFT's. */
+/** Making LoRA (Hu et al., arXiv:2106.09685) for a model's Linears: which ones, with what rank, from where. Names are PEFT's. */
 
 import { Parameter } from '../autograd/parameter.js';
 import type { CausalLM } from '../models/model.js';
@@ -6,7 +6,8 @@ import type { Linear } from '../models/blocks/linear.js';
 import type { Lora } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
 import { philox4x32 } from '../util/philox.js';
-import { attachTables, detachTables, freeTables, type AdapterTables } from './tables.js';
+import type { TableMap } from '../autograd/graph.js';
+import { freeTables, tableMap, type AdapterTables } from './tables.js';
 import { ownTargets, patternValues, targetModules } from './targets.js';
 
 export interface LoraConfig {
@@ -30,18 +31,19 @@ export interface LoraAdapter {
   /** What kind of model it is for, as PEFT calls it. */
   readonly taskType: 'CAUSAL_LM' | 'SEQ_2_SEQ_LM';
   readonly modules: readonly { readonly name: string; readonly linear: Linear }[];
-  readonly pairs: ReadonlyMap<Linear, Lora>;
-  /** Tables that stand in the places of the model's embedding and head where it is attached; they are not trained. */
+  /** What a call needs of it: the pairs, and the tables by the modules whose places they take. */
+  readonly pairs: ReadonlyMap<Linear, Lora> & { readonly tables?: TableMap | undefined };
+  /** Whole tables that it brings for the model's embedding and head; they are not trained. */
   readonly tables?: AdapterTables | undefined;
   /** What the model calls these. */
   readonly tableNames: { readonly embedding: string; readonly head: string };
   /** A, B, A, B, … */
   readonly parameters: readonly Parameter[];
-  /** Puts it on the model, in place of another: the model then answers with it. */
+  /** Makes it, in place of another, that of calls which begin from now on and name none. */
   attach(): void;
-  /** Takes it off where it is on the model. */
+  /** Ends that, where it is so. */
   detach(): void;
-  /** Takes it off and frees it. */
+  /** Detaches it and frees it; a call that is under way with it keeps it until it ends. */
   dispose(): void;
 }
 
@@ -98,7 +100,7 @@ export function createLora(model: CausalLM, config: LoraConfig, start: LoraStart
     modules.map(({ name }) => name),
   );
   const parameters: Parameter[] = [];
-  const pairs = new Map<Linear, Lora>();
+  const pairs = Object.assign(new Map<Linear, Lora>(), { tables: tables && tableMap(model, tables) });
   // One behind the other, so that the optimizer updates all in one go.
   const size = modules.reduce((n, m) => n + m.r * (m.inFeatures + m.outFeatures), 0);
   const values = Tensor.empty(model.backend, [size]);
@@ -126,8 +128,7 @@ export function createLora(model: CausalLM, config: LoraConfig, start: LoraStart
   }
   values.release();
   const detach = (): void => {
-    for (const [linear, pair] of pairs) if (linear.lora === pair) linear.lora = undefined;
-    if (tables) detachTables(model, tables);
+    if (model.adapter === pairs) model.adapter = undefined;
   };
   return {
     config: { ...config, target_modules },
@@ -135,8 +136,7 @@ export function createLora(model: CausalLM, config: LoraConfig, start: LoraStart
     tableNames: { embedding: model.embedding.name, head: model.head.name },
     taskType: model.config.decoder_start_token_id === undefined ? 'CAUSAL_LM' : 'SEQ_2_SEQ_LM',
     attach: () => {
-      for (const linear of model.linears.values()) linear.lora = pairs.get(linear);
-      attachTables(model, tables);
+      model.adapter = pairs;
     },
     dispose: () => {
       detach();

@@ -3,7 +3,6 @@
 import { availableParallelism } from 'node:os';
 import { InvalidArgumentError } from 'commander';
 import type { Backend } from '../backends/contract.js';
-import { compareWithOpenBlas } from '../backends/cpu/peer.js';
 import { benchGeneration, benchLoading, benchProduct, benchTraining } from '../experiments/bench/index.js';
 import { collectGarbage, type KernelTimes, type WeightFormat } from '../experiments/bench/model.js';
 import { benchShape, shapeNames, type BenchShape } from '../experiments/bench/shapes.js';
@@ -97,6 +96,8 @@ async function gemm(backend: Backend, flags: Flags, add: (line: Figures) => void
     add({ what: `${precision} product ${size} x ${size} x ${size}`, gflops });
   }
   if (backend.name !== 'cpu') return;
+  // Native code is loaded only where it is there: every verb works without it.
+  const { compareWithOpenBlas } = await import('../backends/cpu/peer.js');
   const result = await compareWithOpenBlas(backend, flags.threads ?? availableParallelism());
   if (result === undefined) {
     process.stderr.write(

@@ -1,6 +1,6 @@
 /** What training, generation and adapters know of a model, whatever its architecture. */
 
-import type { Graph } from '../autograd/graph.js';
+import type { Graph, LoraPairs } from '../autograd/graph.js';
 import type { Parameter } from '../autograd/parameter.js';
 import type { Neftune } from '../ops/embedding.js';
 import type { Backend } from '../backends/contract.js';
@@ -84,6 +84,8 @@ export interface CausalLM {
   readonly parameters: readonly Parameter[];
   readonly embedding: Embedding;
   readonly head: Linear;
+  /** What is attached: the adapter of calls that begin from now on and name none. */
+  adapter: LoraPairs | undefined;
   /** Bytes of weights held. */
   readonly weightBytes: number;
   /** Hidden states [rows, hidden_size], or those `wanted`, after the last norm: the head's input. */

@@ -184,7 +184,10 @@ async function logitsError(
   wanted: readonly Float32Array[],
   precision: Precision,
 ): Promise<number> {
-  const g = new Graph(model.backend, { precision });
+  const g = new Graph(model.backend, {
+    precision,
+    members: [{ seed: 0, step: 0, pairs: model.adapter }],
+  });
   try {
     const hidden = model.forward(g, modelInput(g, flatten(blocks)));
     const logits = await linear(g, hidden, model.head, { output: 'f32' }).toFloat32();

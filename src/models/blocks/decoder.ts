@@ -3,7 +3,7 @@
  * families (llama.ts, mistral.ts, qwen2.ts, qwen3.ts, gemma3_text.ts) say what differs, by traits.
  */
 
-import type { Graph } from '../../autograd/graph.js';
+import type { Graph, LoraPairs } from '../../autograd/graph.js';
 import type { Backend } from '../../backends/contract.js';
 import type { GateActivation } from '../../backends/kernels.js';
 import { rope } from '../../ops/attention.js';
@@ -98,6 +98,7 @@ export class Decoder implements CausalLM {
   readonly parameters: CausalLM['parameters'];
   readonly embedding: Embedding;
   readonly head: Linear;
+  adapter: LoraPairs | undefined;
   readonly weightBytes: number;
   readonly sourceConfig: Readonly<Record<string, unknown>>;
   readonly multiplyAddsPerToken: number;

@@ -4,7 +4,7 @@
  * whose keys and values a sequence's cache holds from its first row on.
  */
 
-import type { Graph } from '../../autograd/graph.js';
+import type { Graph, LoraPairs } from '../../autograd/graph.js';
 import type { Parameter } from '../../autograd/parameter.js';
 import type { Backend } from '../../backends/contract.js';
 import type { AttentionShape } from '../../backends/kernels.js';
@@ -91,6 +91,7 @@ export class EncoderDecoder implements CausalLM {
   readonly parameters: readonly Parameter[];
   readonly embedding: Embedding;
   readonly head: Linear;
+  adapter: LoraPairs | undefined;
   readonly weightBytes: number;
   readonly sourceConfig: Readonly<Record<string, unknown>>;
   readonly multiplyAddsPerToken: number;
@@ -161,7 +162,7 @@ export class EncoderDecoder implements CausalLM {
     const { embed, encoder } = this.parts;
     const bias = relativeBias(g, encoder.biases, this.places.encoder);
     const rows: Rows = { segments, bias, options: { path: 'tiles', encoder: true } };
-    let x = embedding(g, ids, embed, input.neftune);
+    let x = embedding(g, ids, embed, input.neftune, true);
     for (const layer of encoder.layers) {
       const body = (x: Tensor): Tensor =>
         this.mlp(g, this.selfAttention(g, x, layer.self, rows), layer.mlp, rows);

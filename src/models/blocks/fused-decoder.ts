@@ -3,7 +3,7 @@
  * MLP without a gate, and both of a layer's halves one behind the other or side by side. The files of families say which.
  */
 
-import type { Graph } from '../../autograd/graph.js';
+import type { Graph, LoraPairs } from '../../autograd/graph.js';
 import type { Backend } from '../../backends/contract.js';
 import type { Activation } from '../../backends/kernels.js';
 import { activate } from '../../ops/activation.js';
@@ -76,6 +76,7 @@ export class FusedDecoder implements CausalLM {
   readonly parameters: CausalLM['parameters'];
   readonly embedding: Embedding;
   readonly head: Linear;
+  adapter: LoraPairs | undefined;
   readonly weightBytes: number;
   readonly sourceConfig: Readonly<Record<string, unknown>>;
   readonly multiplyAddsPerToken: number;
