@@ -10,15 +10,17 @@ export class TextStream {
   /** The text of those that are out. */
   #before = '';
 
-  /** `isOpen`: whether the token behind one of this id may still change its text. */
+  /** `isOpen`: whether the token behind one of this id may still change its text. `isNothing`: whether decoding leaves it out. */
   constructor(
     decode: (ids: readonly number[]) => string,
     private readonly isOpen: (id: number) => boolean = () => false,
+    private readonly isNothing: (id: number) => boolean = () => false,
   ) {
     this.#decode = decode;
   }
 
   push(id: number): string {
+    if (this.isNothing(id)) return '';
     this.#ids.push(id);
     if (this.isOpen(id)) return '';
     const text = this.#decode(this.#ids);

@@ -53,6 +53,7 @@ export class Tokenizer {
   readonly #vocabulary: Vocabulary;
   readonly #cleanUp: boolean;
   readonly #bytesFallBack: boolean;
+  readonly #specialIds: ReadonlySet<number>;
   readonly #patterns: string;
   readonly #special: SpecialTokens;
   readonly #template: ChatTemplate | undefined;
@@ -67,6 +68,7 @@ export class Tokenizer {
       vocabulary: Vocabulary;
       cleanUp: boolean;
       bytesFallBack: boolean;
+      specialIds: ReadonlySet<number>;
       patterns: string;
       special: SpecialTokens;
       template: ChatTemplate | undefined;
@@ -77,6 +79,7 @@ export class Tokenizer {
     this.vocabSize = [...parts.vocabulary.tokens.keys()].reduce((most, id) => Math.max(most, id + 1), 0);
     this.#cleanUp = parts.cleanUp;
     this.#bytesFallBack = parts.bytesFallBack;
+    this.#specialIds = parts.specialIds;
     this.#patterns = parts.patterns;
     this.#special = parts.special;
     this.#template = parts.template;
@@ -91,16 +94,20 @@ export class Tokenizer {
     const special = specialTokens(config, map, folder);
     let engine: EngineHandle;
     let words: Vocabulary;
+    const specialIds = new Set<number>();
     try {
       const settled = settle(json, config, map, special);
       engine = EngineHandle.load(JSON.stringify(settled));
       words = vocabulary(settled);
-      (settled['added_tokens'] as { content: string }[]).forEach(({ content }, i) => {
-        const id = engine.added[i];
-        if (id === undefined) return;
-        words.tokens.set(id, content);
-        words.idOf.set(content, id);
-      });
+      (settled['added_tokens'] as { content: string; special?: boolean }[]).forEach(
+        ({ content, special: skipped }, i) => {
+          const id = engine.added[i];
+          if (id === undefined) return;
+          words.tokens.set(id, content);
+          if (skipped === true) specialIds.add(id);
+          words.idOf.set(content, id);
+        },
+      );
     } catch (error) {
       throw new UserError(`${path} is damaged or of an unknown kind: ${messageOf(error).split('\n')[0]!}`);
     }
@@ -108,6 +115,7 @@ export class Tokenizer {
       engine,
       vocabulary: words,
       bytesFallBack: JSON.stringify(json['decoder'] ?? null).includes('"ByteFallback"'),
+      specialIds,
       patterns: patternsOf(json['normalizer'], json['pre_tokenizer']),
       cleanUp: cleansUp(json['model'] as Json, config),
       special,
@@ -178,7 +186,10 @@ export class Tokenizer {
   stream({ isText = false, ...options }: { skipSpecialTokens?: boolean; isText?: boolean } = {}): TextStream {
     const isOpen = (id: number): boolean =>
       !isText && this.#bytesFallBack && BYTE.test(this.idToToken(id) ?? '');
-    return new TextStream((ids) => this.decode(ids, options), isOpen);
+    const { skipSpecialTokens = true } = options;
+    const isNothing = (id: number): boolean =>
+      this.idToToken(id) === undefined || (skipSpecialTokens && this.#specialIds.has(id));
+    return new TextStream((ids) => this.decode(ids, options), isOpen, isNothing);
   }
 
   tokenToId(token: string): number | undefined {
