@@ -5,7 +5,7 @@
 import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { UserError } from '../util/errors.js';
-import { readFault } from './faults.js';
+import { readFault } from '../util/faults.js';
 
 const ORIGINAL = "take the model's original repository, with .safetensors in float32, bfloat16 or float16";
 
