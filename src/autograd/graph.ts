@@ -4,7 +4,7 @@
  * it saved, and `checkpoint` (Chen et al., arXiv:1604.06174) trades that for running a piece of the forward a second time.
  */
 
-import type { Backend, DType } from '../backends/contract.js';
+import type { Backend, DenseMatrix, DType } from '../backends/contract.js';
 import type { RowGroup } from '../backends/gemm.js';
 import type { RandomStream } from '../backends/kernels.js';
 import type { Lora } from '../ops/linear.js';
@@ -18,8 +18,11 @@ interface Node {
   backward(dOutput: Tensor): void;
 }
 
-/** An adapter's pairs by their Linears. */
-export type LoraPairs = ReadonlyMap<object, Lora>;
+/** Whole tables by the modules (the embedding, the output head) whose places they take. */
+export type TableMap = ReadonlyMap<object, DenseMatrix & { readonly data: Tensor }>;
+
+/** An adapter's pairs by their Linears, and what tables it brings. */
+export type LoraPairs = ReadonlyMap<object, Lora> & { readonly tables?: TableMap | undefined };
 
 /**
  * Rows of a pass, behind those of the member before, that one training brings: several adapters that are trained over one model share its
@@ -215,6 +218,12 @@ export class Graph {
 
   /** Walks the tape back from `output`, whose gradient is `dOutput` (taken over). Afterwards the tape is empty. */
   backward(output: Tensor, dOutput: Tensor): void {
+    const steps = this.walkBack(output, dOutput);
+    while (!steps.next().done) continue;
+  }
+
+  /** `backward`, a node at a time. */
+  *walkBack(output: Tensor, dOutput: Tensor): Generator<void, void, void> {
     this.grads.set(output, dOutput);
     for (let node = this.nodes.pop(); node; node = this.nodes.pop()) {
       const dy = this.grads.get(node.output);
@@ -228,6 +237,7 @@ export class Graph {
         dy.release();
       }
       for (const t of node.saved) t.release();
+      yield;
     }
   }
 

@@ -10,6 +10,7 @@ export { jaccard, lengthRatio, wordOverlap } from './overlap.js';
 export { stem } from './porter.js';
 export {
   rouge,
+  isUnread,
   ROUGE_TYPES,
   type RougeOptions,
   type RougeScore,
@@ -21,6 +22,7 @@ export {
   comparePaired,
   holm,
   meanIntervals,
+  shareInterval,
   spread,
   type BootstrapOptions,
   type Interval,

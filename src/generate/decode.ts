@@ -10,15 +10,8 @@ import type { KvCache } from '../models/blocks/cache.js';
 import type { CausalLM } from '../models/model.js';
 import { linear } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
-import {
-  abortable,
-  answerPlace,
-  inferenceGraph,
-  runPrompts,
-  type PassOptions,
-  type Prompt,
-} from './prompts.js';
-import { throwIfAborted } from '../util/abort.js';
+import { answerPlace, inferenceGraph, runPrompts, type PassOptions, type Prompt } from './prompts.js';
+import { abortable, throwIfAborted } from '../util/abort.js';
 import { drawOf, type SamplingOptions } from './sampler.js';
 
 /** A prompt that stands in a slot of the cache, or will, and what was generated behind it. */
@@ -52,7 +45,7 @@ export class Decoder {
     const { model, cache } = this;
     const prompts = sequences.map((s) => ({ slot: s.slot, ids: s.prompt.ids }));
     this.upload(sequences);
-    abortable(model, this.options.signal, () => {
+    abortable(model.backend, this.options.signal, () => {
       const g = inferenceGraph(model, this.options);
       try {
         this.choose(g, runPrompts(g, model, cache, prompts, prefix), sequences.length);
@@ -73,7 +66,7 @@ export class Decoder {
     const count = backend.runsAhead ? Math.min(slots, sizeOfStep(sequences.length)) : sequences.length;
     this.upload(sequences, count);
     const step = this.recorded(count);
-    abortable(this.model, this.options.signal, () => step.run());
+    abortable(this.model.backend, this.options.signal, () => step.run());
     return this.tokens();
   }
 
@@ -135,7 +128,7 @@ export class Decoder {
     const { head } = this.model;
     const { do_sample, temperature, top_k: topK, top_p: topP } = this.options;
     const logits = linear(g, hidden, head, { path: 'rows', output: 'f32' });
-    const [out, vocab] = [this.chosen, head.outFeatures];
+    const [out, vocab] = [this.chosen, logits.shape[1]!];
     if (!do_sample) {
       g.kernels.argmax({ x: logits, out, rows: count, cols: vocab });
       return;

@@ -6,10 +6,9 @@
 
 import { holdPairs, pairsOfCall, type CallAdapter } from '../adapters/call.js';
 import type { CausalLM } from '../models/model.js';
-import { throwIfAborted } from '../util/abort.js';
+import { abortable, throwIfAborted } from '../util/abort.js';
 import { Decoder, type DecodeOptions, type Sequence } from './decode.js';
 import {
-  abortable,
   cacheFor,
   checkPrompts,
   fillPrefix,
@@ -69,7 +68,7 @@ async function* answers(
 ): AsyncGenerator<Answer> {
   throwIfAborted(options.signal);
   if (prompts.length === 0) return;
-  checkPrompts(model, prompts);
+  checkPrompts(model, prompts, options.pairs);
   const prefix = sharedTokens(model, options.sharedPrefix, lengthsOf(prompts).shortest);
   const letGo = holdPairs(options.pairs);
   try {
@@ -91,7 +90,9 @@ async function* answerGroup(
   const decoder = new Decoder(model, cache, options);
   try {
     if (prefix > 0)
-      abortable(model, signal, () => fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options));
+      abortable(model.backend, signal, () =>
+        fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options),
+      );
     const room = prefillTokens(model);
     const waiting = [...prompts].reverse();
     const free = Array.from({ length: slots }, (_, i) => slots - 1 - i);

@@ -38,11 +38,6 @@ export function inferenceGraph(
   return new Graph(backend, { precision: bf16 ? 'bf16' : 'f32', members: [{ seed: 0, step: 0, pairs }] });
 }
 
-/** Runs `body`, which asks for a pass: of what nobody wants any more once the signal is aborted, the backend may leave out the rest. */
-export function abortable<T>({ backend }: CausalLM, signal: AbortSignal | undefined, body: () => T): T {
-  return signal ? backend.abortable(signal, body) : body();
-}
-
 /** A cache for sequences whose prompts and answers are at most so long. */
 export function cacheFor(
   model: CausalLM,
@@ -103,10 +98,10 @@ export function commonPrefix(prompts: readonly (readonly number[])[]): number {
   }, first.length);
 }
 
-export function checkPrompts(model: CausalLM, prompts: readonly Prompt[]): void {
+export function checkPrompts(model: CausalLM, prompts: readonly Prompt[], pairs: LoraPairs): void {
   for (const { index, ids } of prompts) {
     if (ids.length === 0) throw new UserError(`prompt ${index} holds no token; a prompt needs one at least`);
-    checkTokens(model, ids);
+    checkTokens(model, ids, pairs);
   }
 }
 

@@ -8,9 +8,8 @@ import { linear } from '../ops/linear.js';
 import type { KvCache } from '../models/blocks/cache.js';
 import type { CausalLM } from '../models/model.js';
 import { checkTokens } from '../models/tokens.js';
-import { throwIfAborted } from '../util/abort.js';
+import { abortable, throwIfAborted } from '../util/abort.js';
 import {
-  abortable,
   answerPlace,
   cacheFor,
   checkPrompts,
@@ -61,8 +60,8 @@ async function* scores(
 ): AsyncGenerator<Scores> {
   throwIfAborted(options.signal);
   if (prompts.length === 0) return;
-  checkPrompts(model, prompts);
-  for (const tokens of continuations) checkTokens(model, tokens);
+  checkPrompts(model, prompts, options.pairs);
+  for (const tokens of continuations) checkTokens(model, tokens, options.pairs);
   const prefix = sharedTokens(model, options.sharedPrefix, lengthsOf(prompts).shortest);
   const newTokens = Math.max(...continuations.map((c) => c.length));
   const letGo = holdPairs(options.pairs);
@@ -84,7 +83,9 @@ async function* scoreGroup(
   const cache = cacheFor(model, slots, { longest: lengthsOf(prompts).longest, newTokens, bf16 });
   try {
     if (prefix > 0)
-      abortable(model, signal, () => fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options));
+      abortable(model.backend, signal, () =>
+        fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options),
+      );
     const room = prefillTokens(model);
     for (let i = 0; i < prompts.length;) {
       const batch: Prompt[] = [];
@@ -110,16 +111,16 @@ async function scoreBatch(
 ): Promise<Scores[]> {
   const { signal } = options;
   const g = inferenceGraph(model, options);
-  const vocab = model.head.outFeatures;
   try {
     const placed = prompts.map((p, slot) => ({ slot, ids: p.ids }));
-    const first = abortable(model, signal, () =>
+    const first = abortable(model.backend, signal, () =>
       linear(g, runPrompts(g, model, cache, placed, prefix), model.head, { path: 'rows', output: 'f32' }),
     );
     const scores = prompts.map((p) => ({ index: p.index, logLikelihoods: [] as number[] }));
     for (const tokens of continuations) {
       const losses = g.empty([prompts.length], 'f32');
       const starts = g.from(new Int32Array(prompts.length).fill(tokens[0]!));
+      const vocab = first.shape[1]!;
       g.kernels.crossEntropy({ logits: first, targets: starts, losses, rows: prompts.length, vocab });
       const firstLosses = await losses.toFloat32();
       throwIfAborted(signal);
@@ -160,10 +161,10 @@ async function restLosses(
     } as const;
     const targets = inner.from(Int32Array.from(perRow((_, i) => tokens[i + 1]!)));
     const losses = inner.empty([rows], 'f32');
-    abortable(model, options.signal, () => {
+    abortable(model.backend, options.signal, () => {
       const hidden = model.forward(inner, input);
       const logits = linear(inner, hidden, model.head, { path: 'rows', output: 'f32' });
-      inner.kernels.crossEntropy({ logits, targets, losses, rows, vocab: model.head.outFeatures });
+      inner.kernels.crossEntropy({ logits, targets, losses, rows, vocab: logits.shape[1]! });
     });
     const each = await losses.toFloat32();
     throwIfAborted(options.signal);

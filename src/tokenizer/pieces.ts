@@ -82,8 +82,12 @@ interface AddedToken {
 
 /** Tokens that are looked for in the text itself; runs of spaces among them stand in no piece's way. */
 function addedTokens(json: Json): AddedToken[] {
-  const all = (json['added_tokens'] ?? []) as AddedToken[];
-  return all.filter(({ content }) => content.trim() !== '');
+  // The engine refuses others only where it looks at them.
+  const all: readonly unknown[] = Array.isArray(json['added_tokens']) ? json['added_tokens'] : [];
+  return all.filter((token): token is AddedToken => {
+    const content = (token as Partial<AddedToken> | null)?.content;
+    return typeof content === 'string' && content.trim() !== '';
+  });
 }
 
 /** Whether no token of the vocabulary reaches over a place where a piece ends. */

@@ -155,14 +155,10 @@ export async function trainTogether(
       }
       const members = running.map((training) => training.nextPass());
       clock.share(running.map((training, i) => [training, members[i]!.batch.ids.length]));
-      const ask = (): Promise<Float32Array>[] =>
-        forwardBackward(model, members, { bf16, gradient_checkpointing });
-      const losses = signal ? backend.abortable(signal, ask) : ask();
-      // What a pass that was cut short leaves in the gradients must not become an update; and no more than a pass is asked for at once.
-      if (!backend.runsAhead) {
-        await backend.synchronize();
-        if (signal?.aborted) continue;
-      }
+      const losses = await forwardBackward(model, members, { bf16, gradient_checkpointing, signal });
+      // No more than a pass is asked for at once; and what one that was cut short leaves in the gradients must not become an update.
+      if (!backend.runsAhead) await backend.synchronize();
+      if (signal?.aborted) continue;
       for (const [i, training] of running.entries()) await training.passed(losses[i]!);
       // Signals and progress bars get their turn between passes.
       await new Promise(setImmediate);
@@ -230,9 +226,9 @@ class Training {
       if (blocks.length === 0)
         throw new UserError('there is nothing to train on: no row is left after reading and packing');
       for (const { ids, labels, encoder } of blocks) {
-        checkTokens(this.model, ids);
-        if (encoder) checkTokens(this.model, encoder.ids);
-        checkTokens(this.model, labels, IGNORE_INDEX);
+        checkTokens(this.model, ids, this.pairs);
+        if (encoder) checkTokens(this.model, encoder.ids, this.pairs);
+        checkTokens(this.model, labels, this.pairs, IGNORE_INDEX);
       }
       this.letGo = holdPairs(this.pairs);
       this.optimizer = new AdamW(trained.parameters, args);

@@ -17,6 +17,15 @@ export function throwIfAborted(signal: AbortSignal | undefined): void {
   if (signal?.aborted) throw reasonOf(signal);
 }
 
+/** Runs `body`, which asks a backend for work: once the signal is aborted, and nobody wants it, that may be left out (`Backend.abortable`). */
+export function abortable<T>(
+  backend: { abortable<U>(signal: AbortSignal, body: () => U): U },
+  signal: AbortSignal | undefined,
+  body: () => T,
+): T {
+  return signal ? backend.abortable(signal, body) : body();
+}
+
 /** Whether `error` is how work ended for `signal`. */
 export function isAbort(error: unknown, signal: AbortSignal): boolean {
   return signal.aborted && error instanceof Error && error.name === 'AbortError';

@@ -39,7 +39,9 @@ async function gradients(
   try {
     const batch = flatten(blocks);
     const all = { ...PLAIN, ...options };
-    await forwardBackward(model, [{ batch, gradScale: 1 / batch.trainedTokens, ...all }], all)[0];
+    await (
+      await forwardBackward(model, [{ batch, gradScale: 1 / batch.trainedTokens, ...all }], all)
+    )[0];
     return await Promise.all(parameters.map((p) => p.grad!.toFloat32()));
   } finally {
     optimizer.dispose();
