@@ -87,11 +87,12 @@ async function checkMethod(
   }
   const intervals = meanIntervals(byName);
   const total = predictions.length;
-  const figures = checks.map(({ name, min, max }) => {
+  const figures = checks.map(({ name, min, max, source }) => {
     const values = byName[name]!;
     const sum = values.reduce((a, b) => a + b, 0);
-    // Of true and false, or 1 and 0, it is a share.
-    const interval = values.every((v) => v === 0 || v === 1) ? shareInterval(sum, total) : intervals[name]!;
+    // A user's check that says true or false of each row has a share; the named ones are measures.
+    const share = source !== undefined && values.every((v) => v === 0 || v === 1);
+    const interval = share ? shareInterval(sum, total) : intervals[name]!;
     const bounds = { ...(min !== undefined && { min }), ...(max !== undefined && { max }) };
     return [name, { mean: sum / total, interval, ...bounds }] as const;
   });
