@@ -19,8 +19,9 @@ import {
 } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { writeFault, writeFileAtomic } from '../util/atomic.js';
+import { writeFileAtomic } from '../util/atomic.js';
 import { UserError, messageOf } from '../util/errors.js';
+import { writeFault } from '../util/faults.js';
 import { takeLock } from '../util/lock.js';
 import { readText } from '../util/read.js';
 import {

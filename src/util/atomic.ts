@@ -7,8 +7,6 @@ import { basename, dirname, join } from 'node:path';
 import { writeFault } from './faults.js';
 import { readText } from './read.js';
 
-export { writeFault };
-
 let serial = 0;
 
 /** A file under construction: write to it, then either `commit` (it replaces `path`) or `abort` (no trace is left). */

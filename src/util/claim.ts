@@ -1,7 +1,7 @@
 /** The door of everything that writes into a folder of the user's choice: what lies there already is not written over unasked. */
 
 import { mkdirSync, readdirSync, statSync } from 'node:fs';
-import { writeFault } from './atomic.js';
+import { writeFault } from './faults.js';
 import { UserError } from './errors.js';
 
 export interface ClaimOptions {

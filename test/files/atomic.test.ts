@@ -4,7 +4,8 @@ import { mkdirSync, mkdtempSync, readFileSync, readdirSync, rmSync, writeFileSyn
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
-import { AtomicFile, writeFault, writeFileAtomic } from '../../src/util/atomic.js';
+import { AtomicFile, writeFileAtomic } from '../../src/util/atomic.js';
+import { writeFault } from '../../src/util/faults.js';
 import { UserError } from '../../src/util/errors.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'westwind-'));

@@ -2,9 +2,9 @@
  * Runs for a report or a list: a run with a file that cannot be used costs itself alone, and is told of with its cause like one that failed.
  */
 
-import { readFileSync } from 'node:fs';
 import { basename, join, resolve } from 'node:path';
 import { messageOf, UserError } from '../../util/errors.js';
+import { readText } from '../../util/read.js';
 import { findRunFolders, readPredictions, readRun, readSteps, type StoredRun } from '../run/stored.js';
 import { inspectedRows } from './sections/training.js';
 
@@ -33,7 +33,7 @@ export function soundRuns(found: readonly StoredRun[]): FoundRuns {
     found,
     ({ folder }) => folder,
     (run) => {
-      readFileSync(join(run.folder, 'manifest.json'));
+      readText(join(run.folder, 'manifest.json'));
       for (const result of run.results) {
         const task = run.manifest.config.tasks.find(({ name }) => name === result.task);
         for (const { method, metrics } of task?.test ? result.methods : []) {

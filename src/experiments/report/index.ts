@@ -2,7 +2,8 @@
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeFault, writeFileAtomic } from '../../util/atomic.js';
+import { writeFileAtomic } from '../../util/atomic.js';
+import { writeFault } from '../../util/faults.js';
 import { claimFolder, type ClaimOptions } from '../../util/claim.js';
 import type { StoredRun } from '../run/stored.js';
 import type { Context } from './context.js';
