@@ -5,6 +5,7 @@ import type { CausalLM } from '../models/model.js';
 import type { Linear } from '../models/blocks/linear.js';
 import type { Lora } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
+import { checkBelowOne, checkNumber, checkSeed, checkWhole } from '../util/checks.js';
 import { philox4x32 } from '../util/philox.js';
 import { ownTargets, targetModules, wholeMatch } from './targets.js';
 
@@ -68,6 +69,8 @@ export function createLora(
   config: LoraConfig,
   start: { seed: number } | { source: LoraSource },
 ): LoraAdapter {
+  checkConfig(config);
+  if ('seed' in start) checkSeed('seed', start.seed);
   const source = 'source' in start ? start.source : initialPairs(start.seed);
   const all = [...model.linears.keys()];
   const target_modules = ownTargets(all, config.target_modules);
@@ -114,6 +117,20 @@ export function createLora(
       for (const p of parameters) p.value.release();
     },
   };
+}
+
+/** Beyond it a pair is larger than any layer that it would update. */
+export const MOST_RANK = 1 << 16;
+
+/** Throws RangeError or TypeError, which names the option. */
+function checkConfig({ r, lora_alpha, lora_dropout, rank_pattern, alpha_pattern }: LoraConfig): void {
+  const ranks = Object.entries(rank_pattern ?? {}).map(
+    ([key, rank]) => [`rank_pattern.${key}`, rank] as const,
+  );
+  for (const [name, rank] of [['r', r] as const, ...ranks]) checkWhole(name, rank, 1, MOST_RANK);
+  for (const alpha of [lora_alpha, ...Object.values(alpha_pattern ?? {})])
+    checkNumber('lora_alpha', alpha, 'a finite number', Number.isFinite);
+  checkBelowOne('lora_dropout', lora_dropout);
 }
 
 /** A module's factor before B·A, by its rank. */

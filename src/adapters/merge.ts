@@ -7,6 +7,7 @@ import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import type { Backend, Matrix } from '../backends/contract.js';
 import {
+  checkFinite,
   fromFloat32,
   openCheckpoint,
   SafetensorsFile,
@@ -106,7 +107,9 @@ async function addProduct(
   const [outFeatures, inFeatures] = shape as [number, number];
   const pairs = ['lora_A', 'lora_B'].map((part) => {
     const name = `${PEFT_PREFIX}${module}.${part}.weight`;
-    return { info: adapter.info(name).shape, values: adapter.readFloat32(name) };
+    const { dtype, shape, data } = adapter.read(name);
+    checkFinite(adapter.path, name, dtype, shape, data);
+    return { info: shape, values: adapter.readFloat32(name) };
   });
   const [a, b] = pairs as [(typeof pairs)[0], (typeof pairs)[0]];
   const r = a.info[0]!;

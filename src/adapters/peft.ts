@@ -6,7 +6,7 @@
 import { existsSync, mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { SafetensorsFile, writeSafetensors } from '../files/index.js';
+import { checkFinite, SafetensorsFile, writeSafetensors } from '../files/index.js';
 import { parseConfig } from '../models/config.js';
 import { readJson } from '../models/load.js';
 import type { CausalLM } from '../models/model.js';
@@ -91,6 +91,7 @@ export function loadAdapter(model: CausalLM, folder: string): LoraAdapter {
           `${path}: tensor '${name}' has shape [${found}], but the model and ${CONFIG} ask for [${shape.join(', ')}]`,
         );
       }
+      checkFinite(path, name, 'F32', file.info(name).shape, bytesOf(tensor));
       return tensor;
     };
     const adapter = attachLora(model, config, {

@@ -15,17 +15,16 @@ import {
   prefillTokens,
   sharedTokens,
   type Prompt,
+  type BatchOptions,
   type PromptGroup,
 } from './prompts.js';
+import { MOST_POSITIONS } from '../models/tokens.js';
+import { checkNumber, checkPositive, checkSeed, checkWhole } from '../util/checks.js';
 
-export interface GenerateOptions extends DecodeOptions {
+export interface GenerateOptions extends DecodeOptions, BatchOptions {
   readonly max_new_tokens: number;
   /** Tokens that end an answer; they are not part of it. */
   readonly stopTokens: readonly number[];
-  /** Sequences at once. */
-  readonly batch_size: number;
-  /** Leading tokens that all prompts share: run once. See `commonPrefix`. */
-  readonly sharedPrefix?: number;
   readonly signal?: AbortSignal;
   /** Sees each token of an answer as it is chosen. */
   readonly onToken?: (index: number, token: number) => void;
@@ -42,14 +41,26 @@ interface Growing extends Sequence {
   readonly tokens: number[];
 }
 
+/** Throws RangeError or TypeError, which names the option. */
+function checkOptions(options: GenerateOptions): void {
+  checkWhole('max_new_tokens', options.max_new_tokens, 1, MOST_POSITIONS);
+  for (const token of options.stopTokens) checkWhole('stopTokens', token, 0);
+  if (!options.do_sample) return;
+  checkPositive('temperature', options.temperature);
+  checkWhole('top_k', options.top_k, 0);
+  checkNumber('top_p', options.top_p, 'a number above 0, 1 at most', (p) => p > 0 && p <= 1);
+  checkSeed('seed', options.seed);
+}
+
 /** Yields answers as they are finished, each step's in the order of the slots; those to very long prompts come last. */
 export async function* generate(
   model: CausalLM,
   prompts: readonly Prompt[],
   options: GenerateOptions,
 ): AsyncGenerator<Answer> {
+  checkOptions(options);
+  checkPrompts(model, prompts, options);
   if (prompts.length === 0) return;
-  checkPrompts(model, prompts);
   const prefix = sharedTokens(model, options.sharedPrefix, lengthsOf(prompts).shortest);
   for (const group of groupsOf(prompts, options.batch_size, options.max_new_tokens))
     yield* answerGroup(model, group, prefix, options);

@@ -19,12 +19,13 @@ import {
   runPrompts,
   sharedTokens,
   type Prompt,
+  type BatchOptions,
   type PromptGroup,
 } from './prompts.js';
+import { MOST_POSITIONS } from '../models/tokens.js';
+import { checkWhole } from '../util/checks.js';
 
-export interface ScoreOptions {
-  readonly batch_size: number;
-  readonly sharedPrefix?: number;
+export interface ScoreOptions extends BatchOptions {
   /** As in GenerateOptions. */
   readonly bf16?: boolean;
   readonly signal?: AbortSignal;
@@ -42,9 +43,13 @@ export async function* scoreContinuations(
   continuations: readonly (readonly number[])[],
   options: ScoreOptions,
 ): AsyncGenerator<Scores> {
+  checkPrompts(model, prompts, options);
+  checkWhole('the number of continuations', continuations.length, 1);
+  for (const tokens of continuations) {
+    checkWhole('the length of a continuation', tokens.length, 1, MOST_POSITIONS);
+    checkTokens(model, tokens);
+  }
   if (prompts.length === 0) return;
-  checkPrompts(model, prompts);
-  for (const tokens of continuations) checkTokens(model, tokens);
   const prefix = sharedTokens(model, options.sharedPrefix, lengthsOf(prompts).shortest);
   const newTokens = Math.max(...continuations.map((c) => c.length));
   for (const group of groupsOf(prompts, options.batch_size, newTokens))

@@ -1,11 +1,13 @@
 /** The border between tokenizer and model: kernels look ids up without asking, so ids are checked before they get there. */
 
 import { UserError } from '../util/errors.js';
+import { checkInt32, checkNumber } from '../util/checks.js';
 import type { CausalLM } from './model.js';
 
 /** Throws UserError for an id that is no row of the model's embedding; `ignored` ids, such as the label -100, may stand among them. */
 export function checkTokens(model: CausalLM, ids: ArrayLike<number>, ignored?: number): void {
   const { vocab_size } = model.config;
+  checkInt32('ids', ids);
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i]!;
     if (id !== ignored && !(id >= 0 && id < vocab_size)) {
@@ -14,4 +16,14 @@ export function checkTokens(model: CausalLM, ids: ArrayLike<number>, ignored?: n
       );
     }
   }
+}
+
+/** Places in a text: rotary tables grow with the largest, so that one far out would never be reached. */
+export const MOST_POSITIONS = 1 << 20;
+
+/** Throws RangeError for positions that no table of angles has. */
+export function checkPositions(positions: ArrayLike<number>): void {
+  for (let i = 0; i < positions.length; i++)
+    if (!(positions[i]! >= 0 && positions[i]! < MOST_POSITIONS))
+      checkNumber(`positions[${i}]`, positions[i], `a place from 0 to ${MOST_POSITIONS - 1}`, () => false);
 }
