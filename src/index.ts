@@ -15,6 +15,8 @@ export {
   loadConfig,
   parseConfig,
   starterConfig,
+  type ConfigFile,
+  type ConfigInMemory,
   type LoadedConfig,
   type ResolvedConfig,
   type ResolvedTask,
@@ -29,8 +31,11 @@ export { benchShape, type BenchShape } from './experiments/bench/shapes.js';
 export { describeMachine } from './experiments/machine.js';
 export {
   makeReport,
+  readRuns,
   readTestTexts,
   writeReport,
+  type DamagedRun,
+  type FoundRuns,
   type PublishedChoice,
   type PublishedName,
   type ReportFiles,
@@ -49,7 +54,7 @@ export {
   type RunState,
   type StoredRun,
 } from './experiments/run/stored.js';
-export { superviseRun, type Supervision } from './experiments/run/supervise.js';
+export { superviseRun, type RunOrder, type Supervision } from './experiments/run/supervise.js';
 export { describeRow, readTaskData, trainingBlocks, type TaskData } from './experiments/run/task-data.js';
 export { verifyFolder } from './experiments/verify/index.js';
 export type { Check } from './experiments/verify/check.js';

@@ -1,4 +1,4 @@
-/** Putting LoRA (Hu et al., arXiv:2106.09685) onto a model's Linears: which ones, with what rank, from where. Names are PEFT's. */
+/** Making LoRA (Hu et al., arXiv:2106.09685) for a model's Linears: which ones, with what rank, from where. Names are PEFT's. */
 
 import { Parameter } from '../autograd/parameter.js';
 import type { CausalLM } from '../models/model.js';
@@ -7,7 +7,8 @@ import type { Lora } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
 import { checkBelowOne, checkNumber, checkSeed, checkWhole } from '../util/checks.js';
 import { philox4x32 } from '../util/philox.js';
-import { ownTargets, targetModules, wholeMatch } from './targets.js';
+import { attachTables, detachTables, freeTables, type AdapterTables } from './tables.js';
+import { ownTargets, patternValues, targetModules } from './targets.js';
 
 export interface LoraConfig {
   readonly r: number;
@@ -31,13 +32,17 @@ export interface LoraAdapter {
   readonly taskType: 'CAUSAL_LM' | 'SEQ_2_SEQ_LM';
   readonly modules: readonly { readonly name: string; readonly linear: Linear }[];
   readonly pairs: ReadonlyMap<Linear, Lora>;
+  /** Tables that stand in the places of the model's embedding and head where it is attached; they are not trained. */
+  readonly tables?: AdapterTables | undefined;
+  /** What the model calls these. */
+  readonly tableNames: { readonly embedding: string; readonly head: string };
   /** A, B, A, B, … */
   readonly parameters: readonly Parameter[];
-  /** Puts it on the model, in place of another: the model then answers with it. */
+  /** Makes it, in place of another, that of calls which begin from now on and name none. */
   attach(): void;
-  /** Takes it off where it is on the model. */
+  /** Ends that, where it is so. */
   detach(): void;
-  /** Takes it off and frees it. */
+  /** Detaches it and frees it; a call that is under way with it keeps it until it ends. */
   dispose(): void;
 }
 
@@ -49,12 +54,25 @@ export type LoraSource = (
   outFeatures: number,
 ) => { a: Float32Array; b: Float32Array };
 
+/** `outFeatures`: of a head that a table with other rows comes with. */
+interface LoraModule {
+  readonly name: string;
+  readonly r: number;
+  readonly outFeatures?: number;
+}
+
+/** Where an adapter starts: at random, or from pairs that are there. */
+export type LoraStart =
+  | { readonly seed: number }
+  | {
+      readonly source: LoraSource;
+      /** Which modules have pairs, where `target_modules` is not to be asked. */
+      readonly modules?: readonly LoraModule[];
+      readonly tables?: AdapterTables | undefined;
+    };
+
 /** Makes an adapter as `createLora` does and attaches it. */
-export function attachLora(
-  model: CausalLM,
-  config: LoraConfig,
-  start: { seed: number } | { source: LoraSource },
-): LoraAdapter {
+export function attachLora(model: CausalLM, config: LoraConfig, start: LoraStart): LoraAdapter {
   const adapter = createLora(model, config, start);
   adapter.attach();
   return adapter;
@@ -64,25 +82,28 @@ export function attachLora(
  * Makes an adapter for a model, which knows nothing of it until it is attached: several can be trained at once. Without a source it starts
  * as PEFT's does: A uniform in ±1/sqrt(in) (Kaiming with a = sqrt 5), B zero, so that the model's answers are at first the base's.
  */
-export function createLora(
-  model: CausalLM,
-  config: LoraConfig,
-  start: { seed: number } | { source: LoraSource },
-): LoraAdapter {
+export function createLora(model: CausalLM, config: LoraConfig, start: LoraStart): LoraAdapter {
   checkConfig(config);
   if ('seed' in start) checkSeed('seed', start.seed);
+  const given: Partial<Exclude<LoraStart, { seed: number }>> = 'source' in start ? start : {};
   const source = 'source' in start ? start.source : initialPairs(start.seed);
+  const { tables } = given;
   const all = [...model.linears.keys()];
-  const target_modules = ownTargets(all, config.target_modules);
-  const names = targetModules(all, model.head.name, target_modules);
-  const modules = names.map((name) => {
+  const target_modules = given.modules ? config.target_modules : ownTargets(all, config.target_modules);
+  const chosen = given.modules ?? ranksOf(config, targetModules(all, model.head.name, target_modules));
+  const modules = chosen.map(({ name, r, outFeatures }) => {
     const linear = model.linears.get(name)!;
-    return { name, linear, r: pattern(config.rank_pattern, name) ?? config.r };
+    const { inFeatures } = linear;
+    return { name, linear, r, inFeatures, outFeatures: outFeatures ?? linear.outFeatures };
   });
+  const scaling = moduleScaling(
+    config,
+    modules.map(({ name }) => name),
+  );
   const parameters: Parameter[] = [];
   const pairs = new Map<Linear, Lora>();
   // One behind the other, so that the optimizer updates all in one go.
-  const size = modules.reduce((n, m) => n + m.r * (m.linear.inFeatures + m.linear.outFeatures), 0);
+  const size = modules.reduce((n, m) => n + m.r * (m.inFeatures + m.outFeatures), 0);
   const values = Tensor.empty(model.backend, [size]);
   let at = 0;
   const parameter = (name: string, start: Float32Array, shape: readonly number[]): Parameter => {
@@ -93,28 +114,37 @@ export function createLora(
     parameters.push(made);
     return made;
   };
-  for (const { name, linear, r } of modules) {
-    const { inFeatures, outFeatures } = linear;
+  for (const { name, linear, r, inFeatures, outFeatures } of modules) {
     const pair = source(name, r, inFeatures, outFeatures);
     const a = parameter(`${name}.lora_A.weight`, pair.a, [r, inFeatures]);
     const b = parameter(`${name}.lora_B.weight`, pair.b, [outFeatures, r]);
-    const scaling = moduleScaling(config, name)(r);
-    pairs.set(linear, { a, b, r, scaling, dropout: config.lora_dropout, stream: streamOf(name) });
+    pairs.set(linear, {
+      a,
+      b,
+      r,
+      scaling: scaling(name, r),
+      dropout: config.lora_dropout,
+      stream: streamOf(name),
+    });
   }
   values.release();
   const detach = (): void => {
-    for (const [linear, pair] of pairs) if (linear.lora === pair) linear.lora = undefined;
+    if (model.adapter === pairs) model.adapter = undefined;
+    if (tables) detachTables(model, tables);
   };
   return {
     config: { ...config, target_modules },
-    ...{ modules, pairs, parameters, detach },
+    ...{ modules, pairs, parameters, tables, detach },
+    tableNames: { embedding: model.embedding.name, head: model.head.name },
     taskType: model.config.decoder_start_token_id === undefined ? 'CAUSAL_LM' : 'SEQ_2_SEQ_LM',
     attach: () => {
-      for (const linear of model.linears.values()) linear.lora = pairs.get(linear);
+      model.adapter = pairs;
+      attachTables(model, tables);
     },
     dispose: () => {
       detach();
       for (const p of parameters) p.value.release();
+      if (tables) freeTables(tables);
     },
   };
 }
@@ -133,21 +163,19 @@ function checkConfig({ r, lora_alpha, lora_dropout, rank_pattern, alpha_pattern 
   checkBelowOne('lora_dropout', lora_dropout);
 }
 
-/** A module's factor before B·A, by its rank. */
+/** The factor before B·A of each of the modules, by its rank. */
 export function moduleScaling(
   config: Pick<LoraConfig, 'lora_alpha' | 'use_rslora' | 'alpha_pattern'>,
-  name: string,
-): (r: number) => number {
-  const alpha = pattern(config.alpha_pattern, name) ?? config.lora_alpha;
-  return (r) => alpha / (config.use_rslora ? Math.sqrt(r) : r);
+  modules: readonly string[],
+  where = 'lora',
+): (name: string, r: number) => number {
+  const alphas = patternValues(config.alpha_pattern, modules, `${where}.alpha_pattern`);
+  return (name, r) => (alphas.get(name) ?? config.lora_alpha) / (config.use_rslora ? Math.sqrt(r) : r);
 }
 
-function pattern(
-  patterns: Readonly<Record<string, number>> | null | undefined,
-  name: string,
-): number | undefined {
-  const key = Object.keys(patterns ?? {}).find((p) => wholeMatch(`(.*\\.)?(${p})`, name));
-  return key === undefined ? undefined : patterns?.[key];
+function ranksOf(config: LoraConfig, modules: readonly string[]): LoraModule[] {
+  const ranks = patternValues(config.rank_pattern, modules, 'lora.rank_pattern');
+  return modules.map((name) => ({ name, r: ranks.get(name) ?? config.r }));
 }
 
 function initialPairs(seed: number): LoraSource {

@@ -1,127 +1,193 @@
 /**
  * Merging an adapter into full-precision weights: W + scaling · B · A, one tensor at a time from the base's checkpoint into a new one,
- * so that merging a model takes one tensor's memory.
+ * so that merging a model takes one tensor's memory. Tables that the adapter brings take the places of the base's.
  */
 
-import { copyFileSync, existsSync, mkdirSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
 import type { Backend, Matrix } from '../backends/contract.js';
+import { createPlanBackend } from '../backends/select.js';
 import {
-  checkFinite,
   fromFloat32,
   openCheckpoint,
-  SafetensorsFile,
   writeCheckpoint,
   type Checkpoint,
+  type CheckpointTensor,
   type FloatDtype,
 } from '../files/index.js';
-import { readJson } from '../models/load.js';
-import { copyCompanions, writeConfig } from '../models/save.js';
+import { modelLayout, readJson } from '../models/load.js';
+import { isTied, type CausalLM } from '../models/model.js';
+import { copyCompanions, untied, writeConfig } from '../models/save.js';
 import { Tensor } from '../tensor/tensor.js';
+import { claimFolder } from '../util/claim.js';
 import { UserError } from '../util/errors.js';
-import { ADAPTER_WEIGHTS, PEFT_PREFIX, readAdapterConfig, refuseForeign } from './peft.js';
-import { moduleScaling } from './lora.js';
+import {
+  bringsTokenizer,
+  openAdapter,
+  type AdapterFile,
+  type AdapterPair,
+  type AdapterTable,
+} from './file.js';
 
 export interface MergeOptions {
   /** As the base has them where absent. */
   readonly dtype?: FloatDtype | undefined;
   readonly maxShardSize?: number | string | undefined;
+  /** Write into a folder that holds something already. */
+  readonly force?: boolean | undefined;
 }
 
-/** Writes base + adapter into `out` as a Hugging Face model folder. @returns the modules that were changed */
+/**
+ * Writes base + adapter into `out` as a Hugging Face model folder: the model that `loadAdapter` makes of them. Throws UserError for the
+ * adapters that it refuses, and where `out` is one of the two or holds something already.
+ * @returns the modules that were changed
+ */
 export async function mergeAdapter(
   backend: Backend,
   baseFolder: string,
   adapterFolder: string,
   out: string,
-  { dtype, maxShardSize }: MergeOptions = {},
+  { dtype, maxShardSize, force }: MergeOptions = {},
 ): Promise<string[]> {
-  if (resolve(out) === resolve(baseFolder))
-    throw new UserError(`${out} is the base model's own folder: name another for the merged one`);
-  const config = readAdapterConfig(adapterFolder);
-  const base = openCheckpoint(baseFolder);
-  const adapter = SafetensorsFile.open(join(adapterFolder, ADAPTER_WEIGHTS));
+  // A model's shape, and nothing of its weights.
+  const model = await modelLayout(await createPlanBackend('reference'), baseFolder);
+  const adapter = openAdapter(model, adapterFolder);
+  let base: Checkpoint | undefined;
   try {
-    if (base.names.some((name) => name.includes('.quant_state.'))) {
+    base = openCheckpoint(baseFolder);
+    if (base.names.some((name) => name.includes('.quant_state.')))
       throw new UserError(
         `${baseFolder} holds 4-bit weights: merge into the full-precision checkpoint that they were made from`,
       );
-    }
-    refuseForeign(adapter.path, adapter.names);
-    const merged = new Map<string, string>();
-    for (const name of adapter.names) {
-      const module = /^base_model\.model\.(.+)\.lora_A\.weight$/.exec(name)?.[1];
-      if (module !== undefined) merged.set(weightOf(base, module), module);
-    }
-    if (merged.size === 0) throw new UserError(`${adapter.path} holds no tensor of an adapter`);
-    const tensors = base.names.map((name) => {
-      const { dtype: stored, shape } = base.info(name);
-      const module = merged.get(name);
-      const to = dtype !== undefined && isFloat(stored) ? dtype : stored;
-      return {
-        name,
-        dtype: to,
-        shape,
-        data: async () => {
-          if (to === stored && module === undefined) return base.read(name).data;
-          const values = base.readFloat32(name);
-          if (module !== undefined)
-            await addProduct(backend, values, shape, adapter, module, moduleScaling(config, module));
-          return fromFloat32(to as FloatDtype, values);
-        },
-      };
-    });
-    mkdirSync(out, { recursive: true });
+    const merge = new Merge(backend, model, base, adapter, dtype);
+    const tensors = merge.tensors();
+    claimFolder(out, { force, inputs: [baseFolder, adapterFolder] });
     await writeCheckpoint(out, tensors, maxShardSize === undefined ? {} : { maxShardSize });
-    if (dtype === undefined) copyFileSync(join(baseFolder, 'config.json'), join(out, 'config.json'));
-    else writeConfig(out, readJson(join(baseFolder, 'config.json')), dtype);
+    writeConfig(out, merge.config(readJson(join(baseFolder, 'config.json'))), dtype);
     copyCompanions(baseFolder, out);
-    return [...merged.values()];
+    // Tokens that were added are in the adapter's own tokenizer.
+    if (bringsTokenizer(adapterFolder)) copyCompanions(adapterFolder, out);
+    return [...merge.changed];
   } finally {
     adapter.close();
-    base.close();
+    base?.close();
+    model.dispose();
   }
 }
 
-/** The tensor that a module's product is added to. A tied head's is the embedding: adding there would change the inputs, too. */
-function weightOf(base: Checkpoint, module: string): string {
-  const name = `${module}.weight`;
-  if (base.has(name)) return name;
-  throw new UserError(
-    `the adapter has module '${module}', but ${base.folder} has no tensor '${name}'` +
-      (module.endsWith('lm_head')
-        ? ': its output head is tied to the embedding, so this adapter cannot be merged'
-        : ''),
-  );
+/** Where a merged tensor comes from. */
+interface Source {
+  readonly name: string;
+  /** The base's tensor, or the adapter's table in its place. */
+  readonly from: { readonly base: string } | { readonly table: AdapterTable };
+  readonly pair?: AdapterPair | undefined;
 }
+
+class Merge {
+  /** The modules that the adapter changes. */
+  readonly changed = new Set<string>();
+  private readonly pairs: ReadonlyMap<string, AdapterPair>;
+  /** Whether the head was the embedding's table and is no longer. */
+  private readonly apart: boolean;
+
+  constructor(
+    private readonly backend: Backend,
+    private readonly model: CausalLM,
+    private readonly base: Checkpoint,
+    private readonly adapter: AdapterFile,
+    private readonly dtype: FloatDtype | undefined,
+  ) {
+    this.pairs = new Map(adapter.pairs.map((pair) => [`${pair.name}.weight`, pair]));
+    const { tables } = adapter;
+    this.apart = isTied(model) && (this.pairs.has(this.headName) || tables.head !== tables.embedding);
+    for (const { name } of adapter.pairs) this.changed.add(name);
+    if (tables.embedding) this.changed.add(model.embedding.name);
+    if (tables.head) this.changed.add(model.head.name);
+  }
+
+  /** config.json of the merged model. */
+  config(config: Record<string, unknown>): Record<string, unknown> {
+    const { embedding, head } = this.adapter.tables;
+    const rows = (embedding ?? head)?.rows ?? this.model.embedding.table.rows;
+    const resized = rows === this.model.embedding.table.rows ? config : { ...config, vocab_size: rows };
+    return this.apart ? untied(resized) : resized;
+  }
+
+  /** All tensors of the merged model. Throws UserError where the base lacks one of the changed ones or has it in another shape. */
+  tensors(): CheckpointTensor[] {
+    const names = new Set(this.base.names);
+    if (this.apart) names.add(this.headName);
+    const sources = [...names].map((name) => this.sourceOf(name));
+    const left = new Set(this.pairs.keys());
+    for (const { name } of sources) left.delete(name);
+    const [missing] = left;
+    if (missing !== undefined)
+      throw new UserError(`the adapter changes '${missing}', but ${this.base.folder} has no such tensor`);
+    return sources.map((source) => this.tensor(source));
+  }
+
+  private get headName(): string {
+    return `${this.model.head.name}.weight`;
+  }
+
+  private get embeddingName(): string {
+    return `${this.model.embedding.name}.weight`;
+  }
+
+  private sourceOf(name: string): Source {
+    const { embedding, head } = this.adapter.tables;
+    const from = (table: AdapterTable | undefined, base: string): Source['from'] =>
+      table ? { table } : { base };
+    const pair = this.pairs.get(name);
+    if (name === this.headName) {
+      const own = this.base.has(name) ? name : this.embeddingName;
+      return { name, from: from(head, own), pair };
+    }
+    // T5's checkpoints may have the one table under the names of its users.
+    const isEmbedding = name === this.embeddingName || ALIASES.has(name);
+    return { name, from: isEmbedding ? from(embedding, name) : { base: name }, pair };
+  }
+
+  private tensor({ name, from, pair }: Source): CheckpointTensor {
+    const { base, adapter, backend } = this;
+    const own = base.info('base' in from ? from.base : base.has(name) ? name : this.embeddingName);
+    const to = this.dtype !== undefined && isFloat(own.dtype) ? this.dtype : own.dtype;
+    const shape = 'table' in from ? [from.table.rows, this.model.embedding.table.cols] : own.shape;
+    const changed = pair !== undefined || 'table' in from;
+    if (changed && !isFloat(own.dtype))
+      throw new UserError(
+        `${base.folder}: tensor '${name}' has type ${own.dtype}, which nothing can be merged into`,
+      );
+    const wanted = pair && [pair.outFeatures, pair.linear.inFeatures];
+    if (wanted && (shape.length !== 2 || wanted.some((n, i) => n !== shape[i])))
+      throw new UserError(
+        `${base.folder}: tensor '${name}' has shape [${shape.join(', ')}], but config.json asks for [${wanted.join(', ')}]`,
+      );
+    const data = async (): Promise<Uint8Array> => {
+      if ('base' in from && pair === undefined && to === own.dtype) return base.read(from.base).data;
+      const values = 'base' in from ? base.readFloat32(from.base) : adapter.read(from.table.tensor);
+      if (pair) await addProduct(backend, values, shape, adapter, pair);
+      return fromFloat32(to as FloatDtype, values);
+    };
+    return { name, dtype: to, shape, data };
+  }
+}
+
+const ALIASES: ReadonlySet<string> = new Set(['encoder.embed_tokens.weight', 'decoder.embed_tokens.weight']);
 
 /** values [out, in] += scaling · B [out, r] · A [r, in]. */
 async function addProduct(
   backend: Backend,
   values: Float32Array,
   shape: readonly number[],
-  adapter: SafetensorsFile,
-  module: string,
-  scaling: (r: number) => number,
+  adapter: AdapterFile,
+  { a, b, r, scaling }: AdapterPair,
 ): Promise<void> {
   const [outFeatures, inFeatures] = shape as [number, number];
-  const pairs = ['lora_A', 'lora_B'].map((part) => {
-    const name = `${PEFT_PREFIX}${module}.${part}.weight`;
-    const { dtype, shape, data } = adapter.read(name);
-    checkFinite(adapter.path, name, dtype, shape, data);
-    return { info: shape, values: adapter.readFloat32(name) };
-  });
-  const [a, b] = pairs as [(typeof pairs)[0], (typeof pairs)[0]];
-  const r = a.info[0]!;
-  if (a.info[1] !== inFeatures || b.info[0] !== outFeatures || b.info[1] !== r) {
-    throw new UserError(
-      `${adapter.path}: module '${module}' does not fit the base's weight [${shape.join(', ')}]`,
-    );
-  }
   const held = [
     Tensor.from(backend, values, shape),
-    Tensor.from(backend, a.values, a.info),
-    Tensor.from(backend, b.values, b.info),
+    Tensor.from(backend, adapter.read(a), [r, inFeatures]),
+    Tensor.from(backend, adapter.read(b), [outFeatures, r]),
   ];
   const [w, ta, tb] = held as [Tensor, Tensor, Tensor];
   const right: Matrix = { kind: 'dense', rows: r, cols: inFeatures, data: ta };
@@ -132,7 +198,7 @@ async function addProduct(
     a: tb,
     b: right,
     c: w,
-    alpha: scaling(r),
+    alpha: scaling,
     accumulate: true,
   });
   values.set(await w.toFloat32());

@@ -18,6 +18,9 @@ interface Node {
   backward(dOutput: Tensor): void;
 }
 
+/** An adapter's pairs by their Linears. */
+export type LoraPairs = ReadonlyMap<object, Lora>;
+
 /**
  * Rows of a pass, behind those of the member before, that one training brings: several adapters that are trained over one model share its
  * passes, and each gets what it gets alone.
@@ -30,8 +33,7 @@ export interface Member {
   /** The run's seed and the number of its forward pass: together with a layer's stream they fix every random mask. */
   readonly seed: number;
   readonly step: number;
-  /** Its adapter's pairs by their Linears. Absent: what is attached to the Linears. */
-  readonly pairs?: ReadonlyMap<object, Lora> | undefined;
+  readonly pairs?: LoraPairs | undefined;
 }
 
 /** Members next to each other with as many rows each, where a pass has several members. */
@@ -213,6 +215,12 @@ export class Graph {
 
   /** Walks the tape back from `output`, whose gradient is `dOutput` (taken over). Afterwards the tape is empty. */
   backward(output: Tensor, dOutput: Tensor): void {
+    const steps = this.walkBack(output, dOutput);
+    while (!steps.next().done) continue;
+  }
+
+  /** `backward`, a node at a time. */
+  *walkBack(output: Tensor, dOutput: Tensor): Generator<void, void, void> {
     this.grads.set(output, dOutput);
     for (let node = this.nodes.pop(); node; node = this.nodes.pop()) {
       const dy = this.grads.get(node.output);
@@ -226,6 +234,7 @@ export class Graph {
         dy.release();
       }
       for (const t of node.saved) t.release();
+      yield;
     }
   }
 

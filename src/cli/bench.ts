@@ -3,13 +3,13 @@
 import { availableParallelism } from 'node:os';
 import { InvalidArgumentError } from 'commander';
 import type { Backend } from '../backends/contract.js';
-import { compareWithOpenBlas } from '../backends/cpu/peer.js';
 import { benchGeneration, benchLoading, benchProduct, benchTraining } from '../experiments/bench/index.js';
 import { collectGarbage, type KernelTimes, type WeightFormat } from '../experiments/bench/model.js';
 import { benchShape, shapeNames, type BenchShape } from '../experiments/bench/shapes.js';
-import { markdownTable } from '../experiments/run/results.js';
 import { deviceOptions, nonNegative, openBackend, positiveInteger, type DeviceFlags } from './device.js';
 import type { Verb } from './main.js';
+import { say, sayJson, sayLines } from './output.js';
+import { tableText } from './table.js';
 
 const WHAT = ['gemm', 'train', 'generate', 'load'] as const;
 const WEIGHTS: readonly WeightFormat[] = ['f32', 'bf16', 'nf4'];
@@ -77,16 +77,16 @@ export const verb: Verb = (command) => {
       const backend = await openBackend(flags);
       const { what } = flags;
       const lines: Figures[] = [];
-      if (!flags.json) process.stdout.write(`${backend.description}\n`);
+      if (!flags.json) say(backend.description);
       const add = (line: Figures): void => {
         lines.push(line);
-        if (flags.json) process.stdout.write(JSON.stringify({ model: flags.model, ...line }) + '\n');
+        if (flags.json) sayJson({ model: flags.model, ...line });
       };
       if (what.includes('gemm')) await gemm(backend, flags, add);
       if (what.includes('train')) await training(backend, shape, flags, add);
       if (what.includes('generate')) await generation(backend, shape, flags, add);
       if (what.includes('load')) await loading(backend, shape, flags);
-      if (!flags.json) process.stdout.write(table(flags.model, lines));
+      if (!flags.json) sayLines(table(flags.model, lines));
     });
 };
 
@@ -96,6 +96,8 @@ async function gemm(backend: Backend, flags: Flags, add: (line: Figures) => void
     add({ what: `${precision} product ${size} x ${size} x ${size}`, gflops });
   }
   if (backend.name !== 'cpu') return;
+  // Native code is loaded only where it is there: every verb works without it.
+  const { compareWithOpenBlas } = await import('../backends/cpu/peer.js');
   const result = await compareWithOpenBlas(backend, flags.threads ?? availableParallelism());
   if (result === undefined) {
     process.stderr.write(
@@ -167,11 +169,8 @@ function showMemory(steps: number, json = false): (step: number) => void {
     if (step % every !== 0 && step !== 1) return;
     collectGarbage();
     const resident_bytes = process.memoryUsage.rss();
-    process.stdout.write(
-      json
-        ? `${JSON.stringify({ step, resident_bytes })}\n`
-        : `step ${step}: ${megabytes(resident_bytes)} resident, garbage collected\n`,
-    );
+    if (json) sayJson({ step, resident_bytes });
+    else say(`step ${step}: ${megabytes(resident_bytes)} resident, garbage collected`);
   };
 }
 
@@ -206,12 +205,12 @@ async function generation(
 async function loading(backend: Backend, shape: BenchShape, flags: Flags): Promise<void> {
   const { bytes, readSeconds, loadSeconds } = await benchLoading(backend, shape, 2);
   const line = { what: 'load', bytes, read_seconds: readSeconds, load_seconds: loadSeconds };
-  process.stdout.write(
-    flags.json
-      ? `${JSON.stringify({ model: flags.model, ...line })}\n`
-      : `a checkpoint of ${(bytes / 1e9).toFixed(2)} GB: read in ${readSeconds.toFixed(2)} s, loaded and quantized in ` +
-          `${loadSeconds.toFixed(2)} s, ${(loadSeconds / readSeconds).toFixed(2)} times as long\n`,
-  );
+  if (flags.json) sayJson({ model: flags.model, ...line });
+  else
+    say(
+      `a checkpoint of ${(bytes / 1e9).toFixed(2)} GB: read in ${readSeconds.toFixed(2)} s, loaded and quantized in ` +
+        `${loadSeconds.toFixed(2)} s, ${(loadSeconds / readSeconds).toFixed(2)} times as long`,
+    );
 }
 
 function showKernels(kernels: KernelTimes, json = false): void {
@@ -219,19 +218,17 @@ function showKernels(kernels: KernelTimes, json = false): void {
     .map(([kernel, { calls, milliseconds }]) => ({ kernel, calls, milliseconds }))
     .sort((a, b) => b.milliseconds - a.milliseconds);
   const total = rows.reduce((sum, { milliseconds }) => sum + milliseconds, 0);
-  process.stdout.write(
-    json
-      ? `${JSON.stringify({ kernels: rows })}\n`
-      : `${markdownTable(
-          ['kernel', 'calls', 'ms', 'share'],
-          rows.map(({ kernel, calls, milliseconds: ms }) => [
-            kernel,
-            String(calls),
-            ms.toFixed(2),
-            `${((100 * ms) / total).toFixed(1)} %`,
-          ]),
-        )}\n\n`,
-  );
+  if (json) {
+    sayJson({ kernels: rows });
+    return;
+  }
+  const cells = rows.map(({ kernel, calls, milliseconds: ms }) => [
+    kernel,
+    String(calls),
+    ms.toFixed(2),
+    `${((100 * ms) / total).toFixed(1)} %`,
+  ]);
+  sayLines(`${tableText(['kernel', 'calls', 'ms', 'share'], cells)}\n`);
 }
 
 function table(model: string, lines: readonly Figures[]): string {
@@ -249,8 +246,8 @@ function table(model: string, lines: readonly Figures[]): string {
   ]);
   const heads = [model, 'tok/s', 'GFLOP/s', 'of the product', 'held at most', 'planned', 'resident'];
   return (
-    `\n${markdownTable(heads, rows)}\n\nGFLOP/s: training counts 4 operations a parameter and token, 6 with checkpointing, 2 more with --full, generation 2; ` +
-    'held: by the backend; planned: by the rule of `westwind plan`; resident: the whole process\n'
+    `\n${tableText(heads, rows)}\n\nGFLOP/s: training counts 4 operations a parameter and token, 6 with checkpointing, 2 more with --full, generation 2; ` +
+    'held: by the backend; planned: by the rule of `westwind plan`; resident: the whole process'
   );
 }
 

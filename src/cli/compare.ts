@@ -12,12 +12,14 @@ import {
   type Point,
 } from '../experiments/report/study.js';
 import { beginning, readTestTexts, type TestTexts } from '../experiments/report/test-texts.js';
-import { markdownTable, percent, withInterval } from '../experiments/run/results.js';
+import { percent, withInterval } from '../experiments/run/results.js';
 import { readRun } from '../experiments/run/stored.js';
 import { UserError } from '../util/errors.js';
 import { nonNegativeInteger } from './device.js';
 import type { Verb } from './main.js';
+import { sayJson, sayLines } from './output.js';
 import { runFolderOf } from './runs.js';
+import { tableText } from './table.js';
 
 interface Flags {
   readonly runs: string;
@@ -56,17 +58,11 @@ export const verb: Verb = (command) => {
         );
       const texts = await readTestTexts([a!, b!]);
       if (flags.json)
-        process.stdout.write(
-          JSON.stringify(
-            pairs.map((pair) => figuresOf(pair)),
-            null,
-            2,
-          ) + '\n',
+        sayJson(
+          pairs.map((pair) => figuresOf(pair)),
+          2,
         );
-      else
-        process.stdout.write(
-          pairs.map((pair) => text(pair, [a!.id, b!.id], flags.rows, texts)).join('\n') + '\n',
-        );
+      else sayLines(pairs.map((pair) => text(pair, [a!.id, b!.id], flags.rows, texts)).join('\n'));
     });
 };
 
@@ -111,9 +107,9 @@ function figuresOf({ set, a, b }: Pair): {
 
 /** Settings that differ: each one's value. */
 function differences(a: Point, b: Point): Record<string, readonly (Value | null)[]> {
-  const all = ({ method, factors, measurements }: Point): Factors => ({
+  const all = ({ method, factors, measurements: [first] }: Point): Factors => ({
     method,
-    seed: measurements[0]!.seed,
+    ...(first!.seed !== undefined && { seed: first!.seed }),
     ...factors,
   });
   const [x, y] = [all(a), all(b)];
@@ -149,10 +145,14 @@ function text(pair: Pair, [idA, idB]: readonly [string, string], shown: number, 
       `row ${row + 1}, right: ${one(reference)}\n${given ? `  text: ${beginning(given.get(row) ?? '')}\n` : ''}  ${idA} (${percent(x)}): ${one(left)}\n  ${idB} (${percent(y)}): ${one(right)}\n`,
   );
   return (
-    `${markdownTable([set.task, idA, idB, 'difference', 'p'], rows)}\n\n` +
+    `${tableText([set.task, idA, idB, 'difference', 'p'], rows)}\n\n` +
     `${set.testRows} test rows; figures in percent with 95 % intervals over the rows; p by a paired test\n\n` +
-    (settingRows.length > 0 ? `${markdownTable(['setting', idA, idB], settingRows)}\n\n` : '') +
-    `${idA} does better on ${better.length} rows, ${idB} on ${worse.length}\n${lines.length > 0 ? '\n' : ''}${lines.join('')}`
+    (settingRows.length > 0 ? `${tableText(['setting', idA, idB], settingRows)}\n\n` : '') +
+    `${
+      changed.length === 0
+        ? `a tie: no row's ${figure} differs`
+        : `${idA} does better on ${better.length} rows, ${idB} on ${worse.length}${better.length === worse.length ? ': a tie' : ''}`
+    }\n${lines.length > 0 ? '\n' : ''}${lines.join('')}`
   );
 }
 

@@ -1,17 +1,22 @@
 /** The options that choose where to compute, for the verbs that do. */
 
-import { InvalidArgumentError, type Command } from 'commander';
+import { InvalidArgumentError, Option, type Command } from 'commander';
 import type { Backend } from '../backends/contract.js';
 import { createBackend } from '../backends/select.js';
+import { warn } from './output.js';
 
 export interface DeviceFlags {
   readonly device: string;
   readonly threads?: number;
 }
 
+export function deviceOption(description: string): Option {
+  return new Option('--device <name>', description).choices(['auto', 'cuda', 'cpu', 'reference']);
+}
+
 export function deviceOptions(command: Command): Command {
   return command
-    .option('--device <name>', 'auto, cuda, cpu or reference', 'auto')
+    .addOption(deviceOption('where to compute').default('auto'))
     .option('--threads <n>', 'threads of the cpu backend (default: all cores)', positiveInteger);
 }
 
@@ -21,7 +26,7 @@ export async function openBackend(flags: DeviceFlags): Promise<Backend> {
     flags.device,
     flags.threads === undefined ? {} : { threads: flags.threads },
   );
-  if (notice !== undefined) process.stderr.write(`westwind: ${notice}\n`);
+  if (notice !== undefined) warn(notice);
   return backend;
 }
 

@@ -2,13 +2,12 @@
 
 import { describeMachine } from '../experiments/machine.js';
 import type { Verb } from './main.js';
+import { say, sayJson } from './output.js';
 
 export const verb: Verb = (command) => {
   command.option('--json', 'as JSON').action(async (flags: { json?: boolean }) => {
     const found = await describeMachine();
-    if (flags.json) process.stdout.write(JSON.stringify(found, null, 2) + '\n');
-    else
-      for (const [name, value] of Object.entries(found))
-        process.stdout.write(`${name.padEnd(10)} ${value}\n`);
+    if (flags.json) sayJson(found, 2);
+    else for (const [name, value] of Object.entries(found)) say(`${name.padEnd(10)} ${value}`);
   });
 };

@@ -5,12 +5,14 @@ import { dirname, join } from 'node:path';
 import { Option } from 'commander';
 import { readTable, selectColumns, type Row } from '../data/index.js';
 import { confusionMatrix, type ClassificationReport } from '../eval/index.js';
-import { markdownTable, percent, withInterval } from '../experiments/run/results.js';
+import { percent, withInterval } from '../experiments/run/results.js';
 import { scorePredictions, type Score } from '../experiments/run/score.js';
 import { readJson } from '../models/load.js';
 import type { Metric } from '../tasks/index.js';
 import { UserError } from '../util/errors.js';
 import type { Verb } from './main.js';
+import { sayJson, sayLines } from './output.js';
+import { tableText } from './table.js';
 
 const METRICS: readonly Metric[] = ['classification', 'rouge', 'exact_match'];
 
@@ -47,17 +49,17 @@ export const verb: Verb = (command) => {
       const predictions = answersOf(await readTable(path), path, flags);
       const score = scorePredictions(metric, predictions);
       if (flags.json) {
-        process.stdout.write(JSON.stringify({ metric, rows: predictions.length, ...score }, null, 2) + '\n');
+        sayJson({ metric, rows: predictions.length, ...score }, 2);
         return;
       }
-      process.stdout.write(`${figures(metric, score)}\n`);
+      sayLines(figures(metric, score));
       if (flags.confusion) {
         if (!score.report)
           throw new UserError(`--confusion goes with the metric classification, not ${metric}`);
-        process.stdout.write(`\n${labelTable(score.report)}\n\n${confusionTable(score.report)}\n`);
+        sayLines(`\n${labelTable(score.report)}\n\n${confusionTable(score.report)}`);
       }
-      process.stdout.write(
-        `\n${predictions.length} rows, ${score.unanswered} without an answer; in percent, with 95 % intervals over the rows\n`,
+      sayLines(
+        `\n${predictions.length} rows, ${score.unanswered} without an answer; in percent, with 95 % intervals over the rows`,
       );
     });
 };
@@ -87,19 +89,19 @@ function answersOf(table: readonly Row[], path: string, flags: Flags): Answered[
 function figures(metric: Metric, { metrics, intervals }: Score): string {
   const show = (name: string): string => withInterval(metrics[name], intervals[name]);
   if (metric !== 'rouge')
-    return markdownTable(
+    return tableText(
       [metric, 'figure'],
       Object.keys(metrics).map((name) => [name, show(name)]),
     );
   const types = Object.keys(metrics).filter((name) => !name.endsWith('_stemmed'));
-  return markdownTable(
+  return tableText(
     ['F-measure', 'as written', 'stemmed'],
     types.map((type) => [type, show(type), show(`${type}_stemmed`)]),
   );
 }
 
 function labelTable({ labels }: ClassificationReport): string {
-  return markdownTable(
+  return tableText(
     ['label', 'precision', 'recall', 'F1', 'rows', 'no answer'],
     labels.map((l) => [
       l.label,
@@ -115,7 +117,7 @@ function labelTable({ labels }: ClassificationReport): string {
 /** Columns by number, as the rows are numbered: twenty names do not fit beside one another. */
 function confusionTable(report: ClassificationReport): string {
   const { labels } = report;
-  return markdownTable(
+  return tableText(
     ['right answer, and what was answered', ...labels.map((_, i) => String(i + 1))],
     confusionMatrix(report).map((line, i) => [
       `${i + 1} ${labels[i]!.label}`,

@@ -1,7 +1,9 @@
 /** `westwind generate`: answers to prompts, from the command line, a file or standard input. */
 
+import { constants } from 'node:buffer';
 import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { bringsTokenizer } from '../adapters/file.js';
 import { loadAdapter, readAdapterConfig } from '../adapters/peft.js';
 import { isAdapterFolder } from '../adapters/merge.js';
 import { readFault, resolveModel } from '../files/index.js';
@@ -10,8 +12,9 @@ import type { Prompt } from '../generate/prompts.js';
 import { stopTokens } from '../generate/stop-tokens.js';
 import { loadModel } from '../models/load.js';
 import { encodePrompt } from '../tasks/index.js';
-import { Tokenizer } from '../tokenizer/index.js';
+import { Tokenizer, type ChatMessage } from '../tokenizer/index.js';
 import { UserError } from '../util/errors.js';
+import { readTableBytes } from '../util/read.js';
 import {
   deviceOptions,
   nonNegative,
@@ -20,7 +23,9 @@ import {
   positiveInteger,
   type DeviceFlags,
 } from './device.js';
+import { conversationsOf } from './conversations.js';
 import type { Verb } from './main.js';
+import { sayJson, sayText } from './output.js';
 
 interface Flags extends DeviceFlags {
   readonly adapter?: string;
@@ -45,8 +50,11 @@ export const verb: Verb = (command) => {
     .option('-a, --adapter <dir>', 'a LoRA adapter in PEFT format')
     .option('--revision <name>', "a branch, tag or commit of the hub's model")
     .option('-p, --prompt <text...>', 'the prompt, or several')
-    .option('-f, --file <path>', 'prompts from a file, one a line, or a JSON array; - reads standard input')
-    .option('--chat', "put each prompt into the model's chat template as the user's message")
+    .option(
+      '-f, --file <path>',
+      'prompts from a file, one a line, or a JSON array; with --chat a JSON array of messages, or a conversation a line; - reads standard input',
+    )
+    .option('--chat', "by the model's chat template: each prompt is the user's message")
     .option('--system <text>', 'with --chat: a system message')
     .option('-n, --max-new-tokens <n>', 'the longest answer', positiveInteger, 100)
     .option('-t, --temperature <x>', '0 takes the likeliest token', nonNegative, 0)
@@ -58,12 +66,15 @@ export const verb: Verb = (command) => {
     .option('--json', 'one JSON object a line')
     .action(async (name: string, flags: Flags) => {
       if (flags.system !== undefined && !flags.chat) throw new UserError('--system goes with --chat');
-      const texts = promptTexts(flags);
+      const asked = await questionsOf(flags);
       const adapter = flags.adapter ?? (isAdapterFolder(name) ? name : undefined);
       const base = flags.adapter === undefined && adapter !== undefined ? baseOf(adapter) : name;
       const folder = await resolveModel(base, { revision: flags.revision });
-      const tokenizer = Tokenizer.load(folder);
-      const prompts = texts.map((text, index): Prompt => ({ index, ids: encode(tokenizer, text, flags) }));
+      const own = Tokenizer.load(folder);
+      // An encoder's start token stands in the base's folder alone.
+      const added = adapter !== undefined && own.decoderStartId === undefined && bringsTokenizer(adapter);
+      const tokenizer = added ? Tokenizer.load(adapter) : own;
+      const prompts = asked.map((one, index): Prompt => ({ index, ids: encode(tokenizer, one, flags) }));
       const backend = await openBackend(flags);
       const model = await loadModel(
         backend,
@@ -81,14 +92,19 @@ export const verb: Verb = (command) => {
         max_new_tokens: flags.maxNewTokens,
         batch_size: flags.batchSize,
         stopTokens: stopTokens(folder, tokenizer.eosId),
-        ...(stream && { onToken: (_, token) => process.stdout.write(stream.push(token)) }),
+        ...(stream && { onToken: (_, token) => sayText(stream.push(token)) }),
       });
       for await (const { index, tokens, finish } of answers) {
         const text = tokenizer.decode(tokens);
-        if (stream) process.stdout.write(stream.end() + '\n');
+        if (stream) sayText(stream.end() + '\n');
         else if (flags.json)
-          process.stdout.write(JSON.stringify({ index, prompt: texts[index], answer: text, finish }) + '\n');
-        else process.stdout.write(`[${index}] ${text}\n`);
+          sayJson({
+            index,
+            ...(typeof asked[index] === 'string' ? { prompt: asked[index] } : { messages: asked[index] }),
+            answer: text,
+            finish,
+          });
+        else sayText(`[${index}] ${text}\n`);
       }
       model.dispose();
     });
@@ -103,12 +119,15 @@ function baseOf(adapter: string): string {
   return name;
 }
 
-function encode(tokenizer: Tokenizer, text: string, { chat, system }: Flags): number[] {
-  if (!chat)
-    return tokenizer.decoderStartId === undefined ? tokenizer.encode(text) : encodePrompt(tokenizer, text);
-  const messages = [
+/** A prompt, or the messages so far. */
+type Question = string | readonly ChatMessage[];
+
+function encode(tokenizer: Tokenizer, asked: Question, { chat, system }: Flags): number[] {
+  if (!chat && typeof asked === 'string')
+    return tokenizer.decoderStartId === undefined ? tokenizer.encode(asked) : encodePrompt(tokenizer, asked);
+  const messages: ChatMessage[] = [
     ...(system === undefined ? [] : [{ role: 'system', content: system }]),
-    { role: 'user', content: text },
+    ...(typeof asked === 'string' ? [{ role: 'user', content: asked }] : asked),
   ];
   // The template writes the special tokens itself.
   return tokenizer.encode(tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true }), {
@@ -116,14 +135,25 @@ function encode(tokenizer: Tokenizer, text: string, { chat, system }: Flags): nu
   });
 }
 
-function promptTexts({ prompt, file }: Flags): string[] {
+async function questionsOf({ prompt, file, chat, system }: Flags): Promise<Question[]> {
   if (prompt !== undefined) return prompt;
   if (file === undefined) throw new UserError('there is no prompt: give --prompt or --file');
   let text: string;
   try {
-    text = readFileSync(file === '-' ? 0 : file, 'utf8');
+    text =
+      file === '-'
+        ? readFileSync(0, 'utf8')
+        : (await readTableBytes(file, constants.MAX_STRING_LENGTH)).toString('utf8');
   } catch (error) {
     throw readFault(file, error);
+  }
+  const conversations = conversationsOf(text, file === '-' ? 'standard input' : file);
+  if (conversations !== undefined) {
+    if (!chat)
+      throw new UserError(`${file} holds a chat's messages, which go by the model's template: say --chat`);
+    if (system !== undefined && conversations.some(([first]) => first?.role === 'system'))
+      throw new UserError(`${file} has a system message of its own: leave out --system`);
+    return conversations;
   }
   if (text.trimStart().startsWith('[')) {
     try {

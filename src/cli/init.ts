@@ -7,6 +7,7 @@ import { tasks, type TaskName } from '../tasks/index.js';
 import { writeFileAtomic } from '../util/atomic.js';
 import { UserError } from '../util/errors.js';
 import type { Verb } from './main.js';
+import { say, sayLines } from './output.js';
 
 interface Flags {
   readonly out?: string;
@@ -22,7 +23,7 @@ export const verb: Verb = (command) => {
       const text = starterConfig(task);
       const path = flags.out ?? `${task}.yaml`;
       if (path === '-') {
-        process.stdout.write(text);
+        sayLines(text.trimEnd());
         return;
       }
       if (existsSync(path) && !flags.force)
@@ -30,6 +31,6 @@ export const verb: Verb = (command) => {
           `${path} is there already: name another file by --out, or overwrite it by --force`,
         );
       writeFileAtomic(path, text);
-      process.stdout.write(`wrote ${path}: fill in the model and the data, then: westwind run ${path}\n`);
+      say(`wrote ${path}: fill in the model and the data, then: westwind run ${path}`);
     });
 };

@@ -1,6 +1,5 @@
 /** `westwind inspect CONFIG`: some training rows as the model will see them, and what of the whole data is trained on. */
 
-import pc from 'picocolors';
 import type { ResolvedConfig, ResolvedTask, Study } from '../experiments/config/index.js';
 import { showRow, type ShownRow, type ShownToken } from '../experiments/records/inspected.js';
 import { describeRow, readTaskData, trainingBlocks, type TaskData } from '../experiments/run/task-data.js';
@@ -11,6 +10,7 @@ import { flatten, rowsOf } from '../train/step.js';
 import { messageOf, UserError } from '../util/errors.js';
 import { positiveInteger } from './device.js';
 import type { Verb } from './main.js';
+import { coloured, lineOf, lines, paint, Painted, say, sayJson } from './output.js';
 import { configArgument, studyOf, type SettingFlags } from './settings.js';
 
 interface Flags extends SettingFlags {
@@ -62,20 +62,21 @@ async function inspectTask(
   flags: Flags,
 ): Promise<void> {
   const data = await readTaskData(settings, config.seed);
-  if (!flags.json) say(pc.bold(`task ${settings.name}`));
+  if (!flags.json) say(paint('bold', `task ${settings.name}`));
   for (const sample of chooseRows(data, flags)) printRow(data, settings, tokenizer, sample, flags);
   if (flags.json) return;
-  for (const notice of data.notices) say(pc.yellow(notice));
+  for (const notice of data.notices) say(paint('yellow', notice));
   // Rows that cannot be trained on are refused here, after they could be looked at.
   const { blocks, notices } = trainingBlocks(data, settings, tokenizer);
-  for (const notice of notices) say(pc.yellow(notice));
+  for (const notice of notices) say(paint('yellow', notice));
   const tokens = blocks.reduce((n, b) => n + rowsOf(b), 0);
   const trained = blocks.reduce((n, b) => n + flatten([b]).trainedTokens, 0);
   const { packing, max_length } = settings.training;
   say(
     `${data.train.length} rows in ${blocks.length} blocks of at most ${max_length} tokens (packing: ${packing}): ` +
-      `${tokens} tokens, ${trained} of them trained on (${((100 * trained) / tokens).toFixed(1)} %)\n`,
+      `${tokens} tokens, ${trained} of them trained on (${((100 * trained) / tokens).toFixed(1)} %)`,
   );
+  say();
 }
 
 function chooseRows(data: TaskData, { rows, row }: Flags): readonly Sample[] {
@@ -99,35 +100,32 @@ function printRow(
     shown = showRow(data, settings, tokenizer, sample);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    say(pc.red(messageOf(error)));
+    say(paint('red', messageOf(error)));
     return;
   }
   const { row, tokens, trained } = shown;
   if (flags.json) {
-    say(JSON.stringify({ task: settings.name, ...shown, row: row + 1 }));
+    sayJson({ task: settings.name, ...shown, row: row + 1 });
     return;
   }
   const shortened = shown.shortened ? ', shortened' : '';
-  say(pc.dim(`${describeRow(data, row)}: ${tokens.length} tokens, ${trained} trained on${shortened}`));
-  say(`${render(tokens)}\n`);
+  say(paint('dim', `${describeRow(data, row)}: ${tokens.length} tokens, ${trained} trained on${shortened}`));
+  say(render(tokens));
+  say();
 }
 
 /** Trained stretches green and every second token underlined; without colour, trained stretches between [[ and ]]. */
-function render(tokens: readonly ShownToken[]): string {
+function render(tokens: readonly ShownToken[]): Painted {
   let out = '';
   for (const [i, { text, trained }] of tokens.entries()) {
-    if (pc.isColorSupported) {
-      const shown = i % 2 === 1 ? pc.underline(text) : text;
-      out += trained ? pc.green(shown) : pc.dim(shown);
+    if (coloured) {
+      const shown = i % 2 === 1 ? paint('underline', lines(text)) : lines(text);
+      out += lineOf(paint(trained ? 'green' : 'dim', shown));
     } else {
       const before = tokens[i - 1]?.trained ?? false;
       const after = tokens[i + 1]?.trained ?? false;
-      out += `${trained && !before ? '[[' : ''}${text}${trained && !after ? ']]' : ''}`;
+      out += `${trained && !before ? '[[' : ''}${lineOf(lines(text))}${trained && !after ? ']]' : ''}`;
     }
   }
-  return out;
-}
-
-function say(text: string): void {
-  process.stdout.write(`${text}\n`);
+  return new Painted(out);
 }

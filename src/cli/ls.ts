@@ -2,9 +2,13 @@
 
 import { namesOf, studyOf } from '../experiments/report/study.js';
 import { mainFigure } from '../experiments/report/evidence.js';
-import { markdownTable, withInterval } from '../experiments/run/results.js';
-import { findRunFolders, readRun, type StoredRun } from '../experiments/run/stored.js';
+import { readRuns, type FoundRuns } from '../experiments/report/gather.js';
+import { beginning } from '../experiments/report/test-texts.js';
+import { withInterval } from '../experiments/run/results.js';
+import type { StoredRun } from '../experiments/run/stored.js';
 import type { Verb } from './main.js';
+import { sayJson, sayLines } from './output.js';
+import { tableText } from './table.js';
 
 interface Line {
   readonly id: string;
@@ -29,14 +33,14 @@ export const verb: Verb = (command) => {
     .argument('[dir...]', "folders of runs, or runs' own", ['runs'])
     .option('--json', 'a JSON object a line')
     .action((dirs: string[], { json }: { json?: boolean }) => {
-      const lines = linesOf(findRunFolders(dirs).map(readRun));
-      if (json) for (const line of lines) process.stdout.write(JSON.stringify(line) + '\n');
-      else process.stdout.write(`${table(lines)}\n`);
+      const lines = linesOf(readRuns(dirs));
+      if (json) for (const line of lines) sayJson(line);
+      else sayLines(table(lines));
     });
 };
 
 /** A line for each method of each run; one for a run that has no figures yet. */
-function linesOf(runs: readonly StoredRun[]): Line[] {
+function linesOf({ runs, damaged }: FoundRuns): Line[] {
   const measured = studyOf(runs).dataSets.flatMap((set) => {
     const names = namesOf(set.points);
     const [name] = mainFigure(set);
@@ -49,7 +53,10 @@ function linesOf(runs: readonly StoredRun[]): Line[] {
       }),
     );
   });
-  return runs.flatMap((run): Line[] => {
+  const broken = damaged.map(({ id, state, failure }): Line => {
+    return { id, state, task: '', model: '', what: '', started: '', failure };
+  });
+  const read = runs.flatMap((run): Line[] => {
     const { id, state, failure, manifest } = run;
     const { config, started } = manifest;
     const common = {
@@ -63,6 +70,7 @@ function linesOf(runs: readonly StoredRun[]): Line[] {
     if (mine.length > 0) return mine.map((line) => ({ ...common, ...line }));
     return [{ ...common, task: config.tasks.map(({ name }) => name).join(', '), what: '' }];
   });
+  return [...read, ...broken];
 }
 
 function table(lines: readonly Line[]): string {
@@ -75,8 +83,8 @@ function table(lines: readonly Line[]): string {
     train_rows === undefined ? '' : String(train_rows),
     figure
       ? `${figure.name} ${withInterval(figure.value, figure.low === undefined ? undefined : { low: figure.low, high: figure.high! })}`
-      : (failure ?? '').split('\n')[0]!.slice(0, 60),
+      : beginning(failure ?? '', 120),
     started.slice(0, 16).replace('T', ' '),
   ]);
-  return markdownTable(['run', 'state', 'task', 'model', 'what', 'rows', 'figure', 'started (UTC)'], rows);
+  return tableText(['run', 'state', 'task', 'model', 'what', 'rows', 'figure', 'started (UTC)'], rows);
 }

@@ -1,10 +1,10 @@
 #!/usr/bin/env node
 /** The command `westwind`: a file a verb, each loaded only when it is asked for. */
 
-import { Command } from 'commander';
+import { Command, CommanderError } from 'commander';
 import { version } from '../util/version.js';
-import { UserError } from '../util/errors.js';
-import { systemFault } from '../util/faults.js';
+import { guardOutput, tellFault } from './output.js';
+import { visibleLines } from '../util/visible.js';
 
 /** A verb adds its arguments, options and action to the command it is given. */
 export type Verb = (command: Command) => void;
@@ -33,7 +33,11 @@ async function main(args: readonly string[]): Promise<void> {
     .description('QLoRA fine-tuning and honest evaluation of open language models')
     .version(version())
     .showSuggestionAfterError()
-    .configureOutput({ outputError: (text, write) => write(text.replace(/^error: /, 'westwind: ')) });
+    // Commander's own exit would come before the news that its text could not be written.
+    .exitOverride()
+    .configureOutput({
+      outputError: (text, write) => write(visibleLines(text.replace(/^error: /, 'westwind: '))),
+    });
   for (const [name, description] of Object.entries(VERBS)) {
     const command = program.command(name).description(description);
     // Only the verb that is asked for is loaded: `westwind --help` needs no native library.
@@ -45,19 +49,10 @@ async function main(args: readonly string[]): Promise<void> {
   await program.parseAsync(args, { from: 'user' });
 }
 
-// A reader such as `head` that has seen enough is no failure.
-process.stdout.on('error', (error: NodeJS.ErrnoException) => {
-  if (error.code === 'EPIPE') process.exit(0);
-  throw error;
-});
+guardOutput();
 
-main(process.argv.slice(2)).catch((thrown: unknown) => {
-  const error = systemFault(thrown);
-  if (error instanceof UserError) {
-    process.stderr.write(`westwind: ${error.message}\n`);
-    process.exit(2);
-  }
-  process.stderr.write(`westwind: an error of Westwind's own; please report it\n`);
-  process.stderr.write(`${error instanceof Error ? (error.stack ?? error.message) : String(error)}\n`);
-  process.exit(70);
+main(process.argv.slice(2)).catch((error: unknown) => {
+  // It has told of itself.
+  if (error instanceof CommanderError) process.exitCode = error.exitCode;
+  else process.exit(tellFault(error));
 });

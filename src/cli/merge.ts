@@ -6,6 +6,7 @@ import { resolveModel, type FloatDtype } from '../files/index.js';
 import { UserError } from '../util/errors.js';
 import { deviceOptions, openBackend, type DeviceFlags } from './device.js';
 import type { Verb } from './main.js';
+import { say } from './output.js';
 
 const DTYPES: Readonly<Record<string, FloatDtype>> = { float32: 'F32', bfloat16: 'BF16', float16: 'F16' };
 
@@ -15,6 +16,7 @@ interface Flags extends DeviceFlags {
   readonly out: string;
   readonly dtype?: string;
   readonly maxShardSize?: string;
+  readonly force?: boolean;
 }
 
 export const verb: Verb = (command) => {
@@ -28,19 +30,22 @@ export const verb: Verb = (command) => {
     .option('--revision <name>', "a branch, tag or commit of the hub's model")
     .option('--dtype <type>', `${Object.keys(DTYPES).join(', ')} (default: as the base)`)
     .option('--max-shard-size <size>', 'the largest file, such as 5GB')
+    .option('--force', 'write into a folder that holds something already')
     .action(async (adapter: string, flags: Flags) => {
       const name = flags.model ?? readAdapterConfig(adapter).base_model_name_or_path;
       if (name == null) throw new UserError(`${adapter} does not name its base model: give it by --model`);
-      const dtype = flags.dtype === undefined ? undefined : DTYPES[flags.dtype];
-      if (flags.dtype !== undefined && dtype === undefined) {
+      const known = flags.dtype === undefined || Object.hasOwn(DTYPES, flags.dtype);
+      if (!known) {
         throw new UserError(`--dtype ${flags.dtype}: ${Object.keys(DTYPES).join(', ')} are known`);
       }
+      const dtype = flags.dtype === undefined ? undefined : DTYPES[flags.dtype];
       const backend = await openBackend(flags);
       const base = await resolveModel(name, { revision: flags.revision });
       const modules = await mergeAdapter(backend, base, adapter, flags.out, {
         dtype,
         maxShardSize: flags.maxShardSize,
+        force: flags.force,
       });
-      process.stdout.write(`merged ${modules.length} modules of ${adapter} into ${name}: ${flags.out}\n`);
+      say(`merged ${modules.length} modules of ${adapter} into ${name}: ${flags.out}`);
     });
 };

@@ -4,26 +4,23 @@ import type { Backend } from '../backends/contract.js';
 import { createBackend } from '../backends/select.js';
 import { Planner, sumOf, type TaskPlan } from '../experiments/plan/index.js';
 import { measureRates, secondsOf, type Rates } from '../experiments/plan/rates.js';
-import { markdownTable } from '../experiments/run/results.js';
 import { messageOf } from '../util/errors.js';
-import { nonNegative } from './device.js';
+import { deviceOption, nonNegative } from './device.js';
 import type { Verb } from './main.js';
+import { sayJson, sayLines, warn } from './output.js';
 import { configArgument, studyOf, type SettingFlags } from './settings.js';
 import { gridText } from './study.js';
+import { tableText } from './table.js';
 import { duration, gib } from './units.js';
 
 interface Flags extends SettingFlags {
-  readonly device?: string;
   readonly memory?: number;
   readonly json?: boolean;
 }
 
 export const verb: Verb = (command) => {
   configArgument(command)
-    .option(
-      '--device <name>',
-      "plan for this one instead of the configuration's: auto, cuda, cpu or reference",
-    )
+    .addOption(deviceOption("plan for this one instead of the configuration's"))
     .option(
       '--memory <gib>',
       'plan for so much memory on the device (default: what is free there)',
@@ -33,8 +30,7 @@ export const verb: Verb = (command) => {
     .action(async (path: string, flags: Flags) => {
       const study = studyOf(path, flags);
       const { config } = study.runs[0]!;
-      const name = flags.device ?? config.device;
-      const there = await deviceThere(name);
+      const there = await deviceThere(config.device);
       const target = there ?? ({ name: 'cuda', activations: 'bf16' } as const);
       const room = flags.memory === undefined ? (there?.available() ?? Infinity) : flags.memory * 2 ** 30;
       const planner = new Planner(target, room);
@@ -44,14 +40,14 @@ export const verb: Verb = (command) => {
       if (flags.json) {
         const plans =
           study.axes.length === 0 ? runs[0] : study.runs.map(({ at }, i) => ({ at, plans: runs[i] }));
-        process.stdout.write(JSON.stringify({ device: target.name, room, rates, plans }, null, 2) + '\n');
-      } else if (study.axes.length === 0) process.stdout.write(text(target.name, room, runs[0]!, rates));
+        sayJson({ device: target.name, room, rates, plans }, 2);
+      } else if (study.axes.length === 0) sayLines(text(target.name, room, runs[0]!, rates));
       else {
         const sums = runs.map((plans) => {
           const sum = sumOf(plans, room);
           return { ...sum, ...(rates && { seconds: secondsOf(sum.work, rates) }) };
         });
-        process.stdout.write(gridText(study, sums));
+        sayLines(gridText(study, sums));
       }
     });
 };
@@ -62,9 +58,7 @@ async function deviceThere(name: string): Promise<Backend | undefined> {
     return (await createBackend(name)).backend;
   } catch (error) {
     if (name !== 'cuda') throw error;
-    process.stderr.write(
-      `westwind: planned for a GPU that is not here, without times (${messageOf(error)})\n`,
-    );
+    warn(`planned for a GPU that is not here, without times (${messageOf(error)})`);
     return undefined;
   }
 }
@@ -85,9 +79,9 @@ function text(device: string, room: number, plans: readonly TaskPlan[], rates: R
   const notes = plans.flatMap(({ task, training }) => (training ? [noteOf(task, training, room)] : []));
   return (
     `${device}${Number.isFinite(room) ? `, ${gib(room)} GiB of memory` : ''}; figures in GiB\n\n` +
-    `${markdownTable(heads, rows)}\n\n${notes.join('\n')}\n` +
+    `${tableText(heads, rows)}\n\n${notes.join('\n')}` +
     (rates
-      ? `times: at this machine's ${(rates.operations / 1e12).toFixed(1)} TFLOP/s in products and ${(rates.bytes / 1e9).toFixed(0)} GB/s in copies\n`
+      ? `\ntimes: at this machine's ${(rates.operations / 1e12).toFixed(1)} TFLOP/s in products and ${(rates.bytes / 1e9).toFixed(0)} GB/s in copies`
       : '')
   );
 }

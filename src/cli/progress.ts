@@ -1,8 +1,9 @@
 /** A run's progress: bars on a terminal, plain lines elsewhere. */
 
-import { SingleBar } from 'cli-progress';
-import pc from 'picocolors';
+import { SingleBar, type Params } from 'cli-progress';
 import type { RunEvent, Stage } from '../experiments/run/events.js';
+import { columnsOf, oneLine } from '../util/visible.js';
+import { lineOf, paint, screenColumns, type Painted } from './output.js';
 
 export interface Progress {
   show(event: RunEvent): void;
@@ -29,8 +30,70 @@ export interface ShownRuns {
 }
 
 export function createProgress(runs: ShownRuns, out: NodeJS.WriteStream): Progress {
-  if (!out.isTTY) return new Lines(runs, out);
-  return runs.count === undefined ? new Bars(runs, out) : new StudyBar(runs, runs.count, out);
+  const once = onceEach(runs);
+  if (!out.isTTY) return new Lines(once, out);
+  return once.count === undefined ? new Bars(once, out) : new StudyBar(once, once.count, out);
+}
+
+/** What is to be said of a notice: undefined for one that was told before, of another run or by another process. */
+function onceEach(runs: ShownRuns): Shown {
+  const told = new Set<string>();
+  return {
+    ...runs,
+    notice: ({ task, text }) => {
+      // Runs of a study that share a task share what is to be said of its data.
+      const line = task === undefined ? text : `${task}: ${text}`;
+      if (told.has(line)) return undefined;
+      told.add(line);
+      return line;
+    },
+  };
+}
+
+interface Shown extends ShownRuns {
+  notice(event: RunEvent & { type: 'notice' }): string | undefined;
+}
+
+/** What stands on a bar's line, the most important first: what has no room is left out, from the last on. */
+interface BarText {
+  readonly title: string;
+  readonly count: string;
+  readonly rest: readonly string[];
+}
+
+const LONGEST_BAR = 24;
+const SHORTEST_BAR = 8;
+
+/** A bar's line, no wider than `columns`. `share`: of the bar that is full, from 0 to 1. */
+export function barLine({ title, count, rest }: BarText, share: number, columns: number): string {
+  // The last column makes some terminals begin a new line.
+  const room = columns - 1;
+  const parts = [count];
+  let used = columnsOf(count) + 1 + SHORTEST_BAR;
+  const name = shortened(
+    title,
+    Math.max(12, room - used - 2 - (rest[0] === undefined ? 0 : rest[0].length + 2)),
+  );
+  used += columnsOf(name) + 2;
+  for (const part of rest) {
+    if (used + 2 + columnsOf(part) > room) break;
+    used += 2 + columnsOf(part);
+    parts.push(part);
+  }
+  const size = Math.min(LONGEST_BAR, SHORTEST_BAR + Math.max(0, room - used));
+  const full = Math.round(Math.min(1, Math.max(0, share)) * size);
+  const line = `${name}  ${'█'.repeat(full)}${'░'.repeat(size - full)} ${parts.join('  ')}`;
+  return columnsOf(line) > room ? shortened(line, room) : line;
+}
+
+/** Its beginning and its end, which is where names differ. */
+function shortened(text: string, most: number): string {
+  const line = oneLine(text);
+  if (columnsOf(line) <= most) return line;
+  const letters = [...line];
+  while (letters.length > 1 && columnsOf(letters.join('')) > most - 1) letters.splice(letters.length >> 1, 1);
+  const half = (letters.length + 1) >> 1;
+  return [...letters.slice(0, half), '…', ...letters.slice(half)].join('');
 }
 
 type Step = RunEvent & { type: 'step' };
@@ -61,7 +124,7 @@ class Bars implements Progress {
   private pace = new Pace();
 
   constructor(
-    private readonly runs: ShownRuns,
+    private readonly runs: Shown,
     private readonly out: NodeJS.WriteStream,
   ) {}
 
@@ -71,7 +134,7 @@ class Bars implements Progress {
         this.say(`${event.finished ? 'finished before' : 'run folder'}: ${event.folder}`);
         break;
       case 'notice':
-        this.say(pc.yellow(noticeText(this.runs, event)));
+        this.tell(this.runs.notice(event));
         break;
       case 'stage':
         this.start(
@@ -86,8 +149,12 @@ class Bars implements Progress {
       case 'step': {
         const { tokensPerSecond, secondsLeft } = this.pace.add(event);
         const { step, loss } = event.record;
-        const info = `loss ${loss.toFixed(3)}  ${Math.round(tokensPerSecond)} tok/s  ${duration(secondsLeft)} left`;
-        this.bar?.update(step, { info });
+        const rest = [
+          `${duration(secondsLeft)} left`,
+          `loss ${loss.toFixed(3)}`,
+          `${Math.round(tokensPerSecond)} tok/s`,
+        ];
+        this.bar?.update(step, { rest });
         break;
       }
       case 'result':
@@ -99,10 +166,14 @@ class Bars implements Progress {
     }
   }
 
-  say(text: string): void {
+  say(text: string | Painted): void {
     this.bar?.stop();
-    this.out.write(`${text}\n`);
+    this.out.write(`${lineOf(text)}\n`);
     this.bar = undefined;
+  }
+
+  private tell(notice: string | undefined): void {
+    if (notice !== undefined) this.say(paint('yellow', notice));
   }
 
   end(): void {
@@ -113,10 +184,25 @@ class Bars implements Progress {
   private start(title: string, total: number, done: number): void {
     this.end();
     this.pace = new Pace();
-    const format = `${title.padEnd(30)} {bar} {value}/{total}  {info}`;
-    this.bar = new SingleBar({ format, barsize: 24, hideCursor: true, stream: this.out, fps: 5 });
-    this.bar.start(total, done, { info: '' });
+    this.bar = barOf(this.out, (params, payload: { rest: string[] }) => ({
+      title: title.padEnd(26),
+      count: `${params.value}/${params.total}`,
+      rest: payload.rest,
+    }));
+    this.bar.start(total, done, { rest: [] });
   }
+}
+
+/** A bar on a terminal whose line is made anew each time it is drawn, as wide as the terminal is then. */
+function barOf<Payload>(
+  out: NodeJS.WriteStream,
+  textOf: (params: Params, payload: Payload) => BarText,
+): SingleBar {
+  return new SingleBar({
+    format: (_, params, payload: Payload) =>
+      barLine(textOf(params, payload), params.progress, screenColumns(out) ?? 80),
+    ...{ hideCursor: true, stream: out, fps: 5 },
+  });
 }
 
 /** A study on a terminal: one bar over its runs, and what is under way behind it. */
@@ -124,43 +210,52 @@ class StudyBar implements Progress {
   private readonly bar: SingleBar;
   private readonly ended = new Set<number>();
   private pace = new Pace();
-  private info = '';
+  /** The run that was heard of last, and what is to be said of it. */
+  private title = '';
+  private rest: readonly string[] = [];
 
   constructor(
-    private readonly runs: ShownRuns,
+    private readonly runs: Shown,
     count: number,
     private readonly out: NodeJS.WriteStream,
   ) {
-    const format = '{bar} {value}/{total} runs  {info}';
-    this.bar = new SingleBar({ format, barsize: 24, hideCursor: true, stream: out, fps: 5 });
-    this.bar.start(count, 0, { info: '' });
+    this.bar = barOf(out, ({ value, total }) => ({
+      title: `${value}/${total} runs`,
+      count: this.title,
+      rest: this.rest,
+    }));
+    this.bar.start(count, 0);
   }
 
   show(event: RunEvent): void {
     switch (event.type) {
-      case 'notice':
-        this.say(pc.yellow(noticeText(this.runs, event)));
+      case 'notice': {
+        const notice = this.runs.notice(event);
+        if (notice !== undefined) this.say(paint('yellow', notice));
         break;
+      }
       case 'fault':
         this.ended.add(event.run);
-        this.say(pc.red(faultText(this.runs, event)));
+        this.say(paint('red', faultText(this.runs, event)));
         break;
       case 'result':
         this.ended.add(event.run);
         break;
       case 'stage':
         this.pace = new Pace();
-        this.info = `${this.runs.name(event.run, event.task)}: ${STAGES[event.stage]}`;
+        this.about(event, [STAGES[event.stage]]);
         break;
       case 'answers':
-        this.info = `${this.runs.name(event.run, event.task)}: ${STAGES[event.stage]} ${event.done}/${event.total}`;
+        this.about(event, [`${STAGES[event.stage]} ${event.done}/${event.total}`]);
         break;
       case 'step': {
         const { tokensPerSecond, secondsLeft } = this.pace.add(event);
         const { step, steps, loss } = event.record;
-        this.info =
-          `${this.runs.name(event.run, event.task)}: step ${step}/${steps}  loss ${loss.toFixed(3)}  ` +
-          `${Math.round(tokensPerSecond)} tok/s  ${duration(secondsLeft)} left`;
+        this.about(event, [
+          `step ${step}/${steps}, ${duration(secondsLeft)} left`,
+          `loss ${loss.toFixed(3)}`,
+          `${Math.round(tokensPerSecond)} tok/s`,
+        ]);
         break;
       }
       case 'run':
@@ -168,12 +263,22 @@ class StudyBar implements Progress {
       case 'end':
       case 'failed':
     }
-    this.bar.update(this.ended.size, { info: this.info.slice(0, Math.max(20, this.out.columns - 50)) });
+    this.bar.update(this.ended.size);
   }
 
-  say(text: string): void {
+  private about(
+    { run, task }: { readonly run: number; readonly task: string },
+    rest: readonly string[],
+  ): void {
+    // What is said of it comes before its whole name.
+    const room = (screenColumns(this.out) ?? 80) - 30 - columnsOf(rest[0] ?? '');
+    this.title = shortened(this.runs.name(run, task), Math.max(12, room));
+    this.rest = rest;
+  }
+
+  say(text: string | Painted): void {
     // Above the bar, which is drawn again below it.
-    this.out.write(`\r\x1b[K${text}\n`);
+    this.out.write(`\r\x1b[K${lineOf(text)}\n`);
     this.bar.render();
   }
 
@@ -182,12 +287,8 @@ class StudyBar implements Progress {
   }
 }
 
-function noticeText(runs: ShownRuns, { run, task, text }: RunEvent & { type: 'notice' }): string {
-  return run === undefined || task === undefined ? text : `${runs.name(run, task)}: ${text}`;
-}
-
 function faultText(runs: ShownRuns, { run, message }: RunEvent & { type: 'fault' }): string {
-  return `${runs.name(run, '')}: failed: ${message}`;
+  return `${runs.name(run, '')}: failed: ${message.split('\n')[0]!}`;
 }
 
 class Lines implements Progress {
@@ -196,7 +297,7 @@ class Lines implements Progress {
   private readonly next = new Map<number, number>();
 
   constructor(
-    private readonly runs: ShownRuns,
+    private readonly runs: Shown,
     private readonly out: NodeJS.WriteStream,
   ) {}
 
@@ -206,9 +307,11 @@ class Lines implements Progress {
         if (this.runs.count === undefined)
           this.say(`${event.finished ? 'finished before' : 'run folder'}: ${event.folder}`);
         break;
-      case 'notice':
-        this.say(noticeText(this.runs, event));
+      case 'notice': {
+        const notice = this.runs.notice(event);
+        if (notice !== undefined) this.say(notice);
         break;
+      }
       case 'fault':
         this.say(faultText(this.runs, event));
         break;
@@ -246,7 +349,7 @@ class Lines implements Progress {
   }
 
   say(text: string): void {
-    this.out.write(`${text}\n`);
+    this.out.write(`${lineOf(text)}\n`);
   }
 
   end(): void {

@@ -4,19 +4,21 @@ import { join } from 'node:path';
 import { InvalidArgumentError } from 'commander';
 import {
   makeReport,
+  readRuns,
   readTestTexts,
   writeReport,
   type PublishedChoice,
   type PublishedName,
 } from '../experiments/report/index.js';
 import { PUBLISHED_NAMES } from '../experiments/report/published.js';
-import { findRunFolders, readRun } from '../experiments/run/stored.js';
 import type { Verb } from './main.js';
+import { say } from './output.js';
 
 interface Flags {
   readonly out: string;
   readonly title?: string;
   readonly published: PublishedChoice;
+  readonly force?: boolean;
 }
 
 export const verb: Verb = (command) => {
@@ -31,15 +33,22 @@ export const verb: Verb = (command) => {
       published,
       'auto',
     )
-    .action(async (dirs: string[], { out, title, published: choice }: Flags) => {
-      const runs = findRunFolders(dirs).map(readRun);
+    .option('--force', 'write into a folder that holds other things, too')
+    .action(async (dirs: string[], { out, title, published: choice, force }: Flags) => {
+      const { runs, damaged } = readRuns(dirs);
       const texts = await readTestTexts(runs);
-      const files = makeReport(runs, { published: choice, texts, ...(title !== undefined && { title }) });
-      writeReport(out, files);
+      const files = makeReport(runs, {
+        published: choice,
+        texts,
+        damaged,
+        ...(title !== undefined && { title }),
+      });
+      writeReport(out, files, { force });
+      const all = runs.length + damaged.length;
       const tables = Object.keys(files.tables).length;
-      process.stdout.write(
-        `${runs.length} run${runs.length === 1 ? '' : 's'}: ${join(out, 'report.html')}, ${join(out, 'report.md')}, ` +
-          `${tables} table${tables === 1 ? '' : 's'} in ${join(out, 'tables')}\n`,
+      say(
+        `${all} run${all === 1 ? '' : 's'}: ${join(out, 'report.html')}, ${join(out, 'report.md')}, ` +
+          `${tables} table${tables === 1 ? '' : 's'} in ${join(out, 'tables')}`,
       );
     });
 };

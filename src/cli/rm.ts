@@ -2,9 +2,13 @@
 
 import { rmSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
-import { readRun } from '../experiments/run/stored.js';
+import { join } from 'node:path';
+import { readRuns } from '../experiments/report/gather.js';
+import { LOCK } from '../experiments/run/folder.js';
 import { UserError } from '../util/errors.js';
+import { lockHolder } from '../util/lock.js';
 import type { Verb } from './main.js';
+import { say } from './output.js';
 import { runFolderOf } from './runs.js';
 
 interface Flags {
@@ -18,22 +22,22 @@ export const verb: Verb = (command) => {
     .option('--runs <dir>', 'where ids are looked for', 'runs')
     .option('-y, --yes', 'do not ask')
     .action(async (names: string[], { runs: dir, yes }: Flags) => {
-      const runs = [...new Set(names.map((name) => runFolderOf(name, dir)))].map(readRun);
-      const busy = runs.find(({ state }) => state === 'running');
-      if (busy) throw new UserError(`${busy.folder} is being worked on: stop it first`);
+      const folders = [...new Set(names.map((name) => runFolderOf(name, dir)))];
+      const { runs, damaged } = readRuns(folders);
+      const busy = folders.find((folder) => lockHolder(join(folder, LOCK)) !== undefined);
+      if (busy !== undefined) throw new UserError(`${busy} is being worked on: stop it first`);
       for (const { folder, state, manifest } of runs) {
         const tasks = manifest.config.tasks.map(({ name }) => name).join(', ');
-        process.stdout.write(
-          `${folder} (${state}; ${tasks}; started ${manifest.started.slice(0, 16).replace('T', ' ')})\n`,
-        );
+        say(`${folder} (${state}; ${tasks}; started ${manifest.started.slice(0, 16).replace('T', ' ')})`);
       }
-      if (!yes && !(await confirmed(runs.length))) {
-        process.stdout.write('nothing was removed\n');
+      for (const { folder, failure } of damaged) say(`${folder} (damaged; ${failure})`);
+      if (!yes && !(await confirmed(folders.length))) {
+        say('nothing was removed');
         process.exitCode = 1;
         return;
       }
-      for (const { folder } of runs) rmSync(folder, { recursive: true });
-      process.stdout.write(`removed ${runs.length} run${runs.length === 1 ? '' : 's'}\n`);
+      for (const folder of folders) rmSync(folder, { recursive: true });
+      say(`removed ${folders.length} run${folders.length === 1 ? '' : 's'}`);
     });
 };
 

@@ -6,11 +6,13 @@ import { labelOf, type Study } from '../experiments/config/index.js';
 import { resultsTable, type TaskResult } from '../experiments/run/results.js';
 import { planStudy, superviseStudy } from '../experiments/run/study.js';
 import { superviseWorker, type Supervision } from '../experiments/run/supervise.js';
-import { positiveInteger } from './device.js';
+import { deviceOption, positiveInteger } from './device.js';
 import type { Verb } from './main.js';
+import { say, sayLines, warn } from './output.js';
 import { createProgress, type Progress } from './progress.js';
 import { argumentsText, configArgument, studyOf, type SettingFlags } from './settings.js';
 import { axesOf, gridText, studyChecks, studyTables } from './study.js';
+import { tableText } from './table.js';
 
 interface Flags extends SettingFlags {
   readonly threads?: number;
@@ -22,6 +24,7 @@ export const verb: Verb = (command) => {
   configArgument(command)
     .option('--dry-run', 'show the runs and what they will take, and do nothing')
     .option('--fail-fast', 'end a study with its first run that fails')
+    .addOption(deviceOption("compute there instead of on the configuration's device"))
     .option('--threads <n>', 'threads of the cpu backend (default: all cores)', positiveInteger)
     .action(async (configPath: string, flags: Flags) => {
       // Faults in the configuration are told before a process is started for it.
@@ -48,19 +51,20 @@ async function runOne({ runs }: Study, { threads }: Flags, again: string): Promi
     progress.show(event);
   });
   if (!(await interruptible(run, progress, () => folder, again))) return;
-  process.stdout.write(`\n${resultsTable(results, tuning)}\n\n${artefacts(folder)}\n`);
+  sayLines(`\n${resultsTable(results, tuning, tableText)}\n`);
+  say(artefacts(folder));
   tellChecks(failedChecks(results));
 }
 
 /** Checks that failed make the command fail, after everything is done. */
 function tellChecks(failed: readonly string[]): void {
-  for (const line of failed) process.stdout.write(`check failed: ${line}\n`);
+  for (const line of failed) say(`check failed: ${line}`);
   if (failed.length > 0) process.exitCode = 1;
 }
 
 async function runStudy(study: Study, flags: Flags, again: string): Promise<void> {
   const { runs } = study;
-  process.stdout.write(`${gridText(study, await planStudy(study, flags.threads))}\n`);
+  sayLines(`${gridText(study, await planStudy(study, flags.threads))}\n`);
   if (flags.dryRun) return;
   const axes = axesOf(study);
   const progress = createProgress(
@@ -77,17 +81,14 @@ async function runStudy(study: Study, flags: Flags, again: string): Promise<void
   const folder = runs[0]!.config.output_dir;
   if (!(await interruptible(work, progress, () => folder, again))) return;
   const failed = work.states.filter((state) => state.fault !== undefined);
-  process.stdout.write(`\n${studyTables(study, work.states)}\n\n`);
-  for (const { run, fault } of failed)
-    process.stderr.write(`westwind: ${labelOf(run, axes)} failed: ${fault!.split('\n')[0]!}\n`);
-  process.stdout.write(
-    `${runs.length - failed.length} of ${runs.length} runs are done, in ${folder}; westwind report ${folder} makes tables and plots of them\n`,
+  sayLines(`\n${studyTables(study, work.states)}\n`);
+  for (const { run, fault } of failed) warn(`${labelOf(run, axes)} failed: ${fault!.split('\n')[0]!}`);
+  say(
+    `${runs.length - failed.length} of ${runs.length} runs are done, in ${folder}; westwind report ${folder} makes tables and plots of them`,
   );
   tellChecks(studyChecks(study, work.states));
   if (failed.length > 0) {
-    process.stderr.write(
-      `westwind: ${failed.length} of ${runs.length} runs failed; the same command tries them again\n`,
-    );
+    warn(`${failed.length} of ${runs.length} runs failed; the same command tries them again`);
     process.exitCode = 2;
   }
 }
@@ -110,7 +111,8 @@ async function interruptible(
     work.stop();
   };
   const stopped = (how: string): false => {
-    process.stdout.write(`${how} is in ${folder()}\ngo on with: ${again}\n`);
+    say(`${how} is in ${folder()}`);
+    say(`go on with: ${again}`);
     process.exitCode = 130;
     return false;
   };

@@ -2,7 +2,8 @@
 
 import { jsonSchema } from '../experiments/config/index.js';
 import type { Verb } from './main.js';
+import { sayJson } from './output.js';
 
 export const verb: Verb = (command) => {
-  command.action(() => void process.stdout.write(JSON.stringify(jsonSchema(), null, 2) + '\n'));
+  command.action(() => sayJson(jsonSchema(), 2));
 };

@@ -12,6 +12,7 @@ import {
 export interface SettingFlags {
   readonly set: readonly string[];
   readonly model?: string;
+  readonly device?: string;
 }
 
 export function configArgument(command: Command): Command {
@@ -30,16 +31,21 @@ export function configArgument(command: Command): Command {
 }
 
 /** Reads and checks what the arguments name. Throws UserError with a line for each fault. */
-export function studyOf(config: string, { set, model }: SettingFlags): Study {
-  const settings = model === undefined ? set : [...modelSettings(model), ...set];
+export function studyOf(config: string, { set, model, device }: SettingFlags): Study {
+  const settings = [
+    ...(model === undefined ? [] : modelSettings(model)),
+    ...set,
+    ...(device === undefined ? [] : [`device=${device}`]),
+  ];
   return loadStudy(configPath(config), { settings });
 }
 
 /** The arguments as they are written. */
-export function argumentsText(config: string, { set, model }: SettingFlags): string {
+export function argumentsText(config: string, { set, model, device }: SettingFlags): string {
   return [
     config,
     ...(model === undefined ? [] : [`--model ${model}`]),
     ...set.map((s) => `--set '${s}'`),
+    ...(device === undefined ? [] : [`--device ${device}`]),
   ].join(' ');
 }

@@ -3,8 +3,9 @@
 import { failedChecks } from '../experiments/checks/figures.js';
 import { labelOf, shortName, shown, type Study } from '../experiments/config/index.js';
 import type { RunPlan } from '../experiments/plan/index.js';
-import { figureColumns, markdownTable, methodName, withInterval } from '../experiments/run/results.js';
+import { figureColumns, methodName, withInterval } from '../experiments/run/results.js';
 import type { RunState } from '../experiments/run/study.js';
+import { tableText } from './table.js';
 import { duration, gib } from './units.js';
 
 /** `seconds` is not known of a device that is not here. */
@@ -29,7 +30,7 @@ export function gridText(study: Study, plans: Plans): string {
     gib(Math.max(...plans.map((p) => p.peak))),
     time(plans.some((p) => p.seconds === undefined) ? undefined : sum((p) => p.seconds!)),
   ];
-  return `${grid.join('')}\n${markdownTable(['run', 'tokens', 'peak GiB', 'at least'], [...rows, total])}\n`;
+  return `${grid.join('')}\n${tableText(['run', 'tokens', 'peak GiB', 'at least'], [...rows, total])}`;
 }
 
 function time(seconds: number | undefined): string {
@@ -43,6 +44,7 @@ export function studyTables(study: Study, states: readonly RunState[]): string {
   return tasks
     .map((task) => {
       const mine = states.filter(({ run }) => run.config.tasks[0]!.name === task);
+      if (!mine.some(({ result }) => result)) return `${task}: no run has a result`;
       const varied = axes.filter((axis) => mine.some(({ run }) => Object.hasOwn(run.at, axis)));
       const results = mine.flatMap(({ result }) => result ?? []);
       const columns = results[0]
@@ -60,15 +62,48 @@ export function studyTables(study: Study, states: readonly RunState[]): string {
           String(method.unanswered),
         ]),
       );
+      if (rows.length === 0) return trainingTable(task, mine, varied, axes);
       const heads = [
         task,
         ...varied.map((axis) => shortName(axis, axes)),
         'rows',
         ...columns.map(([head]) => head),
       ];
-      return markdownTable([...heads, 'no answer'], rows);
+      return tableText([...heads, 'no answer'], rows);
     })
     .join('\n\n');
+}
+
+/** Of a task without test rows there is how its trainings went. */
+function trainingTable(
+  task: string,
+  states: readonly RunState[],
+  varied: readonly string[],
+  axes: readonly string[],
+): string {
+  const rows = states.flatMap(({ run, result, tuning = '' }) =>
+    result?.training
+      ? [
+          [
+            tuning,
+            ...varied.map((axis) => (Object.hasOwn(run.at, axis) ? shown(run.at[axis]) : '')),
+            String(result.train_rows),
+            String(result.training.steps),
+            result.training.first_loss.toFixed(3),
+            result.training.last_loss.toFixed(3),
+          ],
+        ]
+      : [],
+  );
+  const heads = [
+    task,
+    ...varied.map((axis) => shortName(axis, axes)),
+    'rows',
+    'steps',
+    'first loss',
+    'last loss',
+  ];
+  return tableText(heads, rows);
 }
 
 /** A line for each check that failed: of the tuned runs of a task where there are such, else of its baselines. */

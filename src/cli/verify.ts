@@ -1,10 +1,10 @@
 /** `westwind verify DIR...`: a line a check, with its error and tolerance. */
 
-import pc from 'picocolors';
 import type { Check } from '../experiments/verify/check.js';
 import { verifyFolder } from '../experiments/verify/index.js';
 import { deviceOptions, openBackend, type DeviceFlags } from './device.js';
 import type { Verb } from './main.js';
+import { paint, say, sayJson, type Painted } from './output.js';
 
 export const verb: Verb = (command) => {
   deviceOptions(command)
@@ -18,17 +18,17 @@ export const verb: Verb = (command) => {
         for await (const check of verifyFolder(backend, folder)) {
           if (check.ok) passed++;
           else failed++;
-          process.stdout.write(
-            (flags.json ? JSON.stringify({ device: backend.name, ...check }) : line(check)) + '\n',
-          );
+          if (flags.json) sayJson({ device: backend.name, ...check });
+          else say(...line(check));
         }
       }
-      if (!flags.json) process.stdout.write(`${backend.name}: ${passed} passed, ${failed} failed\n`);
+      if (!flags.json) say(`${backend.name}: ${passed} passed, ${failed} failed`);
       process.exitCode = failed === 0 ? 0 : 1;
     });
 };
 
-function line({ subject, name, error, tolerance, ok }: Check): string {
-  const mark = ok ? pc.green('ok  ') : pc.red('FAIL');
-  return `${mark} ${subject.padEnd(12)} ${name.padEnd(34)} error ${error.toExponential(2)}   tolerance ${tolerance.toExponential(0)}`;
+function line({ subject, name, error, tolerance, ok }: Check): (Painted | string)[] {
+  const mark = ok ? paint('green', 'ok  ') : paint('red', 'FAIL');
+  const text = ` ${subject.padEnd(12)} ${name.padEnd(34)} error ${error.toExponential(2)}   tolerance ${tolerance.toExponential(0)}`;
+  return [mark, text];
 }

@@ -1,6 +1,6 @@
 /** The columns that a task needs, out of a table: by name, as text, and complete. */
-import { closest } from 'fastest-levenshtein';
 import { UserError } from '../util/errors.js';
+import { nearest } from '../util/nearest.js';
 import type { Row } from './read.js';
 
 export interface DroppedRow {
@@ -58,11 +58,11 @@ function checkColumns(table: readonly Row[], wanted: readonly string[], source: 
     if (present.has(column)) continue;
     const names = [...present];
     const listed = names.slice(0, LISTED_COLUMNS).join(', ') + (names.length > LISTED_COLUMNS ? ', …' : '');
+    const near = nearest(column, names);
+    const hint = near === undefined ? '; it has' : `; did you mean ${JSON.stringify(near)}? It has`;
     throw new UserError(
       `${source} has no column ${JSON.stringify(column)}` +
-        (names.length > 0
-          ? `; did you mean ${JSON.stringify(closest(column, names))}? It has ${listed}`
-          : ': it has no rows'),
+        (names.length > 0 ? `${hint} ${listed}` : ': it has no rows'),
     );
   }
 }

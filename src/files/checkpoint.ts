@@ -6,7 +6,8 @@ import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../util/atomic.js';
 import { UserError } from '../util/errors.js';
-import { readJsonFile } from '../util/read.js';
+import { parseJson, readBytes } from '../util/read.js';
+import { foreignBytes, refuseForeignFolder } from './foreign.js';
 import { SafetensorsWriter, tensorBytes, type TensorSpec } from './safetensors-writer.js';
 import { SafetensorsFile, type TensorData, type TensorInfo } from './safetensors.js';
 
@@ -45,6 +46,11 @@ export class Checkpoint {
     return this.#file(name).read(name, into);
   }
 
+  /** As SafetensorsFile.same, of two of its tensors. */
+  same(a: string, b: string): boolean {
+    return this.has(a) && this.has(b) && this.#file(a).same(a, this.#file(b), b);
+  }
+
   readFloat32(name: string): Float32Array {
     return this.#file(name).readFloat32(name);
   }
@@ -60,18 +66,20 @@ export class Checkpoint {
   }
 }
 
-/** Opens the weights of a model folder. Throws UserError for missing weights, a missing shard or a malformed file. */
+/**
+ * Opens the weights of a model folder: model.safetensors where it stands, else the shards that the index names, as transformers does; a
+ * save as one file leaves an older index behind. Throws UserError for missing weights, a missing shard or a malformed file.
+ */
 export function openCheckpoint(folder: string): Checkpoint {
-  const indexPath = join(folder, INDEX);
-  if (!existsSync(indexPath)) {
-    const path = join(folder, SINGLE);
-    if (!existsSync(path)) {
-      throw new UserError(
-        `${folder}: there is neither ${SINGLE} nor ${INDEX}; it is no complete model folder`,
-      );
-    }
+  const path = join(folder, SINGLE);
+  if (existsSync(path)) {
     const file = SafetensorsFile.open(path);
     return new Checkpoint(folder, [file], new Map(file.names.map((name) => [name, file])));
+  }
+  const indexPath = join(folder, INDEX);
+  if (!existsSync(indexPath)) {
+    if (existsSync(folder)) refuseForeignFolder(folder);
+    throw new UserError(`${folder}: there is neither ${SINGLE} nor ${INDEX}; it is no complete model folder`);
   }
   const files = new Map<string, SafetensorsFile>();
   const home = new Map<string, SafetensorsFile>();
@@ -97,10 +105,17 @@ export function openCheckpoint(folder: string): Checkpoint {
   return new Checkpoint(folder, [...files.values()], home);
 }
 
-/** The shards that a folder's index names, none where there is no index. */
+/** The files of a model's weights among these: model.safetensors, else the index, which names the others (`shardNames`). */
+export function weightFiles(paths: readonly string[]): string[] {
+  return paths.includes(SINGLE) ? [SINGLE] : paths.filter((path) => path === INDEX);
+}
+
+/** The shards that a folder's index names, none where it does not decide. */
 export function shardNames(folder: string): string[] {
   const path = join(folder, INDEX);
-  return existsSync(path) ? [...new Set(readWeightMap(path).map(([, shard]) => shard))] : [];
+  return existsSync(path) && !existsSync(join(folder, SINGLE))
+    ? [...new Set(readWeightMap(path).map(([, shard]) => shard))]
+    : [];
 }
 
 function readWeightMap(path: string): [string, string][] {
@@ -118,6 +133,14 @@ function readWeightMap(path: string): [string, string][] {
     }
     return [name, shard];
   });
+}
+
+/** A JSON file of a model's, as util/read.ts reads it; one that is something else by its first bytes is called that. */
+export function readJsonFile(path: string): unknown {
+  const bytes = readBytes(path);
+  const foreign = foreignBytes(bytes);
+  if (foreign !== undefined) throw new UserError(`${path}: ${foreign}`);
+  return parseJson(bytes.toString('utf8'), path);
 }
 
 /** A tensor whose bytes may still have to come from a device. */

@@ -27,15 +27,18 @@ import {
   Unreachable,
   endpoint,
   hubCache,
-  hubFetch,
+  hubRequests,
+  LEAST_PROGRESS,
   offlineByEnvironment,
   repoUrl,
   type HubOptions,
+  type HubRequests,
   type Repo,
 } from './hub-client.js';
 
 const COMMIT = /^[0-9a-f]{40}$/;
 const ATTEMPTS = 5;
+const MAX_FILES = 200_000;
 const MAX_REF_BYTES = 1000;
 
 /** A file as the hub lists it: `hash` is the SHA-256 of a large file, git's SHA-1 of a small one. */
@@ -47,7 +50,8 @@ interface RemoteFile {
 
 /**
  * The local folder of a repository's snapshot, after fetching what of it is wanted and not there yet.
- * `select` gets the paths of all files, of the hub or (offline) of the cache, and returns the wanted ones; it may throw.
+ * `select` gets the paths of all files, of the hub or (offline) of the cache, and returns the wanted ones; `more` gets the
+ * folder with those and names what they ask for besides. Both may throw.
  * Where the hub is out of reach, what the cache has of the revision is used instead.
  */
 export async function snapshot(
@@ -55,6 +59,7 @@ export async function snapshot(
   revision: string,
   options: HubOptions,
   select: (paths: readonly string[]) => readonly string[],
+  more: (folder: string) => readonly string[] = () => [],
 ): Promise<{ folder: string; files: readonly string[] }> {
   checkNames(repo, revision);
   const home = join(options.cacheDir ?? hubCache(), [`${repo.type}s`, ...repo.name.split('/')].join('--'));
@@ -66,10 +71,10 @@ export async function snapshot(
   };
   if (options.offline ?? offlineByEnvironment()) return cached('HF_HUB_OFFLINE forbids fetching it');
 
-  const get = hubFetch(repo, revision, options.token);
+  const requests = hubRequests(repo, revision, options);
   let listing: { commit: string; files: RemoteFile[] };
   try {
-    listing = await listRemote(repo, revision, get);
+    listing = await listRemote(repo, revision, requests.api);
   } catch (error) {
     if (error instanceof UserError && !(error instanceof Unreachable)) throw error;
     // Anything else that the client trips over is an answer that is no hub's, a proxy's page for example.
@@ -78,18 +83,23 @@ export async function snapshot(
   }
   const { commit } = listing;
   const folder = join(home, 'snapshots', commit);
-  const files = select(listing.files.map((file) => file.path));
-  const wanted = new Set(files);
-  try {
-    for (const part of ['blobs', 'refs', 'snapshots']) mkdirSync(join(home, part), { recursive: true });
+  let files = select(listing.files.map((file) => file.path));
+  const fetchAll = async (wanted: readonly string[]): Promise<void> => {
     for (const file of listing.files) {
-      if (!wanted.has(file.path) || existsSync(join(folder, file.path))) continue;
+      if (!wanted.includes(file.path) || existsSync(join(folder, file.path))) continue;
       const blob = join(home, 'blobs', file.hash);
       await withLock(`${blob}.lock`, async () => {
-        if (!existsSync(blob)) await download(repo, commit, file, blob, get, options);
+        if (!existsSync(blob)) await download(repo, commit, file, blob, requests, options);
       });
       link(blob, join(folder, file.path));
     }
+  };
+  try {
+    for (const part of ['blobs', 'refs', 'snapshots']) mkdirSync(join(home, part), { recursive: true });
+    await fetchAll(files);
+    const asked = more(folder);
+    await fetchAll(asked);
+    files = [...files, ...asked];
     if (revision !== commit) {
       mkdirSync(dirname(join(home, 'refs', revision)), { recursive: true });
       writeFileAtomic(join(home, 'refs', revision), commit);
@@ -102,12 +112,14 @@ export async function snapshot(
 
 /** The folder of a revision that is in the cache, or undefined. */
 function cachedSnapshot(home: string, revision: string): string | undefined {
-  const ref = join(home, 'refs', revision);
-  const commit = COMMIT.test(revision)
-    ? revision
-    : existsSync(ref)
-      ? readText(ref, MAX_REF_BYTES).trim()
-      : '';
+  let commit = revision;
+  if (!COMMIT.test(revision)) {
+    try {
+      commit = readText(join(home, 'refs', revision), MAX_REF_BYTES).trim();
+    } catch {
+      return undefined; // There is none of that name, or a folder of several.
+    }
+  }
   const folder = join(home, 'snapshots', commit);
   return COMMIT.test(commit) && existsSync(folder) ? folder : undefined;
 }
@@ -121,14 +133,27 @@ function listFolder(folder: string): string[] {
 
 /** Names become paths: nothing may lead out of the cache. */
 function checkNames(repo: Repo, revision: string): void {
-  if (!/^[\w.-]+(\/[\w.-]+)?$/.test(repo.name) || /(^|\/)\.\.?(\/|$)/.test(repo.name)) {
-    throw new UserError(`'${repo.name}' is neither a folder here nor a name on the hub (like org/name)`);
+  if (!/^[\w.-]{1,96}(\/[\w.-]{1,96})?$/.test(repo.name) || /(^|\/)\.\.?(\/|$)/.test(repo.name)) {
+    throw new UserError(
+      `${quoted(repo.name)} is neither a folder here nor a name on the hub (like org/name)`,
+    );
   }
-  if (!isInside(revision)) throw new UserError(`'${revision}' cannot be a revision of ${repo.name}`);
+  if (!isInside(revision)) throw new UserError(`${quoted(revision)} cannot be a revision of ${repo.name}`);
 }
 
 function isInside(path: string): boolean {
-  return path !== '' && !/^[/~]|[\\:\0]|(^|\/)\.{0,2}(\/|$)/.test(path);
+  const named = path.split('/').every((part) => Buffer.byteLength(part) <= MAX_NAME);
+  // eslint-disable-next-line no-control-regex
+  return named && path.length <= MAX_PATH && !/^[/~]|[\\:\x00-\x1f\x7f]|(^|\/)\.{0,2}(\/|$)/.test(path);
+}
+
+/** What file systems take, with room for what stands before. */
+const MAX_NAME = 200;
+const MAX_PATH = 1024;
+
+/** A name from elsewhere, on one line and of bearable length. */
+function quoted(name: string): string {
+  return `'${JSON.stringify(name.length > 80 ? `${name.slice(0, 77)}...` : name).slice(1, -1)}'`;
 }
 
 async function listRemote(
@@ -146,12 +171,16 @@ async function listRemote(
   for await (const entry of hub.listFiles({ ...common, repo, revision: sha, recursive: true })) {
     if (entry.type !== 'file') continue;
     const hash = entry.lfs?.oid ?? entry.oid ?? '';
-    if (!isInside(entry.path) || !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(hash)) {
+    const size = entry.lfs?.size ?? entry.size;
+    if (!isInside(entry.path) || !/^([0-9a-f]{40}|[0-9a-f]{64})$/.test(hash))
       throw new UserError(
-        `${repoUrl(repo)}: the hub lists a file with an unsafe name or hash: ${entry.path}`,
+        `${repoUrl(repo)}: the hub lists a file with an unsafe name or hash: ${quoted(entry.path)}`,
       );
-    }
-    files.push({ path: entry.path, size: entry.lfs?.size ?? entry.size, hash });
+    if (!Number.isSafeInteger(size) || size < 0)
+      throw new UserError(`${repoUrl(repo)}: the hub lists ${quoted(entry.path)} without its size`);
+    files.push({ path: entry.path, size, hash });
+    if (files.length > MAX_FILES)
+      throw new UserError(`${repoUrl(repo)}: the hub lists more than ${MAX_FILES} files`);
   }
   return { commit: sha, files };
 }
@@ -162,7 +191,7 @@ async function download(
   commit: string,
   file: RemoteFile,
   blob: string,
-  get: typeof fetch,
+  requests: HubRequests,
   { onProgress, retryDelay = 1000 }: HubOptions,
 ): Promise<void> {
   const partial = `${blob}.incomplete`;
@@ -173,10 +202,10 @@ async function download(
   for (let attempt = 1; size() < file.size || !existsSync(partial); attempt++) {
     const before = size();
     try {
-      await fetchRest(url, partial, file, get, onProgress);
+      await fetchRest(url, partial, file, requests, onProgress);
     } catch (error) {
       if (!(error instanceof Unreachable)) throw error;
-      if (size() > before) attempt = 0; // It moves: only standing still is counted.
+      if (size() - before >= LEAST_PROGRESS) attempt = 0; // It moves: only standing still is counted.
       if (attempt === ATTEMPTS) {
         throw new UserError(
           `${file.path}: ${size()} of ${file.size} bytes are there, then the connection failed ` +
@@ -200,38 +229,26 @@ async function fetchRest(
   url: string,
   partial: string,
   file: RemoteFile,
-  get: typeof fetch,
+  requests: HubRequests,
   onProgress: HubOptions['onProgress'],
 ): Promise<void> {
   let done = existsSync(partial) ? statSync(partial).size : 0;
-  // Bytes must come as they are stored: a compressed body has other offsets.
-  const headers: Record<string, string> = { 'Accept-Encoding': 'identity' };
-  if (done > 0) headers['Range'] = `bytes=${done}-`;
-  const response = await get(url, { headers });
+  const answer = await requests.file(url, done);
   // A server that knows no ranges sends the whole file again.
-  if (response.status !== 206) done = 0;
+  if (!answer.partial) done = 0;
   const fd = openSync(partial, done > 0 ? 'a' : 'w');
   try {
-    if (response.body === null) return;
-    for await (const chunk of response.body) {
-      const bytes = chunk as Uint8Array;
+    for await (const bytes of answer.bytes) {
       done += bytes.byteLength;
       if (done > file.size)
         throw new UserError(`${file.path}: the hub sends more than the ${file.size} bytes it listed`);
       for (let at = 0; at < bytes.byteLength;) at += writeSync(fd, bytes, at);
       onProgress?.(file.path, done, file.size);
     }
-  } catch (error) {
-    if (error instanceof UserError || isSystemError(error)) throw error;
-    throw new Unreachable('it broke off');
   } finally {
     closeSync(fd);
   }
   if (done < file.size) throw new Unreachable('it ended early');
-}
-
-function isSystemError(error: unknown): boolean {
-  return error instanceof Error && 'syscall' in error && error.syscall === 'write' && 'errno' in error;
 }
 
 async function contentHash(path: string, file: RemoteFile): Promise<string> {

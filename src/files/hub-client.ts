@@ -1,11 +1,13 @@
 /**
- * The hub's web side: where it is, who asks, and what its refusals mean. Every request goes through one `fetch` that sends the token
- * to the hub's own origin and nowhere else, and turns each failure into one plain line.
+ * The hub's web side: where it is, who asks, and what its refusals mean. Every request goes through one function that sends the token
+ * to the hub's own origin and nowhere else, turns each failure into one plain line, and waits for nobody without end: answers have
+ * a size and a time, and a server that stands still or only drips is left.
  */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
 import { UserError, messageOf } from '../util/errors.js';
 import { readText } from '../util/read.js';
+import { isToken, masked } from '../util/secrets.js';
 
 export interface HubOptions {
   /** A branch, tag or commit. Default: 'main' (models), 'refs/convert/parquet' (data sets). */
@@ -20,6 +22,8 @@ export interface HubOptions {
   readonly onProgress?: (file: string, done: number, total: number) => void;
   /** Milliseconds before a broken download is taken up again; doubles each time. Default 1000. */
   readonly retryDelay?: number;
+  /** Milliseconds in which a server must send something worth waiting for. Default 30,000. */
+  readonly patience?: number;
 }
 
 /** A repository on the hub. */
@@ -34,8 +38,13 @@ export class Unreachable extends UserError {}
 /** The hub's address, without a slash at its end. */
 export function endpoint(): string {
   const address = process.env['HF_ENDPOINT'] || 'https://huggingface.co';
-  if (!URL.canParse(address))
-    throw new UserError(`HF_ENDPOINT is '${address}', which is no address like https://host`);
+  if (!URL.canParse(address) || !/^https?:/i.test(address))
+    throw new UserError(`HF_ENDPOINT is '${masked(address)}', which is no address like https://host`);
+  const { username, password } = new URL(address);
+  if (username !== '' || password !== '')
+    throw new UserError(
+      `HF_ENDPOINT is '${masked(address)}': leave name and password out, and put a token in HF_TOKEN`,
+    );
   return address.replace(/\/+$/, '');
 }
 
@@ -62,30 +71,162 @@ function tokenFromEnvironment(): string | undefined {
   }
 }
 
+/** The token as it can be sent. Throws UserError, which does not show it, for one that cannot. */
+function checkedToken(token: string | undefined): string | undefined {
+  if (token === undefined || isToken(token)) return token;
+  throw new UserError(
+    'the token for the hub (HF_TOKEN, or the file token in HF_HOME) has a line break, a space or another character that no token has: copy it anew',
+  );
+}
+
 /** The page of a repository. */
 export function repoUrl(repo: Repo): string {
   return `${endpoint()}/${repo.type === 'dataset' ? 'datasets/' : ''}${repo.name}`;
 }
 
-/** The `fetch` for one repository at one revision. What it throws is UserError, or Unreachable where no answer came. */
-export function hubFetch(repo: Repo, revision: string, token = tokenFromEnvironment()): typeof fetch {
+const PATIENCE = 30_000;
+/** Less than this within the time of patience is no progress. */
+export const LEAST_PROGRESS = 4096;
+/** Bounds of what a list of files may take: requests, bytes of one answer and of all, times of patience. */
+const MAX_PAGES = 1000;
+const MAX_ANSWER = 32 << 20;
+const MAX_ANSWERS = 256 << 20;
+const LIST_PATIENCE = 10;
+
+/** How one repository at one revision is asked. What is thrown is UserError, or Unreachable where no answer came. */
+export interface HubRequests {
+  /** For the hub's own answers, which come whole; for a list of them. */
+  readonly api: typeof fetch;
+  /** A file's bytes as they come, from `from` on where the server knows ranges (`partial`). */
+  file(url: string, from: number): Promise<{ partial: boolean; bytes: AsyncIterable<Uint8Array> }>;
+}
+
+export function hubRequests(
+  repo: Repo,
+  revision: string,
+  { token: given, patience = PATIENCE }: Pick<HubOptions, 'token' | 'patience'>,
+): HubRequests {
+  const token = checkedToken(given ?? tokenFromEnvironment());
   const origin = new URL(endpoint()).origin;
-  return async (input, init) => {
-    const url = new URL(input instanceof Request ? input.url : input);
-    const headers = new Headers(init?.headers);
+  const request = async (url: URL, headers: Headers, watch: Watch): Promise<Response> => {
     // A page link or a redirect may lead elsewhere; on a redirect to another origin fetch itself drops the header.
     if (token !== undefined && url.origin === origin) headers.set('Authorization', `Bearer ${token}`);
     let response: Response;
     try {
-      response = await fetch(url, { ...init, headers });
+      response = await fetch(url, { headers, signal: watch.signal });
     } catch (error) {
       const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
-      throw new Unreachable(`cannot reach ${url.origin} for ${repo.name}: ${messageOf(cause)}`);
+      const why = watch.signal.aborted ? watch.why : masked(messageOf(cause), token);
+      throw new Unreachable(`cannot reach ${url.origin} for ${repo.name}: ${why}`);
     }
     if (response.ok) return response;
     await response.body?.cancel();
     throw refusal(response, repo, revision, token !== undefined);
   };
+
+  const asked = new Set<string>();
+  let total = 0;
+  const until = Date.now() + LIST_PATIENCE * patience;
+  const api: typeof fetch = async (input, init) => {
+    const url = new URL(input instanceof Request ? input.url : input);
+    if (asked.has(url.href)) throw new Error('its list of files leads back to where it was');
+    if (asked.add(url.href).size > MAX_PAGES)
+      throw new Error(`its list of files has more than ${MAX_PAGES} pages`);
+    const watch = new Watch(Math.max(1, Math.min(patience, until - Date.now())));
+    try {
+      const response = await request(url, new Headers(init?.headers), watch);
+      const parts: Uint8Array[] = [];
+      let size = 0;
+      for await (const bytes of bodyOf(response, watch)) {
+        size += bytes.byteLength;
+        total += bytes.byteLength;
+        if (size > MAX_ANSWER || total > MAX_ANSWERS) throw new Error('its answer has no end');
+        if (Date.now() > until) throw new Unreachable(`${url.origin} takes too long over a list of files`);
+        parts.push(bytes);
+      }
+      // An answer without content is none to Response either.
+      return new Response(Buffer.concat(parts), { status: 200, headers: response.headers });
+    } finally {
+      watch.end();
+    }
+  };
+
+  return {
+    api,
+    file: async (url, from) => {
+      // Bytes must come as they are stored: a compressed body has other offsets.
+      const headers = new Headers({ 'Accept-Encoding': 'identity' });
+      if (from > 0) headers.set('Range', `bytes=${from}-`);
+      const watch = new Watch(patience);
+      try {
+        const response = await request(new URL(url), headers, watch);
+        return { partial: response.status === 206, bytes: bodyOf(response, watch) };
+      } catch (error) {
+        watch.end();
+        throw error;
+      }
+    },
+  };
+}
+
+/** A body's pieces. Throws Unreachable where it breaks off or stands still. */
+async function* bodyOf(response: Response, watch: Watch): AsyncGenerator<Uint8Array> {
+  const chunks = response.body?.[Symbol.asyncIterator]();
+  try {
+    for (;;) {
+      let next: IteratorResult<unknown> | undefined;
+      try {
+        next = await chunks?.next();
+      } catch {
+        throw new Unreachable(watch.signal.aborted ? watch.why : 'it broke off');
+      }
+      if (next === undefined || next.done === true) return;
+      const bytes = next.value as Uint8Array;
+      watch.moved(bytes.byteLength);
+      yield bytes;
+    }
+  } finally {
+    watch.end();
+    await chunks?.return?.().catch(() => undefined);
+  }
+}
+
+/** Breaks a request off when too little has come for too long. */
+class Watch {
+  readonly #controller = new AbortController();
+  #timer: NodeJS.Timeout;
+  #bytes = 0;
+
+  constructor(private readonly patience: number) {
+    this.#timer = this.#next();
+  }
+
+  get signal(): AbortSignal {
+    return this.#controller.signal;
+  }
+
+  get why(): string {
+    return `it sent nothing, or next to nothing, for ${Math.ceil(this.patience / 1000)} s`;
+  }
+
+  moved(bytes: number): void {
+    this.#bytes += bytes;
+  }
+
+  end(): void {
+    clearTimeout(this.#timer);
+  }
+
+  #next(): NodeJS.Timeout {
+    return setTimeout(() => {
+      if (this.#bytes < LEAST_PROGRESS) {
+        this.#controller.abort();
+        return;
+      }
+      this.#bytes = 0;
+      this.#timer = this.#next();
+    }, this.patience).unref();
+  }
 }
 
 function refusal(response: Response, repo: Repo, revision: string, hasToken: boolean): UserError {

@@ -5,20 +5,18 @@
 import { existsSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../util/errors.js';
-import { shardNames } from './checkpoint.js';
+import { shardNames, weightFiles } from './checkpoint.js';
+import { foreignFiles, refuseForeignFolder } from './foreign.js';
 import { snapshot } from './hub-cache.js';
 import { endpoint, type HubOptions } from './hub-client.js';
 
-/** What Westwind can use of a model repository; never pickles or code. */
+/** What Westwind can use of a model repository beside its weights; never pickles or code. */
 const MODEL_FILES = [
   'config.json',
   'generation_config.json',
   'tokenizer*',
   'special_tokens_map.json',
   'chat_template.jinja',
-  'model.safetensors',
-  'model-*.safetensors',
-  'model.safetensors.index.json',
   'adapter_config.json',
   'adapter_model.safetensors',
 ];
@@ -34,7 +32,10 @@ export interface ModelOptions extends HubOptions {
  */
 export async function resolveModel(nameOrFolder: string, options: ModelOptions = {}): Promise<string> {
   if (existsSync(nameOrFolder)) {
-    if (statSync(nameOrFolder).isDirectory()) return nameOrFolder;
+    if (statSync(nameOrFolder).isDirectory()) {
+      refuseForeignFolder(nameOrFolder);
+      return nameOrFolder;
+    }
     throw new UserError(`${nameOrFolder} is a file; give the model's folder, or its name on the hub`);
   }
   const wanted = (options.files ?? MODEL_FILES).map(pattern);
@@ -45,14 +46,13 @@ export async function resolveModel(nameOrFolder: string, options: ModelOptions =
     options,
     (paths) => {
       const found = paths.filter((path) => wanted.some((p) => p.test(path)));
-      if (!found.some(isWeights) && paths.some((path) => /^pytorch_model.*\.bin$/.test(path))) {
-        throw new UserError(
-          `${nameOrFolder} has its weights only as pickles (.bin), which can run code and are not read; ` +
-            'choose a repository or revision with .safetensors',
-        );
-      }
-      return found;
+      if (options.files !== undefined) return found;
+      const foreign = foreignFiles(paths);
+      if (foreign !== undefined) throw new UserError(`${nameOrFolder} ${foreign}`);
+      return [...found, ...weightFiles(paths)];
     },
+    // The index has come: it says which shards there are.
+    (folder) => (options.files === undefined ? shardNames(folder) : []),
   );
   const missing = shardNames(folder).filter((shard) => !existsSync(join(folder, shard)));
   const incomplete = missing.length > 0 || (files.includes('config.json') && !files.some(isWeights));
@@ -83,9 +83,13 @@ export async function resolveDataset(
   const { revision = 'refs/convert/parquet', config, split } = options;
   const choose = (paths: readonly string[]): string[] => chooseParquet(name, paths, config, split);
   const { folder, files } = await snapshot({ type: 'dataset', name }, revision, options, choose);
-  const splits: Record<string, string[]> = {};
-  for (const path of [...files].sort()) (splits[parquetPart(path)!.split] ??= []).push(join(folder, path));
-  return splits;
+  const splits = new Map<string, string[]>();
+  for (const path of [...files].sort()) {
+    const { split: of } = parquetPart(path)!;
+    splits.set(of, [...(splits.get(of) ?? []), join(folder, path)]);
+  }
+  // A split's name may be that of an object's own property.
+  return Object.fromEntries(splits);
 }
 
 function chooseParquet(name: string, paths: readonly string[], config?: string, split?: string): string[] {
@@ -121,8 +125,9 @@ function parquetPart(path: string): { path: string; config: string; split: strin
   return { path, config, split };
 }
 
+/** Weights, or the index that names them. */
 function isWeights(path: string): boolean {
-  return path.endsWith('.safetensors');
+  return /\.safetensors(\.index\.json)?$/.test(path);
 }
 
 function pattern(glob: string): RegExp {

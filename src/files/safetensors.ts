@@ -9,6 +9,7 @@ import { readFault } from '../util/faults.js';
 import { openRegular } from '../util/read.js';
 import { toFloat32 } from './convert.js';
 import { DTYPE_BYTES, elementCount, isDtype, type Dtype } from './dtype.js';
+import { foreignBytes } from './foreign.js';
 
 /** What a header says of one tensor. */
 export interface TensorInfo {
@@ -27,6 +28,7 @@ export interface TensorData {
 }
 
 const MAX_HEADER_BYTES = 100_000_000;
+const COMPARE_CHUNK = 1 << 24;
 const READ_CHUNK = 1 << 30; // read(2) returns at most 2 GB less a page at once
 
 /** An open safetensors file. Hold it for as long as tensors are read, then `close` it. */
@@ -102,6 +104,22 @@ export class SafetensorsFile {
     throw new UserError(`${this.path}: tensor '${name}' has type ${dtype}, not a floating-point type`);
   }
 
+  /** Whether a tensor has the type, the shape and the bytes of another, of this file or of `other`; reads both in pieces. */
+  same(name: string, other: SafetensorsFile, otherName: string): boolean {
+    const [a, b] = [this.info(name), other.info(otherName)];
+    if (a.dtype !== b.dtype || a.shape.length !== b.shape.length) return false;
+    if (a.shape.some((n, i) => n !== b.shape[i])) return false;
+    const size = Math.min(a.byteLength, COMPARE_CHUNK);
+    const [left, right] = [new Uint8Array(size), new Uint8Array(size)];
+    for (let at = 0; at < a.byteLength; at += size) {
+      const n = Math.min(size, a.byteLength - at);
+      readFully(this.#fd, left.subarray(0, n), a.offset + at, this.path);
+      readFully(other.#fd, right.subarray(0, n), b.offset + at, other.path);
+      if (Buffer.compare(left.subarray(0, n), right.subarray(0, n)) !== 0) return false;
+    }
+    return true;
+  }
+
   close(): void {
     closeSync(this.#fd);
   }
@@ -123,8 +141,11 @@ function readFully(fd: number, target: Uint8Array, position: number, path: strin
 
 function readHeader(path: string, fd: number, size: number): Header {
   if (size < 8) throw new UserError(`${path}: ${size} bytes are too few for a safetensors file`);
-  const prefix = new Uint8Array(8);
-  readFully(fd, prefix, 0, path);
+  const start = new Uint8Array(Math.min(64, size));
+  readFully(fd, start, 0, path);
+  const foreign = foreignBytes(start);
+  if (foreign !== undefined) throw new UserError(`${path}: ${foreign}`);
+  const prefix = start.subarray(0, 8);
   const length = Number(new DataView(prefix.buffer).getBigUint64(0, true));
   if (length > MAX_HEADER_BYTES || length > size - 8) {
     throw new UserError(
@@ -184,6 +205,9 @@ function parseHeader(bytes: Uint8Array, dataLength: number, path: string): Heade
   return { tensors: new Map(found), metadata };
 }
 
+/** Types that the format has and no weights that Westwind reads. */
+const UNREAD = /^(F4|F6_E\dM\d|F8_\w{4,6}|U16|U32|U64|C64)$/;
+
 function parseEntry(
   name: string,
   entry: Record<string, unknown>,
@@ -192,6 +216,8 @@ function parseEntry(
 ): TensorInfo {
   const { dtype, shape, data_offsets: offsets } = entry;
   const tensor = `tensor ${quote(name)}`;
+  if (typeof dtype === 'string' && UNREAD.test(dtype))
+    throw refuse(`${tensor} has dtype ${dtype}, as quantized weights do; F32, BF16 and F16 weights are read`);
   if (!isDtype(dtype))
     throw refuse(`${tensor} has an unknown dtype ${quote(typeof dtype === 'string' ? dtype : typeof dtype)}`);
   if (!isSizes(shape)) throw refuse(`${tensor} has a shape that is not a list of sizes`);

@@ -10,7 +10,8 @@ import type { KvCache } from '../models/blocks/cache.js';
 import type { CausalLM } from '../models/model.js';
 import { linear } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
-import { answerPlace, inferenceGraph, runPrompts, type Prompt } from './prompts.js';
+import { answerPlace, inferenceGraph, runPrompts, type PassOptions, type Prompt } from './prompts.js';
+import { abortable, throwIfAborted } from '../util/abort.js';
 import { drawOf, type SamplingOptions } from './sampler.js';
 
 /** A prompt that stands in a slot of the cache, or will, and what was generated behind it. */
@@ -20,10 +21,7 @@ export interface Sequence {
   readonly tokens: readonly number[];
 }
 
-export interface DecodeOptions extends SamplingOptions {
-  /** Run in bf16 precision (`GraphOptions.precision`). */
-  readonly bf16?: boolean;
-}
+export interface DecodeOptions extends SamplingOptions, PassOptions {}
 
 export class Decoder {
   /** Last tokens, their positions, their slots, the draws of the next ones and the prompts' last places, i32 [5, slots]. */
@@ -47,15 +45,17 @@ export class Decoder {
     const { model, cache } = this;
     const prompts = sequences.map((s) => ({ slot: s.slot, ids: s.prompt.ids }));
     this.upload(sequences);
-    const g = inferenceGraph(model, this.options);
-    try {
-      this.choose(g, runPrompts(g, model, cache, prompts, prefix), sequences.length);
-    } finally {
-      g.close();
-    }
+    abortable(model.backend, this.options.signal, () => {
+      const g = inferenceGraph(model, this.options);
+      try {
+        this.choose(g, runPrompts(g, model, cache, prompts, prefix), sequences.length);
+      } finally {
+        g.close();
+      }
+    });
     // While the device runs the prompts: most often the next steps are over as many sequences as there are slots.
     if (model.backend.runsAhead) this.recorded(cache.shape.slots);
-    return this.chosen.toInt32();
+    return this.tokens();
   }
 
   /** The next token of sequences that have some. */
@@ -65,8 +65,16 @@ export class Decoder {
     // A recording costs many steps, so that few sizes of step are recorded; where recordings are no gain, none is larger than it must.
     const count = backend.runsAhead ? Math.min(slots, sizeOfStep(sequences.length)) : sequences.length;
     this.upload(sequences, count);
-    this.recorded(count).run();
-    return this.chosen.toInt32();
+    const step = this.recorded(count);
+    abortable(this.model.backend, this.options.signal, () => step.run());
+    return this.tokens();
+  }
+
+  /** What was chosen; an AbortError where that may be anything. */
+  private async tokens(): Promise<ArrayLike<number>> {
+    const chosen = await this.chosen.toInt32();
+    throwIfAborted(this.options.signal);
+    return chosen;
   }
 
   private recorded(count: number): Recording {

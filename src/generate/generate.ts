@@ -4,7 +4,9 @@
  * prompt's answer is the same, bit for bit, whatever stands beside it.
  */
 
+import { holdPairs, pairsOfCall, type CallAdapter } from '../adapters/call.js';
 import type { CausalLM } from '../models/model.js';
+import { abortable, throwIfAborted } from '../util/abort.js';
 import { Decoder, type DecodeOptions, type Sequence } from './decode.js';
 import {
   cacheFor,
@@ -21,11 +23,14 @@ import {
 import { MOST_POSITIONS } from '../models/tokens.js';
 import { checkNumber, checkPositive, checkSeed, checkWhole } from '../util/checks.js';
 
-export interface GenerateOptions extends DecodeOptions, BatchOptions {
+export interface GenerateOptions extends Omit<DecodeOptions, 'pairs'>, BatchOptions {
   readonly max_new_tokens: number;
   /** Tokens that end an answer; they are not part of it. */
   readonly stopTokens: readonly number[];
-  readonly signal?: AbortSignal;
+  /** The adapter to answer with; null: none; absent: the one that is attached to the model when `generate` is called. */
+  readonly adapter?: CallAdapter | undefined;
+  /** Ends the call, within a pass too: the iterator rejects with an AbortError, and what the call took is given back. */
+  readonly signal?: AbortSignal | undefined;
   /** Sees each token of an answer as it is chosen. */
   readonly onToken?: (index: number, token: number) => void;
 }
@@ -52,36 +57,59 @@ function checkOptions(options: GenerateOptions): void {
   checkSeed('seed', options.seed);
 }
 
-/** Yields answers as they are finished, each step's in the order of the slots; those to very long prompts come last. */
-export async function* generate(
+type CallOptions = GenerateOptions & Pick<DecodeOptions, 'pairs'>;
+
+/**
+ * Yields answers as they are finished, each step's in the order of the slots; those to very long prompts come last. Rejects with an
+ * AbortError once `options.signal` is aborted, with a UserError for a prompt without tokens or with one that the model does not have.
+ */
+export function generate(
   model: CausalLM,
   prompts: readonly Prompt[],
   options: GenerateOptions,
 ): AsyncGenerator<Answer> {
+  return answers(model, prompts, { ...options, pairs: pairsOfCall(model, options.adapter) });
+}
+
+async function* answers(
+  model: CausalLM,
+  prompts: readonly Prompt[],
+  options: CallOptions,
+): AsyncGenerator<Answer> {
+  throwIfAborted(options.signal);
   checkOptions(options);
   checkPrompts(model, prompts, options);
   if (prompts.length === 0) return;
   const prefix = sharedTokens(model, options.sharedPrefix, lengthsOf(prompts).shortest);
-  for (const group of groupsOf(prompts, options.batch_size, options.max_new_tokens))
-    yield* answerGroup(model, group, prefix, options);
+  const letGo = holdPairs(options.pairs);
+  try {
+    for (const group of groupsOf(prompts, options.batch_size, options.max_new_tokens))
+      yield* answerGroup(model, group, prefix, options);
+  } finally {
+    letGo();
+  }
 }
 
 async function* answerGroup(
   model: CausalLM,
   { prompts, slots }: PromptGroup,
   prefix: number,
-  options: GenerateOptions,
+  options: CallOptions,
 ): AsyncGenerator<Answer> {
-  const { max_new_tokens: newTokens, bf16 } = options;
+  const { max_new_tokens: newTokens, bf16, signal } = options;
   const cache = cacheFor(model, slots, { longest: lengthsOf(prompts).longest, newTokens, bf16 });
   const decoder = new Decoder(model, cache, options);
   try {
-    if (prefix > 0) fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options);
+    if (prefix > 0)
+      abortable(model.backend, signal, () =>
+        fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options),
+      );
     const room = prefillTokens(model);
     const waiting = [...prompts].reverse();
     const free = Array.from({ length: slots }, (_, i) => slots - 1 - i);
     let active: Growing[] = [];
-    while ((active.length > 0 || waiting.length > 0) && !options.signal?.aborted) {
+    while (active.length > 0 || waiting.length > 0) {
+      throwIfAborted(signal);
       const entering: Growing[] = [];
       for (let tokens = 0; free.length > 0 && waiting.length > 0 && tokens < room;) {
         const prompt = waiting.pop()!;

@@ -3,7 +3,7 @@
  * there, once; its decoder's text is then the start token and the answer.
  */
 
-import { Graph } from '../autograd/graph.js';
+import { Graph, type LoraPairs } from '../autograd/graph.js';
 import { slice, type Tensor } from '../tensor/tensor.js';
 import type { KvCache } from '../models/blocks/cache.js';
 import type { CausalLM } from '../models/model.js';
@@ -22,9 +22,21 @@ export function prefillTokens({ backend }: CausalLM): number {
   return backend.activations === 'bf16' ? 8192 : 2048;
 }
 
+/** What all passes of a call share. */
+export interface PassOptions {
+  /** Run in bf16 precision (`GraphOptions.precision`). */
+  readonly bf16?: boolean | undefined;
+  /** The call's adapter. */
+  readonly pairs: LoraPairs;
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** A graph that records nothing. */
-export function inferenceGraph(model: CausalLM, { bf16 = false }: { readonly bf16?: boolean }): Graph {
-  return new Graph(model.backend, { precision: bf16 ? 'bf16' : 'f32' });
+export function inferenceGraph(
+  { backend }: CausalLM,
+  { bf16 = false, pairs }: Pick<PassOptions, 'bf16' | 'pairs'>,
+): Graph {
+  return new Graph(backend, { precision: bf16 ? 'bf16' : 'f32', members: [{ seed: 0, step: 0, pairs }] });
 }
 
 /** A cache for sequences whose prompts and answers are at most so long. */
@@ -139,7 +151,7 @@ export function fillPrefix(
   model: CausalLM,
   cache: KvCache,
   ids: readonly number[],
-  options: { readonly bf16?: boolean },
+  options: PassOptions,
 ): void {
   const g = inferenceGraph(model, options);
   try {

@@ -3,10 +3,12 @@
  * each continuation's tokens are then run behind it in the same cache slot, one continuation after the other.
  */
 
+import { holdPairs, pairsOfCall, type CallAdapter } from '../adapters/call.js';
 import { linear } from '../ops/linear.js';
 import type { KvCache } from '../models/blocks/cache.js';
 import type { CausalLM } from '../models/model.js';
 import { checkTokens } from '../models/tokens.js';
+import { abortable, throwIfAborted } from '../util/abort.js';
 import {
   answerPlace,
   cacheFor,
@@ -18,6 +20,7 @@ import {
   prefillTokens,
   runPrompts,
   sharedTokens,
+  type PassOptions,
   type Prompt,
   type BatchOptions,
   type PromptGroup,
@@ -28,7 +31,8 @@ import { checkWhole } from '../util/checks.js';
 export interface ScoreOptions extends BatchOptions {
   /** As in GenerateOptions. */
   readonly bf16?: boolean;
-  readonly signal?: AbortSignal;
+  readonly adapter?: CallAdapter | undefined;
+  readonly signal?: AbortSignal | undefined;
 }
 
 export interface Scores {
@@ -37,12 +41,25 @@ export interface Scores {
   readonly logLikelihoods: number[];
 }
 
-export async function* scoreContinuations(
+type CallOptions = ScoreOptions & Pick<PassOptions, 'pairs'>;
+
+/** Yields each prompt's scores. Adapter, signal and errors are as `generate`'s. */
+export function scoreContinuations(
   model: CausalLM,
   prompts: readonly Prompt[],
   continuations: readonly (readonly number[])[],
   options: ScoreOptions,
 ): AsyncGenerator<Scores> {
+  return scores(model, prompts, continuations, { ...options, pairs: pairsOfCall(model, options.adapter) });
+}
+
+async function* scores(
+  model: CausalLM,
+  prompts: readonly Prompt[],
+  continuations: readonly (readonly number[])[],
+  options: CallOptions,
+): AsyncGenerator<Scores> {
+  throwIfAborted(options.signal);
   checkPrompts(model, prompts, options);
   checkWhole('the number of continuations', continuations.length, 1);
   for (const tokens of continuations) {
@@ -52,22 +69,30 @@ export async function* scoreContinuations(
   if (prompts.length === 0) return;
   const prefix = sharedTokens(model, options.sharedPrefix, lengthsOf(prompts).shortest);
   const newTokens = Math.max(...continuations.map((c) => c.length));
-  for (const group of groupsOf(prompts, options.batch_size, newTokens))
-    yield* scoreGroup(model, group, continuations, { ...options, prefix, newTokens });
+  const letGo = holdPairs(options.pairs);
+  try {
+    for (const group of groupsOf(prompts, options.batch_size, newTokens))
+      yield* scoreGroup(model, group, continuations, { ...options, prefix, newTokens });
+  } finally {
+    letGo();
+  }
 }
 
 async function* scoreGroup(
   model: CausalLM,
   { prompts, slots }: PromptGroup,
   continuations: readonly (readonly number[])[],
-  options: ScoreOptions & { readonly prefix: number; readonly newTokens: number },
+  options: CallOptions & { readonly prefix: number; readonly newTokens: number },
 ): AsyncGenerator<Scores> {
-  const { prefix, newTokens, bf16 } = options;
+  const { prefix, newTokens, bf16, signal } = options;
   const cache = cacheFor(model, slots, { longest: lengthsOf(prompts).longest, newTokens, bf16 });
   try {
-    if (prefix > 0) fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options);
+    if (prefix > 0)
+      abortable(model.backend, signal, () =>
+        fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options),
+      );
     const room = prefillTokens(model);
-    for (let i = 0; i < prompts.length && !options.signal?.aborted;) {
+    for (let i = 0; i < prompts.length;) {
       const batch: Prompt[] = [];
       for (let tokens = 0; i < prompts.length && batch.length < slots && tokens < room; i++) {
         batch.push(prompts[i]!);
@@ -87,20 +112,23 @@ async function scoreBatch(
   prompts: readonly Prompt[],
   continuations: readonly (readonly number[])[],
   prefix: number,
-  options: ScoreOptions,
+  options: CallOptions,
 ): Promise<Scores[]> {
+  const { signal } = options;
   const g = inferenceGraph(model, options);
   const vocab = model.head.outFeatures;
   try {
     const placed = prompts.map((p, slot) => ({ slot, ids: p.ids }));
-    const last = runPrompts(g, model, cache, placed, prefix);
-    const first = linear(g, last, model.head, { path: 'rows', output: 'f32' });
+    const first = abortable(model.backend, signal, () =>
+      linear(g, runPrompts(g, model, cache, placed, prefix), model.head, { path: 'rows', output: 'f32' }),
+    );
     const scores = prompts.map((p) => ({ index: p.index, logLikelihoods: [] as number[] }));
     for (const tokens of continuations) {
       const losses = g.empty([prompts.length], 'f32');
       const starts = g.from(new Int32Array(prompts.length).fill(tokens[0]!));
       g.kernels.crossEntropy({ logits: first, targets: starts, losses, rows: prompts.length, vocab });
       const firstLosses = await losses.toFloat32();
+      throwIfAborted(signal);
       const rest = await restLosses(model, cache, placed, tokens, options);
       scores.forEach((s, i) => s.logLikelihoods.push(-(firstLosses[i]! + rest[i]!)));
     }
@@ -116,7 +144,7 @@ async function restLosses(
   cache: KvCache,
   placed: readonly { slot: number; ids: readonly number[] }[],
   tokens: readonly number[],
-  options: ScoreOptions,
+  options: CallOptions,
 ): Promise<number[]> {
   const given = tokens.slice(0, -1);
   if (given.length === 0) return placed.map(() => 0);
@@ -125,7 +153,7 @@ async function restLosses(
     const rows = placed.length * given.length;
     const perRow = <T>(value: (p: (typeof placed)[number], i: number) => T): T[] =>
       placed.flatMap((p) => given.map((_, i) => value(p, i)));
-    const hidden = model.forward(inner, {
+    const input = {
       ids: inner.from(Int32Array.from(perRow((_, i) => given[i]!))),
       positions: inner.from(Int32Array.from(perRow((p, i) => answerPlace(model, p.ids) + i))),
       length: cache.shape.capacity,
@@ -135,12 +163,16 @@ async function restLosses(
         encoderEnds: inner.from(Int32Array.from(perRow((p) => p.ids.length - 1))),
       },
       path: 'rows',
-    });
-    const logits = linear(inner, hidden, model.head, { path: 'rows', output: 'f32' });
+    } as const;
     const targets = inner.from(Int32Array.from(perRow((_, i) => tokens[i + 1]!)));
     const losses = inner.empty([rows], 'f32');
-    inner.kernels.crossEntropy({ logits, targets, losses, rows, vocab: model.head.outFeatures });
+    abortable(model.backend, options.signal, () => {
+      const hidden = model.forward(inner, input);
+      const logits = linear(inner, hidden, model.head, { path: 'rows', output: 'f32' });
+      inner.kernels.crossEntropy({ logits, targets, losses, rows, vocab: model.head.outFeatures });
+    });
     const each = await losses.toFloat32();
+    throwIfAborted(options.signal);
     return placed.map((_, p) => given.reduce((sum, _, i) => sum + each[p * given.length + i]!, 0));
   } finally {
     inner.close();

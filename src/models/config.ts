@@ -94,8 +94,7 @@ const ACTIVATIONS: Readonly<Record<string, Activation>> = {
 
 /** The activation that the config's `field` names. */
 export function activationOf(name: string, field: string, path: string): Activation {
-  const known = ACTIVATIONS[name];
-  if (known) return known;
+  if (Object.hasOwn(ACTIVATIONS, name)) return ACTIVATIONS[name]!;
   throw new UserError(
     `${path}: ${field} '${name}' is not supported; Westwind knows ${Object.keys(ACTIVATIONS).join(', ')} in this family`,
   );

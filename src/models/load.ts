@@ -7,9 +7,14 @@ import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import type { Backend } from '../backends/contract.js';
-import { openCheckpoint } from '../files/index.js';
+import {
+  openCheckpoint,
+  readJsonFile,
+  refuseForeignFolder,
+  refuseQuantized,
+  refuseQuantizedTensors,
+} from '../files/index.js';
 import { UserError } from '../util/errors.js';
-import { readJsonObject } from '../util/read.js';
 import type { CausalLM } from './model.js';
 import { RandomWeights } from './random.js';
 import { WeightLoader, type WeightOptions, type WeightSource } from './weights.js';
@@ -22,13 +27,60 @@ export async function loadModel(
   folder: string,
   options: WeightOptions = {},
 ): Promise<CausalLM> {
-  const config = readJson(join(folder, 'config.json'));
-  const source = checkpointSource(folder);
+  const { config, path, source } = openModel(folder);
   try {
-    return await buildModel(backend, config, join(folder, 'config.json'), source, options);
+    return await buildModel(backend, config, path, source, options);
   } finally {
     source.close();
   }
+}
+
+/**
+ * The model of `folder` over a backend that holds nothing (`createPlanBackend`): what its modules are called and how large they are. Of the
+ * weights only names are read, and what tells a head of its own from a tied one. Throws UserError as `loadModel` does.
+ */
+export async function modelLayout(imagined: Backend, folder: string): Promise<CausalLM> {
+  const { config, path, source } = openModel(folder);
+  try {
+    return await buildModel(imagined, config, path, new RandomWeights(config, 0, source), {});
+  } finally {
+    source.close();
+  }
+}
+
+interface OpenModel {
+  readonly config: Record<string, unknown>;
+  /** Of config.json. */
+  readonly path: string;
+  readonly source: WeightSource;
+}
+
+function openModel(folder: string): OpenModel {
+  const path = join(folder, 'config.json');
+  if (!existsSync(path) && existsSync(folder)) {
+    refuseForeignFolder(folder);
+    if (existsSync(join(folder, 'adapter_config.json')))
+      throw new UserError(
+        `${folder} is an adapter, not a model: give its base model, and this as the adapter`,
+      );
+  }
+  const config = readJson(path);
+  refuseQuantized(config, path);
+  const checkpoint = openCheckpoint(folder);
+  const source: WeightSource = {
+    path: folder,
+    has: (name) => checkpoint.has(name),
+    same: (a, b) => checkpoint.same(a, b),
+    read: (name, room) => checkpoint.read(name, room?.(checkpoint.info(name).byteLength)),
+    close: () => checkpoint.close(),
+  };
+  try {
+    refuseQuantizedTensors(checkpoint.names, folder);
+  } catch (error) {
+    source.close();
+    throw error;
+  }
+  return { config, path, source };
 }
 
 /** A model of the given config.json with random weights, as transformers initializes them: for pretraining and for benchmarks. */
@@ -80,15 +132,8 @@ export function architectures(): string[] {
 export function readJson(path: string): Record<string, unknown> {
   if (!existsSync(path))
     throw new UserError(`${path} does not exist; a model folder in Hugging Face's layout has one`);
-  return readJsonObject(path);
-}
-
-function checkpointSource(folder: string): WeightSource {
-  const checkpoint = openCheckpoint(folder);
-  return {
-    path: folder,
-    has: (name) => checkpoint.has(name),
-    read: (name, room) => checkpoint.read(name, room?.(checkpoint.info(name).byteLength)),
-    close: () => checkpoint.close(),
-  };
+  const json = readJsonFile(path);
+  if (typeof json !== 'object' || json === null || Array.isArray(json))
+    throw new UserError(`${path} does not hold a JSON object`);
+  return json as Record<string, unknown>;
 }

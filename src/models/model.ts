@@ -1,11 +1,12 @@
 /** What training, generation and adapters know of a model, whatever its architecture. */
 
-import type { Graph } from '../autograd/graph.js';
+import type { Graph, LoraPairs } from '../autograd/graph.js';
 import type { Parameter } from '../autograd/parameter.js';
 import type { Neftune } from '../ops/embedding.js';
 import type { Backend } from '../backends/contract.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { KvCache } from './blocks/cache.js';
+import type { Embedding } from './blocks/embedding.js';
 import type { Linear } from './blocks/linear.js';
 
 /** Token rows to run. Sequences stand one behind the other without padding; what keeps them apart is `segments` or `slotOf`. */
@@ -60,6 +61,11 @@ export interface ModelConfig {
   readonly decoder_start_token_id?: number;
 }
 
+/** Whether the output head is the embedding's table, whatever config.json says: a checkpoint may have one beside it. */
+export function isTied({ embedding, head }: Pick<CausalLM, 'embedding' | 'head'>): boolean {
+  return head.parameter === embedding.parameter;
+}
+
 /** How many tokens of a sequence a slot of the cache has room for. */
 export interface CacheRoom {
   readonly capacity: number;
@@ -76,7 +82,10 @@ export interface CausalLM {
   readonly linears: ReadonlyMap<string, Linear>;
   /** Every array of the checkpoint that is not quantized, a tied one once: what full training trains. */
   readonly parameters: readonly Parameter[];
+  readonly embedding: Embedding;
   readonly head: Linear;
+  /** What is attached: the adapter of calls that begin from now on and name none. */
+  adapter: LoraPairs | undefined;
   /** Bytes of weights held. */
   readonly weightBytes: number;
   /** Hidden states [rows, hidden_size], or those `wanted`, after the last norm: the head's input. */

@@ -1,6 +1,7 @@
 /** Random weights in the place of a checkpoint: normal with `initializer_range`, but for what always begins with the same number. */
 
 import type { Tensor } from '../tensor/tensor.js';
+import type { WeightSource } from './weights.js';
 
 /** Makes any array that has a name and a shape in the model, on the model's backend. */
 export class RandomWeights {
@@ -11,6 +12,8 @@ export class RandomWeights {
   constructor(
     config: Record<string, unknown>,
     private readonly seed: number,
+    /** The checkpoint whose arrays they stand for, where it is only a model's shape that is wanted. */
+    readonly like?: Pick<WeightSource, 'has' | 'same'>,
   ) {
     const range = config['initializer_range'];
     this.deviation = typeof range === 'number' ? range : 0.02;

@@ -1,10 +1,11 @@
 /** Writing a model that was trained whole as a Hugging Face folder. */
 
-import { copyFileSync, mkdirSync, readdirSync } from 'node:fs';
+import { readdirSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { fromFloat32, writeCheckpoint, type FloatDtype } from '../files/index.js';
+import { fromFloat32, readFault, writeCheckpoint, type FloatDtype } from '../files/index.js';
 import { writeFileAtomic } from '../util/atomic.js';
-import type { CausalLM } from './model.js';
+import { claimFolder, type ClaimOptions } from '../util/claim.js';
+import { isTied, type CausalLM } from './model.js';
 
 /** What stands beside the weights in a model folder and goes along with them. */
 const COMPANIONS =
@@ -17,19 +18,24 @@ const TORCH_NAMES: Readonly<Record<FloatDtype, string>> = {
   BF16: 'bfloat16',
 };
 
-export interface SaveOptions {
+export interface SaveOptions extends Pick<ClaimOptions, 'force'> {
   readonly dtype?: FloatDtype;
   readonly maxShardSize?: number | string | undefined;
   /** Where the tokenizer's files are copied from. */
   readonly companionsOf?: string;
 }
 
-/** Weights (f32 on the device, or of the type that is written), config.json and, where asked, the tokenizer. */
+/**
+ * Weights (f32 on the device, or of the type that is written), config.json and, where asked, the tokenizer. Throws UserError for a folder
+ * that holds something already, unless `force` is set.
+ */
 export async function saveModel(model: CausalLM, folder: string, options: SaveOptions = {}): Promise<void> {
-  const { dtype = 'F32', maxShardSize, companionsOf } = options;
-  mkdirSync(folder, { recursive: true });
+  const { dtype = 'F32', maxShardSize, companionsOf, force } = options;
+  claimFolder(folder, { force, inputs: companionsOf === undefined ? [] : [companionsOf] });
   if (companionsOf !== undefined) copyCompanions(companionsOf, folder);
-  writeConfig(folder, model.sourceConfig, dtype);
+  const config = model.sourceConfig;
+  const apart = config['tie_word_embeddings'] === true && !isTied(model);
+  writeConfig(folder, apart ? untied(config) : config, dtype);
   const tensors = model.parameters.map((p) => ({
     name: p.name,
     dtype,
@@ -42,19 +48,35 @@ export async function saveModel(model: CausalLM, folder: string, options: SaveOp
   await writeCheckpoint(folder, tensors, maxShardSize === undefined ? {} : { maxShardSize });
 }
 
-/** config.json for weights of another type: transformers 5 calls the field `dtype`, earlier ones `torch_dtype`. */
+/** The config.json of the same model with an output head of its own. T5 scales what goes into a tied head, and then has to be told. */
+export function untied(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
+  const scaled = config['scale_decoder_outputs'] ?? config['tie_word_embeddings'] ?? true;
+  const isT5 = config['model_type'] === 't5';
+  return { ...config, tie_word_embeddings: false, ...(isT5 && { scale_decoder_outputs: scaled }) };
+}
+
+/** config.json, for weights of another type where `dtype` is given: transformers 5 calls the field so, earlier ones `torch_dtype`. */
 export function writeConfig(
   folder: string,
   config: Readonly<Record<string, unknown>>,
-  dtype: FloatDtype,
+  dtype: FloatDtype | undefined,
 ): void {
   const field = 'dtype' in config ? 'dtype' : 'torch_dtype';
-  const text = JSON.stringify({ ...config, [field]: TORCH_NAMES[dtype] }, null, 2);
+  const typed = dtype === undefined ? config : { ...config, [field]: TORCH_NAMES[dtype] };
+  const text = JSON.stringify(typed, null, 2);
   writeFileAtomic(join(folder, 'config.json'), `${text}\n`);
 }
 
 /** Copies the tokenizer's and the generation's files from one model folder to another. */
 export function copyCompanions(from: string, to: string): void {
-  for (const file of readdirSync(from))
-    if (COMPANIONS.test(file)) copyFileSync(join(from, file), join(to, file));
+  for (const file of readdirSync(from).filter((name) => COMPANIONS.test(name))) {
+    let bytes: Buffer;
+    try {
+      bytes = readFileSync(join(from, file));
+    } catch (error) {
+      throw readFault(join(from, file), error);
+    }
+    // In the place of what is there: a link to the file that it is copied from would be written through.
+    writeFileAtomic(join(to, file), bytes);
+  }
 }

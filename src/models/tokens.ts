@@ -6,7 +6,7 @@ import type { CausalLM } from './model.js';
 
 /** Throws UserError for an id that is no row of the model's embedding; `ignored` ids, such as the label -100, may stand among them. */
 export function checkTokens(model: CausalLM, ids: ArrayLike<number>, ignored?: number): void {
-  const { vocab_size } = model.config;
+  const vocab_size = model.embedding.table.rows;
   checkInt32('ids', ids);
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i]!;

@@ -18,6 +18,7 @@ import {
 } from '../quant/index.js';
 import { Tensor } from '../tensor/tensor.js';
 import { UserError } from '../util/errors.js';
+import { Embedding } from './blocks/embedding.js';
 import { Linear } from './blocks/linear.js';
 import { RandomWeights } from './random.js';
 
@@ -28,6 +29,8 @@ export interface WeightSource extends BnbSource {
     name: string,
     room?: (bytes: number) => Uint8Array,
   ): { dtype: string; shape: readonly number[]; data: Uint8Array };
+  /** Whether two arrays have the same type, shape and bytes. */
+  same(a: string, b: string): boolean;
   close(): void;
 }
 
@@ -104,11 +107,11 @@ export class WeightLoader {
   }
 
   /** `scale` is rounded to the table's type, as transformers does it. */
-  embedding(name: string, vocab: number, dim: number, scale = 1): EmbeddingWeights {
+  embedding(name: string, vocab: number, dim: number, scale = 1): Embedding {
     const parameter = this.dense(`${name}.weight`, [vocab, dim]);
     const type = TYPE_NAMES[parameter.value.dtype as keyof typeof TYPE_NAMES];
     const rounded = toFloat32(type, fromFloat32(type, Float32Array.of(scale)))[0]!;
-    return { table: matrixOf(parameter.value, vocab, dim), parameter, scale: rounded };
+    return new Embedding(name, matrixOf(parameter.value, vocab, dim), parameter, rounded);
   }
 
   /** A small array [rows, cols] that is always kept in f32. */
@@ -117,13 +120,15 @@ export class WeightLoader {
     return { table: matrixOf(parameter.value, rows, cols), parameter };
   }
 
-  /** Whether the checkpoint has a tensor of this name; random weights have those that they are asked for. */
-  has(name: string): boolean {
-    return !(this.source instanceof RandomWeights) && this.source.has(name);
-  }
-
-  /** An output head that is the embedding's table. */
-  tiedHead(name: string, { table, parameter }: EmbeddingWeights): Linear {
+  /**
+   * The output head: the embedding's table where they are tied, but one of its own where the checkpoint has other values under its name,
+   * as transformers 5 takes it.
+   */
+  async head(name: string, { name: embedding, table, parameter }: Embedding, tied: boolean): Promise<Linear> {
+    const source = this.source instanceof RandomWeights ? this.source.like : this.source;
+    const [ownName, tiedName] = [`${name}.weight`, `${embedding}.weight`];
+    if (!tied || (source?.has(ownName) && !source.same(ownName, tiedName)))
+      return this.linear(name, table.cols, table.rows, { bias: false, head: true });
     const linear = new Linear(name, table, parameter, undefined);
     this.linears.set(name, linear);
     return linear;

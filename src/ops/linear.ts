@@ -33,8 +33,6 @@ export interface LinearWeights {
   /** The same weight where it can be trained. */
   readonly parameter?: Parameter | undefined;
   readonly bias?: Parameter | undefined;
-  /** The pair that is attached. */
-  readonly lora?: Lora | undefined;
 }
 
 /** A pair over some of x's rows. */
@@ -231,7 +229,7 @@ function ridersOf(
   let first = 0;
   for (const member of piece ? [piece.member] : g.members) {
     const own = piece ? rows : ((encoder ? member.encoderRows : member.rows) ?? rows);
-    const lora = member.pairs ? member.pairs.get(w) : w.lora;
+    const lora = member.pairs?.get(w);
     if (lora) riders.push({ lora, member, first, rows: own });
     first += own;
   }

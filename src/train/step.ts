@@ -1,5 +1,6 @@
 /** One forward and backward pass over a few blocks of tokens. */
 
+import { pairsOfCall, type CallAdapter } from '../adapters/call.js';
 import { Graph, randomOf, type Member } from '../autograd/graph.js';
 import { IGNORE_INDEX, type Block } from '../data/index.js';
 import { headLoss } from '../ops/cross-entropy.js';
@@ -7,6 +8,7 @@ import type { CausalLM, ModelInput } from '../models/model.js';
 import { checkPositions, checkTokens } from '../models/tokens.js';
 import type { Neftune } from '../ops/embedding.js';
 import { Tensor } from '../tensor/tensor.js';
+import { abortable } from '../util/abort.js';
 import { checkInt32Array, checkLengths, checkWhole } from '../util/checks.js';
 
 /** What one training brings to a pass. */
@@ -19,7 +21,7 @@ export interface PassMember {
   readonly pass: number;
   /** 0: none. */
   readonly neftune_noise_alpha: number;
-  /** Its adapter's; absent: what is attached to the model. */
+  /** Its adapter's; absent: those of what is attached to the model. */
   readonly pairs?: Member['pairs'];
 }
 
@@ -27,6 +29,8 @@ export interface PassMember {
 export interface PassOptions {
   readonly bf16: boolean;
   readonly gradient_checkpointing: boolean;
+  /** Once it is aborted, gradients and losses are anything. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** NEFTune's stream; the LoRA modules' are hashes of their names. */
@@ -122,42 +126,62 @@ function flatEncoder(blocks: readonly Block[]): FlatEncoder | undefined {
 
 /**
  * Adds gradScale · d(sum of its rows' losses) to the gradients of what each member trains, which get the bits that they get from a pass of
- * its own: asks the backend for it at once and waits for nothing.
+ * its own: asks the backend for it and waits for nothing, but gives the event loop its turn on the way.
  * @returns for each member its trained rows' losses, when they are there
  */
-export function forwardBackward(
+export async function forwardBackward(
   model: CausalLM,
   members: readonly PassMember[],
-  { bf16, gradient_checkpointing }: PassOptions,
-): Promise<Float32Array>[] {
+  { bf16, gradient_checkpointing, signal }: PassOptions,
+): Promise<Promise<Float32Array>[]> {
   const whole = join(members.map(({ batch }) => batch));
   checkBatch(model, whole);
   const slices = members.map(({ batch, seed, pass, pairs }) => ({
-    ...{ rows: batch.ids.length, encoderRows: batch.encoder?.ids.length ?? 0, seed, step: pass, pairs },
+    ...{ rows: batch.ids.length, encoderRows: batch.encoder?.ids.length ?? 0, seed, step: pass },
+    pairs: pairs ?? model.adapter,
   }));
   const g = new Graph(model.backend, {
     training: true,
     precision: bf16 ? 'bf16' : 'f32',
     members: slices,
   });
+  const ask = <T>(body: () => T): T => abortable(model.backend, signal, body);
   try {
-    const hidden = model.forward(g, {
-      ...modelInput(g, whole),
-      gradientCheckpointing: gradient_checkpointing,
-      neftune: neftuneOf(g, model, members),
-    });
+    const hidden = ask(() =>
+      model.forward(g, {
+        ...modelInput(g, whole),
+        gradientCheckpointing: gradient_checkpointing,
+        neftune: neftuneOf(g, model, members),
+      }),
+    );
+    await turn();
     const dHidden = Tensor.zeros(g.backend, hidden.shape, g.activations);
     let first = 0;
     const losses = members.map(({ batch: { targets }, gradScale }, i) => {
       const rows = { member: slices[i]!, first, targets, gradScale };
       first += targets.length;
-      return headLoss(g, hidden, model.head, rows, dHidden);
+      return ask(() => headLoss(g, hidden, model.head, rows, dHidden));
     });
-    g.backward(hidden, dHidden);
+    const back = g.walkBack(hidden, dHidden);
+    while (!ask(() => goOn(back))) await turn();
     return losses.map((l) => l.toFloat32());
   } finally {
     g.close();
   }
+}
+
+/** Milliseconds for which a pass is asked for in one go. */
+const SLICE = 8;
+
+/** Some steps of `work`. @returns whether it is done */
+function goOn(work: Iterator<void>): boolean {
+  const start = performance.now();
+  while (performance.now() - start < SLICE) if (work.next().done) return true;
+  return false;
+}
+
+function turn(): Promise<void> {
+  return new Promise(setImmediate);
 }
 
 /** Batches one behind the other. */
@@ -198,14 +222,19 @@ function join(batches: readonly FlatBatch[]): FlatBatch {
   };
 }
 
-/** The rows' losses alone, as an evaluation wants them: no dropout, no noise, no gradient. */
+/**
+ * The rows' losses alone, as an evaluation wants them: no dropout, no noise, no gradient. `adapter`: null: none; absent: the one that is
+ * attached.
+ */
 export async function evaluateLoss(
   model: CausalLM,
   batch: FlatBatch,
   precision: 'f32' | 'bf16' = 'f32',
+  adapter?: CallAdapter,
 ): Promise<Float32Array> {
   checkBatch(model, batch);
-  const g = new Graph(model.backend, { precision });
+  const pairs = pairsOfCall(model, adapter);
+  const g = new Graph(model.backend, { precision, members: [{ seed: 0, step: 0, pairs }] });
   try {
     const hidden = model.forward(g, modelInput(g, batch));
     const rows = { member: g.members[0]!, first: 0, targets: batch.targets, gradScale: 0 };

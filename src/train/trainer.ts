@@ -5,10 +5,12 @@
  */
 
 import { createHash } from 'node:crypto';
+import { holdPairs, pairsOfCall } from '../adapters/call.js';
 import type { Parameter } from '../autograd/parameter.js';
 import { epochOrder, IGNORE_INDEX, type Block } from '../data/index.js';
 import type { CausalLM } from '../models/model.js';
 import { checkTokens } from '../models/tokens.js';
+import { throwIfAborted } from '../util/abort.js';
 import {
   checkAtLeastZero,
   checkBelowOne,
@@ -69,13 +71,16 @@ export interface TraineeOptions {
 }
 
 export interface TrainOptions extends TraineeOptions {
-  /** Ends training after the step under way, with a checkpoint. */
-  readonly signal?: AbortSignal;
+  /**
+   * Ends training at once, with an AbortError: the step under way is dropped, the ones before stand in what is trained and, with
+   * `checkpoints`, in a checkpoint.
+   */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /** One of several trainings of a model. */
 export interface Trainee extends TraineeOptions {
-  /** An adapter (attached or not); or parameters of the model or of the adapter that is attached to it. */
+  /** An adapter (attached or not); or parameters of the model or of the adapter that is attached to it when training begins. */
   readonly trained: { readonly parameters: readonly Parameter[]; readonly pairs?: PassMember['pairs'] };
   readonly blocks: readonly Block[];
   readonly args: TrainingArguments;
@@ -87,7 +92,7 @@ export interface TrainResult {
   readonly steps: number;
   /** The step it began after. */
   readonly resumedFrom: number;
-  /** False when the signal ended it. */
+  /** False when `trainTogether`'s signal ended it. */
   readonly finished: boolean;
   readonly last: StepRecord | undefined;
 }
@@ -124,7 +129,10 @@ function checkArguments(args: TrainingArguments, blocks: number): void {
   checkWhole('the number of steps', totalSteps(blocks, args), 1);
 }
 
-/** Trains `parameters` of `model` on `blocks`. Throws UserError when a loss or gradient is not finite. */
+/**
+ * Trains `parameters` of `model` on `blocks`. Throws UserError when a loss or gradient is not finite, and an AbortError once
+ * `options.signal` is aborted before the last step is done.
+ */
 export async function train(
   model: CausalLM,
   parameters: readonly Parameter[],
@@ -138,13 +146,14 @@ export async function train(
     signal,
   );
   if (outcome!.status === 'failed') throw outcome!.error;
+  if (outcome!.status === 'stopped') throwIfAborted(signal);
   return outcome!.result;
 }
 
 /**
  * Trains several adapters over one model, each to the bits that it gets alone. They differ in whatever they like but `bf16` and
  * `gradient_checkpointing`; shorter ones end and leave. What `train` would throw as a UserError ends one training and no other. `signal`
- * ends each after its step under way, with a checkpoint.
+ * ends each as it ends `train`, but with the outcome 'stopped'.
  */
 export async function trainTogether(
   model: CausalLM,
@@ -152,6 +161,7 @@ export async function trainTogether(
   signal?: AbortSignal,
 ): Promise<Outcome[]> {
   checkWhole('the number of trainings', trainees.length, 1);
+  const { backend } = model;
   const { bf16, gradient_checkpointing } = trainees[0]!.args;
   for (const { args, trained, blocks } of trainees) {
     checkArguments(args, blocks.length);
@@ -167,10 +177,17 @@ export async function trainTogether(
     for (;;) {
       const running = trainings.filter(({ outcome }) => outcome === undefined);
       if (running.length === 0) return trainings.map(({ outcome }) => outcome!);
+      if (signal?.aborted) {
+        for (const training of running) await training.stop();
+        continue;
+      }
       const members = running.map((training) => training.nextPass());
       clock.share(running.map((training, i) => [training, members[i]!.batch.ids.length]));
-      const losses = forwardBackward(model, members, { bf16, gradient_checkpointing });
-      for (const [i, training] of running.entries()) await training.passed(losses[i]!, signal);
+      const losses = await forwardBackward(model, members, { bf16, gradient_checkpointing, signal });
+      // No more than a pass is asked for at once; and what one that was cut short leaves in the gradients must not become an update.
+      if (!backend.runsAhead) await backend.synchronize();
+      if (signal?.aborted) continue;
+      for (const [i, training] of running.entries()) await training.passed(losses[i]!);
       // Signals and progress bars get their turn between passes.
       await new Promise(setImmediate);
     }
@@ -203,10 +220,15 @@ class Training {
   private readonly steps: number;
   private readonly perEpoch: number;
   private readonly run: string;
+  /** Of the adapter that it began with. */
+  private readonly pairs: NonNullable<PassMember['pairs']>;
+  private letGo: (() => void) | undefined;
   private optimizer: AdamW | undefined;
   private resumedFrom = 0;
   /** Steps done. */
   private step = 0;
+  /** The step of the newest checkpoint. */
+  private saved = 0;
   private underWay: StepUnderWay | undefined;
   /** The step whose loss was not looked at yet. */
   private asked: AskedStep | undefined;
@@ -221,6 +243,8 @@ class Training {
     this.steps = totalSteps(blocks.length, args);
     this.perEpoch = stepsPerEpoch(blocks.length, args);
     this.run = checkpoints === undefined ? '' : nameOf(blocks, args);
+    const { pairs } = trainee.trained;
+    this.pairs = pairsOfCall(model, pairs && { pairs });
   }
 
   /** Goes on from its checkpoint, where there is one. */
@@ -234,10 +258,12 @@ class Training {
         if (encoder) checkTokens(this.model, encoder.ids);
         checkTokens(this.model, labels, IGNORE_INDEX);
       }
+      this.letGo = holdPairs(this.pairs);
       this.optimizer = new AdamW(trained.parameters, args);
       if (checkpoints !== undefined)
         this.resumedFrom = restoreCheckpoint(checkpoints, this.optimizer, this.run);
       this.step = this.resumedFrom;
+      this.saved = this.resumedFrom;
       onStart?.(this.resumedFrom, this.steps);
       if (this.step >= this.steps) this.end('finished');
     });
@@ -245,7 +271,7 @@ class Training {
 
   /** What it brings to the next pass. Each row's loss counts 1 / trained tokens of the whole step, however that is cut. */
   nextPass(): PassMember {
-    const { args, trained } = this.trainee;
+    const { args } = this.trainee;
     this.underWay ??= this.begin();
     const { flat, losses, trained_tokens } = this.underWay;
     return {
@@ -254,7 +280,7 @@ class Training {
       seed: args.seed,
       pass: this.step * args.gradient_accumulation_steps + losses.length,
       neftune_noise_alpha: args.neftune_noise_alpha,
-      pairs: trained.pairs,
+      pairs: this.pairs,
     };
   }
 
@@ -270,9 +296,9 @@ class Training {
   }
 
   /** Its pass was asked for; after a step's last one: update, record, checkpoint, end. */
-  async passed(losses: Promise<Float32Array>, signal: AbortSignal | undefined): Promise<void> {
-    const { underWay, steps, run, trainee, model } = this;
-    const { args, checkpoints } = trainee;
+  async passed(losses: Promise<Float32Array>): Promise<void> {
+    const { underWay, steps, trainee, model } = this;
+    const { args } = trainee;
     underWay!.losses.push(losses);
     if (underWay!.losses.length < underWay!.flat.length) return;
     const learning_rate = learningRate(args, this.step, steps);
@@ -286,17 +312,35 @@ class Training {
       if (before) await this.settle(before);
       const due = args.save_steps > 0 && step % args.save_steps === 0 && step < steps;
       const pause = trainee.pauses?.get(step);
-      if (step === steps || due || pause || signal?.aborted || !model.backend.runsAhead) {
-        await this.settle(this.asked!);
-        this.asked = undefined;
+      if (step === steps || due || pause || !model.backend.runsAhead) {
+        await this.settleAsked();
         await pause?.();
-        if (checkpoints !== undefined && (due || signal?.aborted)) {
-          await saveCheckpoint(checkpoints, this.optimizer!, run, args.save_total_limit);
-        }
+        if (due) await this.save();
       }
       if (step === steps) this.end('finished');
-      else if (signal?.aborted) this.end('stopped');
     });
+  }
+
+  /** Ends it as the last whole step leaves it: what was asked of the step under way is dropped. */
+  stop(): Promise<void> {
+    return this.ownFault(async () => {
+      await this.settleAsked();
+      if (this.step > this.saved) await this.save();
+      this.end('stopped');
+    });
+  }
+
+  private async save(): Promise<void> {
+    const { checkpoints, args } = this.trainee;
+    if (checkpoints === undefined) return;
+    await saveCheckpoint(checkpoints, this.optimizer!, this.run, args.save_total_limit);
+    this.saved = this.step;
+  }
+
+  private async settleAsked(): Promise<void> {
+    const { asked } = this;
+    this.asked = undefined;
+    if (asked) await this.settle(asked);
   }
 
   /** Waits for a step's loss, checks and reports it. */
@@ -334,6 +378,8 @@ class Training {
     this.clock.leave(this);
     this.optimizer?.dispose();
     this.optimizer = undefined;
+    this.letGo?.();
+    this.letGo = undefined;
   }
 }
 

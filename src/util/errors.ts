@@ -3,9 +3,18 @@
  * one line and exits with 2; every other error is a fault of Westwind's own and keeps its stack.
  */
 
-/** One line that names the thing, the place and the mend. */
+import { oneLine } from './visible.js';
+
+/**
+ * One line that names the thing, the place and the mend; or several, of a configuration with several faults. What names and texts of files
+ * bring along (line breaks, control characters) stands in it as escapes, wherever it is shown.
+ */
 export class UserError extends Error {
   override readonly name = 'UserError';
+
+  constructor(message: string | readonly string[], options?: ErrorOptions) {
+    super(typeof message === 'string' ? oneLine(message) : message.map(oneLine).join('\n'), options);
+  }
 }
 
 /** The message of whatever was thrown. */

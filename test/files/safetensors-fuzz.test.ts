@@ -143,7 +143,6 @@ const MUTATIONS: readonly ((file: Buffer) => Buffer)[] = [
 it('reads or refuses 12,000 mutated files', () => {
   const file = original();
   let refused = 0;
-  const start = performance.now();
   const memory = process.memoryUsage().arrayBuffers;
   for (let i = 0; i < 12_000; i++) {
     const mutated = pick(MUTATIONS)(file);
@@ -171,7 +170,6 @@ it('reads or refuses 12,000 mutated files', () => {
   assert.ok(refused > 8_000, `only ${refused} of the mutations did harm`);
   assert.ok(refused < 12_000, 'nothing was read: the mutations are too coarse to test the reader');
   assert.ok(process.memoryUsage().arrayBuffers - memory < 64e6);
-  assert.ok(performance.now() - start < 30_000);
 });
 
 it('refuses megabytes of brackets without parsing them', () => {
@@ -180,7 +178,8 @@ it('refuses megabytes of brackets without parsing them', () => {
   const prefix = Buffer.alloc(8);
   prefix.writeBigUInt64LE(BigInt(header.byteLength));
   writeFileSync(path, Buffer.concat([prefix, header]));
-  const start = performance.now();
+  const { heapUsed } = process.memoryUsage();
   assert.throws(() => SafetensorsFile.open(path), UserError);
-  assert.ok(performance.now() - start < 2_000);
+  // Parsed, each bracket would be an array.
+  assert.ok(process.memoryUsage().heapUsed - heapUsed < 50e6);
 });

@@ -31,7 +31,7 @@ test('float16 and bfloat16 checkpoints load, sharded or whole', async () => {
   const exact = await evaluateLoss(model, blocks);
   for (const dtype of ['F16', 'BF16'] as const) {
     for (const maxShardSize of ['5GB', '30KB']) {
-      await saveModel(model, folder, { dtype, maxShardSize });
+      await saveModel(model, folder, { dtype, maxShardSize, force: true });
       const loaded = await loadModel(be, folder);
       const losses = await evaluateLoss(loaded, blocks);
       losses.forEach((loss, i) => assert.ok(Math.abs(loss - exact[i]!) < 0.02 * exact[i]!));
@@ -50,7 +50,7 @@ test('fused heads, their biases and both norms are written and read back', async
   for (const config of [familyConfig('gpt_neox'), { ...familyConfig('falcon'), bias: true, alibi: true }]) {
     const model = await tinyModel(be, { trainable: true }, config);
     const blocks = flatten(randomBlocks([20]));
-    await saveModel(model, folder);
+    await saveModel(model, folder, { force: true });
     const loaded = await loadModel(be, folder);
     assert.deepEqual(await evaluateLoss(loaded, blocks), await evaluateLoss(model, blocks));
     assert.deepEqual(
@@ -124,7 +124,7 @@ test('a faulty folder gives one line that names the fault, and holds no memory',
   const before = be.memory().held;
   for (const [name, spoil, message] of faults) {
     mkdirSync(folder, { recursive: true });
-    await saveModel(model, folder);
+    await saveModel(model, folder, { force: true });
     spoil();
     await assert.rejects(loadModel(be, folder), (error: Error) => {
       assert.ok(error instanceof UserError, `${name}: ${error.stack ?? ''}`);

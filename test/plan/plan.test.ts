@@ -31,10 +31,12 @@ async function measured(b: Backend, j: TrainingJob): Promise<number> {
   b.resetPeak();
   const batch = flatten(j.blocks);
   for (let pass = 0; pass < j.training.gradient_accumulation_steps; pass++)
-    await forwardBackward(
-      model,
-      [{ batch, gradScale: 1 / batch.trainedTokens, ...j.training, pass }],
-      j.training,
+    await (
+      await forwardBackward(
+        model,
+        [{ batch, gradScale: 1 / batch.trainedTokens, ...j.training, pass }],
+        j.training,
+      )
     )[0];
   await optimizer.update(1e-3);
   const { peak } = b.memory();

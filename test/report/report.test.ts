@@ -3,7 +3,6 @@ import { mkdirSync, renameSync, rmSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { ReportOptions } from '../../src/experiments/report/index.js';
-import { UserError } from '../../src/util/errors.js';
 import type { Fixture } from './fixtures.js';
 import { reportOf, sheet, table, written } from './support.js';
 
@@ -112,33 +111,32 @@ describe('runs that are not whole', () => {
     assert.deepEqual(tables, reportOf([written(...SIZES)]).tables);
   });
 
-  const damages = ['{', '[1]', '{"id": 3}', ''];
-  for (const file of ['manifest.json', 'results.json'])
-    test(`a damaged ${file} is told in one line with the mend`, () => {
+  const damages = ['{', '[1]', '{"id": 3}', '', '\u001b[31m\n'];
+  const files = ['manifest.json', 'results.json', 'pets/predictions-tuned.jsonl', 'pets/inspected.json'];
+  for (const file of files)
+    test(`a run whose ${file} is damaged is listed with its cause, and the others are as without it`, () => {
+      const without = reportOf([written(...SIZES.slice(1))]);
       for (const text of damages) {
+        if (text === '' && file.endsWith('.jsonl')) continue;
         const root = written(...SIZES);
-        const path = join(root, 'a1', file);
-        writeFileSync(path, text);
-        assert.throws(
-          () => reportOf([root]),
-          (error) => {
-            assert.ok(error instanceof UserError);
-            assert.ok(error.message.startsWith(`${path} is damaged (`), error.message);
-            assert.match(error.message, /remove .*, and run its configuration again$/);
-            assert.doesNotMatch(error.message, /\n/);
-            return true;
-          },
-        );
+        const path = join(root, SIZES[0]!.id, file);
+        writeFileSync(path, `${text}\n`);
+        const { markdown, tables, html } = reportOf([root]);
+        assert.deepEqual(tables, without.tables);
+        const [line] = markdown.split('\n').filter((l) => l.startsWith(`| ${SIZES[0]!.id} `));
+        assert.match(line ?? markdown, /\| +failed \|.*damaged|whole answers/);
+        assert.match(line!, /run its configuration again|removed?/);
+        for (const shown of [markdown, html]) assert.doesNotMatch(shown, /\u001b/);
       }
     });
 
-  test('answers that are missing, and folders without runs, are named', () => {
+  test('answers that are missing cost the run alone; folders without runs are named', () => {
     const root = written(...SIZES);
     rmSync(join(root, 'a1/pets/predictions-tuned.jsonl'));
-    assert.throws(
-      () => reportOf([root]),
-      /predictions-tuned\.jsonl is missing.*run its configuration again$/,
-    );
+    const { markdown, tables } = reportOf([root]);
+    assert.match(markdown, /\| a1 +\| +failed \|.*predictions-tuned\.jsonl is missing/);
+    assert.deepEqual(tables, reportOf([written(...SIZES.slice(1))]).tables);
+    assert.match(markdown, new RegExp(`\\(${SIZES.length - 1} finished, 1 failed\\)`));
     const empty = join(root, 'empty');
     mkdirSync(empty);
     assert.throws(() => reportOf([empty]), /empty holds no runs/);

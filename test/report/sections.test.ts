@@ -273,7 +273,7 @@ test('a training without test rows has its losses, its rows and its curve', () =
       report.html,
     )![0];
   assert.match(figure, /aria-label="QLoRA, seed 1: from 3\.00 to 1\.00; QLoRA, seed 2: from 3\.00 to 1\.00"/);
-  assert.match(report.markdown, /\*\* purr\*\*/);
+  assert.match(report.markdown, /\*\*purr\*\*/);
   assert.deepEqual(
     sheet(report, 'trained.csv').map(({ run, seed, last_loss }) => [run, seed, last_loss]),
     [

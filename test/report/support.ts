@@ -6,8 +6,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after } from 'node:test';
 import { parse } from 'csv-parse/sync';
-import { makeReport, type ReportFiles, type ReportOptions } from '../../src/experiments/report/index.js';
-import { findRunFolders, readRun } from '../../src/experiments/run/stored.js';
+import {
+  makeReport,
+  readRuns,
+  type ReportFiles,
+  type ReportOptions,
+} from '../../src/experiments/report/index.js';
 import { writeRun, type Fixture } from './fixtures.js';
 
 const roots: string[] = [];
@@ -21,7 +25,8 @@ export function written(...fixtures: Fixture[]): string {
 }
 
 export function reportOf(folders: readonly string[], options?: ReportOptions): ReportFiles {
-  return makeReport(findRunFolders(folders).map(readRun), options);
+  const { runs, damaged } = readRuns(folders);
+  return makeReport(runs, { damaged, ...options });
 }
 
 export function sheet({ tables }: ReportFiles, name: string): Record<string, string>[] {

@@ -39,7 +39,9 @@ async function gradients(
   try {
     const batch = flatten(blocks);
     const all = { ...PLAIN, ...options };
-    await forwardBackward(model, [{ batch, gradScale: 1 / batch.trainedTokens, ...all }], all)[0];
+    await (
+      await forwardBackward(model, [{ batch, gradScale: 1 / batch.trainedTokens, ...all }], all)
+    )[0];
     return await Promise.all(parameters.map((p) => p.grad!.toFloat32()));
   } finally {
     optimizer.dispose();
@@ -195,7 +197,7 @@ test('t5: every weight trained, stopped and resumed, ends in the same bits; save
   const run = async (stopAfter?: number): Promise<CausalLM> => {
     const model = await tinyModel(await backend(), { trainable: true }, tinyT5());
     const stop = new AbortController();
-    await train(model, model.parameters, PAIRS, args, {
+    const training = train(model, model.parameters, PAIRS, args, {
       ...(stopAfter !== undefined && { checkpoints: join(folder, 'checkpoints') }),
       signal: stop.signal,
       onStep: ({ step, tokens }) => {
@@ -204,6 +206,8 @@ test('t5: every weight trained, stopped and resumed, ends in the same bits; save
         if (step === stopAfter) stop.abort();
       },
     });
+    if (stopAfter === 3) await assert.rejects(training, { name: 'AbortError' });
+    else await training;
     return model;
   };
   const bits = (model: CausalLM): Promise<Float32Array[]> =>

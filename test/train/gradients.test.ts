@@ -28,7 +28,9 @@ async function gradients(
     const trained = flat.reduce((n, b) => n + b.trainedTokens, 0);
     const all = { ...PLAIN, ...options };
     for (const batch of flat)
-      await forwardBackward(model, [{ batch, gradScale: 1 / trained, ...all }], all)[0];
+      await (
+        await forwardBackward(model, [{ batch, gradScale: 1 / trained, ...all }], all)
+      )[0];
     return await Promise.all(parameters.map((p) => p.grad!.toFloat32()));
   } finally {
     optimizer.dispose();

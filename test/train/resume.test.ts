@@ -11,6 +11,7 @@ import {
   type TrainingArguments,
   type TrainOptions,
 } from '../../src/train/trainer.js';
+import { evaluateLoss, flatten } from '../../src/train/step.js';
 import { slice } from '../../src/tensor/tensor.js';
 import { UserError } from '../../src/util/errors.js';
 import { ARGS, backend, LORA, randomBlocks, tinyModel } from '../support/tiny.js';
@@ -49,11 +50,14 @@ test('a run stopped after any step and resumed ends in the same bits as one that
   for (const stopAfter of [1, 4, 11]) {
     const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
     const stop = new AbortController();
-    await run({
-      checkpoints: folder,
-      signal: stop.signal,
-      onStep: (r) => r.step === stopAfter && stop.abort(),
-    });
+    await assert.rejects(
+      run({
+        checkpoints: folder,
+        signal: stop.signal,
+        onStep: (r) => r.step === stopAfter && stop.abort(),
+      }),
+      { name: 'AbortError' },
+    );
     const resumed = await run({ checkpoints: folder });
     assert.equal(resumed.steps[0]?.step, stopAfter + 1);
     assert.deepEqual(resumed.values, whole.values);
@@ -61,10 +65,55 @@ test('a run stopped after any step and resumed ends in the same bits as one that
   }
 });
 
+test('an abort within any pass drops its step, and the model is as the step before left it', async () => {
+  const real = await backend();
+  for (const abortAt of [1, 40, 300, 700]) {
+    // Aborted while a pass is asked for: what comes behind is left out, or done for nothing.
+    const stop = new AbortController();
+    let asked = 0;
+    const kernels = Object.fromEntries(
+      Object.entries(real.kernels).map(([name, kernel]) => [
+        name,
+        (args: never) => {
+          if (++asked === abortAt) stop.abort();
+          (kernel as (args: never) => void)(args);
+        },
+      ]),
+    ) as unknown as typeof real.kernels;
+    const model = await tinyModel({ ...real, kernels });
+    const adapter = attachLora(model, { ...LORA, lora_dropout: 0.2 }, { seed: 11 });
+    // Tables are made at the first pass.
+    await evaluateLoss(model, flatten(blocks));
+    const { held } = model.backend.memory();
+    const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
+    const values = (): Promise<Float32Array[]> =>
+      Promise.all(adapter.parameters.map((p) => p.value.toFloat32()));
+    const start = await values();
+    asked = 0;
+    let steps = 0;
+    const training = train(model, adapter.parameters, blocks, args, {
+      checkpoints: folder,
+      signal: stop.signal,
+      onStep: ({ step }) => (steps = step),
+    });
+    await assert.rejects(training, { name: 'AbortError' });
+    assert.equal(model.backend.memory().held, held);
+    const wanted =
+      steps === 0 ? start : (await run({}, { max_steps: steps, lr_scheduler_type: 'constant' })).values;
+    assert.deepEqual(await values(), wanted);
+    assert.equal(readdirSync(folder).sort().at(-1), steps === 0 ? undefined : `step-${steps}.safetensors`);
+    adapter.dispose();
+    model.dispose();
+    rmSync(folder, { recursive: true });
+  }
+});
+
 test('the checkpoint of another training is refused by name', async () => {
   const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
   const stop = new AbortController();
-  await run({ checkpoints: folder, signal: stop.signal, onStep: () => stop.abort() });
+  await assert.rejects(run({ checkpoints: folder, signal: stop.signal, onStep: () => stop.abort() }), {
+    name: 'AbortError',
+  });
   await assert.rejects(run({ checkpoints: folder }, { seed: 99 }), (error: Error) => {
     assert.ok(error instanceof UserError);
     assert.match(error.message, /step-1\.safetensors is of another training/);

@@ -5,11 +5,22 @@
 
 import { spawnSync } from 'node:child_process';
 import { createHash } from 'node:crypto';
-import { existsSync, mkdirSync, mkdtempSync, readFileSync, readdirSync, renameSync, rmSync } from 'node:fs';
-import { arch, cpus, homedir } from 'node:os';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readFileSync,
+  readdirSync,
+  renameSync,
+  rmSync,
+  statSync,
+} from 'node:fs';
+import { arch, cpus, hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
+import { environment, kernelCache } from '../../util/environment.js';
 import { UserError, messageOf } from '../../util/errors.js';
+import { isAlive } from '../../util/lock.js';
 
 export interface Compiler {
   readonly command: string;
@@ -39,9 +50,15 @@ const FLAGS = [
   '-Wextra',
 ];
 
+/**
+ * The library stays in the process until its end: threads of its pool sleep in it, and whoever loads it (koffi, once for each
+ * worker_thread) closes it while they do.
+ */
+const LINK_FLAGS = process.platform === 'darwin' ? [] : ['-Wl,-z,nodelete'];
+
 /** The system's C compiler: WESTWIND_CC, else cc, gcc or clang. */
 export function findCompiler(): Compiler | undefined {
-  const asked = process.env['WESTWIND_CC'];
+  const asked = environment('WESTWIND_CC');
   for (const command of asked ? [asked] : ['cc', 'gcc', 'clang']) {
     const { status, stdout } = spawnSync(command, ['--version'], { encoding: 'utf8' });
     if (status === 0) return { command, version: stdout.split('\n')[0]! };
@@ -50,13 +67,13 @@ export function findCompiler(): Compiler | undefined {
 }
 
 /**
- * The library of kernels, compiled if it is not in the cache (WESTWIND_CACHE or ~/.cache/westwind). WESTWIND_CFLAGS adds flags.
- * Throws UserError where there is no compiler or it fails.
+ * The library of kernels, compiled if it is not in the cache (WESTWIND_CACHE or ~/.cache/westwind) as it was compiled: its name ends in
+ * the hash of its content. WESTWIND_CFLAGS adds flags. Throws UserError where there is no compiler or it fails.
  */
 export function compileKernels(): Compiled {
   const compiler = findCompiler();
   if (!compiler) {
-    const asked = process.env['WESTWIND_CC'];
+    const asked = environment('WESTWIND_CC');
     throw new UserError(
       asked
         ? `WESTWIND_CC names ${asked}, which does not run: name a C compiler (gcc or clang)`
@@ -65,24 +82,70 @@ export function compileKernels(): Compiled {
   }
   const sources = sourceFolder();
   const files = readdirSync(sources).filter((f) => /\.[ch]$/.test(f));
-  const flags = [...FLAGS, ...(process.env['WESTWIND_CFLAGS']?.split(/\s+/).filter(Boolean) ?? [])];
+  const flags = [...FLAGS, ...(environment('WESTWIND_CFLAGS')?.split(/\s+/).filter(Boolean) ?? [])];
   const hash = createHash('sha256');
-  for (const part of [compiler.version, processor(), ...flags]) hash.update(`${part}\0`);
+  for (const part of [compiler.version, processor(), ...flags, ...LINK_FLAGS]) hash.update(`${part}\0`);
   for (const file of files.sort()) hash.update(`${file}\0`).update(readFileSync(join(sources, file)));
-  const folder = join(process.env['WESTWIND_CACHE'] ?? join(homedir(), '.cache', 'westwind'), 'cpu');
-  const path = join(folder, `${hash.digest('hex').slice(0, 24)}.so`);
-  if (existsSync(path)) return { path, compiler, seconds: 0 };
+  const key = hash.digest('hex').slice(0, 24);
+  const folder = join(kernelCache(), 'cpu');
+  const cached = lookUp(folder, key);
+  if (cached !== undefined) return { path: cached, compiler, seconds: 0 };
 
   const start = performance.now();
   const temporary = temporaryFolder(folder);
   try {
     const names = files.filter((f) => f.endsWith('.c')).map((f) => f.slice(0, -2));
     build(compiler.command, flags, sources, names, temporary);
-    renameSync(join(temporary, 'kernels.so'), path);
+    const made = join(temporary, 'kernels.so');
+    const path = join(folder, `${key}-${contentHash(made)}.so`);
+    renameSync(made, path);
+    return { path, compiler, seconds: (performance.now() - start) / 1000 };
   } finally {
     rmSync(temporary, { recursive: true, force: true });
   }
-  return { path, compiler, seconds: (performance.now() - start) / 1000 };
+}
+
+/** The cache's library of a key. What is damaged there goes, and what compilations left that were killed. */
+function lookUp(folder: string, key: string): string | undefined {
+  let found: string | undefined;
+  for (const name of existsSync(folder) ? readdirSync(folder) : []) {
+    const path = join(folder, name);
+    if (name.startsWith(`${key}-`)) {
+      if (name === `${key}-${contentHash(path)}.so`) found = path;
+      else remove(path);
+    } else if (isAbandoned(path, name)) remove(path);
+  }
+  return found;
+}
+
+/** '' where it cannot be read, or went away in this moment. */
+function contentHash(path: string): string {
+  try {
+    return createHash('sha256').update(readFileSync(path)).digest('hex').slice(0, 24);
+  } catch {
+    return '';
+  }
+}
+
+/** What cannot be removed does no harm. */
+function remove(path: string): void {
+  try {
+    rmSync(path, { recursive: true, force: true });
+  } catch {
+    // Another process's compiler may still be writing there; a later start tries again.
+  }
+}
+
+/** No compilation takes so long. A cache may be shared between machines, whose processes are not to be seen from here. */
+const ABANDONED_MS = 3600_000;
+
+/** Whether a folder is that of a compilation (see `temporaryFolder`) that nobody will end. */
+function isAbandoned(path: string, name: string): boolean {
+  if (!name.startsWith('build-')) return false;
+  const [, host, pid] = /^build-(.*)-(\d+)-[^-]*$/.exec(name) ?? [];
+  if (host === hostname() && !isAlive(Number(pid))) return true;
+  const { mtimeMs = Infinity } = statSync(path, { throwIfNoEntry: false }) ?? {};
+  return Date.now() - mtimeMs > ABANDONED_MS;
 }
 
 /** What `npm install` runs: compiles ahead and says so in one line; a machine without a compiler is told, not failed. */
@@ -117,7 +180,7 @@ function processor(): string {
 function temporaryFolder(folder: string): string {
   try {
     mkdirSync(folder, { recursive: true });
-    return mkdtempSync(join(folder, 'build-'));
+    return mkdtempSync(join(folder, `build-${hostname()}-${process.pid}-`));
   } catch (error) {
     throw new UserError(
       `cannot write the compiled kernels to ${folder} (${messageOf(error)}): let WESTWIND_CACHE name a folder that can be written`,
@@ -125,25 +188,45 @@ function temporaryFolder(folder: string): string {
   }
 }
 
-/** Every file by a process of its own, then the link. The shell waits for them so that callers need not be asynchronous. */
+/**
+ * Every file by a process of its own, then the link. The shell waits for them so that callers need not be asynchronous. Of the first
+ * command that fails, it gives the words and the number.
+ */
 const SCRIPT = `
-out=$1 sources=$2 count=$3; shift 3
+out=$1 sources=$2 count=$3 link=$4; shift 4
 names= i=0
 while [ $i -lt $count ]; do names="$names $1"; shift; i=$((i + 1)); done
-pids= objects=
+pids=
 for name in $names; do
-  "$@" -c "$sources/$name.c" -o "$out/$name.o" & pids="$pids $!"
+  "$@" -c "$sources/$name.c" -o "$out/$name.o" 2>"$out/$name.err" & pids="$pids $name:$!"
 done
-for pid in $pids; do wait $pid || exit 1; done
-cd "$out" && "$@" -shared *.o -lm -o kernels.so`;
+failed= code=0
+for pair in $pids; do
+  wait \${pair#*:} || { code=$?; failed=\${pair%:*}; break; }
+done
+if [ -n "$failed" ]; then
+  printf '%s\\n' "$* -c $sources/$failed.c"; cat "$out/$failed.err" >&2
+  wait; exit $code
+fi
+cd "$out" && "$@" -shared $link *.o -lm -o kernels.so || { code=$?; printf '%s\\n' "$* -shared $link *.o -lm -o kernels.so"; exit $code; }`;
 
 function build(cc: string, flags: string[], sources: string, names: string[], out: string): void {
-  const args = ['-c', SCRIPT, 'sh', out, sources, String(names.length), ...names, cc, ...flags];
-  const { status, stderr, error } = spawnSync('sh', args, { encoding: 'utf8' });
+  const args = ['-c', SCRIPT, 'sh', out, sources, String(names.length), LINK_FLAGS.join(' '), ...names];
+  const { status, signal, stdout, stderr, error } = spawnSync('sh', [...args, cc, ...flags], {
+    encoding: 'utf8',
+    env: { ...process.env, LC_ALL: 'C' },
+  });
   if (status === 0) return;
+  if (error)
+    throw new UserError(`the kernels cannot be compiled: no shell can be started (${messageOf(error)})`);
+  const lines = stderr.split('\n').filter((line) => line.trim() !== '');
   const line =
-    (stderr || messageOf(error)).split('\n').find((l) => /error|cannot|not found/i.test(l)) ?? stderr;
+    lines.find((l) => /\berror\b|undefined reference/i.test(l)) ??
+    lines.find((l) => /cannot|not found|no such/i.test(l)) ??
+    lines[0] ??
+    `it ended with ${status ?? signal}`;
   throw new UserError(
-    `${cc} cannot compile the kernels (${line.trim()}): let WESTWIND_CC name another compiler`,
+    `the C compiler ${cc} was found, but fails on the kernels: ${line.trim()} (command: ${stdout.trim()}); ` +
+      'let WESTWIND_CC name another compiler',
   );
 }

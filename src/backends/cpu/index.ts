@@ -8,6 +8,7 @@ import { checkedBackend, type CheckedBackend } from '../checked.js';
 import { BYTES_PER_ELEMENT, type Backend, type DeviceBuffer } from '../contract.js';
 import { loraByGemm } from '../lora.js';
 import { Pool } from '../pool.js';
+import { environment } from '../../util/environment.js';
 import { UserError } from '../../util/errors.js';
 import { bindGemm } from './bind-gemm.js';
 import { bindOther } from './bind-other.js';
@@ -92,8 +93,8 @@ function load(): { library: Library; queue: Queue } {
 }
 
 function threadsAsked(): number {
-  const asked = process.env['WESTWIND_THREADS'];
-  if (asked === undefined || asked === '') return availableParallelism();
+  const asked = environment('WESTWIND_THREADS');
+  if (asked === undefined) return availableParallelism();
   const threads = Number(asked);
   if (!Number.isInteger(threads) || threads < 1)
     throw new UserError(`WESTWIND_THREADS is ${asked}: give a whole number of threads, 1 or more`);

@@ -5,11 +5,11 @@
 
 import { createHash } from 'node:crypto';
 import { existsSync, mkdirSync, readFileSync, readdirSync } from 'node:fs';
-import { homedir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { load } from 'koffi';
 import { writeFileAtomic } from '../../util/atomic.js';
+import { kernelCache } from '../../util/environment.js';
 
 export type Defines = Readonly<Record<string, string | number>>;
 
@@ -85,7 +85,7 @@ export function createCompiler(path: string, capability: number): KernelCompiler
     .filter((file) => file.endsWith('.cuh'))
     .sort();
   const texts = headers.map((file) => readFileSync(join(sources, file), 'utf8'));
-  const folder = join(process.env['WESTWIND_CACHE'] ?? join(homedir(), '.cache', 'westwind'), 'cuda');
+  const folder = join(kernelCache(), 'cuda');
 
   return {
     compile(name, defines, anew = false) {

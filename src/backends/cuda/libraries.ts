@@ -109,8 +109,8 @@ function sitePackages(env: NodeJS.ProcessEnv): string[] {
   const path = list(env['PATH']);
   const python = path.find((folder) => existsSync(join(folder, 'python3')));
   const prefixes = [
-    env['VIRTUAL_ENV'],
-    env['CONDA_PREFIX'],
+    env['VIRTUAL_ENV'] || undefined,
+    env['CONDA_PREFIX'] || undefined,
     python === undefined ? undefined : dirname(python),
     join(homedir(), '.local'),
     '/usr/local',

@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm';
 import type { Backend } from '../../backends/contract.js';
 import type { Block } from '../../data/index.js';
 import { randomModel } from '../../models/load.js';
-import type { CausalLM } from '../../models/model.js';
+import { isTied, type CausalLM } from '../../models/model.js';
 import type { WeightOptions } from '../../models/weights.js';
 import { philox4x32 } from '../../util/philox.js';
 import type { BenchShape } from './shapes.js';
@@ -66,7 +66,7 @@ export function randomTexts(
 }
 
 export function countParameters(model: CausalLM): number {
-  const embedding = model.config.tie_word_embeddings ? 0 : model.config.vocab_size * model.config.hidden_size;
+  const embedding = isTied(model) ? 0 : model.config.vocab_size * model.config.hidden_size;
   return model.multiplyAddsPerToken + (model.multiplyAddsPerEncoderToken ?? 0) + embedding;
 }
 

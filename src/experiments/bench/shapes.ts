@@ -165,8 +165,8 @@ export function shapeNames(): string[] {
 
 /** A shape by its name here, or that of a model folder (its config.json alone is read). Throws UserError for neither. */
 export function benchShape(name: string): BenchShape {
-  const known = SHAPES[name.toLowerCase()];
-  if (known) return known;
+  const shape = name.toLowerCase();
+  if (Object.hasOwn(SHAPES, shape)) return SHAPES[shape]!;
   if (!existsSync(name))
     throw new UserError(
       `there is no shape '${name}': ${Object.keys(SHAPES).join(', ')} are known, or give a model folder`,

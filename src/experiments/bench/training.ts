@@ -85,20 +85,26 @@ export async function benchTraining(
   const passRows = sample.reduce((n, b) => n + rowsOf(b), 0);
   const tokens = passRows * options.accumulation;
   const losses: number[] = [];
-  const begin = (step: number): Promise<number> => {
+  const begin = async (step: number): Promise<() => Promise<number>> => {
     const passes = Array.from({ length: options.accumulation }, (_, i) => step * options.accumulation + i);
     const batches = passes.map((pass) => flatten(randomTexts(model, shape.batch, shape, pass)));
     const trained = batches.reduce((n, b) => n + b.trainedTokens, 0);
     optimizer.zeroGrad();
-    const rows = batches.flatMap((batch, i) =>
-      forwardBackward(model, [{ batch, gradScale: 1 / trained, ...training, pass: passes[i]! }], training),
-    );
-    return Promise.all([Promise.all(rows), optimizer.update(2e-4)]).then(
-      ([parts]) => parts.reduce((sum, part) => part.reduce((a, b) => a + b, sum), 0) / trained,
-    );
+    const rows: Promise<Float32Array>[] = [];
+    for (const [i, batch] of batches.entries()) {
+      const member = { batch, gradScale: 1 / trained, ...training, pass: passes[i]! };
+      rows.push(...(await forwardBackward(model, [member], training)));
+    }
+    const norm = optimizer.update(2e-4);
+    return async () => {
+      const [parts] = await Promise.all([Promise.all(rows), norm]);
+      return parts.reduce((sum, part) => part.reduce((a, b) => a + b, sum), 0) / trained;
+    };
   };
   try {
-    await begin(0);
+    await (
+      await begin(0)
+    )();
     backend.resetPeak();
     const started = performance.now();
     let steps = 0;
@@ -108,19 +114,19 @@ export async function benchTraining(
         ? performance.now() - started < options.seconds * 1000
         : steps < options.steps;
     // As the trainer does it: the next step is asked for before this one's loss is waited for.
-    let before: Promise<number> | undefined;
+    let before: (() => Promise<number>) | undefined;
     while (more()) {
-      const now = begin(++steps);
-      if (before) losses.push(await before);
+      const now = await begin(++steps);
+      if (before) losses.push(await before());
       before = now;
       residentBytes = Math.max(residentBytes, process.memoryUsage.rss());
       options.onStep?.(steps);
     }
-    if (before) losses.push(await before);
+    if (before) losses.push(await before());
     await backend.synchronize();
     const rate = (steps * tokens) / ((performance.now() - started) / 1000);
     const profiler = options.profile ? backend.profile?.() : undefined;
-    if (profiler) await begin(steps + 1);
+    if (profiler) await (await begin(steps + 1))();
     const parameters = countParameters(model);
     const operations = options.gradientCheckpointing ? 6 : 4;
     const { peak } = await planTraining(await createPlanBackend(backend.name), {

@@ -79,7 +79,8 @@ async function checkMethod(
   for (const check of checks) {
     const figures: number[] = (byName[check.name] = []);
     for (const { row, reference, answer, text } of predictions) {
-      const columns = samples.get(row) ?? {};
+      // A copy for each: what a check writes to its row reaches nobody else.
+      const columns = { ...samples.get(row) };
       const given = { row, method, reference, answer, ...(text !== undefined && { text }), columns };
       figures.push(await figureOf(check, given));
     }

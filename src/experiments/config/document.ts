@@ -38,7 +38,7 @@ export function parseConfigDocument(text: string, name: string): ConfigDocument 
       const [start] = pos;
       return `${name}:${lines.linePos(start).line}: ${faultText(code, message, text.slice(start, start + 60))}`;
     });
-    throw new UserError([...new Set(messages)].slice(0, 20).join('\n'));
+    throw new UserError([...new Set(messages)].slice(0, 20));
   }
   if (document.contents === null || (isScalar(document.contents) && document.contents.value === null)) {
     throw new UserError(`${name} is empty; 'westwind init' writes a configuration to start from`);

@@ -4,7 +4,13 @@
  */
 
 import { createHash } from 'node:crypto';
-import { isDrawn, type ResolvedConfig, type ResolvedSource, type ResolvedTask } from './resolve.js';
+import {
+  dependsOnSeed,
+  isDrawn,
+  type ResolvedConfig,
+  type ResolvedSource,
+  type ResolvedTask,
+} from './resolve.js';
 
 /** Raised when a change to Westwind changes what the same configuration gives. */
 const RESULTS_VERSION = 4;
@@ -14,6 +20,8 @@ export interface Fingerprints {
   readonly model: string;
   /** By `task.split`, as in 'topics.train'. */
   readonly data: Readonly<Record<string, string>>;
+  /** By task, of the weights of the adapter that its training starts from. */
+  readonly adapters?: Readonly<Record<string, string>>;
   /** The backend's name and what of the machine shows in its bits; not the number of threads. */
   readonly backend: string;
   /** Whether an answer is the same, to the bit, whatever is generated beside it. */
@@ -28,17 +36,22 @@ export function resultHash(config: ResolvedConfig, fingerprints: Fingerprints): 
     version: RESULTS_VERSION,
     model,
     backend,
-    seed,
+    seed: tasks.some(isSeeded) ? seed : undefined,
     weights,
     tasks: tasks.map((task) => taskParts(task, config, fingerprints)),
   };
   return createHash('sha256').update(canonicalJson(determining)).digest('hex').slice(0, 12);
 }
 
+/** Whether anything of a task depends on the run's seed. */
+function isSeeded(task: ResolvedTask): boolean {
+  return task.tune || task.baselines.some((method) => dependsOnSeed(task, method));
+}
+
 function taskParts(
   task: ResolvedTask,
   config: ResolvedConfig,
-  { data, batchInvariant }: Fingerprints,
+  { data, adapters, batchInvariant }: Fingerprints,
 ): Record<string, unknown> {
   const { name, settings, tune, baselines, scoring, few_shot_examples, lora, training, generation } = task;
   const sourceParts = (split: 'train' | 'test', source: ResolvedSource | undefined): unknown => {
@@ -49,7 +62,7 @@ function taskParts(
     const delimiter = 'path' in from ? from.delimiter : undefined;
     // Drawn by the run's seed, they are what they were before they could have a seed of their own.
     const own = isDrawn(source) ? source.seed : undefined;
-    const seed = own === config.seed ? undefined : own;
+    const seed = isSeeded(task) && own === config.seed ? undefined : own;
     // Labels and examples come from all of the training rows, however many are trained on.
     return split === 'train' && !tune
       ? { content, delimiter, columns }
@@ -62,6 +75,7 @@ function taskParts(
     few_shot_examples: baselines.includes('few_shot') ? few_shot_examples : undefined,
     generation: {
       ...sampling,
+      seed: isSeeded(task) ? sampling.seed : undefined,
       batch_size: batchInvariant ? undefined : batch_size,
       max_new_tokens: tune ? max_new_tokens : undefined,
       baseline_max_new_tokens: baselines.length > 0 ? baseline_max_new_tokens : undefined,
@@ -69,6 +83,7 @@ function taskParts(
   };
   const tuning = tune && {
     lora,
+    adapter: adapters?.[name],
     training: {
       ...training,
       logging_steps: undefined,

@@ -6,6 +6,7 @@ export {
   loadStudy,
   parseConfig,
   parseStudy,
+  type ConfigInMemory,
   type LoadedConfig,
   type LoadOptions,
   type Study,
@@ -13,6 +14,8 @@ export {
 } from './load.js';
 export { configPath, modelSettings, presetModels, presetNames } from './presets.js';
 export {
+  dependsOnSeed,
+  inheritedNote,
   isDrawn,
   type Baseline,
   type ResolvedCheck,

@@ -15,7 +15,14 @@ import type { Path } from './problems.js';
 export interface Layers {
   readonly value: unknown;
   /** Where a path's setting, or the nearest above it, was written: 'file.yaml:12', or '--set'. */
-  placeOf(path: Path): { readonly place: string; readonly layer: number; readonly line: number };
+  placeOf(path: Path): {
+    readonly place: string;
+    readonly layer: number;
+    readonly line: number;
+    /** The file's name, and whether it is the first one or what the command line sets over it. */
+    readonly file: string;
+    readonly own: boolean;
+  };
   /** The folders of the files, the first one's first: paths in the configuration are relative to them. */
   readonly folders: readonly string[];
 }
@@ -32,12 +39,17 @@ const MOST_LAYERS = 8;
 /**
  * @param text the file's text, which messages call `name`
  * @param folder where `extends` is looked for; absent: the text may extend nothing
+ * @param lined whether the text has lines that its reader knows
  * @param settings 'path=value' each, as the command line has them
  */
 export function readLayers(
   text: string,
   name: string,
-  { folder, settings = [] }: { folder?: string; settings?: readonly string[] } = {},
+  {
+    folder,
+    lined = true,
+    settings = [],
+  }: { folder?: string; lined?: boolean; settings?: readonly string[] } = {},
 ): Layers {
   const layers: Layer[] = settings.map(settingLayer).reverse();
   const add = (layer: Layer): void => {
@@ -64,7 +76,14 @@ export function readLayers(
       const layer = depth === 0 ? settings.length : found.findIndex((f) => f.depth === depth);
       const { line } = found[layer]!;
       const { name } = layers[layer]!;
-      return { place: layer < settings.length ? name : `${name}:${line}`, layer, line };
+      const plain = layer < settings.length || (layer === settings.length && !lined);
+      return {
+        place: plain ? name : `${name}:${line}`,
+        layer,
+        line,
+        file: name,
+        own: layer <= settings.length,
+      };
     },
     folders: layers.flatMap((l) => l.folder ?? []),
   };

@@ -3,23 +3,26 @@
  * fields hold lists is a study of many runs; one without is a study of one.
  */
 
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { stringify } from 'yaml';
-import { UserError } from '../../util/errors.js';
+import { messageOf, UserError } from '../../util/errors.js';
 import { readText } from '../../util/read.js';
+import { isAdapterFolder } from '../../adapters/merge.js';
+import { readAdapterConfig } from '../../adapters/peft.js';
 import { isCheckFile } from '../checks/measures.js';
 import { expandGrid, isMapping, type Axis, type GridPoint } from './grid.js';
 import { readLayers, type Layers } from './layers.js';
 import { problemsOf, type Path, type Problem } from './problems.js';
 import {
+  inheritedNote,
   resolveConfig,
   type ResolvedCheck,
   type ResolvedConfig,
   type ResolvedSource,
   type ResolvedTask,
 } from './resolve.js';
-import { configSchema } from './schema.js';
+import { configSchema, type ConfigFile } from './schema.js';
 import { runsOfPoints, type PointRun } from './study.js';
 
 export interface LoadedConfig {
@@ -45,32 +48,54 @@ export interface LoadOptions {
   readonly settings?: readonly string[];
 }
 
+/** A configuration that stands in no file: what a file would hold, as values, and where its relative paths begin besides the working folder. */
+export interface ConfigInMemory {
+  readonly config: unknown;
+  readonly folder?: string | undefined;
+}
+
 /**
- * Reads and checks a configuration file with all points of its grid. Paths in it are relative to its own folder where they exist there,
+ * Reads and checks a configuration, of a file or in memory, with all points of its grid. Paths in it are relative to its own folder where they exist there,
  * else to the working folder. Throws UserError with a line for each problem.
  */
-export function loadStudy(path: string, { settings = [] }: LoadOptions = {}): Study {
-  const text = readText(path);
-  const layers = readLayers(text, path, { folder: dirname(path), settings });
+export function loadStudy(from: string | ConfigInMemory, { settings = [] }: LoadOptions = {}): Study {
+  const inFile = typeof from === 'string';
+  const path = inFile ? from : 'configuration.json';
+  const text = inFile ? readText(from) : jsonOf(from.config);
+  const layers = readLayers(text, inFile ? path : 'the configuration', {
+    folder: inFile ? dirname(path) : (from.folder ?? '.'),
+    lined: inFile,
+    settings,
+  });
   const { axes, runs } = parse(layers);
   const plain = axes.length === 0 && layers.folders.length === 1 && settings.length === 0;
   return {
     axes,
     runs: runs.map(({ config, value, at }) => ({
-      config: locateFiles(config, layers),
-      source: { path, text: plain ? text : stringify(value) },
+      config: locateFiles(config, layers, value),
+      source: { path, text: plain ? text : path.endsWith('.json') ? jsonOf(value) : stringify(value) },
       at,
     })),
   };
 }
 
+function jsonOf(value: unknown): string {
+  let text: string | undefined;
+  try {
+    text = JSON.stringify(value, null, 2);
+  } catch (error) {
+    throw new UserError(`the configuration is not made of plain values: ${messageOf(error).split('\n')[0]!}`);
+  }
+  return `${text ?? 'null'}\n`;
+}
+
 /** The same of a configuration that is one run. Throws UserError where it is a study of several. */
-export function loadConfig(path: string, options: LoadOptions = {}): LoadedConfig {
-  const { axes, runs } = loadStudy(path, options);
+export function loadConfig(from: string | ConfigInMemory, options: LoadOptions = {}): LoadedConfig {
+  const { axes, runs } = loadStudy(from, options);
   if (axes.length > 0) {
     const lists = axes.map((axis) => axis.path.join('.')).join(', ');
     throw new UserError(
-      `${path} is a study of ${runs.length} runs (${lists}), and this works on one: choose with --set field=value`,
+      `${typeof from === 'string' ? from : 'the configuration'} is a study of ${runs.length} runs (${lists}), and this works on one: choose with --set field=value`,
     );
   }
   return runs[0]!;
@@ -113,7 +138,8 @@ function parse(layers: Layers): { axes: readonly Axis[]; runs: PointRun[] } {
   return { axes, runs: axes.length === 0 ? points : runsOfPoints(points, resolve) };
 }
 
-function locateFiles(config: ResolvedConfig, layers: Layers): ResolvedConfig {
+/** `value`: what the file has at this point of its grid, for what stands in it and what does not. */
+function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): ResolvedConfig {
   const problems: Problem[] = [];
   const locate = (path: string): string => {
     const beside = isAbsolute(path) ? [] : layers.folders.map((folder) => join(folder, path));
@@ -135,10 +161,42 @@ function locateFiles(config: ResolvedConfig, layers: Layers): ResolvedConfig {
     if (!existsSync(found)) problems.push({ path: [...path, 'check'], message: missing(check.check) });
     return { ...check, check: found };
   };
+  const file = value as ConfigFile;
+  const locateAdapter = (task: ResolvedTask): Pick<ResolvedTask, 'adapter' | 'lora'> | undefined => {
+    if (task.adapter === undefined || task.lora === false || !task.tune) return undefined;
+    const own = file.tasks[task.name]!;
+    const folder = adapterFolder(locate(task.adapter), task.name);
+    if (folder === undefined) {
+      const message = `is ${task.adapter}, which holds no adapter: name a folder with an adapter_config.json, or a run's that has trained one`;
+      problems.push({
+        path: own.adapter === undefined ? ['adapter'] : ['tasks', task.name, 'adapter'],
+        message,
+      });
+      return undefined;
+    }
+    const there = readAdapterConfig(folder);
+    const given = { ...(file.lora || {}), ...(own.lora || {}) };
+    for (const key of ['r', 'lora_alpha', 'use_rslora'] as const) {
+      if (given[key] === undefined || given[key] === there[key]) continue;
+      const message = `is ${given[key]}, but the adapter in ${folder} has ${there[key]}: leave it out, and it is taken from there`;
+      const owns = own.lora !== undefined && own.lora !== false && own.lora[key] !== undefined;
+      problems.push({ path: owns ? ['tasks', task.name, 'lora', key] : ['lora', key], message });
+    }
+    const { r, lora_alpha, use_rslora, target_modules, rank_pattern, alpha_pattern } = there;
+    const lora = {
+      ...{ r, lora_alpha, use_rslora, rank_pattern, alpha_pattern },
+      lora_dropout: given.lora_dropout ?? there.lora_dropout,
+      target_modules: given.target_modules ?? target_modules,
+    };
+    return { adapter: folder, lora };
+  };
   const tasks = config.tasks.map((task): ResolvedTask => {
     const { train, test } = task;
+    const inheritedFrom = inheritance(layers, task.name);
     return {
       ...task,
+      ...(inheritedFrom !== undefined && { inheritedFrom }),
+      ...locateAdapter(task),
       checks: task.checks.map((check, i) => locateCheck(check, ['tasks', task.name, 'checks', i])),
       ...(train && { train: locateSource(train, ['tasks', task.name, 'train']) }),
       ...(test && { test: locateSource(test, ['tasks', task.name, 'test']) }),
@@ -149,13 +207,35 @@ function locateFiles(config: ResolvedConfig, layers: Layers): ResolvedConfig {
   return { ...config, model_name_or_path: locate(config.model_name_or_path), tasks };
 }
 
+/** The file that has a task which the configuration's own file does not name. */
+function inheritance(layers: Layers, task: string): string | undefined {
+  const { file, own } = layers.placeOf(['tasks', task]);
+  return own ? undefined : file;
+}
+
+/** Where an adapter's files are: in a folder of PEFT's, or in a run's, of the same task or its only one. */
+function adapterFolder(path: string, task: string): string | undefined {
+  if (isAdapterFolder(path)) return path;
+  if (!existsSync(join(path, 'manifest.json'))) return undefined;
+  const trained = readdirSync(path)
+    .map((name) => join(path, name, 'adapter'))
+    .filter(isAdapterFolder);
+  return (
+    trained.find((folder) => folder === join(path, task, 'adapter')) ??
+    (trained.length === 1 ? trained[0] : undefined)
+  );
+}
+
 function report(problems: readonly Problem[], layers: Layers): UserError {
   const placed = problems.map(({ path, message }) => {
     const { place, layer, line } = layers.placeOf(path);
-    return { layer, line, text: `${place}: ${pathText(path)} ${message}` };
+    const task = path[0] === 'tasks' && path.length > 1 ? String(path[1]) : undefined;
+    const from = task === undefined ? undefined : inheritance(layers, task);
+    const note = from === undefined ? '' : ` (${inheritedNote(task!, from)})`;
+    return { layer, line, text: `${place}: ${pathText(path)} ${message}${note}` };
   });
   placed.sort((a, b) => a.layer - b.layer || a.line - b.line);
-  return new UserError([...new Set(placed.map(({ text }) => text))].join('\n'));
+  return new UserError([...new Set(placed.map(({ text }) => text))]);
 }
 
 function pathText(path: Path): string {

@@ -1,10 +1,12 @@
 /** The studies and models that come with the package, by name: files of the folder presets. */
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { parse } from 'yaml';
+import { z } from 'zod';
 import { UserError } from '../../util/errors.js';
+import { readText } from '../../util/read.js';
+import { parseConfigDocument } from './document.js';
 
 const FOLDER = fileURLToPath(new URL('../../../presets', import.meta.url));
 
@@ -43,15 +45,27 @@ export function presetModels(): Readonly<Record<string, PresetModel>> {
 }
 
 function readModels(): Readonly<Record<string, PresetModel>> {
-  const file = parse(readFileSync(join(FOLDER, 'models.yaml'), 'utf8')) as Record<
-    string,
-    string | ({ model: string } & Partial<PresetModel>)
-  >;
-  const entries = Object.entries(file).map(([name, entry]): [string, PresetModel] => [
-    name,
-    { settings: [], ...(typeof entry === 'string' ? { model: entry } : entry) },
-  ]);
-  return Object.fromEntries(entries);
+  const path = join(FOLDER, 'models.yaml');
+  return parsePresetModels(readText(path), path);
+}
+
+const modelsSchema = z.record(
+  z.string(),
+  z.union([z.string(), z.object({ model: z.string(), settings: z.array(z.string()).default([]) })]),
+);
+
+/** Models by their short names, from YAML of which messages speak as `path`. Throws UserError for another shape. */
+export function parsePresetModels(text: string, path: string): Readonly<Record<string, PresetModel>> {
+  const { value } = parseConfigDocument(text, path);
+  const file = modelsSchema.safeParse(value);
+  if (!file.success)
+    throw new UserError(`${path}: ${file.error.issues[0]!.path.join('.')}: ${file.error.issues[0]!.message}`);
+  return Object.fromEntries(
+    Object.entries(file.data).map(([name, entry]) => [
+      name,
+      typeof entry === 'string' ? { model: entry, settings: [] } : entry,
+    ]),
+  );
 }
 
 /**

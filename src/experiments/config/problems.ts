@@ -1,7 +1,7 @@
 /** From what zod and the checks found wrong to the user's lines: file, line, key, what is allowed, and the nearest right name. */
 
-import { closest, distance } from 'fastest-levenshtein';
 import type { z } from 'zod';
+import { nearest } from '../../util/nearest.js';
 import { KEY_SEPARATOR } from './fields.js';
 import { SETTING_SECTIONS } from './schema.js';
 
@@ -107,14 +107,14 @@ export function unknownKey(path: Path, allowed: readonly string[]): Problem {
   if (home !== undefined && here.at(-1) !== home) {
     return { path, message: `is not a setting here; it belongs under '${home}'` };
   }
-  const near = nearest(key, allowed);
+  const near = meant(key, allowed);
   const hint = near === undefined ? `the settings here are ${allowed.join(', ')}` : `did you mean ${near}?`;
   return { path, message: `is not a setting; ${hint}` };
 }
 
 function notAmong(allowed: readonly string[], found: unknown): string {
   if (found === undefined) return `is missing; it is one of ${allowed.join(', ')}`;
-  const near = typeof found === 'string' ? nearest(found, allowed) : undefined;
+  const near = typeof found === 'string' ? meant(found, allowed) : undefined;
   const list = allowed.length === 1 ? allowed[0]! : `one of ${allowed.join(', ')}`;
   return mustBe(list, found) + (near !== undefined && allowed.length > 1 ? `; did you mean ${near}?` : '');
 }
@@ -123,18 +123,11 @@ function mustBe(what: string, found: unknown): string {
   return `must be ${what}; it is ${shown(found)}`;
 }
 
-/** The allowed name that `name` is likely to be a slip of. */
-function nearest(name: string, allowed: readonly string[]): string | undefined {
-  if (allowed.length === 0 || name.length > 100) return undefined;
-  const plain = name.toLowerCase().replaceAll('-', '_');
-  const letters = plain.replaceAll('_', '');
+/** The allowed name that `name` is likely to be a slip or the beginning of. */
+function meant(name: string, allowed: readonly string[]): string | undefined {
+  const letters = name.toLowerCase().replaceAll(/[-_]/g, '');
   const longer = allowed.filter((a) => letters.length > 3 && a.replaceAll('_', '').startsWith(letters));
-  if (longer.length === 1) return longer[0];
-  const best = closest(plain, [...allowed]);
-  return distance(plain, best) <= Math.max(2, Math.floor(best.length / 3)) &&
-    distance(plain, best) < best.length
-    ? best
-    : undefined;
+  return longer.length === 1 ? longer[0] : nearest(name, allowed);
 }
 
 function shown(value: unknown): string {

@@ -52,6 +52,14 @@ export function isDrawn({ count, fraction }: ResolvedSource): boolean {
   return count !== undefined || (fraction ?? 1) !== 1;
 }
 
+/** Whether a method's answers depend on the run's seed: zero-shot prompts are the same for each, and draw nothing unless told to. */
+export function dependsOnSeed(
+  { scoring, generation }: Pick<ResolvedTask, 'scoring' | 'generation'>,
+  method: Baseline | 'tuned',
+): boolean {
+  return method !== 'zero_shot' || (generation.do_sample && scoring !== 'likelihood');
+}
+
 export interface ResolvedTraining extends Omit<TrainingArguments, 'gradient_checkpointing' | 'paged'> {
   /** auto: settled when the run knows its memory (plan/fit.ts). */
   readonly gradient_checkpointing: boolean | 'auto';
@@ -81,6 +89,8 @@ export interface ResolvedCheck {
 
 export interface ResolvedTask {
   readonly name: string;
+  /** The configuration that it comes from, where the file itself only extends that. */
+  readonly inheritedFrom?: string;
   readonly settings: TaskSettings;
   readonly train?: ResolvedSource;
   readonly test?: ResolvedSource;
@@ -91,6 +101,8 @@ export interface ResolvedTask {
   /** Of each class for a classification, else in all. */
   readonly few_shot_examples: number;
   readonly checks: readonly ResolvedCheck[];
+  /** The folder of the adapter that training starts from. */
+  readonly adapter?: string;
   /** False: every weight is trained. */
   readonly lora: LoraConfig | false;
   readonly training: ResolvedTraining;
@@ -132,6 +144,11 @@ const BASELINE_SUMMARY_TOKENS = 50;
 
 const DTYPES = { auto: 'auto', float32: 'f32', bfloat16: 'bf16', float16: 'f16' } as const;
 
+/** For messages about a task that nobody wrote into the configuration's own file. */
+export function inheritedNote(task: string, file: string): string {
+  return `task '${task}' is inherited from ${file}; tasks.${task}: null leaves it out`;
+}
+
 /** The settings of a file whose shape is right, and what in it does not fit together. */
 export function resolveConfig(file: ConfigFile): { config: ResolvedConfig; problems: Problem[] } {
   const { quantization, torch_dtype = 'auto', seed = 42 } = file;
@@ -139,6 +156,17 @@ export function resolveConfig(file: ConfigFile): { config: ResolvedConfig; probl
     quantization !== undefined && quantization !== false && quantization.load_in_4bit !== false;
   const tasks = Object.entries(file.tasks).map(([name, task]) => resolveTask(name, task, file, seed));
   const problems = Object.entries(file.tasks).flatMap(([name, task]) => taskProblems(['tasks', name], task));
+  for (const { name, lora, tune, adapter } of tasks) {
+    if (adapter === undefined) continue;
+    const path = file.tasks[name]!.adapter === undefined ? ['adapter'] : ['tasks', name, 'adapter'];
+    if (lora === false)
+      problems.push({
+        path,
+        message: `is trained on, but lora is false in task '${name}': leave one of them out`,
+      });
+    else if (!tune && (path.length > 1 || tasks.every((task) => !task.tune)))
+      problems.push({ path, message: `is where training starts, and nothing is trained in task '${name}'` });
+  }
   for (const { name, lora, tune } of tasks) {
     if (lora !== false || !tune) continue;
     const path = file.tasks[name]!.lora === false ? ['tasks', name, 'lora'] : ['lora'];
@@ -181,7 +209,8 @@ function resolveTask(name: string, task: TaskFile, file: ConfigFile, seed: numbe
     resolveSource(task, split, [...inputs, ...answers], labelled);
   const train = source('train');
   const test = source('test');
-  const lora = task.lora ?? file.lora ?? false;
+  const adapter = (task.adapter ?? file.adapter) || undefined;
+  const lora = task.lora ?? file.lora ?? (adapter === undefined ? false : {});
   const training = task.training ?? file.training ?? {};
   const max_new_tokens = task.max_new_tokens ?? defaults.max_new_tokens;
   const baselineDefault =
@@ -196,6 +225,7 @@ function resolveTask(name: string, task: TaskFile, file: ConfigFile, seed: numbe
     scoring: ('scoring' in task ? task.scoring : undefined) ?? 'generate',
     few_shot_examples: task.few_shot_examples ?? defaults.few_shot_examples,
     checks: (task.checks ?? []).map(resolveCheck),
+    ...(adapter !== undefined && { adapter }),
     lora: lora === false ? false : resolveLora({ ...(file.lora || {}), ...lora }, defaults),
     training: resolveTraining({ ...(file.training || {}), ...(training || {}) }, defaults, seed),
     generation: {

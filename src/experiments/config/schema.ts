@@ -223,6 +223,10 @@ function taskFields<Columns extends z.ZodType>(columns: Columns, columnsDescript
       .describe(
         'Further figures of the answers, each a column, and what they must come to: of the tuned model where there is one. Default: none.',
       ),
+    adapter: z
+      .union([z.literal(false), text('A folder.')])
+      .optional()
+      .describe('In place of the top level’s adapter; false: a new one.'),
     lora: z
       .union([z.literal(false), lora])
       .optional()
@@ -337,6 +341,9 @@ export const configSchema = section({
   ).optional(),
   model_name_or_path: text('A model folder in Hugging Face’s layout, or a model’s name on the hub.'),
   revision: text('The hub model’s branch, tag or commit. Default main.').optional(),
+  adapter: text(
+    'A finished LoRA adapter to start from, in place of a new one: a folder in PEFT’s format, or a run’s. Its rank, alpha and modules are taken.',
+  ).optional(),
   device: z
     .enum(['auto', 'cuda', 'cpu', 'reference'])
     .optional()

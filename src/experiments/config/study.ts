@@ -59,6 +59,9 @@ function keyOf(config: ResolvedConfig): string {
   return resultHash(config, {
     model: canonicalJson([model_name_or_path, revision]),
     data: Object.fromEntries(sources) as Record<string, string>,
+    adapters: Object.fromEntries(
+      tasks.flatMap(({ name, adapter }) => (adapter === undefined ? [] : [[name, adapter]])),
+    ),
     backend: device,
     batchInvariant: false,
   });

@@ -73,7 +73,7 @@ async function planGroup(
   const cached = backend.memory().held;
   backend.resetPeak();
   const decoder = new Decoder(model, cache, {
-    ...{ do_sample: false, temperature: 1, top_p: 1, top_k: 0, seed: 0, bf16 },
+    ...{ do_sample: false, temperature: 1, top_p: 1, top_k: 0, seed: 0, bf16, pairs: new Map() },
   });
   const sequences = longest.map((prompt, slot) => ({ prompt, slot, tokens: [0] }));
   const room = prefillTokens(model);

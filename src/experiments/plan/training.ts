@@ -89,7 +89,7 @@ export async function planTogether(
       const gradScale = 1 / Math.max(1, batch.trainedTokens);
       return { ...training, batch, gradScale, pass, pairs: adapters[i]?.pairs };
     });
-    await Promise.all(forwardBackward(model, parts, members[0]!.training));
+    await Promise.all(await forwardBackward(model, parts, members[0]!.training));
   }
   for (const optimizer of optimizers) await optimizer.update(1e-4);
   const { peak } = backend.memory();

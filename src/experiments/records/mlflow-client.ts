@@ -3,6 +3,9 @@
  * metrics, parameters and tags within the server's limits (mlflow/utils/validation.py).
  */
 
+import { z } from 'zod';
+import { masked } from '../../util/secrets.js';
+
 export interface MlflowServer {
   readonly uri: string;
   readonly experiment: string;
@@ -25,14 +28,21 @@ export interface KeyValue {
 
 export type RunStatus = 'RUNNING' | 'FINISHED' | 'FAILED' | 'KILLED';
 
-export interface MlflowRun {
-  readonly info: { readonly run_id: string; readonly status: RunStatus };
-  readonly data: {
-    /** The latest of each key; a server may write numbers as texts. */
-    readonly metrics?: readonly { key: string; value: number | string; step?: number | string }[];
-    readonly params?: readonly KeyValue[];
-  };
-}
+const number = z.union([z.number(), z.string()]);
+
+/** What is taken of a server's answers; a server may write numbers as texts. */
+const runSchema = z.object({
+  info: z.object({ run_id: z.string(), status: z.string() }),
+  data: z
+    .object({
+      /** The latest of each key. */
+      metrics: z.array(z.object({ key: z.string(), value: number, step: number.optional() })).optional(),
+      params: z.array(z.object({ key: z.string(), value: z.string() })).optional(),
+    })
+    .default({}),
+});
+
+export type MlflowRun = z.infer<typeof runSchema>;
 
 /** The server's refusal. */
 export class MlflowError extends Error {
@@ -47,6 +57,10 @@ export class MlflowError extends Error {
   }
 }
 
+/** Far more than a run's last figures and parameters take. */
+const MAX_ANSWER_BYTES = 16 << 20;
+/** Of the server's own words. */
+const MAX_REASON = 300;
 const MAX_METRICS = 1000;
 const MAX_PARAMS = 100;
 const MAX_KEY = 250;
@@ -65,8 +79,13 @@ export class MlflowClient {
     const name = this.server.experiment;
     const find = async (): Promise<string> => {
       const query = new URLSearchParams({ experiment_name: name });
-      const found = await this.call('GET', `experiments/get-by-name?${query.toString()}`);
-      return (found as { experiment: { experiment_id: string } }).experiment.experiment_id;
+      const { experiment } = await this.call(
+        'GET',
+        `experiments/get-by-name?${query.toString()}`,
+        undefined,
+        z.object({ experiment: z.object({ experiment_id: z.string() }) }),
+      );
+      return experiment.experiment_id;
     };
     try {
       return await find();
@@ -74,8 +93,8 @@ export class MlflowClient {
       if (!(error instanceof MlflowError) || error.code !== 'RESOURCE_DOES_NOT_EXIST') throw error;
     }
     try {
-      const made = await this.call('POST', 'experiments/create', { name });
-      return (made as { experiment_id: string }).experiment_id;
+      const answer = z.object({ experiment_id: z.string() });
+      return (await this.call('POST', 'experiments/create', { name }, answer)).experiment_id;
     } catch (error) {
       if (!(error instanceof MlflowError) || error.code !== 'RESOURCE_ALREADY_EXISTS') throw error;
       // Another run was faster.
@@ -85,13 +104,14 @@ export class MlflowClient {
 
   /** The newest run that has all of the tags. */
   async findRun(experiment: string, tags: readonly KeyValue[]): Promise<MlflowRun | undefined> {
-    const { runs } = (await this.call('POST', 'runs/search', {
+    const query = {
       experiment_ids: [experiment],
       filter: tags.map(({ key, value }) => `tags.\`${key}\` = '${value}'`).join(' and '),
       max_results: 1,
       order_by: ['attributes.start_time DESC'],
-    })) as { runs?: MlflowRun[] };
-    return runs?.[0];
+    };
+    const answer = z.object({ runs: z.array(runSchema).optional() });
+    return (await this.call('POST', 'runs/search', query, answer)).runs?.[0];
   }
 
   async createRun(
@@ -100,13 +120,13 @@ export class MlflowClient {
     start: number,
     tags: readonly KeyValue[],
   ): Promise<MlflowRun> {
-    const made = await this.call('POST', 'runs/create', {
+    const order = {
       experiment_id: experiment,
       run_name: name,
       start_time: start,
       tags: tags.map(({ key, value }) => ({ key, value: value.slice(0, MAX_TAG_VALUE) })),
-    });
-    return (made as { run: MlflowRun }).run;
+    };
+    return (await this.call('POST', 'runs/create', order, z.object({ run: runSchema }))).run;
   }
 
   async logMetrics(run_id: string, metrics: readonly Metric[]): Promise<void> {
@@ -124,7 +144,13 @@ export class MlflowClient {
     await this.call('POST', 'runs/update', { run_id, status, ...(end !== undefined && { end_time: end }) });
   }
 
-  private async call(method: 'GET' | 'POST', path: string, body?: object): Promise<unknown> {
+  /** Throws MlflowError for a refusal, and for an answer that is not of the schema's shape or has no end. */
+  private async call<T>(
+    method: 'GET' | 'POST',
+    path: string,
+    body?: object,
+    schema: z.ZodType<T> = z.unknown() as z.ZodType<T>,
+  ): Promise<T> {
     const { uri, authorization, timeoutMs } = this.server;
     const response = await fetch(`${uri}/api/2.0/mlflow/${path}`, {
       method,
@@ -135,18 +161,38 @@ export class MlflowClient {
       ...(body && { body: JSON.stringify(body) }),
       signal: AbortSignal.any([this.signal, AbortSignal.timeout(timeoutMs)]),
     });
-    const text = await response.text();
+    const text = await boundedText(response);
     let answer: unknown;
     try {
       answer = JSON.parse(text);
     } catch {
       answer = undefined;
     }
-    if (response.ok && answer !== undefined) return answer;
-    const { error_code = '', message } = (answer ?? {}) as { error_code?: string; message?: string };
-    const reason = (message ?? response.statusText).split('\n', 1)[0]!;
-    throw new MlflowError(`${response.status} ${error_code} ${reason}`.replace(/ +/g, ' '), error_code);
+    if (response.ok && answer !== undefined) {
+      const checked = schema.safeParse(answer);
+      if (checked.success) return checked.data;
+      throw new MlflowError(`its answer to ${path.split('?', 1)[0]!} is none of MLflow's`, '');
+    }
+    const { error_code, message } = refusalSchema.parse(answer);
+    const reason = `${response.status} ${error_code} ${message ?? response.statusText}`;
+    throw new MlflowError(masked(reason.replace(/[\s\p{Cc}]+/gu, ' ').slice(0, MAX_REASON)), error_code);
   }
+}
+
+const refusalSchema = z
+  .object({ error_code: z.string().default('').catch(''), message: z.string().optional().catch(undefined) })
+  .catch({ error_code: '', message: undefined });
+
+async function boundedText(response: Response): Promise<string> {
+  const chunks: Uint8Array[] = [];
+  let size = 0;
+  for await (const chunk of response.body ?? []) {
+    const bytes = chunk as Uint8Array;
+    if ((size += bytes.length) > MAX_ANSWER_BYTES)
+      throw new MlflowError(`its answer has more than ${MAX_ANSWER_BYTES >> 20} MB`, '');
+    chunks.push(bytes);
+  }
+  return Buffer.concat(chunks).toString('utf8');
 }
 
 /** A value's leaves as parameters, their keys joined by dots; what the server would refuse in a key or value is cut or replaced. */

@@ -4,14 +4,20 @@
  * the end, or when the run is started again. What the server has already is asked of the server itself, so that nothing is told twice.
  */
 
-import { closeSync, existsSync, fstatSync, openSync, readFileSync, readSync, statSync } from 'node:fs';
+import { constants } from 'node:buffer';
+import { closeSync, existsSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
+import type { z } from 'zod';
 import { writeFileAtomic } from '../../util/atomic.js';
 import { messageOf } from '../../util/errors.js';
+import { openRegular, parseJson } from '../../util/read.js';
+import { isToken, masked } from '../../util/secrets.js';
 import type { ResolvedConfig } from '../config/index.js';
 import type { RunEvent } from '../run/events.js';
 import type { TaskResult } from '../run/results.js';
+import { manifestSchema, receiptSchema, stepSchema } from '../run/schemas.js';
+import { readChecked } from '../run/stored.js';
 import {
   flatten,
   MlflowClient,
@@ -43,20 +49,37 @@ export function mlflowServer({ mlflow }: Pick<ResolvedConfig, 'mlflow'>): Mlflow
   if (!named)
     return 'report_to has mlflow, but no server is named: set MLFLOW_TRACKING_URI, or mlflow.tracking_uri in the configuration';
   if (!/^https?:\/\/./.test(named) || !URL.canParse(named))
-    return `report_to has mlflow, but its server is not named by an http or https address: ${named}`;
+    return `report_to has mlflow, but its server is not named by an http or https address: ${masked(named)}`;
   const url = new URL(named);
-  const user = env['MLFLOW_TRACKING_USERNAME'] ?? decodeURIComponent(url.username);
-  const password = env['MLFLOW_TRACKING_PASSWORD'] ?? decodeURIComponent(url.password);
-  const token = env['MLFLOW_TRACKING_TOKEN'];
+  let [user, password] = [url.username, url.password];
+  try {
+    [user, password] = [decodeURIComponent(user), decodeURIComponent(password)];
+  } catch {
+    return 'report_to has mlflow, but in its address a % of the name or password is not written %25';
+  }
+  user = env['MLFLOW_TRACKING_USERNAME'] ?? user;
+  password = env['MLFLOW_TRACKING_PASSWORD'] ?? password;
+  const token = env['MLFLOW_TRACKING_TOKEN']?.trim();
+  if (token && !isToken(token))
+    return 'report_to has mlflow, but MLFLOW_TRACKING_TOKEN has a space, a line break or another character that no token has';
   url.username = url.password = '';
   const basic = user && password && `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
   const authorization = basic || (token && `Bearer ${token}`);
   return {
     uri: url.href.replace(/\/+$/, ''),
     experiment: mlflow.experiment_name ?? env['MLFLOW_EXPERIMENT_NAME'] ?? 'Default',
-    timeoutMs: 1000 * (Number(env['MLFLOW_HTTP_REQUEST_TIMEOUT']) || 10),
+    timeoutMs: requestMs(env['MLFLOW_HTTP_REQUEST_TIMEOUT']),
     ...(authorization && { authorization }),
   };
+}
+
+const DEFAULT_SECONDS = 10;
+/** Longer than anyone waits, and within a timer's range. */
+const MAX_SECONDS = 3600;
+
+function requestMs(text: string | undefined): number {
+  const seconds = Number(text);
+  return 1000 * (seconds > 0 ? Math.min(seconds, MAX_SECONDS) : DEFAULT_SECONDS);
 }
 
 interface Manifest extends Program {
@@ -66,12 +89,9 @@ interface Manifest extends Program {
 }
 
 /** What stands in TASK/mlflow.json: that the server has all of a finished task. */
-interface Receipt {
-  readonly tracking_uri: string;
-  readonly experiment_name: string;
-  readonly run_id: string;
-  readonly figures: Scalars;
-}
+type Receipt = z.infer<typeof receiptSchema>;
+
+const ASKED_AGAIN = 'the server is asked what it has';
 
 /** A task of a run as a run of the server's. */
 class MlflowTask {
@@ -91,12 +111,14 @@ class MlflowTask {
     readonly server: MlflowServer,
   ) {}
 
-  /** The task is done, with these figures. */
+  /** The task is done, with these figures. Throws UserError for a damaged receipt, which is written anew. */
   finish(result: TaskResult): void {
     this.result = result;
     this.over = 'FINISHED';
+    // Until the receipt says otherwise; it may be damaged.
+    this.waiting = true;
     const path = this.path('mlflow.json');
-    const receipt = existsSync(path) ? (JSON.parse(readFileSync(path, 'utf8')) as Receipt) : undefined;
+    const receipt = existsSync(path) ? readChecked(path, receiptSchema, ASKED_AGAIN) : undefined;
     const { uri, experiment } = this.server;
     this.waiting =
       receipt?.tracking_uri !== uri ||
@@ -125,8 +147,8 @@ class MlflowTask {
   }
 
   private async find(client: MlflowClient): Promise<NonNullable<MlflowTask['known']>> {
-    const text = readFileSync(join(this.folder, 'manifest.json'), 'utf8');
-    const { id, started, commit, code, westwind, config } = JSON.parse(text) as Manifest;
+    const manifest = readChecked(join(this.folder, 'manifest.json'), manifestSchema, 'nothing is told of it');
+    const { id, started, commit, code, westwind, config } = manifest as unknown as Manifest;
     const { tasks, ...common } = config;
     const tags: KeyValue[] = [
       { key: 'westwind.id', value: id },
@@ -166,21 +188,23 @@ class MlflowTask {
   private newSteps(): Metric[] {
     const path = this.path('train.jsonl');
     if (!existsSync(path)) return [];
-    const file = openSync(path, 'r');
+    const { fd, size } = openRegular(path, constants.MAX_STRING_LENGTH);
     try {
-      const bytes = Buffer.alloc(fstatSync(file).size - this.read);
-      const text = bytes.subarray(0, readSync(file, bytes, 0, bytes.length, this.read));
+      // A file that someone made shorter is read anew: steps that were sent are not sent again.
+      if (size < this.read) this.read = 0;
+      const bytes = Buffer.alloc(size - this.read);
+      const text = bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, this.read));
       const whole = text.subarray(0, text.lastIndexOf(10) + 1);
       this.read += whole.length;
       return whole
         .toString('utf8')
         .split('\n')
         .filter((line) => line !== '')
-        .map((line) => JSON.parse(line) as LoggedStep)
+        .map((line) => stepSchema.parse(parseJson(line, path)))
         .filter(({ step }) => step > this.step)
         .flatMap((record) => metricsOf(stepScalars(record), record.step, 1000 * record.time));
     } finally {
-      closeSync(file);
+      closeSync(fd);
     }
   }
 
@@ -189,7 +213,9 @@ class MlflowTask {
     const { methods, training } = this.result;
     const { mtimeMs } = statSync(this.path('result.json'));
     return methods
-      .flatMap((of) => metricsOf(evalScalars(of), of.method === 'tuned' ? training!.steps : 0, mtimeMs))
+      .flatMap((of) =>
+        metricsOf(evalScalars(of), of.method === 'tuned' ? (training?.steps ?? 0) : 0, mtimeMs),
+      )
       .filter(({ key, value }) => there.get(key) !== value);
   }
 
@@ -234,16 +260,24 @@ export class MlflowReports {
   /** `config`: of the run that the event is about. */
   see(event: RunEvent, config: ResolvedConfig): void {
     if (!config.report_to.includes('mlflow')) return;
+    try {
+      this.note(event, config);
+    } catch (error) {
+      this.tell(`MLflow: ${messageOf(error)}`);
+    }
+  }
+
+  private note(event: RunEvent, config: ResolvedConfig): void {
     if (event.type === 'run') this.folders.set(config, event.folder);
     if (event.type !== 'step' && event.type !== 'stage' && event.type !== 'result') return;
     const task = this.taskOf(config, event.task);
     if (task === undefined) return;
-    if (event.type === 'result') task.finish(event.result);
-    else task.waiting = true;
     this.timer ??= setTimeout(() => {
       this.timer = undefined;
       this.working = this.working.then(() => this.send());
     }, SEND_EVERY_MS);
+    if (event.type === 'result') task.finish(event.result);
+    else task.waiting = true;
   }
 
   /** Sends what is left, as far as the server lets it; `abort` ends it at once. */
@@ -297,7 +331,7 @@ export class MlflowReports {
   private tell(text: string, about = text): void {
     if (this.told.has(about)) return;
     this.told.add(about);
-    this.notice(text);
+    this.notice(masked(text).replace(/[\s\p{Cc}]+/gu, ' '));
   }
 }
 

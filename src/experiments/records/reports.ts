@@ -42,7 +42,7 @@ export class TaskReports {
   private lastStep = 0;
 
   /** `folder`: the task's part of the run's folder. */
-  constructor(folder: string, { report_to }: ResolvedConfig) {
+  constructor(folder: string, { report_to }: Pick<ResolvedConfig, 'report_to'>) {
     mkdirSync(folder, { recursive: true });
     if (report_to.includes('tensorboard')) this.events = new EventFile(join(folder, EVENTS));
     for (const record of readRecords<LoggedStep>(join(folder, 'train.jsonl'), stepSchema)) this.step(record);

@@ -1,5 +1,7 @@
 /** Text from data in HTML and SVG. */
 
+import { visibleLines } from '../../util/visible.js';
+
 const ENTITIES: Readonly<Record<string, string>> = {
   '&': '&amp;',
   '<': '&lt;',
@@ -8,10 +10,7 @@ const ENTITIES: Readonly<Record<string, string>> = {
   "'": '&#39;',
 };
 
-/** For elements' contents and quoted attributes; control characters, which no document may hold, are shown as a replacement. */
+/** For elements' contents and quoted attributes; control characters, which no document may hold, are shown as escapes. */
 export function escapeText(text: string): string {
-  return text
-    .toWellFormed()
-    .replace(/[&<>"']/g, (c) => ENTITIES[c]!)
-    .replace(/[\u0000-\u0008\u000b\u000c\u000e-\u001f\u007f-\u009f\ufffe\uffff]/g, '\ufffd');
+  return visibleLines(text).replace(/[&<>"']/g, (c) => ENTITIES[c]!);
 }

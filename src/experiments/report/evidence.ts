@@ -87,7 +87,7 @@ export interface Comparison extends PairedComparison {
 
 /**
  * The paired test of `a` against `b` on the test rows that both answered; each row's figure is its mean over the seeds that both have
- * (over all where they share none). Undefined where rows have no figure of that name of their own, or none is shared.
+ * (over all where they share none, or one of them has the same answers for each). Undefined where rows have no figure of that name of their own, or none is shared.
  */
 export function compare(a: Point, b: Point, name: string): Comparison | undefined {
   let known = comparisons.get(a);
@@ -101,12 +101,12 @@ export function compare(a: Point, b: Point, name: string): Comparison | undefine
 const comparisons = new WeakMap<Point, (b: Point, name: string) => Comparison | undefined>();
 
 function comparison(a: Point, b: Point, name: string): Comparison | undefined {
-  const seeds = (point: Point): number[] => point.measurements.map(({ seed }) => seed);
+  const seeds = (point: Point): number[] => point.measurements.flatMap(({ seed }) => seed ?? []);
   const shared = seeds(a).filter((seed) => seeds(b).includes(seed));
   const of = (point: Point): Point =>
     shared.length === 0
       ? point
-      : { ...point, measurements: point.measurements.filter(({ seed }) => shared.includes(seed)) };
+      : { ...point, measurements: point.measurements.filter(({ seed }) => shared.includes(seed!)) };
   const [left, right] = [rowsOf([of(a)], name), rowsOf([of(b)], name)];
   if (!left || !right) return undefined;
   const rows = [...left.keys()].filter((row) => right.has(row)).sort((x, y) => x - y);

@@ -3,9 +3,11 @@
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFault, writeFileAtomic } from '../../util/atomic.js';
+import { claimFolder, type ClaimOptions } from '../../util/claim.js';
 import type { StoredRun } from '../run/stored.js';
 import type { Context } from './context.js';
 import { capital, count, type Chapter, type Report } from './document.js';
+import { soundRuns, type DamagedRun } from './gather.js';
 import { toHtml } from './html.js';
 import { toMarkdown } from './markdown.js';
 import { publishedFor, type PublishedChoice, type PublishedName } from './published.js';
@@ -22,6 +24,7 @@ import { inspectedSection, lossSection } from './sections/training.js';
 import { studyOf, type DataSet } from './study.js';
 import type { TestTexts } from './test-texts.js';
 
+export { readRuns, type DamagedRun, type FoundRuns } from './gather.js';
 export { readTestTexts, type TestTexts } from './test-texts.js';
 export type { PublishedChoice, PublishedName } from './published.js';
 
@@ -31,6 +34,8 @@ export interface ReportOptions {
   readonly published?: PublishedChoice;
   /** As `readTestTexts` reads them: the texts of rows that tell methods apart. Absent: they are told by their numbers alone. */
   readonly texts?: TestTexts;
+  /** Runs that `readRuns` could not read: they are listed with their causes. */
+  readonly damaged?: readonly DamagedRun[];
 }
 
 export interface ReportFiles {
@@ -40,9 +45,10 @@ export interface ReportFiles {
   readonly tables: Readonly<Record<string, string>>;
 }
 
-/** Throws UserError for damaged files of a run. */
+/** A run with a damaged file is listed with its cause among those without a result. */
 export function makeReport(stored: readonly StoredRun[], options: ReportOptions = {}): ReportFiles {
-  const study = studyOf(stored);
+  const { runs, damaged } = soundRuns(stored);
+  const study = studyOf(runs, [...(options.damaged ?? []), ...damaged]);
   const tables: Record<string, string> = {};
   const used = new Set<PublishedName>();
   const context: Context = {
@@ -67,7 +73,7 @@ export function makeReport(stored: readonly StoredRun[], options: ReportOptions 
   const names = [...new Set(titles)].join(', ');
   const report: Report = {
     title: options.title ?? 'Report',
-    subtitle: `${count(study.runs.length, 'run')}${names === '' ? '' : ` on ${names}`}, by Westwind`,
+    subtitle: `${count(study.runs.length + study.damaged.length, 'run')}${names === '' ? '' : ` on ${names}`}, by Westwind`,
     chapters: [
       summaryChapter(study, context),
       ...chapters,
@@ -108,9 +114,14 @@ function dataSetChapter(set: DataSet, context: Context): Chapter {
   };
 }
 
-/** Writes report.md, report.html and tables/*.csv. Throws UserError where that cannot be. */
-export function writeReport(folder: string, { markdown, html, tables }: ReportFiles): void {
+/** Writes report.md, report.html and tables/*.csv. Throws UserError where that cannot be, or where other things lie there and `force` is not set. */
+export function writeReport(
+  folder: string,
+  { markdown, html, tables }: ReportFiles,
+  { force }: Pick<ClaimOptions, 'force'> = {},
+): void {
   const below = join(folder, 'tables');
+  claimFolder(folder, { force, own: ['report.md', 'report.html', 'tables'] });
   try {
     mkdirSync(below, { recursive: true });
   } catch (error) {

@@ -1,5 +1,6 @@
 /** A report as Markdown. */
 
+import { oneLine, visibleLines } from '../../util/visible.js';
 import { markdownTable } from '../run/results.js';
 import { numbered, type Block, type Report, type Table } from './document.js';
 
@@ -44,7 +45,7 @@ function block(of: Block): string {
     case 'code':
       return fenced(of.text);
     case 'tokens':
-      return of.tokens.map(({ text, trained }) => (trained ? `**${inline(text)}**` : inline(text))).join('');
+      return tokens(of.tokens);
     case 'html-only':
       return '';
   }
@@ -53,31 +54,79 @@ function block(of: Block): string {
 function table({ caption, heads, rows }: Table): string {
   const cells = rows.map((row) =>
     row.map(({ text, detail, strong }) => {
-      const shown = strong ? `**${plain(text)}**` : plain(text);
-      return detail === undefined ? shown : `${shown} ${plain(detail)}`;
+      const plainly = cell(text);
+      const shown = strong && plainly !== '' ? `**${plainly}**` : plainly;
+      return detail === undefined ? shown : `${shown} ${cell(detail)}`;
     }),
   );
   return `${plain(caption)}\n\n${markdownTable(
-    heads.map(({ text, published }) => plain(published ? `${text} (published)` : text)),
+    heads.map(({ text, published }) => cell(published ? `${text} (published)` : text)),
     cells,
   )}`;
 }
 
-/** Text that means itself: on one line, with nothing that Markdown or HTML would take for a mark. */
-function plain(text: string): string {
+/** Tokens as running text, trained stretches bold; white space at a stretch's ends stands outside, where it would undo the marks. */
+function tokens(of: (Block & { type: 'tokens' })['tokens']): string {
+  const stretches: { text: string; trained: boolean }[] = [];
+  for (const { text, trained } of of) {
+    const last = stretches.at(-1);
+    if (last?.trained === trained) last.text += text;
+    else stretches.push({ text, trained });
+  }
+  const shown = stretches.map(({ text, trained }) => {
+    const [, before, middle, after] = /^(\s*)([\s\S]*?)(\s*)$/.exec(text)!;
+    const [left, right] = [before, after].map((space) => (space === '' ? '' : ' '));
+    return `${left}${trained && middle !== '' ? `**${inline(middle!)}**` : inline(middle!)}${right}`;
+  });
+  return guarded(shown.join('').trim());
+}
+
+/** Text that means itself within a line. */
+function cell(text: string): string {
   return inline(text).trim();
 }
 
+/** Text that means itself: on one line, with nothing that Markdown or HTML would take for a mark. */
+function plain(text: string): string {
+  return guarded(cell(text));
+}
+
+/** A line's beginning that would make it a heading, a list or a rule, and the end that a heading would lose. */
+function guarded(line: string): string {
+  return line
+    .replace(/^(\d{1,9})(?=[.)])/, '$1\\')
+    .replace(/^[-+=#:]/, '\\$&')
+    .replace(/(?<!\\)#$/, '\\#');
+}
+
+/**
+ * What GitHub's Markdown makes a link of without being asked: there a backslash does not help, since it looks at the text that is left.
+ * Within backticks it stands as it is. None of these pieces holds a backtick, a pipe or a backslash.
+ */
+const ADDRESS = /[^\s`|\\]*(?::\/\/|www\.|@|mailto:|xmpp:)[^\s`|\\]*/gi;
+
 function inline(text: string): string {
-  return text
-    .replace(/\s+/g, ' ')
-    .replace(/[\\`*_~|<>]/g, '\\$&')
-    .replace(/\[(?=[^\]]*\]\()/g, '\\[');
+  const line = oneLine(text.replace(/\s+/g, ' '));
+  let out = '';
+  let at = 0;
+  for (const { 0: address, index } of line.matchAll(ADDRESS)) {
+    out += `${marked(line.slice(at, index))}\`${address}\``;
+    at = index + address.length;
+  }
+  return out + marked(line.slice(at));
+}
+
+/** `&` would begin an entity, `$` a formula, `:` a picture by its name; an interval's brackets are no link's. */
+function marked(text: string): string {
+  return text.replace(
+    /(\[[-+−\d., ]+\])(?![([:])|[\\`*_~|<>[\]&$]|:(?=[\w+-]+:)/g,
+    (mark, interval: string | undefined) => (interval === undefined ? `\\${mark}` : mark),
+  );
 }
 
 /** A fence that is longer than any in the text. */
 function fenced(text: string): string {
   const longest = Math.max(2, ...[...text.matchAll(/`+/g)].map(([run]) => run.length));
   const fence = '`'.repeat(longest + 1);
-  return `${fence}\n${text}\n${fence}`;
+  return `${fence}\n${visibleLines(text)}\n${fence}`;
 }

@@ -4,10 +4,11 @@
  */
 
 import { canonicalJson } from '../config/hash.js';
-import { isDrawn, type ResolvedTask } from '../config/index.js';
+import { dependsOnSeed, isDrawn, type ResolvedTask } from '../config/index.js';
 import { isFourBit } from '../run/base-weights.js';
 import type { MethodResult, TaskResult } from '../run/results.js';
 import type { StoredRun } from '../run/stored.js';
+import type { DamagedRun } from './gather.js';
 import {
   compareValues,
   factorsOf,
@@ -29,7 +30,8 @@ export type Method = MethodResult['method'];
 /** One run's figures for a point. */
 export interface Measurement {
   readonly run: StoredRun;
-  readonly seed: number;
+  /** Absent: the answers are the same for each. */
+  readonly seed?: number;
   readonly task: ResolvedTask;
   readonly result: TaskResult;
   readonly figures: MethodResult;
@@ -73,6 +75,8 @@ export interface Trained extends Setting {
 export interface Study {
   /** Each run once, by id. */
   readonly runs: readonly StoredRun[];
+  /** Those of which nothing can be used. */
+  readonly damaged: readonly DamagedRun[];
   readonly dataSets: readonly DataSet[];
   /** By task, model and settings. */
   readonly trained: readonly Trained[];
@@ -83,7 +87,7 @@ export interface Study {
 const METHODS: readonly Method[] = ['zero_shot', 'few_shot', 'tuned'];
 
 /** Brings runs in order; the same runs give the same study, in whatever order they come. */
-export function studyOf(stored: readonly StoredRun[]): Study {
+export function studyOf(stored: readonly StoredRun[], broken: readonly DamagedRun[] = []): Study {
   const runs = distinctRuns(stored);
   const sets = new Map<string, { measurements: Measurement[]; source: string; told: string }>();
   for (const run of runs) {
@@ -108,8 +112,10 @@ export function studyOf(stored: readonly StoredRun[]): Study {
       const size = count ?? (fraction === undefined || fraction === 1 ? '' : `${100 * fraction} %`);
       const told = `${source}${size === '' ? '' : `, ${size} of its rows`}; ${content.slice(0, 6)}`;
       if (!sets.has(key)) sets.set(key, { measurements: [], source, told });
-      for (const figures of result.methods)
-        sets.get(key)!.measurements.push({ run, seed: run.manifest.config.seed, task, result, figures });
+      for (const figures of result.methods) {
+        const drawn = dependsOnSeed(task, figures.method) && { seed: run.manifest.config.seed };
+        sets.get(key)!.measurements.push({ run, ...drawn, task, result, figures });
+      }
     }
   }
   let repeated = 0;
@@ -134,7 +140,8 @@ export function studyOf(stored: readonly StoredRun[]): Study {
       points,
     };
   });
-  return { runs, dataSets, trained: trainedOf(runs), repeated };
+  const damaged = [...broken].sort((a, b) => compareValues(a.id, b.id) || compareValues(a.folder, b.folder));
+  return { runs, damaged, dataSets, trained: trainedOf(runs), repeated };
 }
 
 function trainedOf(runs: readonly StoredRun[]): Trained[] {
@@ -167,7 +174,10 @@ function distinctRuns(stored: readonly StoredRun[]): StoredRun[] {
 }
 
 function pointsOf(measurements: readonly Measurement[]): { points: Point[]; joined: number } {
-  const groups = new Map<string, { method: Method; factors: Factors; bySeed: Map<number, Measurement> }>();
+  const groups = new Map<
+    string,
+    { method: Method; factors: Factors; bySeed: Map<number | undefined, Measurement> }
+  >();
   let joined = 0;
   for (const measurement of measurements) {
     const { run, task, result, figures, seed } = measurement;
@@ -184,7 +194,7 @@ function pointsOf(measurements: readonly Measurement[]): { points: Point[]; join
     method,
     factors,
     way: wayOf(method, factors),
-    measurements: [...bySeed.values()].sort((a, b) => a.seed - b.seed),
+    measurements: [...bySeed.values()].sort((a, b) => compareValues(a.seed, b.seed)),
   }));
   return { points: points.sort(compareSettings), joined };
 }

@@ -4,6 +4,7 @@ import { createHash } from 'node:crypto';
 import { closeSync, existsSync, mkdirSync, readdirSync, readSync, rmSync } from 'node:fs';
 import { arch, cpus, platform, totalmem } from 'node:os';
 import { basename, join } from 'node:path';
+import { ADAPTER_WEIGHTS } from '../../adapters/file.js';
 import type { Backend } from '../../backends/contract.js';
 import { writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
@@ -12,7 +13,7 @@ import { takeLock } from '../../util/lock.js';
 import { openRegular } from '../../util/read.js';
 import { resultHash, type Fingerprints, type LoadedConfig } from '../config/index.js';
 import { describeProgram } from '../records/program.js';
-import { sourceFiles } from './task-data.js';
+import { aboutTask, sourceFiles } from './task-data.js';
 
 export interface RunFolder {
   readonly path: string;
@@ -113,10 +114,17 @@ export class Fingerprinting {
   async of({ config }: LoadedConfig): Promise<Fingerprints> {
     const { backend, modelFolder } = this;
     const data: Record<string, string> = {};
+    const adapters: Record<string, string> = {};
     for (const task of config.tasks) {
+      if (task.adapter !== undefined)
+        adapters[task.name] = this.hash([join(task.adapter, ADAPTER_WEIGHTS)], Infinity);
       for (const split of ['train', 'test'] as const) {
         const source = task[split];
-        if (source) data[`${task.name}.${split}`] = this.hash(await sourceFiles(source), Infinity);
+        if (source)
+          data[`${task.name}.${split}`] = this.hash(
+            await aboutTask(task, () => sourceFiles(source)),
+            Infinity,
+          );
       }
     }
     const weights = readdirSync(modelFolder)
@@ -126,6 +134,7 @@ export class Fingerprinting {
     return {
       model: this.hash(weights, SAMPLES),
       data,
+      ...(Object.keys(adapters).length > 0 && { adapters }),
       backend: `${backend.name}, ${backend.arithmetic}`,
       batchInvariant: backend.batchInvariant,
     };

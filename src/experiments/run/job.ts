@@ -63,7 +63,16 @@ export async function runJob(
     const parts = order.study ? [runs.flatMap(tasksOf)] : runs.flatMap(tasksOf).map((part) => [part]);
     const job = new Job(shared, order);
     try {
-      for (const part of parts) if (!(await job.work(part))) return 'stopped';
+      for (const part of parts) {
+        try {
+          if (!(await job.work(part))) return 'stopped';
+        } catch (error) {
+          // Of a study it stands in the folder already of the run whose fault it is.
+          if (error instanceof UserError && !order.study)
+            for (const [{ folder }] of part) recordFault(folder.path, error.message);
+          throw error;
+        }
+      }
     } finally {
       job.dispose();
     }
@@ -231,8 +240,8 @@ class Job {
       return await work();
     } catch (error) {
       const { study, failFast } = this.order;
+      if (study && error instanceof UserError) recordFault(run.folder.path, error.message);
       if (!study || failFast || !(error instanceof UserError)) throw error;
-      recordFault(run.folder.path, error.message);
       run.faulty = true;
       run.folder.release();
       this.shared.emit({ type: 'fault', run: run.number, message: error.message });

@@ -14,6 +14,7 @@ import {
 } from '../../tasks/index.js';
 import type { Tokenizer } from '../../tokenizer/index.js';
 import type { ResolvedTask } from '../config/index.js';
+import { isAbort } from '../../util/abort.js';
 import { readRecords, RecordWriter } from './records.js';
 import { predictionSchema } from './schemas.js';
 import type { TaskData } from './task-data.js';
@@ -66,10 +67,15 @@ export async function predict(args: PredictArguments): Promise<Prediction[] | un
     const prompts = set.prompts.filter((p) => !done.has(p.index));
     const sharedPrefix = commonPrefix(set.prompts.map((p) => p.ids));
     const writer = new RecordWriter<Prediction>(path);
-    for await (const prediction of answers(args, prompts, sharedPrefix)) {
-      writer.append(prediction);
-      done.set(prediction.row, prediction);
-      args.onAnswer(done.size, data.test.length);
+    try {
+      for await (const prediction of answers(args, prompts, sharedPrefix)) {
+        writer.append(prediction);
+        done.set(prediction.row, prediction);
+        args.onAnswer(done.size, data.test.length);
+      }
+    } catch (error) {
+      // What is written stands; a resumed run asks for the rest.
+      if (!isAbort(error, signal)) throw error;
     }
     if (signal.aborted && done.size < data.test.length) return undefined;
   }

@@ -1,6 +1,7 @@
 /** The figures of a run, and the table that shows them. */
 
 import type { Interval } from '../../eval/index.js';
+import { columnsOf, oneLine } from '../../util/visible.js';
 import { boundsText, figureText, type CheckFigure } from '../checks/figures.js';
 
 /** One way of answering the test rows, and what it scored. */
@@ -56,9 +57,9 @@ export function methodName(method: MethodResult['method'], tuning: string): stri
   return { zero_shot: 'zero-shot', few_shot: 'few-shot', tuned: tuning }[method];
 }
 
-/** The results as Markdown, which reads well on a terminal, too: figures in percent. */
-export function resultsTable(results: readonly TaskResult[], tuning: string): string {
-  return results.map((result) => taskTable(result, tuning)).join('\n\n');
+/** The results as Markdown, which reads well on a terminal, too: figures in percent. `table`: how a table is written otherwise. */
+export function resultsTable(results: readonly TaskResult[], tuning: string, table = markdownTable): string {
+  return results.map((result) => taskTable(result, tuning, table)).join('\n\n');
 }
 
 /** The columns of a metric's table for which some method has a figure: a heading and the figure's name. */
@@ -69,7 +70,8 @@ export function figureColumns(
   return COLUMNS[metric].filter(([, name]) => methods.some((m) => name in m.metrics));
 }
 
-function taskTable(result: TaskResult, tuning: string): string {
+function taskTable(result: TaskResult, tuning: string, table: typeof markdownTable): string {
+  if (result.methods.length === 0) return `${result.task}: ${caption(result)}`;
   const present = figureColumns(result.metric, result.methods);
   const heads = [result.task, ...present.map(([head]) => head), 'no answer', 'time'];
   const rows = result.methods.map((m) => [
@@ -78,11 +80,11 @@ function taskTable(result: TaskResult, tuning: string): string {
     String(m.unanswered),
     `${m.seconds.toFixed(1)} s`,
   ]);
-  return [markdownTable(heads, rows), '', ...checksTable(result, tuning), caption(result)].join('\n');
+  return [table(heads, rows), '', ...checksTable(result, tuning, table), caption(result)].join('\n');
 }
 
 /** The checks' columns, in figures as they are. */
-function checksTable({ task, methods }: TaskResult, tuning: string): string[] {
+function checksTable({ task, methods }: TaskResult, tuning: string, table: typeof markdownTable): string[] {
   const columns = Object.entries(methods[0]?.checks ?? {});
   if (columns.length === 0) return [];
   const heads = [`${task}: checks`, ...columns.map(([name, figure]) => `${name}${boundsText(figure)}`)];
@@ -93,21 +95,30 @@ function checksTable({ task, methods }: TaskResult, tuning: string): string[] {
       return `${figureText(mean)} [${figureText(interval.low)}, ${figureText(interval.high)}]`;
     }),
   ]);
-  return [markdownTable(heads, rows), ''];
+  return [table(heads, rows), ''];
 }
 
-/** A table that reads well as text, too: the first column to the left, figures to the right. */
+/** A table that reads well as text, too: the first column to the left, figures to the right. Cells are one line each. */
 export function markdownTable(heads: readonly string[], rows: readonly (readonly string[])[]): string {
-  const widths = heads.map((head, i) => Math.max(2, head.length, ...rows.map((row) => row[i]!.length)));
-  const line = (cells: readonly string[]): string =>
-    `| ${cells.map((cell, i) => (i === 0 ? cell.padEnd(widths[i]!) : cell.padStart(widths[i]!))).join(' | ')} |`;
+  const [top, ...below] = [heads, ...rows].map((row) => row.map(oneLine));
+  const widths = top!.map((head, i) =>
+    Math.max(2, columnsOf(head), ...below.map((row) => columnsOf(row[i]!))),
+  );
+  const padded = (cell: string, i: number): string => {
+    const space = ' '.repeat(widths[i]! - columnsOf(cell));
+    return i === 0 ? cell + space : space + cell;
+  };
+  const line = (cells: readonly string[]): string => `| ${cells.map(padded).join(' | ')} |`;
   const rule = `| ${widths.map((w, i) => (i === 0 ? '-'.repeat(w) : '-'.repeat(w - 1) + ':')).join(' | ')} |`;
-  return [line(heads), rule, ...rows.map(line)].join('\n');
+  return [line(top!), rule, ...below.map(line)].join('\n');
 }
 
 function caption(result: TaskResult): string {
   const { training, train_rows, test_rows } = result;
-  const tested = `${test_rows} test rows; figures in percent, with their 95 % intervals.`;
+  const tested =
+    test_rows === 0
+      ? 'no test rows.'
+      : `${test_rows} test rows; figures in percent, with their 95 % intervals.`;
   if (!training) return `${train_rows} training rows, ${tested}`;
   return (
     `${train_rows} training rows, ${training.steps} step${training.steps === 1 ? '' : 's'} in ${training.seconds.toFixed(1)} s ` +

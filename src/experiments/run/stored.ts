@@ -22,7 +22,7 @@ export interface Manifest {
   readonly westwind: string;
   readonly started: string;
   readonly config: ResolvedConfig;
-  readonly fingerprints: Pick<Fingerprints, 'model' | 'data' | 'backend'>;
+  readonly fingerprints: Pick<Fingerprints, 'model' | 'data' | 'adapters' | 'backend'>;
   /** How the base model's weights are held (base-weights.ts); runs of before it was told have none. */
   readonly weights?: string;
 }

@@ -7,7 +7,7 @@ import { fork } from 'node:child_process';
 import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UserError } from '../../util/errors.js';
-import { loadConfig, type LoadedConfig, type LoadOptions } from '../config/index.js';
+import { loadConfig, type ConfigInMemory, type LoadedConfig, type LoadOptions } from '../config/index.js';
 import { MlflowReports } from '../records/mlflow.js';
 import type { RunEvent } from './events.js';
 
@@ -36,13 +36,28 @@ export interface Supervision {
 /** A process that died without a word of its own. */
 export class ProcessDeath extends UserError {}
 
+/** A run to start: its configuration by a file's path, or in memory. */
+export type RunOrder = ({ readonly configPath: string } | ConfigInMemory) &
+  LoadOptions & {
+    readonly threads?: number | undefined;
+    /** Aborting is as `stop()`: what is under way is saved, and `done` is 'stopped'. */
+    readonly signal?: AbortSignal | undefined;
+  };
+
 /** Starts the run of a configuration. Throws UserError where the configuration has faults, or is a study. */
 export function superviseRun(
-  order: { readonly configPath: string; readonly threads?: number | undefined } & LoadOptions,
-  onEvent: (event: RunEvent) => void,
+  order: RunOrder,
+  onEvent: (event: RunEvent) => void = () => undefined,
 ): Supervision {
-  const { configPath, threads, ...options } = order;
-  return superviseWorker({ runs: [loadConfig(configPath, options)], study: false, threads }, onEvent);
+  const { threads, signal, settings = [] } = order;
+  const config = loadConfig('configPath' in order ? order.configPath : order, { settings });
+  if (signal?.aborted)
+    return { done: Promise.resolve('stopped'), stop: () => undefined, kill: () => undefined };
+  const run = superviseWorker({ runs: [config], study: false, threads }, onEvent);
+  const stop = (): void => run.stop();
+  signal?.addEventListener('abort', stop, { once: true });
+  const done = run.done.finally(() => signal?.removeEventListener('abort', stop));
+  return { ...run, done };
 }
 
 export function superviseWorker(order: WorkerOrder, onEvent: (event: RunEvent) => void): Supervision {
@@ -85,7 +100,7 @@ export function superviseWorker(order: WorkerOrder, onEvent: (event: RunEvent) =
 }
 
 function failure({ message, stack }: RunEvent & { type: 'failed' }): Error {
-  if (stack === undefined) return new UserError(message);
+  if (stack === undefined) return new UserError(message.split('\n'));
   const error = new Error(message);
   error.stack = stack;
   return error;

@@ -24,7 +24,7 @@ import {
   type TrainingExample,
 } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
-import type { ResolvedSource, ResolvedTask } from '../config/index.js';
+import { inheritedNote, type ResolvedSource, type ResolvedTask } from '../config/index.js';
 
 export interface TaskData {
   readonly task: Task;
@@ -47,8 +47,25 @@ export async function sourceFiles({ from }: ResolvedSource): Promise<string[]> {
   return files;
 }
 
+/** Says of a task that the configuration's own file does not name where it comes from. */
+export async function aboutTask<R>(
+  { name, inheritedFrom }: ResolvedTask,
+  work: () => Promise<R>,
+): Promise<R> {
+  try {
+    return await work();
+  } catch (error) {
+    if (!(error instanceof UserError) || inheritedFrom === undefined) throw error;
+    throw new UserError(`${error.message} (${inheritedNote(name, inheritedFrom)})`);
+  }
+}
+
 /** `seed`: the run's, for what is drawn by none of its own. */
-export async function readTaskData(settings: ResolvedTask, seed: number): Promise<TaskData> {
+export function readTaskData(settings: ResolvedTask, seed: number): Promise<TaskData> {
+  return aboutTask(settings, () => readData(settings, seed));
+}
+
+async function readData(settings: ResolvedTask, seed: number): Promise<TaskData> {
   const notices: string[] = [];
   const load = async (
     source: ResolvedSource | undefined,

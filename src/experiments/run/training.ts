@@ -2,8 +2,9 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { createLora } from '../../adapters/lora.js';
+import { createLora, type LoraAdapter, type LoraSource } from '../../adapters/lora.js';
 import { loadAdapter, saveAdapter } from '../../adapters/peft.js';
+import { ownTargets, targetModules } from '../../adapters/targets.js';
 import type { Block } from '../../data/index.js';
 import { loadModel, readJson } from '../../models/load.js';
 import type { CausalLM } from '../../models/model.js';
@@ -17,7 +18,7 @@ import {
   type TrainingArguments,
 } from '../../train/trainer.js';
 import { writeFileAtomic } from '../../util/atomic.js';
-import type { UserError } from '../../util/errors.js';
+import { UserError } from '../../util/errors.js';
 import { canonicalJson } from '../config/index.js';
 import { writeInspected } from '../records/inspected.js';
 import type { LoggedStep } from '../records/reports.js';
@@ -117,11 +118,12 @@ export async function trainUnits(
   const unpacked = unpackWeights(model, fit.unpackedBytes);
   const closers: (() => void)[] = [() => unpacked.dispose()];
   try {
-    const trainees = chosen.map((lane, i) => {
-      const made = traineeOf(shared, lane, fit.trainings[i]!, model, ends);
+    const trainees: Awaited<ReturnType<typeof traineeOf>>['trainee'][] = [];
+    for (const [i, lane] of chosen.entries()) {
+      const made = await traineeOf(shared, lane, fit.trainings[i]!, model, ends);
       closers.push(() => made.dispose());
-      return made.trainee;
-    });
+      trainees.push(made.trainee);
+    }
     const outcomes = await trainTogether(model, trainees, signal);
     for (const [i, outcome] of outcomes.entries()) {
       const { leader, shorter } = chosen[i]!;
@@ -149,11 +151,13 @@ function lasting({ settings: { training } }: Unit): TrainingArguments {
 function lanesOf(members: readonly Member[]): Lane[] {
   const lanes = new Map<string, Member[]>();
   for (const [i, member] of members.entries()) {
-    const { lora, training } = member.unit.settings;
+    const { lora, adapter, training } = member.unit.settings;
     const { num_train_epochs, max_steps, ...rest } = training;
     const steady = training.lr_scheduler_type === 'constant' && lora !== false;
     // Without a steady rate the length is a part of every step.
-    const key = steady ? [lora, rest, blocksNumber(member.blocks)] : [i, num_train_epochs, max_steps];
+    const key = steady
+      ? [lora, adapter ?? null, rest, blocksNumber(member.blocks)]
+      : [i, num_train_epochs, max_steps];
     const text = canonicalJson(key);
     lanes.set(text, [...(lanes.get(text) ?? []), member]);
   }
@@ -173,21 +177,20 @@ function blocksNumber(blocks: readonly Block[]): number {
   return number;
 }
 
-function traineeOf(
+async function traineeOf(
   shared: Shared,
   { leader, shorter }: Lane,
   args: TrainingArguments,
   model: CausalLM,
   ends: Map<Unit, TrainingEnd>,
-): { trainee: Trainee & { finish(): Promise<void> }; dispose(): void } {
+): Promise<{ trainee: Trainee & { finish(): Promise<void> }; dispose(): void }> {
   const { unit, blocks } = leader;
   const { config, settings, folder, data } = unit;
-  const { lora } = settings;
-  const adapter = lora === false ? undefined : createLora(model, lora, { seed: config.seed });
+  const adapter = await startingAdapter(model, settings, config.seed);
   const logs = [leader, ...shorter].map((member) => ({ ...member, log: new StepLog(shared, member) }));
   const save = async (of: Unit): Promise<void> => {
-    if (adapter) await saveAdapter(adapter, savedPath(of), config.model_name_or_path);
-    else await saveModel(model, savedPath(of), { companionsOf: shared.modelFolder });
+    if (adapter) await saveAdapter(adapter, savedPath(of), config.model_name_or_path, { force: true });
+    else await saveModel(model, savedPath(of), { companionsOf: shared.modelFolder, force: true });
     writeFileAtomic(join(of.folder, DONE), JSON.stringify({ steps: totalOf(of) }) + '\n');
     ends.set(of, 'finished');
   };
@@ -217,6 +220,38 @@ function traineeOf(
     },
     dispose: () => adapter?.dispose(),
   };
+}
+
+/** A new adapter, or one that goes on from a finished one; undefined where every weight is trained. */
+async function startingAdapter(
+  model: CausalLM,
+  { lora, adapter: folder }: Unit['settings'],
+  seed: number,
+): Promise<LoraAdapter | undefined> {
+  if (lora === false) return undefined;
+  if (folder === undefined) return createLora(model, lora, { seed });
+  const finished = loadAdapter(model, folder);
+  try {
+    finished.detach();
+    const all = [...model.linears.keys()];
+    const wanted = targetModules(all, model.head.name, ownTargets(all, lora.target_modules));
+    const there = finished.modules.map(({ name }) => name);
+    const differing = [...wanted, ...there].find((name) => wanted.includes(name) !== there.includes(name));
+    if (differing !== undefined)
+      throw new UserError(
+        `lora.target_modules: ${differing} is ${wanted.includes(differing) ? 'among them, but has no part' : 'not among them, but has a part'} ` +
+          `in the adapter in ${folder}: leave target_modules out, and they are taken from there`,
+      );
+    const values = new Map<string, Float32Array>();
+    for (const { name, value } of finished.parameters) values.set(name, await value.toFloat32());
+    const source: LoraSource = (module) => ({
+      a: values.get(`${module}.lora_A.weight`)!,
+      b: values.get(`${module}.lora_B.weight`)!,
+    });
+    return createLora(model, { ...finished.config, lora_dropout: lora.lora_dropout }, { source });
+  } finally {
+    finished.dispose();
+  }
 }
 
 /** A unit's steps as they come: in its folder, to those who are told, and on the screen. */

@@ -4,7 +4,6 @@
  * LoRA, QLoRA and full fine-tuning.
  */
 
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { loadAdapter } from '../../adapters/peft.js';
@@ -19,6 +18,8 @@ import type { WeightOptions } from '../../models/weights.js';
 import { linear } from '../../ops/linear.js';
 import { evaluateLoss, flatten, modelInput } from '../../train/step.js';
 import { train, type StepRecord, type TrainingArguments } from '../../train/trainer.js';
+import { UserError } from '../../util/errors.js';
+import { readChecked } from '../run/stored.js';
 import { check, maxAbs, maxDifference, mismatch, type Check } from './check.js';
 
 type Precision = 'f32' | 'bf16';
@@ -183,7 +184,10 @@ async function logitsError(
   wanted: readonly Float32Array[],
   precision: Precision,
 ): Promise<number> {
-  const g = new Graph(model.backend, { precision });
+  const g = new Graph(model.backend, {
+    precision,
+    members: [{ seed: 0, step: 0, pairs: model.adapter }],
+  });
   try {
     const hidden = model.forward(g, modelInput(g, flatten(blocks)));
     const logits = await linear(g, hidden, model.head, { output: 'f32' }).toFloat32();
@@ -280,7 +284,7 @@ function change(values: Float32Array[], end: Float32Array[], start: Float32Array
 }
 
 function readExpected(folder: string): Expected {
-  const golden = goldenSchema.parse(JSON.parse(readFileSync(join(folder, 'golden.json'), 'utf8')));
+  const golden = readChecked(join(folder, 'golden.json'), goldenSchema, 'fetch it again');
   const file = SafetensorsFile.open(join(folder, 'golden.safetensors'));
   try {
     const [rows, length] = file.info('input_ids').shape as [number, number];
@@ -323,9 +327,12 @@ function readExpected(folder: string): Expected {
 
 /** The token that a decoder behind an encoder begins with. */
 function decoderStart(folder: string): number | undefined {
-  const { is_encoder_decoder, decoder_start_token_id } = z
-    .object({ is_encoder_decoder: z.boolean().optional(), decoder_start_token_id: z.int().optional() })
-    .parse(JSON.parse(readFileSync(join(folder, 'config.json'), 'utf8')));
+  const schema = z.object({
+    is_encoder_decoder: z.boolean().optional(),
+    decoder_start_token_id: z.int().optional(),
+  });
+  const path = join(folder, 'config.json');
+  const { is_encoder_decoder, decoder_start_token_id } = readChecked(path, schema, 'fetch it again');
   return is_encoder_decoder ? decoder_start_token_id : undefined;
 }
 
@@ -358,7 +365,7 @@ function readIntegers(file: SafetensorsFile, name: string): number[] {
     return Array.from({ length: data.byteLength / 8 }, (_, i) => Number(view.getBigInt64(i * 8, true)));
   if (dtype === 'I32')
     return Array.from({ length: data.byteLength / 4 }, (_, i) => view.getInt32(i * 4, true));
-  throw new Error(`${name} is ${dtype}, not integers`);
+  throw new UserError(`${file.path}: ${name} is ${dtype}, not integers`);
 }
 
 function readTensors(path: string, names: readonly string[]): Float32Array[] {

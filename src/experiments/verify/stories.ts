@@ -1,6 +1,5 @@
 /** The folder of stories260K: a trained model's logits and greedy text, as its reference implementation gives them. */
 
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { Graph } from '../../autograd/graph.js';
@@ -10,6 +9,7 @@ import { loadModel } from '../../models/load.js';
 import { linear } from '../../ops/linear.js';
 import { Tokenizer } from '../../tokenizer/index.js';
 import { modelInput } from '../../train/step.js';
+import { readChecked } from '../run/stored.js';
 import { check, maxAbs, maxDifference, mismatch, type Check } from './check.js';
 
 const greedySchema = z.object({ greedy_ids_from_bos: z.array(z.int()), text: z.string() });
@@ -20,9 +20,10 @@ export async function* verifyStories(
   folder: string,
   subject: string,
 ): AsyncGenerator<Check> {
-  const read = (name: string): unknown => JSON.parse(readFileSync(join(folder, name), 'utf8'));
-  const greedy = greedySchema.parse(read('reference_greedy.json'));
-  const { prefix, logits_last } = logitsSchema.parse(read('reference_logits.json'));
+  const read = <T>(name: string, schema: z.ZodType<T>): T =>
+    readChecked(join(folder, name), schema, 'fetch it again');
+  const greedy = read('reference_greedy.json', greedySchema);
+  const { prefix, logits_last } = read('reference_logits.json', logitsSchema);
   const tokenizer = Tokenizer.load(folder);
   const model = await loadModel(backend, folder, { dtype: 'f32' });
   const g = new Graph(backend);

@@ -1,12 +1,13 @@
 /** golden/text: tokenizers' ids and texts, ROUGE and stems, scikit-learn's splits and classification figures. */
 
-import { existsSync, readdirSync, readFileSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { trainTestSplit } from '../../data/index.js';
 import { classificationReport, rouge, stem } from '../../eval/index.js';
 import { Tokenizer } from '../../tokenizer/index.js';
 import { UserError } from '../../util/errors.js';
+import { readChecked } from '../run/stored.js';
 import { check, maxDifference, mismatch, type Check } from './check.js';
 
 const EXACT = 1e-9;
@@ -46,7 +47,8 @@ const sklearnSchema = z.object({
 });
 
 export function* verifyText(folder: string): Generator<Check> {
-  const read = (name: string): unknown => JSON.parse(readFileSync(join(folder, name), 'utf8'));
+  const read = <T>(name: string, schema: z.ZodType<T>): T =>
+    readChecked(join(folder, name), schema, 'fetch it again');
   for (const file of readdirSync(folder).sort()) {
     const name = /^tokenizer-(.+)\.json$/.exec(file)?.[1];
     if (name === undefined) continue;
@@ -54,13 +56,13 @@ export function* verifyText(folder: string): Generator<Check> {
     if (!existsSync(home))
       throw new UserError(`${home} does not exist: ${file} was made with the tokenizer there`);
     const tokenizer = Tokenizer.load(home);
-    const texts = tokenizerSchema.parse(read(file));
+    const texts = read(file, tokenizerSchema);
     const ids = texts.map((t) => mismatch(tokenizer.encode(t.text), t.ids));
     const decoded = texts.map((t) => (tokenizer.decode(t.ids) === t.decoded ? 0 : 1));
     yield check(name, `ids of ${texts.length} texts`, Math.max(...ids), 0);
     yield check(name, `${texts.length} decoded texts`, Math.max(...decoded), 0);
   }
-  const { pairs, stems } = rougeSchema.parse(read('rouge.json'));
+  const { pairs, stems } = read('rouge.json', rougeSchema);
   const rougeError = pairs.map(({ reference, prediction, use_stemmer, scores }) => {
     const ours = rouge(reference, prediction, { useStemmer: use_stemmer });
     const flat = (s: typeof scores): number[] =>
@@ -74,7 +76,7 @@ export function* verifyText(folder: string): Generator<Check> {
   yield check('rouge', `${pairs.length} pairs`, Math.max(...rougeError), EXACT);
   const words = Object.keys(stems);
   yield check('rouge', `${words.length} stems`, mismatch(words.map(stem), Object.values(stems)), 0);
-  yield* verifySklearn(sklearnSchema.parse(read('sklearn.json')));
+  yield* verifySklearn(read('sklearn.json', sklearnSchema));
 }
 
 function* verifySklearn({ labels, cases, metrics }: z.infer<typeof sklearnSchema>): Generator<Check> {

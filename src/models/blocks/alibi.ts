@@ -10,6 +10,8 @@ import { Tensor } from '../../tensor/tensor.js';
 
 export class AlibiTable {
   private table: { readonly bias: Tensor; readonly reach: number } | undefined;
+  /** Shorter ones, which steps that were recorded still read; together they are smaller than the table. */
+  private readonly former: Tensor[] = [];
   private readonly slopes: Float32Array;
 
   constructor(
@@ -23,7 +25,7 @@ export class AlibiTable {
   /** f32 [heads, 2 * reach - 1], as `attention` takes it, for sequences of at least `length`. */
   upTo(length: number): Tensor {
     if (this.table && this.table.reach >= length) return this.table.bias;
-    this.dispose();
+    if (this.table) this.former.push(this.table.bias);
     const reach = Math.max(256, 2 ** Math.ceil(Math.log2(length)));
     const width = 2 * reach - 1;
     const values = Float32Array.from({ length: this.slopes.length * width }, (_, i) => {
@@ -36,7 +38,7 @@ export class AlibiTable {
   }
 
   dispose(): void {
-    this.table?.bias.release();
+    for (const bias of [...this.former.splice(0), ...(this.table ? [this.table.bias] : [])]) bias.release();
     this.table = undefined;
   }
 }

@@ -3,11 +3,11 @@
  * families (llama.ts, mistral.ts, qwen2.ts, qwen3.ts, gemma3_text.ts) say what differs, by traits.
  */
 
-import type { Graph } from '../../autograd/graph.js';
+import type { Graph, LoraPairs } from '../../autograd/graph.js';
 import type { Backend } from '../../backends/contract.js';
 import type { GateActivation } from '../../backends/kernels.js';
 import { rope } from '../../ops/attention.js';
-import { embedding, type EmbeddingWeights } from '../../ops/embedding.js';
+import { embedding } from '../../ops/embedding.js';
 import { gatedUnit } from '../../ops/gated-unit.js';
 import { linear, linears, type LinearOptions } from '../../ops/linear.js';
 import { rmsNorm, type RmsNorm } from '../../ops/norm.js';
@@ -17,6 +17,7 @@ import type { CacheRoom, CausalLM, ModelConfig, ModelInput } from '../model.js';
 import type { WeightLoader } from '../weights.js';
 import { attendBefore } from './attend.js';
 import { KvCache } from './cache.js';
+import type { Embedding } from './embedding.js';
 import { multiplyAdds, type Linear } from './linear.js';
 import { RotaryTable, type RopeParameters } from './rotary.js';
 
@@ -85,7 +86,7 @@ interface Layer {
 }
 
 interface Parts {
-  readonly embed: EmbeddingWeights;
+  readonly embed: Embedding;
   readonly layers: readonly Layer[];
   readonly norm: RmsNorm;
   readonly head: Linear;
@@ -95,7 +96,9 @@ export class Decoder implements CausalLM {
   readonly backend: Backend;
   readonly linears: ReadonlyMap<string, Linear>;
   readonly parameters: CausalLM['parameters'];
+  readonly embedding: Embedding;
   readonly head: Linear;
+  adapter: LoraPairs | undefined;
   readonly weightBytes: number;
   readonly sourceConfig: Readonly<Record<string, unknown>>;
   readonly multiplyAddsPerToken: number;
@@ -108,6 +111,7 @@ export class Decoder implements CausalLM {
   ) {
     this.backend = weights.backend;
     this.sourceConfig = weights.sourceConfig;
+    this.embedding = parts.embed;
     this.head = parts.head;
     this.linears = weights.linears;
     this.parameters = weights.parameters;
@@ -159,9 +163,7 @@ export class Decoder implements CausalLM {
       });
     }
     const lastNorm = norm('model.norm');
-    const head = c.tie_word_embeddings
-      ? weights.tiedHead('lm_head', embed)
-      : await weights.linear('lm_head', c.hidden_size, c.vocab_size, { bias: false, head: true });
+    const head = await weights.head('lm_head', embed, c.tie_word_embeddings);
     return new Decoder(c, traits, weights, { embed, layers, norm: lastNorm, head });
   }
 

@@ -4,7 +4,7 @@
  * whose keys and values a sequence's cache holds from its first row on.
  */
 
-import type { Graph } from '../../autograd/graph.js';
+import type { Graph, LoraPairs } from '../../autograd/graph.js';
 import type { Parameter } from '../../autograd/parameter.js';
 import type { Backend } from '../../backends/contract.js';
 import type { AttentionShape } from '../../backends/kernels.js';
@@ -21,6 +21,7 @@ import type { CacheRoom, CausalLM, EncoderInput, ModelConfig, ModelInput } from 
 import type { WeightLoader } from '../weights.js';
 import { attendBefore, type AttendShape } from './attend.js';
 import { KvCache } from './cache.js';
+import type { Embedding } from './embedding.js';
 import { multiplyAdds, type Linear } from './linear.js';
 
 export interface EncoderDecoderConfig extends ModelConfig {
@@ -70,7 +71,7 @@ interface Stack {
 }
 
 interface Parts {
-  readonly embed: EmbeddingWeights;
+  readonly embed: Embedding;
   readonly encoder: Stack;
   readonly decoder: Stack;
   readonly head: Linear;
@@ -88,7 +89,9 @@ export class EncoderDecoder implements CausalLM {
   readonly backend: Backend;
   readonly linears: ReadonlyMap<string, Linear>;
   readonly parameters: readonly Parameter[];
+  readonly embedding: Embedding;
   readonly head: Linear;
+  adapter: LoraPairs | undefined;
   readonly weightBytes: number;
   readonly sourceConfig: Readonly<Record<string, unknown>>;
   readonly multiplyAddsPerToken: number;
@@ -103,6 +106,7 @@ export class EncoderDecoder implements CausalLM {
   ) {
     this.backend = weights.backend;
     this.sourceConfig = weights.sourceConfig;
+    this.embedding = parts.embed;
     this.head = parts.head;
     this.linears = weights.linears;
     this.parameters = weights.parameters;
@@ -128,9 +132,7 @@ export class EncoderDecoder implements CausalLM {
     const embed = weights.embedding('shared', c.vocab_size, c.hidden_size);
     const encoder = await stackOf('encoder', c.num_encoder_layers, c, weights);
     const decoder = await stackOf('decoder', c.num_decoder_layers, c, weights);
-    const head = c.tie_word_embeddings
-      ? weights.tiedHead('lm_head', embed)
-      : await weights.linear('lm_head', c.hidden_size, c.vocab_size, { bias: false, head: true });
+    const head = await weights.head('lm_head', embed, c.tie_word_embeddings);
     return new EncoderDecoder(c, weights, { embed, encoder, decoder, head });
   }
 

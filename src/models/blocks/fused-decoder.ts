@@ -3,13 +3,13 @@
  * MLP without a gate, and both of a layer's halves one behind the other or side by side. The files of families say which.
  */
 
-import type { Graph } from '../../autograd/graph.js';
+import type { Graph, LoraPairs } from '../../autograd/graph.js';
 import type { Backend } from '../../backends/contract.js';
 import type { Activation } from '../../backends/kernels.js';
 import { activate } from '../../ops/activation.js';
 import { rope } from '../../ops/attention.js';
 import { splitBlocks } from '../../ops/blocks.js';
-import { embedding, type EmbeddingWeights } from '../../ops/embedding.js';
+import { embedding } from '../../ops/embedding.js';
 import { linear, linears } from '../../ops/linear.js';
 import { layerNorm, type LayerNorm } from '../../ops/norm.js';
 import { pickRows } from '../../ops/rows.js';
@@ -19,6 +19,7 @@ import type { WeightLoader } from '../weights.js';
 import { AlibiTable } from './alibi.js';
 import { attendBefore } from './attend.js';
 import { KvCache } from './cache.js';
+import type { Embedding } from './embedding.js';
 import { FusedHeads, type HeadGroups } from './fused-heads.js';
 import { multiplyAdds, type Linear } from './linear.js';
 import { RotaryTable, type RopeParameters } from './rotary.js';
@@ -63,7 +64,7 @@ interface Layer {
 }
 
 interface Parts {
-  readonly embed: EmbeddingWeights;
+  readonly embed: Embedding;
   readonly layers: readonly Layer[];
   readonly norm: LayerNorm;
   readonly head: Linear;
@@ -73,7 +74,9 @@ export class FusedDecoder implements CausalLM {
   readonly backend: Backend;
   readonly linears: ReadonlyMap<string, Linear>;
   readonly parameters: CausalLM['parameters'];
+  readonly embedding: Embedding;
   readonly head: Linear;
+  adapter: LoraPairs | undefined;
   readonly weightBytes: number;
   readonly sourceConfig: Readonly<Record<string, unknown>>;
   readonly multiplyAddsPerToken: number;
@@ -93,6 +96,7 @@ export class FusedDecoder implements CausalLM {
     const { rotary } = traits;
     this.backend = backend;
     this.sourceConfig = weights.sourceConfig;
+    this.embedding = parts.embed;
     this.head = parts.head;
     this.linears = weights.linears;
     this.parameters = weights.parameters;
@@ -133,9 +137,7 @@ export class FusedDecoder implements CausalLM {
       });
     }
     const lastNorm = norm(names.lastNorm);
-    const head = c.tie_word_embeddings
-      ? weights.tiedHead(names.head, embed)
-      : await weights.linear(names.head, hidden, c.vocab_size, { bias: false, head: true });
+    const head = await weights.head(names.head, embed, c.tie_word_embeddings);
     return new FusedDecoder(c, traits, weights, { embed, layers, norm: lastNorm, head });
   }
 

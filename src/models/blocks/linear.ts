@@ -1,13 +1,10 @@
-/** A Linear layer as a module: its checkpoint name, its weight in whatever form it was loaded, and the adapter that rides on it. */
+/** A Linear layer as a module: its checkpoint name, and its weight in whatever form it was loaded. */
 
 import type { Parameter } from '../../autograd/parameter.js';
 import type { Matrix } from '../../backends/contract.js';
-import type { LinearWeights, Lora } from '../../ops/linear.js';
+import type { LinearWeights } from '../../ops/linear.js';
 
 export class Linear implements LinearWeights {
-  /** Set by adapters/lora.ts. */
-  lora: Lora | undefined;
-
   constructor(
     readonly name: string,
     /** Set by models/unpacked.ts, too. */

@@ -20,6 +20,8 @@ export interface RopeParameters {
 
 export class RotaryTable {
   private table: (Rotation & { length: number }) | undefined;
+  /** Shorter ones, which steps that were recorded still read; together they are smaller than the table. */
+  private readonly former: Rotation[] = [];
   private readonly frequencies: Float32Array;
 
   constructor(
@@ -33,7 +35,7 @@ export class RotaryTable {
   /** Tables of at least `length` positions. */
   upTo(length: number): Rotation {
     if (this.table && this.table.length >= length) return this.table;
-    this.dispose();
+    if (this.table) this.former.push(this.table);
     const rows = Math.max(256, 2 ** Math.ceil(Math.log2(length)));
     const half = this.rotaryDim / 2;
     const cos = new Float32Array(rows * half);
@@ -56,8 +58,10 @@ export class RotaryTable {
   }
 
   dispose(): void {
-    this.table?.cos.release();
-    this.table?.sin.release();
+    for (const { cos, sin } of [...this.former.splice(0), ...(this.table ? [this.table] : [])]) {
+      cos.release();
+      sin.release();
+    }
     this.table = undefined;
   }
 }

@@ -46,7 +46,6 @@ export const build: ModelBuilder = (json, path, weights) => {
     );
   // transformers 4 scaled where the head is tied; 5 says so, and calls every head tied, also one that the checkpoint has apart.
   const scaled = c.scale_decoder_outputs ?? c.tie_word_embeddings;
-  const tied = c.tie_word_embeddings && (scaled || !weights.has('lm_head.weight'));
   return EncoderDecoder.build(
     {
       model_type: c.model_type,
@@ -59,7 +58,7 @@ export const build: ModelBuilder = (json, path, weights) => {
       head_dim: c.d_kv,
       max_position_embeddings: c.n_positions,
       rms_norm_eps: c.layer_norm_epsilon,
-      tie_word_embeddings: tied,
+      tie_word_embeddings: c.tie_word_embeddings,
       decoder_start_token_id: c.decoder_start_token_id,
       num_buckets: c.relative_attention_num_buckets,
       max_distance: c.relative_attention_max_distance,

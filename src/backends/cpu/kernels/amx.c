@@ -24,7 +24,7 @@ static _Thread_local Room roomX;
 
 /* The kernel gives a process the registers when it asks: ARCH_REQ_XCOMP_PERM for XFEATURE_XTILEDATA. */
 int ww_has_amx(void) {
-  static int has = -1;
+  static _Atomic int has = -1;
   if (has < 0) has = syscall(SYS_arch_prctl, 0x1023, 18) == 0;
   return has;
 }
@@ -121,9 +121,9 @@ int ww_amx_takes(const Gemm *g) {
 void ww_gemm_amx(const Gemm *g) {
   Amx t = {.g = g, .blocks = count_pieces(g, SIDE), .steps = g->k / STEP, .thick = thickest(g)};
   int64_t words = t.blocks * t.steps * WORDS;
-  float *room = room_for(&roomX, words + t.blocks * t.thick * SIDE);
-  t.x = (uint32_t *)room;
-  t.extra = room + words;
+  void *room = room_for(&roomX, words + t.blocks * t.thick * SIDE);
+  t.x = room;
+  t.extra = (float *)room + words;
   int64_t groups = (g->n + GROUP - 1) / GROUP, parallel = g->m * g->n * g->k > SMALL && ww_threads() > 1;
   if (parallel) {
     ww_parallel(pack_x, &t, t.blocks);

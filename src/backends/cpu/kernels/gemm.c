@@ -253,7 +253,7 @@ int ww_has_bf16(void) { return pairs_pay() || ww_has_amx(); }
 void ww_gemm(int64_t m, int64_t n, int64_t k, const float *a, int transA, const void *b, int bType, const void *absmax,
              const float *nestedAbsmax, const float *map, const float *offset, int transB, float *c, float alpha, const double *bands,
              int64_t bandCount, const float *bias, const float *add, int rows, int bf16) {
-  Band *list = (Band *)room_for(&roomBands, bandCount * (int64_t)(sizeof(Band) / sizeof(float)));
+  Band *list = room_for(&roomBands, bandCount * (int64_t)(sizeof(Band) / sizeof(float)));
   for (int64_t i = 0; i < bandCount; i++, bands += 6)
     list[i] = (Band){.first = (int64_t)bands[0], .rows = (int64_t)bands[1], .k = (int64_t)bands[2], .alpha = (float)bands[5],
                      .a = (const float *)(uintptr_t)bands[3], .b = (const float *)(uintptr_t)bands[4]};

@@ -6,6 +6,7 @@
 #define WW_GEMM_H
 
 #include "nf4.h"
+#include "room.h"
 
 enum { WW_NF4 = 5 }; /* beside the DType codes of ww.h */
 
@@ -81,22 +82,6 @@ static inline const float *matrix_row(const Matrix *b, int64_t row, int64_t col,
   else
     ww_to_floats(b->data, b->type, start, count, room);
   return room;
-}
-
-/* Memory of the calling thread, aligned to 64 bytes, at least `floats` long, kept from call to call. */
-typedef struct {
-  float *memory;
-  int64_t size;
-} Room;
-
-static inline float *room_for(Room *room, int64_t floats) {
-  if (room->size < floats) {
-    free(room->memory);
-    room->size = (floats + 4095) / 4096 * 4096;
-    room->memory = aligned_alloc(64, sizeof(float) * (size_t)room->size);
-    if (!room->memory) abort();
-  }
-  return room->memory;
 }
 
 void ww_gemm_tiles(const Gemm *g, int bf16);

@@ -1,8 +1,10 @@
 /*
- * Memory for the backend's buffers, and what this library was compiled for.
+ * Memory for the backend's buffers and for the kernels' own use, and what this library was compiled for.
  */
+#include <pthread.h>
 #include <sys/mman.h>
 
+#include "room.h"
 #include "ww.h"
 
 /* Large blocks lie on huge pages, which spare the matrix products most of their address misses, and go back to the system at once. */
@@ -38,6 +40,36 @@ void ww_free(void *memory, size_t bytes) {
     munmap(memory, bytes);
   else
     free(memory);
+}
+
+/* A thread's rooms, and what frees them at its end: threads come and go with the pool's size and with those that call. */
+static _Thread_local Room *rooms;
+static pthread_key_t ending;
+static pthread_once_t once = PTHREAD_ONCE_INIT;
+
+static void free_rooms(void *first) {
+  for (Room *room = first; room; room = room->next) {
+    free(room->memory);
+    room->memory = NULL;
+    room->floats = 0;
+  }
+}
+
+static void make_key(void) {
+  if (pthread_key_create(&ending, free_rooms) != 0) abort();
+}
+
+void ww_grow(Room *room, int64_t floats) {
+  if (!room->memory) {
+    pthread_once(&once, make_key);
+    room->next = rooms;
+    rooms = room;
+    pthread_setspecific(ending, rooms);
+  }
+  free(room->memory);
+  room->floats = (floats + 4095) / 4096 * 4096;
+  room->memory = aligned_alloc(64, sizeof(float) * (size_t)room->floats);
+  if (!room->memory) abort();
 }
 
 const char *ww_instruction_set(void) {

@@ -217,7 +217,7 @@ INLINE void multiply_group(Way way, const Rows *t, int64_t group) {
     if (g->b.type != WW_NF4)
       w[j] = (const char *)g->b.data + row * g->k * size;
     else if (way == BY_F32) /* blocks that straddle rows: through memory */
-      w[j] = matrix_row(&g->b, row, 0, g->k, room_for(&roomW, WEIGHT_ROWS * g->k) + j * g->k);
+      w[j] = matrix_row(&g->b, row, 0, g->k, (float *)room_for(&roomW, WEIGHT_ROWS * g->k) + j * g->k);
   }
   const float *thin = t->extra;
   for (const Band *band = g->bands; band < g->bands + g->bandCount; thin += band->rows * extra_stride(band), band++)

@@ -69,7 +69,7 @@ static uint32_t mass_of(const Row *row, uint32_t key) {
 static void sample_row(void *context, int64_t r) {
   const Sample *t = context;
   const float *x = t->logits + r * t->vocab;
-  uint32_t *memory = ww_scratch((size_t)t->vocab * 8);
+  uint32_t *memory = ww_scratch(2 * t->vocab);
   Row row = {memory, memory + t->vocab, t->vocab};
   float largest = -INFINITY;
   for (int64_t i = 0; i < t->vocab; i++) largest = x[i] > largest ? x[i] : largest;

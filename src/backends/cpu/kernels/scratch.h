@@ -4,19 +4,13 @@
  */
 #ifndef WW_SCRATCH_H
 #define WW_SCRATCH_H
+#include "room.h"
 #include "ww.h"
 
-/* `floats` of memory for the running task, aligned to 64 bytes and kept by the thread: the next call returns the same memory. */
-static inline float *ww_scratch(int64_t floats) {
-  static _Thread_local float *memory;
-  static _Thread_local int64_t size;
-  if (size < floats) {
-    free(memory);
-    size = (floats + 4095) / 4096 * 4096;
-    memory = aligned_alloc(64, sizeof(float) * (size_t)size);
-    if (!memory) abort();
-  }
-  return memory;
+/* The same for the running task, by source file: the next call returns the same memory. */
+static inline void *ww_scratch(int64_t floats) {
+  static _Thread_local Room room;
+  return room_for(&room, floats);
 }
 
 /* Memory for one call's partial sums. */

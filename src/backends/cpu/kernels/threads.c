@@ -4,6 +4,10 @@
  * [generation, first, end], and a task is taken by a compare-and-swap on it, so that a thread that comes late, or never wakes, is not
  * waited for: the caller works too and waits only for tasks that somebody took. Idle threads watch the generation for some tens of
  * microseconds, for kernels come in quick succession, and then sleep.
+ *
+ * The pool is the process's, whatever the number of threads that call it (a program's worker_threads, say): one caller's job has the pool,
+ * and who finds it taken computes in place, so that nobody waits for another's work. Threads never end by themselves: they sleep here when
+ * the process ends, so this library is linked to stay in it (compile.ts, nodelete), whoever closes it.
  */
 #include <pthread.h>
 #include <sched.h>
@@ -36,8 +40,11 @@ static struct {
   pthread_cond_t wake;
   /* Held by the caller whose job runs. */
   pthread_mutex_t busy;
+  /* Callers who wait for `busy` to change the number of threads: jobs in quick succession would not let them have it. */
+  _Atomic int changing;
   pthread_t workers[MAX_THREADS];
-  int threads;
+  /* Written under `busy`, between two jobs. */
+  _Atomic int threads;
   /* The generation when the workers were made. */
   uint32_t born;
   Range ranges[MAX_THREADS];
@@ -83,8 +90,9 @@ static int take(Range *range, uint32_t generation, int own) {
 
 /* Takes tasks until none is left: those of the thread's own range, then the others'. */
 static void work(uint32_t generation, int thread) {
-  for (int i = 0; i < pool.threads; i++)
-    while (take(&pool.ranges[(thread + i) % pool.threads], generation, i == 0)) continue;
+  int threads = ww_threads();
+  for (int i = 0; i < threads; i++)
+    while (take(&pool.ranges[(thread + i) % threads], generation, i == 0)) continue;
 }
 
 static uint32_t generation_now(void) { return atomic_load(&pool.generation); }
@@ -123,8 +131,9 @@ static uint32_t publish(void (*fn)(void *, int64_t), void *context, int64_t firs
   atomic_store_explicit(&pool.context, context, memory_order_relaxed);
   atomic_store_explicit(&pool.first, first, memory_order_relaxed);
   atomic_store_explicit(&pool.done, 0, memory_order_relaxed);
-  for (int64_t i = 0; i < pool.threads; i++)
-    atomic_store(&pool.ranges[i].word, range_word(generation, (uint64_t)(i * count / pool.threads), (uint64_t)((i + 1) * count / pool.threads)));
+  int64_t threads = ww_threads();
+  for (int64_t i = 0; i < threads; i++)
+    atomic_store(&pool.ranges[i].word, range_word(generation, (uint64_t)(i * count / threads), (uint64_t)((i + 1) * count / threads)));
   atomic_store(&pool.generation, generation);
   if (atomic_load(&pool.sleepers) > 0) {
     pthread_mutex_lock(&pool.sleep);
@@ -135,7 +144,7 @@ static uint32_t publish(void (*fn)(void *, int64_t), void *context, int64_t firs
 }
 
 void ww_parallel(void (*fn)(void *context, int64_t index), void *context, int64_t n) {
-  if (n <= 1 || pool.threads == 1 || pthread_mutex_trylock(&pool.busy) != 0) {
+  if (n <= 1 || ww_threads() == 1 || atomic_load(&pool.changing) || pthread_mutex_trylock(&pool.busy) != 0) {
     for (int64_t i = 0; i < n; i++) fn(context, i);
     return;
   }
@@ -150,23 +159,29 @@ void ww_parallel(void (*fn)(void *context, int64_t index), void *context, int64_
   pthread_mutex_unlock(&pool.busy);
 }
 
-int ww_threads(void) { return pool.threads; }
+int ww_threads(void) { return atomic_load_explicit(&pool.threads, memory_order_relaxed); }
 
-/* Makes the pool `threads` large (the caller's thread is one of them); returns how many it has. */
+/*
+ * Makes the pool `threads` large (the caller's thread is one of them); returns how many it has. The last caller's number holds for all;
+ * a job that runs is done with the threads that it has.
+ */
 int ww_set_threads(int threads) {
   if (threads < 1) threads = 1;
   if (threads > MAX_THREADS) threads = MAX_THREADS;
+  atomic_fetch_add(&pool.changing, 1);
   pthread_mutex_lock(&pool.busy);
-  if (threads != pool.threads) {
+  atomic_fetch_sub(&pool.changing, 1);
+  int made = ww_threads();
+  if (threads != made) {
     atomic_store(&pool.stopping, 1);
     publish(NULL, NULL, 0, 0);
-    for (int i = 0; i < pool.threads - 1; i++) pthread_join(pool.workers[i], NULL);
+    for (int i = 0; i < made - 1; i++) pthread_join(pool.workers[i], NULL);
     atomic_store(&pool.stopping, 0);
     pool.born = generation_now();
-    for (pool.threads = 1; pool.threads < threads; pool.threads++)
-      if (pthread_create(&pool.workers[pool.threads - 1], NULL, worker, (void *)(uintptr_t)pool.threads) != 0) break;
+    for (made = 1; made < threads; made++)
+      if (pthread_create(&pool.workers[made - 1], NULL, worker, (void *)(uintptr_t)made) != 0) break;
+    atomic_store(&pool.threads, made);
   }
-  threads = pool.threads;
   pthread_mutex_unlock(&pool.busy);
-  return threads;
+  return made;
 }

@@ -1,6 +1,6 @@
 /** Figures by two settings as shaded cells, in small multiples over a third; and a confusion matrix. */
 
-import { fitted, label, px, svg, textWidth } from './svg.js';
+import { fittedNames, label, px, svg, textWidth } from './svg.js';
 
 export interface HeatPanel {
   /** '' where there is only one. */
@@ -22,6 +22,7 @@ export interface HeatOptions {
 }
 
 const SIZE = 12;
+const LEAST_LETTER = 9;
 
 export function heatMaps(panels: readonly HeatPanel[], options: HeatOptions, width: number): string {
   const { xNames, yNames, square } = options;
@@ -32,7 +33,9 @@ export function heatMaps(panels: readonly HeatPanel[], options: HeatOptions, wid
   );
   const left = 20 + namesRoom;
   const upright = square === true && Math.max(...xNames.map((name) => textWidth(name, SIZE))) > 30;
-  const bottom = upright ? Math.min(110, Math.max(...xNames.map((name) => textWidth(name, SIZE))) + 34) : 44;
+  const bottom = upright
+    ? Math.min(narrow ? 124 : 200, Math.max(...xNames.map((name) => textWidth(name, SIZE))) + 34)
+    : 44;
   const top = panels.some(({ title }) => title !== '') ? 28 : 8;
   const least = square ? 12 : 44;
   const perRow = Math.max(
@@ -43,6 +46,11 @@ export function heatMaps(panels: readonly HeatPanel[], options: HeatOptions, wid
   const cellHeight = square ? cellWidth : 34;
   const panelWidth = left + xNames.length * cellWidth + 12;
   const panelHeight = top + yNames.length * cellHeight + bottom;
+  // Smaller letters are not read.
+  if (square && cellWidth < LEAST_LETTER) {
+    const text = `${xNames.length} labels have no room at this width: see the wider picture, or the table.`;
+    return svg(width, 40, [label(4, 20, text, { size: SIZE, quiet: true })]);
+  }
   const parts = panels.map((panel, i) => {
     const [x0, y0] = [(i % perRow) * panelWidth, Math.floor(i / perRow) * (panelHeight + 8)];
     return drawPanel(panel, options, {
@@ -75,10 +83,10 @@ function drawPanel({ title, cells }: HeatPanel, options: HeatOptions, layout: La
   const parts: string[] = [];
   const [wide, high] = [xNames.length * cellWidth, yNames.length * cellHeight];
   if (title !== '') parts.push(label(x0, y0 - 14, title, { size: 13, bold: true }));
-  for (const [row, name] of yNames.entries()) {
+  for (const [row, name] of fittedNames(yNames, namesRoom, SIZE).entries()) {
     const middle = y0 + (row + 0.5) * cellHeight;
     parts.push(
-      label(x0 - 7, middle, fitted(name, namesRoom, SIZE), {
+      label(x0 - 7, middle, name, {
         anchor: 'end',
         size: Math.min(SIZE, cellHeight),
       }),
@@ -106,16 +114,17 @@ function drawPanel({ title, cells }: HeatPanel, options: HeatOptions, layout: La
       );
     }
   }
-  for (const [column, name] of xNames.entries()) {
+  const columnNames = fittedNames(xNames, upright ? bottom - 34 : cellWidth + 6, SIZE);
+  for (const [column, name] of columnNames.entries()) {
     const x = x0 + (column + 0.5) * cellWidth;
     parts.push(
       upright
-        ? label(x, y0 + high + 8, fitted(name, bottom - 34, SIZE), {
+        ? label(x, y0 + high + 8, name, {
             anchor: 'end',
             size: Math.min(SIZE, cellWidth),
             rotate: -90,
           })
-        : label(x, y0 + high + 13, fitted(name, cellWidth + 6, SIZE), { anchor: 'middle', size: SIZE }),
+        : label(x, y0 + high + 13, name, { anchor: 'middle', size: SIZE }),
     );
   }
   parts.push(

@@ -1,5 +1,6 @@
 /** What all charts share: texts, numbers, colours. Colours are the page's (style.ts), so that a chart is light or dark with it. */
 
+import { columnsOf, oneLine } from '../../../util/visible.js';
 import { escapeText } from '../escape.js';
 
 export const FONT = 13;
@@ -7,7 +8,7 @@ export const FONT = 13;
 const LETTER = 0.56;
 
 export function textWidth(text: string, size = FONT): number {
-  return text.length * LETTER * size;
+  return columnsOf(text) * LETTER * size;
 }
 
 /** Tenths of a pixel are enough, and the same everywhere. */
@@ -48,8 +49,28 @@ export const colour = (series: number): string => `var(--c${series % COLOURS})`;
 
 /** A text cut to a width, with an ellipsis where something is missing. */
 export function fitted(text: string, width: number, size = FONT): string {
-  const letters = Math.floor(width / (LETTER * size));
-  return text.length <= letters ? text : `${text.slice(0, Math.max(1, letters - 1))}…`;
+  const letters = [...oneLine(text)];
+  while (letters.length > 1 && textWidth(`${letters.join('')}…`, size) > width) letters.pop();
+  return textWidth(text, size) <= width ? oneLine(text) : `${letters.join('')}…`;
+}
+
+/** Names cut to a width so that they stay apart: at their ends where that tells them apart, else in the middle, else by their numbers. */
+export function fittedNames(names: readonly string[], width: number, size = FONT): string[] {
+  const repeated = (of: readonly string[], i: number): boolean =>
+    of.some((other, j) => j !== i && other === of[i]);
+  const atEnd = names.map((name) => fitted(name, width, size));
+  const inMiddle = atEnd.map((cut, i) => (repeated(atEnd, i) ? middleCut(names[i]!, width, size) : cut));
+  return inMiddle.map((cut, i) =>
+    repeated(inMiddle, i) ? fitted(`${i + 1} ${names[i]!}`, width, size) : cut,
+  );
+}
+
+function middleCut(text: string, width: number, size: number): string {
+  const letters = [...oneLine(text)];
+  while (letters.length > 2 && textWidth(`${letters.join('')}…`, size) > width)
+    letters.splice(letters.length >> 1, 1);
+  const half = letters.length >> 1;
+  return `${letters.slice(0, half).join('')}…${letters.slice(half).join('')}`;
 }
 
 /** A text in lines of at most `width`, broken between words. */

@@ -1,7 +1,7 @@
 /** Every run: its settings and figures, its manifest, and why those without figures have none. */
 
-import { readFileSync } from 'node:fs';
 import { join } from 'node:path';
+import { readText } from '../../../util/read.js';
 import type { StoredRun } from '../../run/stored.js';
 import type { Context } from '../context.js';
 import { csvFigure, toCsv, type CsvCell } from '../csv.js';
@@ -113,9 +113,10 @@ function cellOf(value: string | number | boolean | undefined): CsvCell {
 }
 
 /** Runs that have no figures, or not all. */
-export function unfinishedChapter({ runs }: Study): Chapter | undefined {
+export function unfinishedChapter({ runs, damaged }: Study): Chapter | undefined {
   const rest = runs.filter(({ state }) => state !== 'finished');
-  if (rest.length === 0) return undefined;
+  const missing = rest.length + damaged.length;
+  if (missing === 0) return undefined;
   const done = (run: StoredRun): string => {
     const tasks = run.manifest.config.tasks.length;
     return run.results.length === 0 ? 'nothing' : `${run.results.length} of ${count(tasks, 'task')}`;
@@ -128,7 +129,7 @@ export function unfinishedChapter({ runs }: Study): Chapter | undefined {
       {
         type: 'table',
         table: {
-          caption: `${count(rest.length, 'run')} of ${runs.length} failed or did not end; running the study again goes on with them.`,
+          caption: `${count(missing, 'run')} of ${runs.length + damaged.length} failed or did not end; running the study again goes on with them.`,
           heads: [
             { text: 'run', words: true },
             { text: 'state', words: true },
@@ -136,13 +137,18 @@ export function unfinishedChapter({ runs }: Study): Chapter | undefined {
             { text: 'done', words: true },
             { text: 'cause', words: true },
           ],
-          rows: rest.map((run): Cell[] => [
-            { text: run.id },
-            { text: run.state },
-            { text: run.manifest.config.tasks.map(({ name }) => name).join(', ') },
-            { text: done(run) },
-            { text: run.failure ?? (run.state === 'running' ? 'still at work' : 'stopped before its end') },
-          ]),
+          rows: [
+            ...rest.map((run): Cell[] => [
+              { text: run.id },
+              { text: run.state },
+              { text: run.manifest.config.tasks.map(({ name }) => name).join(', ') },
+              { text: done(run) },
+              { text: run.failure ?? (run.state === 'running' ? 'still at work' : 'stopped before its end') },
+            ]),
+            ...damaged.map(({ id, state, failure }): Cell[] => [
+              ...[id, state, '–', '–', failure].map((text) => ({ text })),
+            ]),
+          ],
         },
       },
     ],
@@ -175,7 +181,7 @@ export function manifestChapter({ runs, dataSets }: Study): Chapter {
         blocks: runs.map((run) => ({
           type: 'details',
           summary: `${run.id}: ${figures(run) || run.state}`,
-          blocks: [{ type: 'code', text: readFileSync(join(run.folder, 'manifest.json'), 'utf8').trimEnd() }],
+          blocks: [{ type: 'code', text: readText(join(run.folder, 'manifest.json')).trimEnd() }],
         })),
       },
     ],

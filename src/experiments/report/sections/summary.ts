@@ -17,9 +17,10 @@ import { allNames, methodsOf } from './methods.js';
 import { sizeSeries } from './sizes.js';
 
 export function summaryChapter(study: Study, context: Context): Chapter {
-  const { runs, dataSets, trained, repeated } = study;
+  const { runs, damaged, dataSets, trained, repeated } = study;
+  const all = [...runs, ...damaged];
   const states = (['finished', 'failed', 'running', 'stopped'] as const)
-    .map((state) => ({ state, n: runs.filter((run) => run.state === state).length }))
+    .map((state) => ({ state, n: all.filter((run) => run.state === state).length }))
     .filter(({ n }) => n > 0)
     .map(({ state, n }) => `${n} ${state}`);
   const models = new Set([...dataSets.flatMap(({ points }) => points), ...trained].map(modelOf));
@@ -33,7 +34,7 @@ export function summaryChapter(study: Study, context: Context): Chapter {
       {
         type: 'text',
         text:
-          `${count(runs.length, 'run')} (${states.join(', ')})` +
+          `${count(all.length, 'run')} (${states.join(', ')})` +
           (dataSets.length > 0 || trained.length === 0
             ? ` on ${count(dataSets.length, 'data set')}, `
             : ', ') +
@@ -58,6 +59,18 @@ export function summaryChapter(study: Study, context: Context): Chapter {
       },
     ],
   };
+}
+
+function listed(names: readonly string[]): string {
+  if (names.length > MOST_TIED)
+    return `${names.slice(0, MOST_TIED).join(', ')} and ${names.length - MOST_TIED} more`;
+  return `${names.slice(0, -1).join(', ')} and ${names.at(-1)!}`;
+}
+
+const MOST_TIED = 4;
+
+function tiedWith(names: readonly string[]): string {
+  return names.length === 1 ? `is ${names[0]!}` : `are ${listed(names)}, tied,`;
 }
 
 /** The best method, what it is worth against the best baseline and the next best, and what more data does. */
@@ -86,17 +99,30 @@ function findings(set: DataSet): string[] {
     const sure = test.pHolm <= ALPHA ? 'significant' : 'not significant';
     return `${gap} points, p ${test.pHolm < 0.001 ? '' : '= '}${pText(test.pHolm)}, ${sure}`;
   };
+  const value = (point: Point): number | undefined => estimate(point, figure)?.value;
+  /** All that have the same figure as one, that one first. */
+  const level = (one: Point, among: readonly Point[]): string[] =>
+    [one, ...among.filter((other) => other !== one && value(other) === value(one))].map((point) =>
+      describe(point, names),
+    );
+  const tied = level(best, set.points);
   const sentences = [
-    `Of ${count(set.points.length, 'way')} of answering, ${describe(best, names)} is best, with ` +
-      `${head} ${figureText(estimate(best, figure)!)}.`,
+    `Of ${count(set.points.length, 'way')} of answering, ${
+      tied.length === 1 ? `${tied[0]!} is best` : `${listed(tied)} are tied for the best`
+    }, with ${head} ${figureText(estimate(best, figure)!)}.`,
   ];
   if (baseline)
     sentences.push(
-      `The best without tuning is ${names.get(baseline)!} with ${figureText(estimate(baseline, figure)!)} (${difference(baseline)}).`,
+      `${best.method === 'tuned' ? 'The best' : 'The best other'} without tuning ${tiedWith(
+        level(
+          baseline,
+          set.points.filter(({ method }) => method !== 'tuned'),
+        ),
+      )} with ${figureText(estimate(baseline, figure)!)} (${difference(baseline)}).`,
     );
   if (next)
     sentences.push(
-      `Next best among the tuned is ${describe(next, names)}, ${figureText(estimate(next, figure)!)} (${difference(next)}).`,
+      `${value(next) === value(best) ? 'Level with it' : 'Next best'} among the tuned is ${describe(next, names)}, ${figureText(estimate(next, figure)!)} (${difference(next)}).`,
     );
   const growth = sizeSeries(tuned)
     .map((series) => ({ series, value: estimate(series.at(-1)!, figure)!.value }))

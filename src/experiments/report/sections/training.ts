@@ -106,13 +106,21 @@ export function inspectedSection(set: DataSet): Section | undefined {
     : { id: `inspected-${set.slug}`, title: 'What was trained on', blocks };
 }
 
+/** The rows that a training kept. Throws UserError where they are damaged. */
+export function inspectedRows({
+  run,
+  result,
+}: Pick<Measurement, 'run' | 'result'>): z.infer<typeof inspectedSchema> | undefined {
+  const path = join(run.folder, result.task, 'inspected.json');
+  if (!existsSync(path)) return undefined;
+  return readChecked(path, inspectedSchema, 'remove it, and run its configuration again');
+}
+
 /** The same of any trainings, the first of them that kept some; nothing where none did. */
 export function inspectedBlocks(of: readonly Pick<Measurement, 'run' | 'result'>[]): Block[] {
-  const pathOf = ({ run, result }: (typeof of)[number]): string =>
-    join(run.folder, result.task, 'inspected.json');
-  const kept = of.find((one) => existsSync(pathOf(one)));
+  const kept = of.find((one) => inspectedRows(one) !== undefined);
   if (!kept) return [];
-  const rows = readChecked(pathOf(kept), inspectedSchema, 'remove it, and run its configuration again');
+  const rows = inspectedRows(kept)!;
   const blocks = rows.slice(0, SHOWN_ROWS).flatMap(({ row, shortened, trained, tokens }): Block[] => [
     {
       type: 'note',

@@ -1,0 +1,41 @@
+/** The door of everything that writes into a folder of the user's choice: what lies there already is not written over unasked. */
+
+import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { writeFault } from './atomic.js';
+import { UserError } from './errors.js';
+
+export interface ClaimOptions {
+  /** Write over what is there. */
+  readonly force?: boolean | undefined;
+  /** Folders that are read for what is written: none of them may be the one that is written to, not by a link either. */
+  readonly inputs?: readonly string[];
+  /** Names that earlier results of the same kind have, which may be written over. */
+  readonly own?: readonly string[];
+}
+
+/** Makes a folder, with those above it. Throws UserError where it is an input, or holds something and `force` is not set. */
+export function claimFolder(folder: string, { force, inputs = [], own = [] }: ClaimOptions = {}): void {
+  // What a path leads to, by whatever links, has one number on its device.
+  const there = identity(folder);
+  for (const input of inputs)
+    if (there !== undefined && there === identity(input))
+      throw new UserError(
+        `${folder} is the same folder as ${input}, which is read: name another for what is written`,
+      );
+  let found: string | undefined;
+  try {
+    mkdirSync(folder, { recursive: true });
+    found = readdirSync(folder).find((name) => !own.includes(name));
+  } catch (error) {
+    throw writeFault(folder, error);
+  }
+  if (found !== undefined && !force)
+    throw new UserError(
+      `${folder} holds something already (${found}): name another folder, or write over it by --force (in a program: force: true)`,
+    );
+}
+
+function identity(path: string): string | undefined {
+  const stat = statSync(path, { bigint: true, throwIfNoEntry: false });
+  return stat && `${stat.dev}:${stat.ino}`;
+}

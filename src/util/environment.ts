@@ -1,0 +1,15 @@
+/** Settings from the environment; one that is set to nothing is not set. */
+
+import { homedir } from 'node:os';
+import { join } from 'node:path';
+
+/** The value of an environment variable; undefined where it is missing, empty or blank. */
+export function environment(name: string): string | undefined {
+  const value = process.env[name];
+  return value === undefined || value.trim() === '' ? undefined : value;
+}
+
+/** Where compiled kernels are kept: WESTWIND_CACHE, else ~/.cache/westwind. */
+export function kernelCache(): string {
+  return environment('WESTWIND_CACHE') ?? join(homedir(), '.cache', 'westwind');
+}
