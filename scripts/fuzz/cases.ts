@@ -66,7 +66,9 @@ export class Cases {
           .sort(),
       ]),
     );
-    return new Cases(readers, seed, own, files);
+    const cases = new Cases(readers, seed, own, files);
+    for (const path of [...files.values()].flat()) cases.#read(path);
+    return cases;
   }
 
   /** The case of a number: which file of which reader, and what stands in it. */
@@ -91,10 +93,10 @@ export class Cases {
 
   async run(index: number): Promise<Ran> {
     const { reader, path, bytes, random } = this.make(index);
-    const { seeds, read } = this.readers[reader]!;
+    const of = this.readers[reader]!;
     writeFileSync(path, bytes);
     try {
-      await read(join(this.own, seeds), path, random);
+      await of.read(join(this.own, of.seeds), path, random);
       return { reader, outcome: 'ok' };
     } catch (error) {
       if (error instanceof UserError && error.message.length <= MAX_MESSAGE)

@@ -3,10 +3,11 @@
  * Lines, too; lines, numbers and telling pieces of texts.
  */
 
+import { readTfRecords, tfRecord } from '../../src/experiments/records/tfevents.js';
 import { isDeep } from '../../src/util/read.js';
 import type { Random } from './random.js';
 
-export type Kind = 'bytes' | 'safetensors' | 'json' | 'jsonl' | 'text';
+export type Kind = 'bytes' | 'safetensors' | 'json' | 'jsonl' | 'text' | 'tfevents';
 
 /** @param others files to splice from @param pieces of the language that a text is written in */
 export function mutate(
@@ -48,6 +49,14 @@ const STRUCTURED: Readonly<
     return Buffer.concat([prefix, header, file.subarray(8 + length)]);
   },
   text: (random, file, pieces) => mutateText(random, file, pieces),
+  // With true checksums, or what is within is never looked at.
+  tfevents: (random, file) => {
+    const { contents } = readTfRecords(file);
+    if (contents.length === 0) return file;
+    const at = random.below(contents.length);
+    contents[at] = mutateBytes(random, contents[at]!, contents);
+    return Buffer.concat(contents.map(tfRecord));
+  },
 };
 
 const EXTREMES = [
@@ -103,7 +112,11 @@ function mutateBytes(random: Random, file: Buffer, others: readonly Buffer[]): B
       return copy;
     }
     case 9:
-      return copy.fill(random.pick([0, 0xff, 0x20, 0x0a]), at, Math.min(copy.length, at + random.length(256)));
+      return copy.fill(
+        random.pick([0, 0xff, 0x20, 0x0a]),
+        at,
+        Math.min(copy.length, at + random.length(256)),
+      );
     case 10:
       return Buffer.concat([
         Buffer.from(random.pick([[0xef, 0xbb, 0xbf], [0xff, 0xfe], [0xfe, 0xff], [0x1f, 0x8b], [0]])),
@@ -278,7 +291,7 @@ function place(random: Random, holder: Container): [Container, Key] {
 }
 
 function size(value: unknown): number {
-  return JSON.stringify(value)?.length ?? 0;
+  return value === undefined ? 0 : JSON.stringify(value).length;
 }
 
 function otherValue(random: Random): unknown {
@@ -294,7 +307,16 @@ function otherValue(random: Random): unknown {
     case 4:
       return [];
     case 5:
-      return random.pick<unknown>([{}, [null], [[]], { a: {} }, [1, 2, 3], ['a'], { content: 3 }, { toString: 1 }]);
+      return random.pick<unknown>([
+        {},
+        [null],
+        [[]],
+        { a: {} },
+        [1, 2, 3],
+        ['a'],
+        { content: 3 },
+        { toString: 1 },
+      ]);
     default:
       return random.pick(RAW)[0];
   }

@@ -308,7 +308,7 @@ export async function makeReaders(backend: Backend, scratch: string): Promise<Re
       read: (folder) => makeReport(findRunFolders([folder]).map(readRun)),
     },
     tfevents: {
-      ...{ seeds: 'runs', files: named(EVENTS), kind: 'bytes', weight: 8 },
+      ...{ seeds: 'runs', files: named(EVENTS), kind: 'tfevents', weight: 8 },
       read: (_, path) => {
         readEventFile(path);
         const reports = new TaskReports(join(path, '..'), { report_to: ['tensorboard'] });

@@ -6,7 +6,9 @@ const special = (id: number, content: string) => ({
 
 const added_tokens = [special(0, '<unk>'), special(1, '<s>'), special(2, '</s>')];
 
-const letters = Object.fromEntries(['<unk>', '<s>', '</s>', ...'abcdefgh'].map((token, id) => [token, id]));
+const letters = Object.fromEntries(
+  ['<unk>', '<s>', '</s>', 'a', 'b', 'c', 'd', 'e', 'f', 'g', 'h'].map((token, id) => [token, id]),
+);
 
 const surround = {
   type: 'TemplateProcessing',

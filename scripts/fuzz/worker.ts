@@ -41,7 +41,7 @@ async function work({ seed, seeds, own, progress, from, to, step, only }: Order)
     const { reader, outcome, stack } = await cases.run(index);
     if (outcome === 'fault') await send({ type: 'fault', index, reader, stack: stack! });
     else (counts[reader] ??= { ok: 0, refused: 0 })[outcome]++;
-    if (++count % 500 === 0) {
+    if (++count % 50 === 0) {
       await send({ type: 'counts', counts });
       counts = {};
     }

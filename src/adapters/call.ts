@@ -20,7 +20,8 @@ export function pairsOfCall(model: CausalLM, adapter: CallAdapter | undefined): 
 
 /** Keeps an adapter's memory until the returned function is called. */
 export function holdPairs(pairs: LoraPairs): () => void {
-  const held = [...pairs.values()].flatMap(({ a, b }) => [a.value, b.value]);
+  const tables = [...(pairs.tables?.values() ?? [])].map(({ data }) => data);
+  const held = [...[...pairs.values()].flatMap(({ a, b }) => [a.value, b.value]), ...tables];
   for (const t of held) t.retain();
   return () => {
     for (const t of held) t.release();

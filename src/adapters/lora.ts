@@ -7,7 +7,8 @@ import type { Lora } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
 import { checkBelowOne, checkNumber, checkSeed, checkWhole } from '../util/checks.js';
 import { philox4x32 } from '../util/philox.js';
-import { attachTables, detachTables, freeTables, type AdapterTables } from './tables.js';
+import type { TableMap } from '../autograd/graph.js';
+import { freeTables, tableMap, type AdapterTables } from './tables.js';
 import { ownTargets, patternValues, targetModules } from './targets.js';
 
 export interface LoraConfig {
@@ -31,8 +32,9 @@ export interface LoraAdapter {
   /** What kind of model it is for, as PEFT calls it. */
   readonly taskType: 'CAUSAL_LM' | 'SEQ_2_SEQ_LM';
   readonly modules: readonly { readonly name: string; readonly linear: Linear }[];
-  readonly pairs: ReadonlyMap<Linear, Lora>;
-  /** Tables that stand in the places of the model's embedding and head where it is attached; they are not trained. */
+  /** What a call needs of it: the pairs, and the tables by the modules whose places they take. */
+  readonly pairs: ReadonlyMap<Linear, Lora> & { readonly tables?: TableMap | undefined };
+  /** Whole tables that it brings for the model's embedding and head; they are not trained. */
   readonly tables?: AdapterTables | undefined;
   /** What the model calls these. */
   readonly tableNames: { readonly embedding: string; readonly head: string };
@@ -101,7 +103,7 @@ export function createLora(model: CausalLM, config: LoraConfig, start: LoraStart
     modules.map(({ name }) => name),
   );
   const parameters: Parameter[] = [];
-  const pairs = new Map<Linear, Lora>();
+  const pairs = Object.assign(new Map<Linear, Lora>(), { tables: tables && tableMap(model, tables) });
   // One behind the other, so that the optimizer updates all in one go.
   const size = modules.reduce((n, m) => n + m.r * (m.inFeatures + m.outFeatures), 0);
   const values = Tensor.empty(model.backend, [size]);
@@ -130,7 +132,6 @@ export function createLora(model: CausalLM, config: LoraConfig, start: LoraStart
   values.release();
   const detach = (): void => {
     if (model.adapter === pairs) model.adapter = undefined;
-    if (tables) detachTables(model, tables);
   };
   return {
     config: { ...config, target_modules },
@@ -139,7 +140,6 @@ export function createLora(model: CausalLM, config: LoraConfig, start: LoraStart
     taskType: model.config.decoder_start_token_id === undefined ? 'CAUSAL_LM' : 'SEQ_2_SEQ_LM',
     attach: () => {
       model.adapter = pairs;
-      attachTables(model, tables);
     },
     dispose: () => {
       detach();

@@ -1,9 +1,10 @@
 /**
- * Whole tables of the embedding and the output head that come with an adapter, in the places of the base's as long as it is on the model.
+ * Whole tables of the embedding and the output head that come with an adapter: a call with it takes them in the places of the model's.
  * They may have more rows: tokens that were added to the vocabulary.
  */
 
-import type { DenseMatrix, Matrix } from '../backends/contract.js';
+import type { TableMap } from '../autograd/graph.js';
+import type { DenseMatrix } from '../backends/contract.js';
 import { fromFloat32 } from '../files/index.js';
 import type { CausalLM } from '../models/model.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -24,7 +25,7 @@ export interface AdapterTables {
 export function uploadTables(model: CausalLM, file: AdapterFile): AdapterTables | undefined {
   const { tables, config } = file;
   const { backend } = model;
-  const base = baseOf(model).embedding;
+  const base = model.embedding.table;
   const type = base.data.dtype as keyof typeof TYPE_NAMES;
   const upload = ({ tensor, rows }: { readonly tensor: string; readonly rows: number }): Tensor => {
     const table = Tensor.empty(backend, [rows, base.cols], type);
@@ -38,42 +39,19 @@ export function uploadTables(model: CausalLM, file: AdapterFile): AdapterTables 
   return { embedding, head, modules_to_save, ensure_weight_tying };
 }
 
-interface BaseTables {
-  readonly embedding: DenseMatrix;
-  readonly head: Matrix;
-}
-
-/** What models have without an adapter. */
-const bases = new WeakMap<CausalLM, BaseTables>();
-
-function baseOf(model: CausalLM): BaseTables {
-  const base = bases.get(model) ?? { embedding: model.embedding.table, head: model.head.weight };
-  bases.set(model, base);
-  return base;
-}
-
-/** Puts tables on the model, and its own where there are none. */
-export function attachTables(model: CausalLM, tables: AdapterTables | undefined): void {
-  if (!bases.has(model)) return; // No adapter with tables was ever loaded.
-  const base = baseOf(model);
-  model.embedding.table = matrixOf(tables?.embedding) ?? base.embedding;
-  model.head.weight = matrixOf(tables?.head) ?? base.head;
-}
-
-/** Takes tables off where they are on the model. */
-export function detachTables(model: CausalLM, { embedding, head }: AdapterTables): void {
-  const { table } = model.embedding;
-  const { weight } = model.head;
-  const on =
-    (embedding && table.data === embedding) || (head && weight.kind === 'dense' && weight.data === head);
-  if (on) attachTables(model, undefined);
+/** The same by the modules whose places they take. */
+export function tableMap(model: CausalLM, { embedding, head }: AdapterTables): TableMap {
+  const tables = new Map<object, DenseMatrix & { readonly data: Tensor }>();
+  for (const [module, data] of [
+    [model.embedding, embedding],
+    [model.head, head],
+  ] as const) {
+    const [rows, cols] = (data?.shape ?? []) as [number, number];
+    if (data) tables.set(module, { kind: 'dense', rows, cols, data });
+  }
+  return tables;
 }
 
 export function freeTables({ embedding, head }: AdapterTables): void {
   for (const table of new Set([embedding, head])) table?.release();
-}
-
-function matrixOf(table: Tensor | undefined): DenseMatrix | undefined {
-  const [rows, cols] = (table?.shape ?? []) as [number, number];
-  return table && { kind: 'dense', rows, cols, data: table };
 }

@@ -4,7 +4,7 @@
  * it saved, and `checkpoint` (Chen et al., arXiv:1604.06174) trades that for running a piece of the forward a second time.
  */
 
-import type { Backend, DType } from '../backends/contract.js';
+import type { Backend, DenseMatrix, DType } from '../backends/contract.js';
 import type { RowGroup } from '../backends/gemm.js';
 import type { RandomStream } from '../backends/kernels.js';
 import type { Lora } from '../ops/linear.js';
@@ -18,8 +18,11 @@ interface Node {
   backward(dOutput: Tensor): void;
 }
 
-/** An adapter's pairs by their Linears. */
-export type LoraPairs = ReadonlyMap<object, Lora>;
+/** Whole tables by the modules (the embedding, the output head) whose places they take. */
+export type TableMap = ReadonlyMap<object, DenseMatrix & { readonly data: Tensor }>;
+
+/** An adapter's pairs by their Linears, and what tables it brings. */
+export type LoraPairs = ReadonlyMap<object, Lora> & { readonly tables?: TableMap | undefined };
 
 /**
  * Rows of a pass, behind those of the member before, that one training brings: several adapters that are trained over one model share its

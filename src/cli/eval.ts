@@ -6,14 +6,15 @@ import { Option } from 'commander';
 import { readTable, selectColumns, type Row } from '../data/index.js';
 import { confusionMatrix, type ClassificationReport } from '../eval/index.js';
 import { percent, withInterval } from '../experiments/run/results.js';
-import { scorePredictions, type Score } from '../experiments/run/score.js';
+import { scorePredictions, unreadNote, type Score } from '../experiments/run/score.js';
 import { readJson } from '../models/load.js';
-import type { Metric } from '../tasks/index.js';
+import type { Metric, RougeTokenizer } from '../tasks/index.js';
 import { UserError } from '../util/errors.js';
 import type { Verb } from './main.js';
 import { sayJson, sayLines } from './output.js';
 import { tableText } from './table.js';
 
+const TOKENIZERS: readonly RougeTokenizer[] = ['ascii', 'unicode'];
 const METRICS: readonly Metric[] = ['classification', 'rouge', 'exact_match'];
 
 interface Flags {
@@ -21,6 +22,7 @@ interface Flags {
   readonly referenceColumn: string;
   readonly predictionColumn: string;
   readonly confusion?: boolean;
+  readonly rougeTokenizer?: RougeTokenizer;
   readonly json?: boolean;
 }
 
@@ -39,15 +41,24 @@ export const verb: Verb = (command) => {
       'answer',
     )
     .option('--confusion', 'with classification: the figures of each label, and which was taken for which')
+    .addOption(
+      new Option(
+        '--rouge-tokenizer <name>',
+        "words to ROUGE: as Google's rouge_score has them, or of any script (default: that of the run, or ascii)",
+      ).choices(TOKENIZERS),
+    )
     .option('--json', 'everything as JSON')
     .action(async (path: string, flags: Flags) => {
-      const metric = flags.metric ?? metricOfRun(path);
+      const run = resultBeside(path);
+      const metric = flags.metric ?? METRICS.find((name) => name === run['metric']);
+      const rouge_tokenizer =
+        flags.rougeTokenizer ?? TOKENIZERS.find((name) => name === run['rouge_tokenizer']);
       if (metric === undefined)
         throw new UserError(
           `${path} lies in no finished run, so name its metric: --metric ${METRICS.join(', ')}`,
         );
       const predictions = answersOf(await readTable(path), path, flags);
-      const score = scorePredictions(metric, predictions);
+      const score = scorePredictions(metric, predictions, { rouge_tokenizer });
       if (flags.json) {
         sayJson({ metric, rows: predictions.length, ...score }, 2);
         return;
@@ -61,14 +72,14 @@ export const verb: Verb = (command) => {
       sayLines(
         `\n${predictions.length} rows, ${score.unanswered} without an answer; in percent, with 95 % intervals over the rows`,
       );
+      if (score.unread !== undefined) sayLines(unreadNote(score.unread, predictions.length));
     });
 };
 
-/** What the run's own result, beside the file, was scored by. */
-function metricOfRun(path: string): Metric | undefined {
+/** The run's own result, which lies beside its predictions. */
+function resultBeside(path: string): Readonly<Record<string, unknown>> {
   const result = join(dirname(path), 'result.json');
-  const found = existsSync(result) ? readJson(result)['metric'] : undefined;
-  return METRICS.find((metric) => metric === found);
+  return existsSync(result) ? readJson(result) : {};
 }
 
 function answersOf(table: readonly Row[], path: string, flags: Flags): Answered[] {

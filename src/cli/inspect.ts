@@ -72,6 +72,10 @@ async function inspectTask(
   const tokens = blocks.reduce((n, b) => n + rowsOf(b), 0);
   const trained = blocks.reduce((n, b) => n + flatten([b]).trainedTokens, 0);
   const { packing, max_length } = settings.training;
+  if (settings.test || settings.validation)
+    say(
+      `${data.train.length} training rows, ${data.validation.length} validation rows, ${data.test.length} test rows`,
+    );
   say(
     `${data.train.length} rows in ${blocks.length} blocks of at most ${max_length} tokens (packing: ${packing}): ` +
       `${tokens} tokens, ${trained} of them trained on (${((100 * trained) / tokens).toFixed(1)} %)`,

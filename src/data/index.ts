@@ -10,5 +10,14 @@ export {
   type PackingOptions,
 } from './packing.js';
 export { readTable, type ReadOptions, type Row, type TableFormat } from './read.js';
-export { epochOrder, trainTestSplit, type Label, type Split, type SplitOptions } from './sampling.js';
-export { selectColumns, type DroppedRow, type Selection } from './select.js';
+export {
+  epochOrder,
+  splitRows,
+  trainTestSplit,
+  type Label,
+  type Parts,
+  type PartSizes,
+  type Split,
+  type SplitOptions,
+} from './sampling.js';
+export { selectColumns, type DroppedRow, type Selection, type SelectOptions } from './select.js';

@@ -41,6 +41,42 @@ export function trainTestSplit(n: number, options: SplitOptions): Split {
   };
 }
 
+export interface PartSizes {
+  /** Fractions of all rows in (0, 1), or counts from 1; absent: no rows. */
+  readonly test?: number | undefined;
+  readonly validation?: number | undefined;
+}
+
+export interface Parts {
+  /** Row numbers, shuffled; each row is in one of the three. */
+  readonly train: number[];
+  readonly validation: number[];
+  readonly test: number[];
+}
+
+/**
+ * Parts rows 0 … n − 1 in three: `trainTestSplit` takes the test rows out of all, and the validation rows, with the same seed, out of the
+ * rest. Throws UserError for sizes that do not fit the rows or the classes.
+ */
+export function splitRows(
+  n: number,
+  { test, validation }: PartSizes,
+  { stratify, randomState }: Pick<SplitOptions, 'stratify' | 'randomState'>,
+): Parts {
+  const take = (rows: readonly number[], side: string, size: number | undefined): Split => {
+    if (size === undefined) return { train: [...rows], test: [] };
+    const testSize = count(side, size, n, Math.ceil);
+    if (testSize >= rows.length)
+      throw new UserError(`test and validation rows leave none of ${n} to train on`);
+    const labels = stratify && rows.map((row) => stratify[row]!);
+    const split = trainTestSplit(rows.length, { testSize, stratify: labels, randomState });
+    return { train: split.train.map((i) => rows[i]!), test: split.test.map((i) => rows[i]!) };
+  };
+  const first = take(range(n), 'test', test);
+  const second = take(first.train, 'validation', validation);
+  return { train: second.train, validation: second.test, test: first.test };
+}
+
 interface Sizes {
   readonly train: number;
   readonly test: number;

@@ -1,7 +1,14 @@
-/** The columns that a task needs, out of a table: by name, as text, and complete. */
+/** The columns that a task needs, out of a table: by name and as text. */
 import { UserError } from '../util/errors.js';
 import { nearest } from '../util/nearest.js';
 import type { Row } from './read.js';
+
+export interface SelectOptions<K extends string> {
+  /** Groups of which one column at least must hold more than white space; the default is each column by itself. */
+  readonly filled?: readonly (readonly K[])[];
+  /** May be missing from the whole table. */
+  readonly optional?: readonly K[];
+}
 
 export interface DroppedRow {
   /** The row's number in the table, from 0. */
@@ -14,37 +21,41 @@ export interface Selection<K extends string> {
   readonly rows: Record<K, string>[];
   /** rows[i] is the table's row indices[i]. */
   readonly indices: number[];
-  /** The rows left out, each with the first column that is to blame. */
+  /** The rows left out, each with the first column (of the first group) that is to blame. */
   readonly dropped: DroppedRow[];
 }
 
 /**
- * Takes `columns` (from the name that the task uses to the table's) out of a table. Numbers and booleans become text. Rows in which one
- * of them is null, absent or only white space are left out and reported.
+ * Takes `columns` (from the name that the task uses to the table's) out of a table. Numbers and booleans become text; null and what is
+ * absent are ''. Rows in which a column (or all of a group) that must be filled is blank are left out and reported.
  * @param source names the table in messages
- * @throws UserError for a column that no row has, or a value that is no text
+ * @throws UserError for a column that no row has and that is not optional, or a value that is no text
  */
 export function selectColumns<K extends string>(
   table: readonly Row[],
   columns: Readonly<Record<K, string>>,
   source: string,
+  { filled, optional = [] }: SelectOptions<NoInfer<K>> = {},
 ): Selection<K> {
   const wanted = Object.entries<string>(columns) as [K, string][];
+  const groups = filled ?? wanted.map(([name]) => [name]);
   checkColumns(
     table,
-    wanted.map(([, column]) => column),
+    wanted.flatMap(([name, column]) => (optional.includes(name) ? [] : [column])),
     source,
   );
   const selection: Selection<K> = { rows: [], indices: [], dropped: [] };
   for (const [index, row] of table.entries()) {
-    const texts = wanted.map(([name, column]) => [name, column, textOf(row, column, index, source)] as const);
-    const fault = texts.find(([, , text]) => text === undefined || text.trim() === '');
-    if (fault) {
-      const [, column, text] = fault;
-      selection.dropped.push({ index, column, reason: text === undefined ? 'missing' : 'empty' });
+    const given = new Map(wanted.map(([name, column]) => [name, textOf(row, column, index, source)]));
+    const blank = groups.find((group) => group.every((name) => (given.get(name) ?? '').trim() === ''));
+    if (blank) {
+      const [name] = blank as [K];
+      const reason = given.get(name) === undefined ? 'missing' : 'empty';
+      selection.dropped.push({ index, column: columns[name], reason });
       continue;
     }
-    selection.rows.push(Object.fromEntries(texts.map(([name, , text]) => [name, text])) as Record<K, string>);
+    const texts = wanted.map(([name]) => [name, given.get(name) ?? '']);
+    selection.rows.push(Object.fromEntries(texts) as Record<K, string>);
     selection.indices.push(index);
   }
   return selection;

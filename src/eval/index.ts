@@ -12,6 +12,7 @@ export { jaccard, lengthRatio, wordOverlap } from './overlap.js';
 export { stem } from './porter.js';
 export {
   rouge,
+  isUnread,
   ROUGE_TYPES,
   type RougeOptions,
   type RougeScore,
@@ -23,6 +24,7 @@ export {
   comparePaired,
   holm,
   meanIntervals,
+  shareInterval,
   spread,
   type BootstrapOptions,
   type Interval,

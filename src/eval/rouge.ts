@@ -1,7 +1,9 @@
 /**
  * ROUGE as Google's rouge_score computes it (Lin, "ROUGE: a package for automatic evaluation of summaries", 2004): words in common,
- * pairs of words in common, and longest common subsequences of the whole text (L) or of its lines (Lsum).
+ * pairs of words in common, and longest common subsequences of the whole text (L) or of its lines (Lsum). Its words are of ASCII letters, so
+ * that a text in another script has none; Unicode's words (UAX #29) are there for those.
  */
+import type { RougeTokenizer } from '../tasks/types.js';
 import { stem } from './porter.js';
 
 export interface RougeScore {
@@ -17,13 +19,21 @@ export type RougeType = (typeof ROUGE_TYPES)[number];
 export type RougeScores = Readonly<Record<RougeType, RougeScore>>;
 
 export interface RougeOptions {
-  /** Whether words longer than three letters are compared by their stems. The default is false, as rouge_score's. */
+  /** Whether words (of ASCII) longer than three letters are compared by their stems. The default is false, as rouge_score's. */
   readonly useStemmer?: boolean | undefined;
+  /** The default is ascii, as rouge_score's. */
+  readonly tokenizer?: RougeTokenizer | undefined;
 }
 
 /** All scores of one prediction, each between 0 and 1. */
 export function rouge(reference: string, prediction: string, options: RougeOptions = {}): RougeScores {
-  const tokens = (text: string): string[] => tokenize(text, options.useStemmer ?? false);
+  const { useStemmer = false, tokenizer = 'ascii' } = options;
+  const tokens = (text: string): string[] => {
+    const words = WORDS[tokenizer](text.toLowerCase());
+    return useStemmer
+      ? words.map((word) => (word.length > 3 && /^[a-z0-9]+$/.test(word) ? stem(word) : word))
+      : words;
+  };
   const lines = (text: string): string[][] =>
     text
       .split('\n')
@@ -38,10 +48,20 @@ export function rouge(reference: string, prediction: string, options: RougeOptio
   };
 }
 
-/** Runs of ASCII letters and digits, in lower case; everything else parts words. */
-function tokenize(text: string, useStemmer: boolean): string[] {
-  const words = text.toLowerCase().match(/[a-z0-9]+/g) ?? [];
-  return useStemmer ? words.map((word) => (word.length > 3 ? stem(word) : word)) : words;
+/** Of a language that none is: by Unicode's rules, and by dictionaries where a script writes no spaces. */
+const segmenter = new Intl.Segmenter('und', { granularity: 'word' });
+
+/** The words of a text in lower case. */
+const WORDS: Readonly<Record<RougeTokenizer, (text: string) => string[]>> = {
+  ascii: (text) => text.match(/[a-z0-9]+/g) ?? [],
+  unicode: (text) =>
+    [...segmenter.segment(text)].filter(({ isWordLike }) => isWordLike).map(({ segment }) => segment),
+};
+
+/** Whether the ascii tokenizer drops most letters of a text, so that its scores say little. */
+export function isUnread(text: string): boolean {
+  const letters = text.match(/\p{L}/gu) ?? [];
+  return 2 * letters.filter((letter) => letter > '\x7f').length > letters.length;
 }
 
 function score(hits: number, expected: number, answered: number): RougeScore {

@@ -6,8 +6,8 @@ import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../util/atomic.js';
 import { UserError } from '../util/errors.js';
-import { parseJson, readBytes } from '../util/read.js';
-import { foreignBytes, refuseForeignFolder } from './foreign.js';
+import { readJsonFile } from '../util/read.js';
+import { refuseForeignFolder } from './foreign.js';
 import { SafetensorsWriter, tensorBytes, type TensorSpec } from './safetensors-writer.js';
 import { SafetensorsFile, type TensorData, type TensorInfo } from './safetensors.js';
 
@@ -133,14 +133,6 @@ function readWeightMap(path: string): [string, string][] {
     }
     return [name, shard];
   });
-}
-
-/** A JSON file of a model's, as util/read.ts reads it; one that is something else by its first bytes is called that. */
-export function readJsonFile(path: string): unknown {
-  const bytes = readBytes(path);
-  const foreign = foreignBytes(bytes);
-  if (foreign !== undefined) throw new UserError(`${path}: ${foreign}`);
-  return parseJson(bytes.toString('utf8'), path);
 }
 
 /** A tensor whose bytes may still have to come from a device. */

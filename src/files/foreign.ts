@@ -2,26 +2,12 @@
  * What the world has in the place of weights that Westwind reads: Git LFS pointers, pickles, other programs' formats, quantized
  * checkpoints. Each is told by its name, with the way to weights that are read; nothing of it is ever taken for something else.
  */
-import { closeSync, openSync, readdirSync, readSync } from 'node:fs';
+import { closeSync, readdirSync, readSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import { UserError } from '../util/errors.js';
-import { readFault } from './faults.js';
-
-const ORIGINAL = "take the model's original repository, with .safetensors in float32, bfloat16 or float16";
-
-const LFS = 'version https://git-lfs.github.com/spec/';
-const FETCH =
-  "a Git LFS pointer, not the file itself: run 'git lfs pull' in its folder, or give the model by its name on the hub";
-
-/** How a file begins that is something else, as a sentence about it; undefined: nothing that is known. */
-export function foreignBytes(bytes: Uint8Array): string | undefined {
-  const text = Buffer.from(bytes.subarray(0, LFS.length)).toString('latin1');
-  if (text === LFS) return `it is ${FETCH}`;
-  if (text.startsWith('GGUF')) return `it is a GGUF file (llama.cpp), which is not read: ${ORIGINAL}`;
-  if (text.startsWith('PK\x03\x04') || text.startsWith('\x80\x02'))
-    return `it is a pickle (torch.save), which can run code and is not read: ${ORIGINAL}`;
-  return undefined;
-}
+import { readFault } from '../util/faults.js';
+import { foreignBytes, ORIGINAL } from '../util/foreign.js';
+import { openRegular } from '../util/read.js';
 
 /** Throws UserError where one of a folder's files that are read first is a Git LFS pointer, or weights of another kind are all it has. */
 export function refuseForeignFolder(folder: string): void {
@@ -41,18 +27,15 @@ export function refuseForeignFolder(folder: string): void {
 
 function firstBytes(path: string): Uint8Array {
   const bytes = new Uint8Array(64);
-  let fd: number;
   try {
-    fd = openSync(path, 'r');
+    const { fd } = openRegular(path);
+    try {
+      return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0));
+    } finally {
+      closeSync(fd);
+    }
   } catch {
     return bytes; // Whoever wants it says what is wrong.
-  }
-  try {
-    return bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, 0));
-  } catch {
-    return bytes;
-  } finally {
-    closeSync(fd);
   }
 }
 

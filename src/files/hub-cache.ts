@@ -76,6 +76,7 @@ export async function snapshot(
   try {
     listing = await listRemote(repo, revision, requests.api);
   } catch (error) {
+    options.signal?.throwIfAborted();
     if (error instanceof UserError && !(error instanceof Unreachable)) throw error;
     // Anything else that the client trips over is an answer that is no hub's, a proxy's page for example.
     const why = error instanceof Unreachable ? '' : `${endpoint()} does not answer like a hub: `;
@@ -143,7 +144,6 @@ function checkNames(repo: Repo, revision: string): void {
 
 function isInside(path: string): boolean {
   const named = path.split('/').every((part) => Buffer.byteLength(part) <= MAX_NAME);
-  // eslint-disable-next-line no-control-regex
   return named && path.length <= MAX_PATH && !/^[/~]|[\\:\x00-\x1f\x7f]|(^|\/)\.{0,2}(\/|$)/.test(path);
 }
 
@@ -192,7 +192,7 @@ async function download(
   file: RemoteFile,
   blob: string,
   requests: HubRequests,
-  { onProgress, retryDelay = 1000 }: HubOptions,
+  { onProgress, retryDelay = 1000, signal }: HubOptions,
 ): Promise<void> {
   const partial = `${blob}.incomplete`;
   const path = file.path.split('/').map(encodeURIComponent).join('/');
@@ -212,7 +212,7 @@ async function download(
             `(${error.message}); run again to go on`,
         );
       }
-      await sleep(retryDelay * 2 ** Math.max(0, attempt - 1));
+      await sleep(retryDelay * 2 ** Math.max(0, attempt - 1), undefined, { signal });
     }
   }
   if ((await contentHash(partial, file)) !== file.hash) {

@@ -24,6 +24,8 @@ export interface HubOptions {
   readonly retryDelay?: number;
   /** Milliseconds in which a server must send something worth waiting for. Default 30,000. */
   readonly patience?: number;
+  /** Ends it; what has been fetched of a file is kept, and the error is the signal's reason. */
+  readonly signal?: AbortSignal;
 }
 
 /** A repository on the hub. */
@@ -104,7 +106,7 @@ export interface HubRequests {
 export function hubRequests(
   repo: Repo,
   revision: string,
-  { token: given, patience = PATIENCE }: Pick<HubOptions, 'token' | 'patience'>,
+  { token: given, patience = PATIENCE, signal }: HubOptions,
 ): HubRequests {
   const token = checkedToken(given ?? tokenFromEnvironment());
   const origin = new URL(endpoint()).origin;
@@ -115,6 +117,7 @@ export function hubRequests(
     try {
       response = await fetch(url, { headers, signal: watch.signal });
     } catch (error) {
+      signal?.throwIfAborted();
       const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
       const why = watch.signal.aborted ? watch.why : masked(messageOf(cause), token);
       throw new Unreachable(`cannot reach ${url.origin} for ${repo.name}: ${why}`);
@@ -132,7 +135,7 @@ export function hubRequests(
     if (asked.has(url.href)) throw new Error('its list of files leads back to where it was');
     if (asked.add(url.href).size > MAX_PAGES)
       throw new Error(`its list of files has more than ${MAX_PAGES} pages`);
-    const watch = new Watch(Math.max(1, Math.min(patience, until - Date.now())));
+    const watch = new Watch(Math.max(1, Math.min(patience, until - Date.now())), signal);
     try {
       const response = await request(url, new Headers(init?.headers), watch);
       const parts: Uint8Array[] = [];
@@ -157,7 +160,7 @@ export function hubRequests(
       // Bytes must come as they are stored: a compressed body has other offsets.
       const headers = new Headers({ 'Accept-Encoding': 'identity' });
       if (from > 0) headers.set('Range', `bytes=${from}-`);
-      const watch = new Watch(patience);
+      const watch = new Watch(patience, signal);
       try {
         const response = await request(new URL(url), headers, watch);
         return { partial: response.status === 206, bytes: bodyOf(response, watch) };
@@ -178,6 +181,7 @@ async function* bodyOf(response: Response, watch: Watch): AsyncGenerator<Uint8Ar
       try {
         next = await chunks?.next();
       } catch {
+        watch.outer?.throwIfAborted();
         throw new Unreachable(watch.signal.aborted ? watch.why : 'it broke off');
       }
       if (next === undefined || next.done === true) return;
@@ -197,12 +201,15 @@ class Watch {
   #timer: NodeJS.Timeout;
   #bytes = 0;
 
-  constructor(private readonly patience: number) {
-    this.#timer = this.#next();
-  }
+  readonly signal: AbortSignal;
 
-  get signal(): AbortSignal {
-    return this.#controller.signal;
+  constructor(
+    private readonly patience: number,
+    /** Of the caller, who may break it off, too. */
+    readonly outer: AbortSignal | undefined,
+  ) {
+    this.signal = AbortSignal.any([this.#controller.signal, ...(outer ? [outer] : [])]);
+    this.#timer = this.#next();
   }
 
   get why(): string {

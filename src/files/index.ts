@@ -2,7 +2,6 @@
 export {
   Checkpoint,
   openCheckpoint,
-  readJsonFile,
   writeCheckpoint,
   type CheckpointTensor,
   type WriteCheckpointOptions,
@@ -18,8 +17,8 @@ export {
 } from './convert.js';
 export { DTYPE_BYTES, elementCount, isDtype, type Dtype } from './dtype.js';
 export { checkFinite } from './finite.js';
-export { readFault } from '../util/faults.js';
 export { refuseForeignFolder, refuseQuantized, refuseQuantizedTensors } from './foreign.js';
+export { readFault } from '../util/faults.js';
 export { resolveDataset, resolveModel, type DatasetOptions, type ModelOptions } from './hub.js';
 export { type HubOptions } from './hub-client.js';
 export { SafetensorsFile, type TensorData, type TensorInfo } from './safetensors.js';

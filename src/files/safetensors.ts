@@ -6,10 +6,10 @@
 import { closeSync, readSync } from 'node:fs';
 import { UserError } from '../util/errors.js';
 import { readFault } from '../util/faults.js';
+import { foreignBytes } from '../util/foreign.js';
 import { openRegular } from '../util/read.js';
 import { toFloat32 } from './convert.js';
 import { DTYPE_BYTES, elementCount, isDtype, type Dtype } from './dtype.js';
-import { foreignBytes } from './foreign.js';
 
 /** What a header says of one tensor. */
 export interface TensorInfo {

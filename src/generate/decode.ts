@@ -128,7 +128,7 @@ export class Decoder {
     const { head } = this.model;
     const { do_sample, temperature, top_k: topK, top_p: topP } = this.options;
     const logits = linear(g, hidden, head, { path: 'rows', output: 'f32' });
-    const [out, vocab] = [this.chosen, head.outFeatures];
+    const [out, vocab] = [this.chosen, logits.shape[1]!];
     if (!do_sample) {
       g.kernels.argmax({ x: logits, out, rows: count, cols: vocab });
       return;

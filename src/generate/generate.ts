@@ -78,7 +78,7 @@ async function* answers(
 ): AsyncGenerator<Answer> {
   throwIfAborted(options.signal);
   checkOptions(options);
-  checkPrompts(model, prompts, options);
+  checkPrompts(model, prompts, options, options.pairs);
   if (prompts.length === 0) return;
   const prefix = sharedTokens(model, options.sharedPrefix, lengthsOf(prompts).shortest);
   const letGo = holdPairs(options.pairs);

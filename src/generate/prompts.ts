@@ -115,6 +115,7 @@ export function checkPrompts(
   model: CausalLM,
   prompts: readonly Prompt[],
   { batch_size, sharedPrefix = 0 }: BatchOptions,
+  pairs: LoraPairs,
 ): void {
   checkWhole('batch_size', batch_size, 1);
   checkWhole('sharedPrefix', sharedPrefix, 0);
@@ -128,7 +129,7 @@ export function checkPrompts(
       throw new UserError(
         `prompt ${index} has ${ids.length} tokens, and the model's context is ${context}: shorten the prompt`,
       );
-    checkTokens(model, ids);
+    checkTokens(model, ids, pairs);
   }
   const shared = sharedPrefix > 0 ? commonPrefix(prompts.map(({ ids }) => ids)) : 0;
   if (sharedPrefix > shared)

@@ -60,11 +60,11 @@ async function* scores(
   options: CallOptions,
 ): AsyncGenerator<Scores> {
   throwIfAborted(options.signal);
-  checkPrompts(model, prompts, options);
+  checkPrompts(model, prompts, options, options.pairs);
   checkWhole('the number of continuations', continuations.length, 1);
   for (const tokens of continuations) {
     checkWhole('the length of a continuation', tokens.length, 1, MOST_POSITIONS);
-    checkTokens(model, tokens);
+    checkTokens(model, tokens, options.pairs);
   }
   if (prompts.length === 0) return;
   const prefix = sharedTokens(model, options.sharedPrefix, lengthsOf(prompts).shortest);
@@ -116,7 +116,6 @@ async function scoreBatch(
 ): Promise<Scores[]> {
   const { signal } = options;
   const g = inferenceGraph(model, options);
-  const vocab = model.head.outFeatures;
   try {
     const placed = prompts.map((p, slot) => ({ slot, ids: p.ids }));
     const first = abortable(model.backend, signal, () =>
@@ -126,6 +125,7 @@ async function scoreBatch(
     for (const tokens of continuations) {
       const losses = g.empty([prompts.length], 'f32');
       const starts = g.from(new Int32Array(prompts.length).fill(tokens[0]!));
+      const vocab = first.shape[1]!;
       g.kernels.crossEntropy({ logits: first, targets: starts, losses, rows: prompts.length, vocab });
       const firstLosses = await losses.toFloat32();
       throwIfAborted(signal);
@@ -169,7 +169,7 @@ async function restLosses(
     abortable(model.backend, options.signal, () => {
       const hidden = model.forward(inner, input);
       const logits = linear(inner, hidden, model.head, { path: 'rows', output: 'f32' });
-      inner.kernels.crossEntropy({ logits, targets, losses, rows, vocab: model.head.outFeatures });
+      inner.kernels.crossEntropy({ logits, targets, losses, rows, vocab: logits.shape[1]! });
     });
     const each = await losses.toFloat32();
     throwIfAborted(options.signal);

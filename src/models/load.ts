@@ -9,12 +9,12 @@ import { fileURLToPath } from 'node:url';
 import type { Backend } from '../backends/contract.js';
 import {
   openCheckpoint,
-  readJsonFile,
   refuseForeignFolder,
   refuseQuantized,
   refuseQuantizedTensors,
 } from '../files/index.js';
 import { UserError } from '../util/errors.js';
+import { readJsonObject } from '../util/read.js';
 import type { CausalLM } from './model.js';
 import { RandomWeights } from './random.js';
 import { WeightLoader, type WeightOptions, type WeightSource } from './weights.js';
@@ -132,8 +132,5 @@ export function architectures(): string[] {
 export function readJson(path: string): Record<string, unknown> {
   if (!existsSync(path))
     throw new UserError(`${path} does not exist; a model folder in Hugging Face's layout has one`);
-  const json = readJsonFile(path);
-  if (typeof json !== 'object' || json === null || Array.isArray(json))
-    throw new UserError(`${path} does not hold a JSON object`);
-  return json as Record<string, unknown>;
+  return readJsonObject(path);
 }

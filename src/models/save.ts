@@ -1,9 +1,10 @@
 /** Writing a model that was trained whole as a Hugging Face folder. */
 
-import { readdirSync, readFileSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fromFloat32, readFault, writeCheckpoint, type FloatDtype } from '../files/index.js';
+import { fromFloat32, writeCheckpoint, type FloatDtype } from '../files/index.js';
 import { writeFileAtomic } from '../util/atomic.js';
+import { readBytes } from '../util/read.js';
 import { claimFolder, type ClaimOptions } from '../util/claim.js';
 import { isTied, type CausalLM } from './model.js';
 
@@ -70,13 +71,7 @@ export function writeConfig(
 /** Copies the tokenizer's and the generation's files from one model folder to another. */
 export function copyCompanions(from: string, to: string): void {
   for (const file of readdirSync(from).filter((name) => COMPANIONS.test(name))) {
-    let bytes: Buffer;
-    try {
-      bytes = readFileSync(join(from, file));
-    } catch (error) {
-      throw readFault(join(from, file), error);
-    }
     // In the place of what is there: a link to the file that it is copied from would be written through.
-    writeFileAtomic(join(to, file), bytes);
+    writeFileAtomic(join(to, file), readBytes(join(from, file)));
   }
 }

@@ -5,7 +5,7 @@
 
 import type { Graph, Member } from '../autograd/graph.js';
 import { slice, Tensor } from '../tensor/tensor.js';
-import { linearBackward, linearForward, type LinearWeights } from './linear.js';
+import { linearBackward, linearForward, weightOf, type LinearWeights } from './linear.js';
 
 /** Bytes of logits that exist at a time: enough to keep busy a device of thousands of threads, or one of tens. */
 const LOGITS_BYTES = { bf16: 256 << 20, f32: 64 << 20 } as const;
@@ -33,7 +33,7 @@ export function headLoss(
   dHidden?: Tensor,
 ): Tensor {
   const dim = head.inFeatures;
-  const vocab = head.outFeatures;
+  const vocab = weightOf(g, head, { member }).rows;
   const trained = Int32Array.from(targets.keys()).filter((row) => targets[row]! >= 0);
   const losses = g.own(Tensor.empty(g.backend, [trained.length]));
   const chunk = Math.max(16, Math.floor(LOGITS_BYTES[g.activations] / (4 * vocab)));

@@ -24,18 +24,28 @@ export interface Neftune {
   readonly random: RandomStream;
 }
 
-/** ids i32 [rows] to [rows, dim]. */
+/** ids i32 [rows] to [rows, dim]; `encoder`: they are of the model's encoder, of which members have their own rows. */
 export function embedding(
   g: Graph,
   ids: Tensor,
   w: EmbeddingWeights,
   neftune: readonly Neftune[] = [],
+  encoder = false,
 ): Tensor {
   const { scale } = w;
   const { rows: vocab, cols: dim } = w.table;
   const rows = ids.length;
   const y = g.empty([rows, dim]);
-  g.kernels.embedding({ table: w.table, ids, y, rows });
+  // Members whose adapters bring no tables stand in one call.
+  const own = g.members.some(({ pairs }) => pairs?.tables?.has(w));
+  let first = 0;
+  for (const { pairs, ...member } of own ? g.members : [{ rows, encoderRows: rows, pairs: undefined }]) {
+    const n = (encoder ? member.encoderRows : member.rows) ?? rows;
+    const table = pairs?.tables?.get(w) ?? w.table;
+    const part = { ids: slice(ids, first, n), y: slice(y, first * dim, n * dim) };
+    if (n > 0) g.kernels.embedding({ table, ...part, rows: n });
+    first += n;
+  }
   if (scale !== 1) g.kernels.scale({ x: y, y, n: y.length, alpha: scale });
   for (const { first, magnitude, random } of neftune) {
     const x = slice(y, first * dim, magnitude.length * dim);

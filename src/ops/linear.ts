@@ -95,7 +95,7 @@ export function linears(
   options: Pick<LinearOptions, 'path' | 'encoder'>,
 ): Tensor[] {
   if (options.path !== 'rows') return ws.map((w) => linear(g, x, w, options));
-  const results = ws.map((w) => g.empty([x.length / w.inFeatures, w.outFeatures]));
+  const results = ws.map((w) => g.empty([x.length / w.inFeatures, weightOf(g, w).rows]));
   const products = ws.map((w, i) => product(g, x, w, results[i]!, ridersFor(g, x, w, options), options));
   g.kernels.gemms({ products });
   return results;
@@ -108,7 +108,7 @@ export function linearForward(
   w: LinearWeights,
   options: LinearOptions,
 ): { y: Tensor; ridden: Ridden[] } {
-  const y = g.empty([x.length / w.inFeatures, w.outFeatures], options.output);
+  const y = g.empty([x.length / w.inFeatures, weightOf(g, w, options.piece).rows], options.output);
   const ridden = ridersFor(g, x, w, options);
   if (!(options.last && g.recomputing)) g.kernels.gemm(product(g, x, w, y, ridden, options));
   return { y, ridden };
@@ -136,12 +136,13 @@ function product(
   ridden: readonly Ridden[],
   { residual, path = 'tiles', ...place }: LinearOptions,
 ): GemmArgs {
+  const weight = weightOf(g, w, place.piece);
   return {
     m: x.length / w.inFeatures,
-    n: w.outFeatures,
+    n: weight.rows,
     k: w.inFeatures,
     a: x,
-    b: w.weight,
+    b: weight,
     transB: true,
     c: y,
     path,
@@ -165,7 +166,8 @@ export function linearBackward(
   place: Place,
 ): void {
   const { piece } = place;
-  const { inFeatures, outFeatures } = w;
+  const weight = weightOf(g, w, piece);
+  const { rows: outFeatures, cols: inFeatures } = weight;
   const rows = dy.length / outFeatures;
   if (w.bias?.grad) g.kernels.sumRows({ x: dy, y: w.bias.grad, rows, cols: outFeatures, accumulate: true });
   if (w.parameter?.grad) {
@@ -202,13 +204,21 @@ export function linearBackward(
       n: inFeatures,
       k: outFeatures,
       a: dy,
-      b: w.weight,
+      b: weight,
       c: dx,
       accumulate: accumulate || ridden.length > 0,
       groups: groupsOf(g, place),
       precision,
     });
   });
+}
+
+/**
+ * [out, in]: the Linear's own, or the table that the call's adapter brings in its place. Members with different ones have their products
+ * each on its own, in pieces: so have output heads in training.
+ */
+export function weightOf(g: Graph, w: LinearWeights, piece?: Pick<Piece, 'member'>): Matrix {
+  return (piece?.member ?? g.members[0])?.pairs?.tables?.get(w) ?? w.weight;
 }
 
 /** The members' rows among those of a product; absent where they are of one. */

@@ -1,30 +1,55 @@
 /** From the tokens that a model generated to its answer. */
 
 import { encodePair, endOfSequence } from './encode.js';
+import { MARKER } from './ends.js';
 import { matchLabel } from './labels.js';
 import { render } from './template.js';
 import type { PromptKind } from './prompts.js';
 import type { Task, TokenizerLike } from './types.js';
 
 export interface ParsedAnswer {
-  /** What the model wrote, up to its end, the first line break after its beginning, or the next marker. */
+  /** What the model wrote, as it wrote it, up to its end or what ends an answer of this task (`Task.ends`). */
   readonly text: string;
   /** The answer that counts: for a task with labels the label meant. Null: none, which is never right. */
   readonly answer: string | null;
 }
 
-/** The start of a prompt's next section: a model that was not tuned often goes on with one. */
-const MARKER = '###';
+export interface AskedFor {
+  /** How the model was asked; tuned by default. */
+  readonly method?: PromptKind | undefined;
+  /** The right answer: white space around the model's counts where this has some. */
+  readonly reference?: string | undefined;
+  /** The prompt's last token, which the answer stands behind: some tokenizers write a text's first token without its space. */
+  readonly behind?: number | undefined;
+}
 
 /** Reads the new tokens alone, so that nothing of the prompt can be taken for an answer. */
-export function parseAnswer(task: Task, tokens: readonly number[], tokenizer: TokenizerLike): ParsedAnswer {
+export function parseAnswer(
+  task: Task,
+  tokens: readonly number[],
+  tokenizer: TokenizerLike,
+  { method = 'tuned', reference = '', behind }: AskedFor = {},
+): ParsedAnswer {
   const end = tokenizer.eosId === undefined ? -1 : tokens.indexOf(tokenizer.eosId);
-  const own = end < 0 ? tokens : tokens.slice(0, end);
-  const decoded = tokenizer.decode(own, { skipSpecialTokens: true }).trimStart();
-  const section = decoded.split(MARKER, 1)[0]!;
-  const text = (task.multiline ? section : section.split(/[\r\n]/, 1)[0]!).trim();
-  if (task.labels !== undefined) return { text, answer: matchLabel(text, task.labels) };
-  return { text, answer: text === '' ? null : text };
+  const written = decodeBehind(tokenizer, behind, end < 0 ? tokens : tokens.slice(0, end));
+  const ends = task.ends[method === 'tuned' ? 'tuned' : 'untuned'];
+  const section = ends.marker ? written.split(MARKER, 1)[0]! : written;
+  const text = ends.line ? /^\s*[^\r\n]*/.exec(section)![0] : section;
+  if (task.labels !== undefined) return { text: text.trim(), answer: matchLabel(text, task.labels) };
+  return { text, answer: text.trim() === '' ? null : trimAs(text, reference) };
+}
+
+function decodeBehind(tokenizer: TokenizerLike, behind: number | undefined, own: readonly number[]): string {
+  const decode = (ids: readonly number[]): string => tokenizer.decode(ids, { skipSpecialTokens: true });
+  if (behind === undefined) return decode(own);
+  const [before, both] = [decode([behind]), decode([behind, ...own])];
+  return both.startsWith(before) ? both.slice(before.length) : decode(own);
+}
+
+/** White space around an answer means nothing where none was asked for: what was asked is compared to the letter. */
+function trimAs(text: string, reference: string): string {
+  const start = /^\s/.test(reference) ? text : text.trimStart();
+  return /\s$/.test(reference) ? start : start.trimEnd();
 }
 
 /**

@@ -1,8 +1,9 @@
 /** Naming the one class, out of a fixed set, that a text belongs to: the origin's 20 Newsgroups task. */
 
 import { checkLabels, distinctLabels } from './labels.js';
+import { ONE_LINE } from './ends.js';
 import { parseTemplate } from './template.js';
-import { asAnswer, cellText } from './sample.js';
+import { cellText, onOneLine } from './sample.js';
 import type { ClassificationSettings, Task, TaskDefinition } from './types.js';
 
 const PROMPT = parseTemplate('### Sentence:{text} ### Class:', 'prompt');
@@ -10,11 +11,11 @@ const COMPLETION = parseTemplate('{label}', 'completion');
 const QUERY = parseTemplate('### Sentence: ```{text}```\n### Class:', 'query');
 
 export const classification: TaskDefinition<ClassificationSettings> = {
-  columns: () => ({ inputs: ['text'], answers: ['label'] }),
+  columns: () => ({ inputs: ['text'], answers: ['label'], filled: [['text'], ['label']], optional: [] }),
 
   create(settings, trainRows): Task {
     const labels =
-      settings.labels ?? distinctLabels(trainRows.map((row) => asAnswer(cellText(row, 'label'), false)));
+      settings.labels ?? distinctLabels(trainRows.map((row) => onOneLine(cellText(row, 'label'))));
     checkLabels(labels);
     const list = labels.join(', ');
     return {
@@ -23,7 +24,7 @@ export const classification: TaskDefinition<ClassificationSettings> = {
       prompt: PROMPT,
       completion: COMPLETION,
       body: 'text',
-      multiline: false,
+      ...{ flat: true, ends: ONE_LINE },
       labels,
       baseline: {
         zeroShotInstruction:

@@ -2,7 +2,8 @@
 
 import { UserError } from '../util/errors.js';
 import { checkLabels, distinctLabels } from './labels.js';
-import { asAnswer, cellText } from './sample.js';
+import { endsLike, ONE_LINE } from './ends.js';
+import { cellText, onOneLine } from './sample.js';
 import { parseTemplate, render, type Template } from './template.js';
 import type { CustomSettings, DataRow, Metric, Task, TaskDefinition } from './types.js';
 
@@ -15,10 +16,20 @@ const METRICS: Readonly<Record<CustomSettings['metric'], Metric>> = {
 export const custom: TaskDefinition<CustomSettings> = {
   columns(settings) {
     const { prompt, completion } = templates(settings);
-    return { inputs: [...new Set(prompt.columns)], answers: [...new Set(completion.columns)] };
+    const [inputs, answers] = [prompt, completion].map(({ columns }) => [...new Set(columns)]) as [
+      string[],
+      string[],
+    ];
+    // A column that is needed in one place is no optional one.
+    const needed = [prompt, completion].flatMap(({ columns, optional }) =>
+      columns.filter((column) => !optional.includes(column)),
+    );
+    const optional = [...inputs, ...answers].filter((column) => !needed.includes(column));
+    const filled = answers.filter((column) => !optional.includes(column)).map((column) => [column]);
+    return { inputs, answers, filled: filled.length > 0 ? filled : [answers], optional };
   },
 
-  create(settings, trainRows): Task {
+  create(settings, trainRows, testRows): Task {
     const { prompt, completion } = templates(settings);
     const instruction = settings.instruction ?? '';
     const task: Task = {
@@ -26,13 +37,17 @@ export const custom: TaskDefinition<CustomSettings> = {
       metric: METRICS[settings.metric],
       prompt,
       completion,
-      multiline: settings.multiline ?? false,
+      flat: settings.metric === 'accuracy' || settings.multiline === false,
+      ends: endsOf(
+        settings,
+        [...trainRows, ...testRows].map((row) => answerOf(completion, row)),
+      ),
       body: longestColumn(prompt, trainRows),
       baseline: { zeroShotInstruction: instruction, fewShotInstruction: instruction, query: prompt },
     };
     if (settings.metric !== 'accuracy') return task;
     const labels =
-      settings.labels ?? distinctLabels(trainRows.map((row) => answerOf(completion, row, task.multiline)));
+      settings.labels ?? distinctLabels(trainRows.map((row) => onOneLine(answerOf(completion, row))));
     checkLabels(labels);
     return { ...task, labels };
   },
@@ -58,8 +73,18 @@ function longestColumn(prompt: Template, rows: readonly DataRow[]): string {
   return prompt.columns.reduce((best, column) => (size(column) > size(best) ? column : best));
 }
 
+function endsOf({ metric, multiline }: CustomSettings, answers: readonly string[]): Task['ends'] {
+  if (metric === 'accuracy' || multiline === false) return ONE_LINE;
+  const { tuned, untuned } = endsLike(answers);
+  if (!multiline) return { tuned, untuned };
+  return { tuned: { ...tuned, line: false }, untuned: { ...untuned, line: false } };
+}
+
 /** A row that lacks a part of its answer is left out elsewhere, with a report; here it has none. */
-function answerOf(completion: Template, row: DataRow, multiline: boolean): string {
+function answerOf(completion: Template, row: DataRow): string {
   const values = Object.fromEntries(completion.columns.map((column) => [column, cellText(row, column)]));
-  return Object.values(values).includes('') ? '' : asAnswer(render(completion, values), multiline);
+  const lacking = completion.columns.some(
+    (column) => values[column] === '' && !completion.optional.includes(column),
+  );
+  return lacking ? '' : render(completion, values);
 }

@@ -3,7 +3,15 @@
 import { classification } from './classification.js';
 import { custom } from './custom.js';
 import { summarization } from './summarization.js';
-import type { DataRow, SettingsOf, Task, TaskDefinition, TaskName, TaskSettings } from './types.js';
+import type {
+  DataRow,
+  SettingsOf,
+  Task,
+  TaskColumns,
+  TaskDefinition,
+  TaskName,
+  TaskSettings,
+} from './types.js';
 
 export const tasks: { readonly [Name in TaskName]: TaskDefinition<SettingsOf[Name]> } = {
   classification,
@@ -11,20 +19,21 @@ export const tasks: { readonly [Name in TaskName]: TaskDefinition<SettingsOf[Nam
   custom,
 };
 
-/** The columns that a row must have and not leave empty. Throws UserError for malformed templates. */
-export function taskColumns(settings: TaskSettings): {
-  readonly inputs: readonly string[];
-  readonly answers: readonly string[];
-} {
+/** The columns of a task, and which of them a row may leave empty. Throws UserError for malformed templates. */
+export function taskColumns(settings: TaskSettings): TaskColumns {
   return definitionOf(settings).columns(settings);
 }
 
 /**
- * The task for given data: `trainRows` are all training rows, before any sampling, named by the task's columns. Throws UserError for
- * malformed templates and for labels that cannot tell answers apart.
+ * The task for given data: `trainRows` are all training rows, before any sampling, named by the task's columns, and `testRows` those that
+ * are answered, whose answers say what ends one. Throws UserError for malformed templates and for labels that cannot tell answers apart.
  */
-export function createTask(settings: TaskSettings, trainRows: readonly DataRow[] = []): Task {
-  return definitionOf(settings).create(settings, trainRows);
+export function createTask(
+  settings: TaskSettings,
+  trainRows: readonly DataRow[] = [],
+  testRows: readonly DataRow[] = [],
+): Task {
+  return definitionOf(settings).create(settings, trainRows, testRows);
 }
 
 // Method parameters are bivariant: the table's pairing of names and settings is what makes this safe.
@@ -32,7 +41,7 @@ function definitionOf(settings: TaskSettings): TaskDefinition<TaskSettings> {
   return tasks[settings.task];
 }
 
-export { labelContinuations, parseAnswer, type ParsedAnswer } from './answer.js';
+export { labelContinuations, parseAnswer, type AskedFor, type ParsedAnswer } from './answer.js';
 export {
   encodePair,
   encodePrompt,
@@ -53,14 +62,17 @@ export {
 export { cellText, toSample } from './sample.js';
 export { parseTemplate, render, type Template } from './template.js';
 export type {
+  AnswerEnds,
   ClassificationSettings,
   CustomSettings,
   DataRow,
   Metric,
+  RougeTokenizer,
   Sample,
   SettingsOf,
   SummarizationSettings,
   Task,
+  TaskColumns,
   TaskDefinition,
   TaskName,
   TaskSettings,

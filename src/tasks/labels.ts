@@ -27,38 +27,93 @@ export function checkLabels(labels: readonly string[]): void {
   }
 }
 
+/** Whether a text is one of the labels, to the letter. */
+export function isLabel(text: string, labels: readonly string[]): boolean {
+  return indexOf(labels).exact.has(text);
+}
+
 /**
  * The label that an answer means: the same text; else the same but for case, spaces and punctuation; else the longest label that the
- * answer begins with, word by word; else the only label that begins with the answer (of three characters at least). Null where none
- * or several would do.
+ * answer begins with, word by word; else the only label that begins with the answer (of three characters at least, and not in the midst of
+ * a number). Null where none or several would do. A number is one word, with its sign, point and all: '1.0', '-1' and '1/2' begin with no '1'.
  */
 export function matchLabel(answer: string, labels: readonly string[]): string | null {
   const text = answer.trim();
-  if (labels.includes(text)) return text;
+  const { exact, same, known } = indexOf(labels);
+  if (exact.has(text)) return text;
   const words = wordsOf(text);
-  const joined = words.join('');
+  const joined = join(words);
   if (joined === '') return null;
-  const known = labels.map((label) => ({ label, words: wordsOf(label) })).filter((l) => l.words.length > 0);
 
-  const same = known.filter((l) => l.words.join('') === joined);
-  if (same.length > 0) return only(same);
+  const alike = same.get(joined);
+  if (alike) return only(alike);
 
   const begun = known.filter((l) => l.words.every((word, i) => word === words[i]));
   const longest = Math.max(...begun.map((l) => l.words.length));
   if (begun.length > 0) return only(begun.filter((l) => l.words.length === longest));
 
-  return joined.length < 3 ? null : only(known.filter((l) => l.words.join('').startsWith(joined)));
+  return joined.length < 3 || /\p{N}$/u.test(joined)
+    ? null
+    : only(known.filter((l) => l.joined.startsWith(joined)));
+}
+
+interface KnownLabel {
+  readonly label: string;
+  readonly words: readonly string[];
+  readonly joined: string;
+}
+
+interface LabelIndex {
+  readonly exact: ReadonlySet<string>;
+  readonly same: ReadonlyMap<string, readonly KnownLabel[]>;
+  /** Those that have words. */
+  readonly known: readonly KnownLabel[];
+}
+
+const indices = new WeakMap<readonly string[], LabelIndex>();
+
+/** What is looked up for each answer, made once for a task's labels: there may be tens of thousands. */
+function indexOf(labels: readonly string[]): LabelIndex {
+  const there = indices.get(labels);
+  if (there) return there;
+  const known = labels
+    .map((label): KnownLabel => {
+      const words = wordsOf(label);
+      return { label, words, joined: join(words) };
+    })
+    .filter(({ words }) => words.length > 0);
+  const same = new Map<string, KnownLabel[]>();
+  for (const label of known) {
+    const alike = same.get(label.joined);
+    if (alike) alike.push(label);
+    else same.set(label.joined, [label]);
+  }
+  const index = { exact: new Set(labels), same, known };
+  indices.set(labels, index);
+  return index;
 }
 
 function only(found: readonly { readonly label: string }[]): string | null {
   return found.length === 1 ? found[0]!.label : null;
 }
 
+/** Letters, marks and digits. */
+const A = '\\p{L}\\p{M}\\p{N}';
+
+/** A run of them with the sign or point of a number before it, the digits that punctuation joins to it, and what tells C, C++ and C#, A and A- apart. */
+const WORD = new RegExp(
+  `(?:(?<![${A}])(?:[-+]\\.?|(?<!\\.)\\.)(?=\\p{N}))?[${A}]+(?:(?<=\\p{N})[^${A}\\s]+(?=\\p{N})[${A}]+)*(?:[+#]+|-(?![-${A}]))?`,
+  'gu',
+);
+
 function wordsOf(text: string): string[] {
-  return (
-    text
-      .normalize('NFKC')
-      .toLowerCase()
-      .match(/[\p{L}\p{N}\p{M}]+/gu) ?? []
+  return text.normalize('NFKC').toLowerCase().replaceAll('\u2212', '-').match(WORD) ?? [];
+}
+
+/** Without spaces, but for those that keep numbers apart. */
+function join(words: readonly string[]): string {
+  return words.reduce(
+    (text, word) => `${text}${/\p{N}$/u.test(text) && /^[-+.\p{N}]/u.test(word) ? ' ' : ''}${word}`,
+    '',
   );
 }

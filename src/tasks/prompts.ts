@@ -68,7 +68,7 @@ export function promptsFor(
  */
 export function chooseExamples(task: Task, train: readonly Sample[], count: number, seed: number): Sample[] {
   const draw = (sample: Sample): number => philox4x32([sample.row, 0, 0, 0], [seed, EXAMPLES_STREAM])[0];
-  const groups = task.labels?.map((label) => train.filter((sample) => sample.answer === label)) ?? [train];
+  const groups = task.labels ? [...byAnswer(train).values()] : [train];
   const size = (sample: Sample): number => sample.values[task.body]!.length + sample.answer.length;
   const chosen = groups.flatMap((group) => {
     const bySize = [...group].sort((a, b) => size(a) - size(b) || a.row - b.row);
@@ -77,6 +77,16 @@ export function chooseExamples(task: Task, train: readonly Sample[], count: numb
     return short.sort((a, b) => draw(a) - draw(b) || a.row - b.row).slice(0, count);
   });
   return chosen.sort((a, b) => draw(a) - draw(b) || a.row - b.row);
+}
+
+function byAnswer(samples: readonly Sample[]): Map<string, Sample[]> {
+  const groups = new Map<string, Sample[]>();
+  for (const sample of samples) {
+    const group = groups.get(sample.answer);
+    if (group) group.push(sample);
+    else groups.set(sample.answer, [sample]);
+  }
+  return groups;
 }
 
 interface Head {

@@ -1,18 +1,20 @@
 /** From a row of data to a sample. */
 
 import { UserError } from '../util/errors.js';
+import { isLabel } from './labels.js';
 import { render } from './template.js';
 import type { DataRow, Sample, Task } from './types.js';
 
 /**
- * Row number `row` (from 0) as a sample of `task`. Its cells were found to be there and not empty before; what is checked is
- * that the answer is one of the task's labels. Throws UserError.
+ * Row number `row` (from 0) as a sample of `task`: its texts as they are, but for an answer that the task wants on one line. What is
+ * checked is that the answer is one of the task's labels. Throws UserError.
  */
 export function toSample(task: Task, cells: DataRow, row: number): Sample {
   const names = [...task.prompt.columns, ...task.completion.columns];
   const values = Object.fromEntries(names.map((name) => [name, cellText(cells, name)]));
-  const answer = asAnswer(render(task.completion, values), task.multiline);
-  if (task.labels !== undefined && !task.labels.includes(answer)) {
+  const written = render(task.completion, values);
+  const answer = task.flat ? onOneLine(written) : written;
+  if (task.labels !== undefined && !isLabel(answer, task.labels)) {
     throw new UserError(
       `row ${row + 1}: its answer '${answer}' is none of the ${task.labels.length} labels (${someOf(task.labels)}); ` +
         `correct the row, or list every label under 'labels'`,
@@ -21,9 +23,9 @@ export function toSample(task: Task, cells: DataRow, row: number): Sample {
   return { row, values, answer };
 }
 
-/** An answer as the data has it, in the form in which a model's is read: without white space around it and, mostly, on one line. */
-export function asAnswer(text: string, multiline: boolean): string {
-  return multiline ? text.trim() : text.trim().replace(/\s*[\r\n]+\s*/g, ' ');
+/** Without white space around it, line breaks within it spaces. */
+export function onOneLine(text: string): string {
+  return text.trim().replace(/\s*[\r\n]+\s*/g, ' ');
 }
 
 /** A cell as text; '' where there is none. Throws UserError for a cell that holds a list or an object. */

@@ -1,15 +1,19 @@
 /** Summarizing a dialogue: the origin's SAMSum task. */
 
+import { endsLike } from './ends.js';
+import { cellText } from './sample.js';
 import { parseTemplate } from './template.js';
 import type { SummarizationSettings, Task, TaskDefinition } from './types.js';
 
-const TASK: Task = {
+const COMPLETION = parseTemplate('{summary}', 'completion');
+
+const TASK: Omit<Task, 'ends'> = {
   task: 'summarization',
   metric: 'rouge',
   prompt: parseTemplate('### Dialogue:{dialogue} ### Summary:', 'prompt'),
-  completion: parseTemplate('{summary}', 'completion'),
+  completion: COMPLETION,
   body: 'dialogue',
-  multiline: false,
+  flat: false,
   baseline: {
     zeroShotInstruction:
       'Tell in one to three short sentences what happens in the dialogue between the triple backticks. ' +
@@ -23,6 +27,14 @@ const TASK: Task = {
 };
 
 export const summarization: TaskDefinition<SummarizationSettings> = {
-  columns: () => ({ inputs: ['dialogue'], answers: ['summary'] }),
-  create: () => TASK,
+  columns: () => ({
+    inputs: ['dialogue'],
+    answers: ['summary'],
+    filled: [['dialogue'], ['summary']],
+    optional: [],
+  }),
+  create: (_, trainRows, testRows) => ({
+    ...TASK,
+    ends: endsLike([...trainRows, ...testRows].map((row) => cellText(row, 'summary'))),
+  }),
 };

@@ -1,4 +1,4 @@
-/** Texts with columns in braces: `### Sentence:{text}`. A doubled brace stands for itself. */
+/** Texts with columns in braces: `### Sentence:{text}`; `{input?}` may be empty or missing. A doubled brace stands for itself. */
 
 import { UserError } from '../util/errors.js';
 
@@ -6,12 +6,15 @@ export interface Template {
   /** Literal texts and columns, in turn; the first and the last are literal. */
   readonly literals: readonly string[];
   readonly columns: readonly string[];
+  /** Those of the columns that are always written with a question mark. */
+  readonly optional: readonly string[];
 }
 
 /** Throws UserError, naming `where`, on a brace without its partner or an empty name. */
 export function parseTemplate(text: string, where: string): Template {
   const literals: string[] = [];
   const columns: string[] = [];
+  const needed = new Set<string>();
   let literal = '';
   for (const [token] of text.matchAll(/\{\{|\}\}|\{[^{}]*\}|[{}]|[^{}]+/g)) {
     if (token === '{{' || token === '}}') literal += token[0]!;
@@ -20,15 +23,22 @@ export function parseTemplate(text: string, where: string): Template {
         `${where}: a '${token}' without its partner; a column is written {column}, a brace ${token}${token}`,
       );
     } else if (token.startsWith('{')) {
-      const column = token.slice(1, -1).trim();
+      const [column, optional] = nameIn(token);
       if (column === '')
         throw new UserError(`${where}: an empty {}; name a column in it, or write {{}} for the braces`);
       literals.push(literal);
       columns.push(column);
+      if (!optional) needed.add(column);
       literal = '';
     } else literal += token;
   }
-  return { literals: [...literals, literal], columns };
+  const optional = [...new Set(columns)].filter((column) => !needed.has(column));
+  return { literals: [...literals, literal], columns, optional };
+}
+
+function nameIn(token: string): [column: string, optional: boolean] {
+  const name = token.slice(1, -1).trim();
+  return name.endsWith('?') ? [name.slice(0, -1).trim(), true] : [name, false];
 }
 
 /** The template with its columns filled in. */

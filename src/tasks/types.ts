@@ -17,6 +17,9 @@ export interface TokenizerLike {
 /** Which figures score a task's answers; src/eval computes them. */
 export type Metric = 'classification' | 'rouge' | 'exact_match';
 
+/** What words are to ROUGE (src/eval/rouge.ts): rouge_score's runs of ASCII letters and digits, or Unicode's words. */
+export type RougeTokenizer = 'ascii' | 'unicode';
+
 /** A row of data: its cells by column. */
 export type DataRow = Readonly<Record<string, unknown>>;
 
@@ -25,7 +28,7 @@ export interface Sample {
   readonly row: number;
   /** The texts that the prompts show, by column. */
   readonly values: Readonly<Record<string, string>>;
-  /** The right answer, without white space around it. */
+  /** The right answer, as the data has it; a label without white space around it. */
   readonly answer: string;
 }
 
@@ -37,6 +40,7 @@ export interface ClassificationSettings {
 
 export interface SummarizationSettings {
   readonly task: 'summarization';
+  readonly rouge_tokenizer?: RougeTokenizer | undefined;
 }
 
 export interface CustomSettings {
@@ -48,8 +52,9 @@ export interface CustomSettings {
   /** Stands before the prompts of the zero-shot and few-shot baselines. */
   readonly instruction?: string | undefined;
   readonly labels?: readonly string[] | undefined;
-  /** An answer may have several lines; otherwise it ends at the first line break. */
+  /** True: answers have several lines. False: line breaks in the data's answers become spaces. Absent: as the data has them. */
   readonly multiline?: boolean | undefined;
+  readonly rouge_tokenizer?: RougeTokenizer | undefined;
 }
 
 /** A task's settings, told apart by `task`. */
@@ -62,6 +67,12 @@ export interface SettingsOf {
 export type TaskName = keyof SettingsOf;
 export type TaskSettings = SettingsOf[TaskName];
 
+/** What ends an answer before the model does: the end of its first line, the beginning of a next section (`###`). */
+export interface AnswerEnds {
+  readonly line: boolean;
+  readonly marker: boolean;
+}
+
 export interface Task {
   readonly task: TaskName;
   readonly metric: Metric;
@@ -71,8 +82,10 @@ export interface Task {
   readonly completion: Template;
   /** The column whose text is shortened where a prompt is too long. */
   readonly body: string;
-  /** Line breaks belong to an answer; otherwise they end it, and those of the data's answers become spaces. */
-  readonly multiline: boolean;
+  /** The data's answers become one line without white space around it: labels, and where a task asks for it. */
+  readonly flat: boolean;
+  /** A tuned model's answer ends by what no answer of the data has; another's by what few of them have. */
+  readonly ends: { readonly tuned: AnswerEnds; readonly untuned: AnswerEnds };
   /** The answers there are; absent: any text is one. */
   readonly labels?: readonly string[];
   /** How a model that was not tuned is asked. */
@@ -86,8 +99,20 @@ export interface Task {
 
 /** One file's worth of a task: what it needs of the data, and the task for given data. */
 export interface TaskDefinition<S extends TaskSettings> {
-  /** Columns that must be there and not be empty. */
-  columns(settings: S): { readonly inputs: readonly string[]; readonly answers: readonly string[] };
-  /** Rows of the whole training data, before any sampling, so that the labels do not depend on the sample. */
-  create(settings: S, trainRows: readonly DataRow[]): Task;
+  columns(settings: S): TaskColumns;
+  /**
+   * Rows of the whole training data, before any sampling, so that the labels do not depend on the sample; `testRows` say only how answers
+   * look.
+   */
+  create(settings: S, trainRows: readonly DataRow[], testRows: readonly DataRow[]): Task;
+}
+
+/** The columns of a task, by the names that its templates have. */
+export interface TaskColumns {
+  readonly inputs: readonly string[];
+  readonly answers: readonly string[];
+  /** Groups of which one column at least must not be empty: else there is nothing to learn in a row. */
+  readonly filled: readonly (readonly string[])[];
+  /** May be missing from the table. */
+  readonly optional: readonly string[];
 }

@@ -1,60 +1,83 @@
 /**
- * Text to token ids and back, from the files of a Hugging Face folder: tokenizer.json decides the ids (through
- * @huggingface/tokenizers), tokenizer_config.json and special_tokens_map.json say which tokens begin, end and pad, and the chat
- * template, where there is one, lays out a conversation (through @huggingface/jinja). config.json says whether an encoder reads the prompt.
+ * Text to token ids and back, from the files of a Hugging Face folder: tokenizer.json decides the ids (through the Rust library),
+ * tokenizer_config.json and special_tokens_map.json say which tokens begin, end and pad, and the chat template, where there is one,
+ * lays out a conversation. config.json says whether an encoder reads the prompt.
  */
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { Template } from '@huggingface/jinja';
 import { UserError, messageOf } from '../util/errors.js';
-import { readJsonObject, readText } from '../util/read.js';
-import { inPieces, type Encode } from './pieces.js';
-import { createEngine, type Engine } from './engine.js';
+import { readJsonObject } from '../util/read.js';
+import { EngineDeath, EngineHandle, type Encoded } from './engine/index.js';
+import {
+  chatTemplateSource,
+  decoderStart,
+  readOptionalJson,
+  settle,
+  specialTokens,
+  vocabulary,
+  type Json,
+  type Special,
+  type SpecialTokens,
+} from './files.js';
+import { ChatTemplate } from './jinja/index.js';
+import { TextStream } from './stream.js';
 
-/** One turn of a conversation. */
+/** One turn of a conversation. Templates may read more of it, such as `tool_calls`. */
 export interface ChatMessage {
   readonly role: string;
   readonly content: string;
+  readonly [key: string]: unknown;
 }
 
-type Json = Record<string, unknown>;
-/** The special tokens that stand around every text. */
-type Around = readonly [before: readonly number[], after: readonly number[]];
+export interface EncodeOptions {
+  /** The tokens that the tokenizer puts around a text (BOS and the like); the default. */
+  readonly addSpecialTokens?: boolean;
+}
 
-/** Far above every real vocabulary. */
-const MAX_ID = 1 << 24;
+/** UTF-16 units of text that the engine is given at once where a caller takes a promise. */
+const BATCH = 1 << 18;
 
-const SPECIAL = ['bos_token', 'eos_token', 'pad_token', 'unk_token'] as const;
-type Special = (typeof SPECIAL)[number];
+/** A token that stands for a byte. */
+const BYTE = /^<0x[0-9A-Fa-f]{2}>$/;
 
-/** A loaded tokenizer. What it keeps between calls only saves time. */
+/** Vocabularies are read whole, since a token is asked for by its id and by its text. */
+interface Vocabulary {
+  readonly tokens: Map<number, string>;
+  readonly idOf: Map<string, number>;
+}
+
+/** A loaded tokenizer. Lone surrogates of a text count as U+FFFD. */
 export class Tokenizer {
-  readonly #engine: Engine;
-  readonly #encode: Encode;
-  readonly #around: Around;
+  /** One more than the largest id; a model may have rows for more. */
+  readonly vocabSize: number;
+  readonly #engine: EngineHandle;
+  readonly #vocabulary: Vocabulary;
   readonly #cleanUp: boolean;
-  readonly #special: Partial<Record<Special, string>>;
-  readonly #template: Template | undefined;
+  readonly #bytesFallBack: boolean;
+  readonly #patterns: string;
+  readonly #special: SpecialTokens;
+  readonly #template: ChatTemplate | undefined;
+  #told = false;
 
   private constructor(
     readonly folder: string,
-    /** One more than the largest id; a model may have rows for more. */
-    readonly vocabSize: number,
     /** Of a model with an encoder: what its decoder's text begins with. */
     readonly decoderStartId: number | undefined,
     parts: {
-      engine: Engine;
-      encode: Encode;
-      around: Around;
+      engine: EngineHandle;
+      vocabulary: Vocabulary;
       cleanUp: boolean;
-      special: Partial<Record<Special, string>>;
-      template: Template | undefined;
+      bytesFallBack: boolean;
+      patterns: string;
+      special: SpecialTokens;
+      template: ChatTemplate | undefined;
     },
   ) {
     this.#engine = parts.engine;
-    this.#encode = parts.encode;
-    this.#around = parts.around;
+    this.#vocabulary = parts.vocabulary;
+    this.vocabSize = [...parts.vocabulary.tokens.keys()].reduce((most, id) => Math.max(most, id + 1), 0);
     this.#cleanUp = parts.cleanUp;
+    this.#bytesFallBack = parts.bytesFallBack;
+    this.#patterns = parts.patterns;
     this.#special = parts.special;
     this.#template = parts.template;
   }
@@ -64,63 +87,106 @@ export class Tokenizer {
     const path = join(folder, 'tokenizer.json');
     const json = readJsonObject(path);
     const config = readOptionalJson(join(folder, 'tokenizer_config.json'));
-    const special = specialTokens(config, readOptionalJson(join(folder, 'special_tokens_map.json')), folder);
-    let engine: Engine;
-    let around: Around;
-    let vocabSize: number;
+    const map = readOptionalJson(join(folder, 'special_tokens_map.json'));
+    const special = specialTokens(config, map, folder);
+    let engine: EngineHandle;
+    let words: Vocabulary;
     try {
-      vocabSize = checkIds(json);
-      // Of the config only what changes ids or skipping: transformers' fast tokenizers read no more of it either.
-      engine = createEngine(json, {
-        additional_special_tokens: Object.values(special),
-        ...(special.eos_token !== undefined && { eos_token: special.eos_token }),
+      const settled = settle(json, config, map, special);
+      engine = EngineHandle.load(JSON.stringify(settled));
+      words = vocabulary(settled);
+      (settled['added_tokens'] as { content: string }[]).forEach(({ content }, i) => {
+        const id = engine.added[i];
+        if (id === undefined) return;
+        words.tokens.set(id, content);
+        words.idOf.set(content, id);
       });
-      around = specialsAround(engine);
     } catch (error) {
       throw new UserError(`${path} is damaged or of an unknown kind: ${messageOf(error).split('\n')[0]!}`);
     }
-    return new Tokenizer(folder, vocabSize, decoderStart(folder), {
+    return new Tokenizer(folder, decoderStart(folder), {
       engine,
-      encode: inPieces((text) => known(engine.encode(text, { add_special_tokens: false }).ids), json),
-      around,
-      // Made for WordPiece. For BPE and Unigram it would eat spaces that are really there, and transformers 5 leaves it out,
-      // whatever the config says.
-      cleanUp:
-        (json['model'] as Json)['type'] === 'WordPiece' && config['clean_up_tokenization_spaces'] === true,
+      vocabulary: words,
+      bytesFallBack: JSON.stringify(json['decoder'] ?? null).includes('"ByteFallback"'),
+      patterns: patternsOf(json['normalizer'], json['pre_tokenizer']),
+      cleanUp: cleansUp(json['model'] as Json, config),
       special,
       template: chatTemplate(folder, config),
     });
   }
 
-  /** Token ids of a text, with the tokens that the tokenizer puts around a text (BOS and the like) unless told otherwise. */
-  encode(text: string, { addSpecialTokens = true }: { addSpecialTokens?: boolean } = {}): number[] {
-    const ids = this.#encode(text);
-    if (!addSpecialTokens) return ids;
-    const [before, after] = this.#around;
-    return [...before, ...ids, ...after];
+  /** Token ids of a text. Throws UserError where the tokenizer's patterns run without end on it. */
+  encode(text: string, options: EncodeOptions = {}): number[] {
+    const { addSpecialTokens = true } = options;
+    const { ids } = this.#guarded(() => this.#engine.encode([text], addSpecialTokens), text.length);
+    return this.#checked(text, Array.from(ids), addSpecialTokens);
+  }
+
+  /** The ids, and for each the UTF-16 units [from, to) of the text that it stands for; [0, 0) for a token that is put around it. */
+  encodeWithOffsets(
+    text: string,
+    options: EncodeOptions = {},
+  ): { ids: number[]; offsets: [from: number, to: number][] } {
+    const { addSpecialTokens = true } = options;
+    const { ids, offsets } = this.#guarded(() => this.#engine.encode([text], addSpecialTokens), text.length);
+    if (!offsets)
+      throw new UserError(`offsets need the tokenizers package, which has no binary for ${process.platform}`);
+    return {
+      ids: this.#checked(text, Array.from(ids), addSpecialTokens),
+      offsets: Array.from(ids, (_, i) => [offsets[2 * i]!, offsets[2 * i + 1]!]),
+    };
+  }
+
+  /** The same ids of many texts, made on all processors while the caller does something else. */
+  async encodeBatch(texts: readonly string[], options: EncodeOptions = {}): Promise<number[][]> {
+    const { addSpecialTokens = true } = options;
+    const all: number[][] = [];
+    for (let from = 0; from < texts.length;) {
+      let to = from;
+      let units = 0;
+      while (to < texts.length && (to === from || units + texts[to]!.length <= BATCH))
+        units += texts[to++]!.length;
+      const part = texts.slice(from, to);
+      let encoded: Encoded;
+      try {
+        encoded = await this.#engine.encodeLater(part, addSpecialTokens);
+      } catch (error) {
+        throw this.#fault(error, units);
+      }
+      const { ids, ends } = encoded;
+      part.forEach((text, i) => {
+        const own = Array.from(ids.subarray(i === 0 ? 0 : ends[i - 1], ends[i]));
+        all.push(this.#checked(text, own, addSpecialTokens));
+      });
+      from = to;
+    }
+    return all;
   }
 
   /** The text of token ids, without special tokens unless told otherwise. Ids beyond the vocabulary give nothing. */
   decode(ids: readonly number[], { skipSpecialTokens = true }: { skipSpecialTokens?: boolean } = {}): string {
-    const known = ids.filter((id) => this.#engine.id_to_token(id) !== undefined);
+    const known = ids.filter((id) => this.#vocabulary.tokens.has(id));
     if (known.length === 0) return '';
-    return this.#engine.decode(known, {
-      skip_special_tokens: skipSpecialTokens,
-      clean_up_tokenization_spaces: this.#cleanUp,
-    });
+    const text = this.#guarded(() => this.#engine.decode(known, skipSpecialTokens), known.length);
+    return this.#cleanUp ? cleanedUp(text) : text;
   }
 
-  /** For an answer that grows token by token; see TextStream. */
-  stream(options: { skipSpecialTokens?: boolean } = {}): TextStream {
-    return new TextStream((ids) => this.decode(ids, options));
+  /**
+   * For an answer that grows token by token; see TextStream. Where bytes that are no text become U+FFFD all together, as with Llama 2, a
+   * byte waits for the next token, unless the ids are known to spell a text.
+   */
+  stream({ isText = false, ...options }: { skipSpecialTokens?: boolean; isText?: boolean } = {}): TextStream {
+    const isOpen = (id: number): boolean =>
+      !isText && this.#bytesFallBack && BYTE.test(this.idToToken(id) ?? '');
+    return new TextStream((ids) => this.decode(ids, options), isOpen);
   }
 
   tokenToId(token: string): number | undefined {
-    return this.#engine.token_to_id(token);
+    return this.#vocabulary.idOf.get(token);
   }
 
   idToToken(id: number): string | undefined {
-    return this.#engine.id_to_token(id);
+    return this.#vocabulary.tokens.get(id);
   }
 
   get bosId(): number | undefined {
@@ -144,146 +210,91 @@ export class Tokenizer {
   }
 
   /**
-   * A conversation laid out as the model was trained on it; encode the result without adding special tokens, it has its own.
-   * Throws UserError where the model has no template or its template refuses the messages.
+   * A conversation laid out as the model was trained on it; encode the result without adding special tokens, it has its own. `tools` are
+   * JSON schemas of functions, for templates that offer them. Throws UserError where the model has no template, its template refuses the
+   * messages, has a fault, or does not come to an end.
    */
   applyChatTemplate(
     messages: readonly ChatMessage[],
-    { addGenerationPrompt = false }: { addGenerationPrompt?: boolean } = {},
+    { addGenerationPrompt = false, tools }: { addGenerationPrompt?: boolean; tools?: readonly object[] } = {},
   ): string {
     if (this.#template === undefined) {
       throw new UserError(`${this.folder} has no chat template (chat_template.jinja); use a plain prompt`);
     }
-    try {
-      return this.#template.render({
-        ...this.#special,
-        messages,
-        add_generation_prompt: addGenerationPrompt,
-      });
-    } catch (error) {
-      throw new UserError(`${this.folder}: the chat template refuses these messages: ${messageOf(error)}`);
-    }
+    return this.#template.render({
+      ...this.#special,
+      messages,
+      tools: tools ?? null,
+      documents: null,
+      add_generation_prompt: addGenerationPrompt,
+    });
   }
 
   #specialId(name: Special): number | undefined {
     const token = this.#special[name];
-    return token === undefined ? undefined : this.#engine.token_to_id(token);
+    return token === undefined ? undefined : this.tokenToId(token);
   }
+
+  #guarded<R>(work: () => R, size: number): R {
+    try {
+      return work();
+    } catch (error) {
+      throw this.#fault(error, size);
+    }
+  }
+
+  #fault(error: unknown, size: number): unknown {
+    const message = messageOf(error).split('\n')[0]!;
+    const path = join(this.folder, 'tokenizer.json');
+    if (error instanceof EngineDeath)
+      return new UserError(
+        `${path}: the tokenizer gives up on ${size} characters: ${message}${this.#patterns && `; its patterns: ${this.#patterns}`}`,
+      );
+    return new UserError(`${path}: ${message}`);
+  }
+
+  /** Tells once of a beginning that stands there twice: a chat template's text, for one, has its own. */
+  #checked(text: string, ids: number[], special: boolean): number[] {
+    const { bosId } = this;
+    if (special && !this.#told && bosId !== undefined && ids[0] === bosId && ids[1] === bosId) {
+      this.#told = text !== '';
+      if (this.#told)
+        process.emitWarning(
+          `${this.folder}: a text that begins with ${this.#special.bos_token!} got a second one; encode it without adding special tokens`,
+        );
+    }
+    return ids;
+  }
+}
+
+/** The regular expressions of parts of a tokenizer, for a message. */
+function patternsOf(...parts: readonly unknown[]): string {
+  const found: string[] = [];
+  JSON.stringify(parts, (key, value: unknown) => {
+    if (key === 'Regex' && typeof value === 'string') found.push(`'${value.slice(0, 200)}'`);
+    return value;
+  });
+  return found.join(', ');
 }
 
 /**
- * Text of a growing answer. A character may take several tokens: `push` returns only what the next token can no longer change, and
- * all that it returned, with `end`, is what decoding everything at once gives.
+ * Made for WordPiece. For BPE it would eat spaces that are really there, and transformers 5 leaves it out unless the config insists.
  */
-export class TextStream {
-  readonly #decode: (ids: readonly number[]) => string;
-  // The tokens whose text is out last, kept as context (a first token loses its leading space), and those not yet out.
-  #ids: number[] = [];
-  #emitted = 0;
-
-  constructor(decode: (ids: readonly number[]) => string) {
-    this.#decode = decode;
-  }
-
-  push(id: number): string {
-    this.#ids.push(id);
-    const text = this.#decode(this.#ids);
-    // A trailing U+FFFD is a character whose bytes have not all come.
-    if (text.endsWith('\ufffd')) return '';
-    const before = this.#decode(this.#ids.slice(0, this.#emitted));
-    if (text.length <= before.length) return '';
-    this.#ids = this.#ids.slice(this.#emitted);
-    this.#emitted = this.#ids.length;
-    return text.slice(before.length);
-  }
-
-  /** What was held back. */
-  end(): string {
-    const rest = this.#decode(this.#ids).slice(this.#decode(this.#ids.slice(0, this.#emitted)).length);
-    this.#emitted = this.#ids.length;
-    return rest;
-  }
+function cleansUp({ type }: Json, config: Json): boolean {
+  return (
+    config['clean_up_tokenization_spaces'] === true &&
+    (type !== 'BPE' ||
+      config['clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output'] === true)
+  );
 }
 
-/** What a vocabulary without an unknown token cannot spell is left out, as the Rust library does it. */
-function known(ids: readonly (number | undefined)[]): number[] {
-  return ids.filter((id) => id !== undefined);
+function cleanedUp(text: string): string {
+  const pairs = [' .', ' ?', ' !', ' ,', " ' ", " n't", " 'm", " 's", " 've", " 're"] as const;
+  return pairs.reduce((all, pair) => all.replaceAll(pair, pair.trim()), text);
 }
 
-/** Throws Error for a post-processor that does more than put tokens around a text, which none of the known ones does. */
-function specialsAround(engine: Engine): Around {
-  const [bare, whole] = [false, true].map((add_special_tokens) =>
-    known(engine.encode('a b', { add_special_tokens }).ids),
-  ) as [number[], number[]];
-  for (let at = 0; at + bare.length <= whole.length; at++)
-    if (bare.every((id, i) => whole[at + i] === id))
-      return [whole.slice(0, at), whole.slice(at + bare.length)];
-  throw new Error('its post-processor changes the ids of the text itself');
-}
-
-/** config.json's `decoder_start_token_id` where it says `is_encoder_decoder`. */
-function decoderStart(folder: string): number | undefined {
-  const config = readOptionalJson(join(folder, 'config.json'));
-  const id = config['decoder_start_token_id'] ?? 0;
-  return config['is_encoder_decoder'] === true && Number.isInteger(id) ? (id as number) : undefined;
-}
-
-/** One more than the largest id. Throws Error on ids that are none: the library would make an array as long as the largest. */
-function checkIds(json: Json): number {
-  const vocab = isObject(json['model']) ? json['model']['vocab'] : undefined;
-  const added = Array.isArray(json['added_tokens']) ? (json['added_tokens'] as unknown[]) : [];
-  let ids: unknown[] = [];
-  if (Array.isArray(vocab)) ids = [...vocab.keys()];
-  else if (isObject(vocab)) ids = Object.values(vocab);
-  if (ids.length === 0) throw new Error('it has no vocabulary');
-  let size = 0;
-  for (const id of [...ids, ...added.map((token) => (isObject(token) ? token['id'] : undefined))]) {
-    if (!Number.isInteger(id) || (id as number) < 0 || (id as number) > MAX_ID) {
-      throw new Error(`${JSON.stringify(id)} is no token id`);
-    }
-    size = Math.max(size, (id as number) + 1);
-  }
-  return size;
-}
-
-/** The special tokens' texts: the config's, else the map's; each a string or an object with `content`, or null for none. */
-function specialTokens(config: Json, map: Json, folder: string): Partial<Record<Special, string>> {
-  const tokens: Partial<Record<Special, string>> = {};
-  for (const name of SPECIAL) {
-    const value = config[name] ?? map[name] ?? undefined;
-    const text = isObject(value) ? value['content'] : value;
-    if (typeof text === 'string') tokens[name] = text;
-    else if (value !== undefined) {
-      throw new UserError(
-        `${folder}: ${name} is neither a string nor an object with a content in tokenizer_config.json`,
-      );
-    }
-  }
-  return tokens;
-}
-
-/** chat_template.jinja, else the config's chat_template: a template, or a list of named ones of which 'default' counts. */
-function chatTemplate(folder: string, config: Json): Template | undefined {
-  const path = join(folder, 'chat_template.jinja');
-  let source: unknown = config['chat_template'];
-  if (existsSync(path)) source = readText(path);
-  else if (Array.isArray(source)) {
-    source = (source as unknown[]).filter(isObject).find((entry) => entry['name'] === 'default')?.[
-      'template'
-    ];
-  }
-  if (typeof source !== 'string') return undefined;
-  try {
-    return new Template(source);
-  } catch (error) {
-    throw new UserError(`${folder}: its chat template cannot be parsed: ${messageOf(error)}`);
-  }
-}
-
-function readOptionalJson(path: string): Json {
-  return existsSync(path) ? readJsonObject(path) : {};
-}
-
-function isObject(value: unknown): value is Json {
-  return typeof value === 'object' && value !== null && !Array.isArray(value);
+/** Throws UserError for one that cannot be parsed. */
+function chatTemplate(folder: string, config: Json): ChatTemplate | undefined {
+  const found = chatTemplateSource(folder, config);
+  return found && new ChatTemplate(found.source, found.path);
 }

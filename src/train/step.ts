@@ -135,7 +135,7 @@ export async function forwardBackward(
   { bf16, gradient_checkpointing, signal }: PassOptions,
 ): Promise<Promise<Float32Array>[]> {
   const whole = join(members.map(({ batch }) => batch));
-  checkBatch(model, whole);
+  for (const { batch, pairs } of members) checkBatch(model, batch, pairs ?? model.adapter);
   const slices = members.map(({ batch, seed, pass, pairs }) => ({
     ...{ rows: batch.ids.length, encoderRows: batch.encoder?.ids.length ?? 0, seed, step: pass },
     pairs: pairs ?? model.adapter,
@@ -232,8 +232,8 @@ export async function evaluateLoss(
   precision: 'f32' | 'bf16' = 'f32',
   adapter?: CallAdapter,
 ): Promise<Float32Array> {
-  checkBatch(model, batch);
   const pairs = pairsOfCall(model, adapter);
+  checkBatch(model, batch, pairs);
   const g = new Graph(model.backend, { precision, members: [{ seed: 0, step: 0, pairs }] });
   try {
     const hidden = model.forward(g, modelInput(g, batch));
@@ -262,6 +262,7 @@ function checkSegments(segments: Int32Array): void {
 function checkBatch(
   model: CausalLM,
   { ids, positions, segments, targets, lengths, encoder }: FlatBatch,
+  pairs: Member['pairs'],
 ): void {
   checkRows({ ids, positions, segments, targets, lengths });
   checkWhole('the number of rows', ids.length, 1);
@@ -273,9 +274,9 @@ function checkBatch(
   }
   if ((encoder !== undefined) !== (model.config.decoder_start_token_id !== undefined))
     throw new Error('texts for an encoder go with a model that has one');
-  checkTokens(model, ids);
-  if (encoder) checkTokens(model, encoder.ids);
-  checkTokens(model, targets, IGNORE_INDEX);
+  checkTokens(model, ids, pairs);
+  if (encoder) checkTokens(model, encoder.ids, pairs);
+  checkTokens(model, targets, pairs, IGNORE_INDEX);
 }
 
 export function modelInput(

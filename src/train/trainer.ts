@@ -254,9 +254,9 @@ class Training {
       if (blocks.length === 0)
         throw new UserError('there is nothing to train on: no row is left after reading and packing');
       for (const { ids, labels, encoder } of blocks) {
-        checkTokens(this.model, ids);
-        if (encoder) checkTokens(this.model, encoder.ids);
-        checkTokens(this.model, labels, IGNORE_INDEX);
+        checkTokens(this.model, ids, this.pairs);
+        if (encoder) checkTokens(this.model, encoder.ids, this.pairs);
+        checkTokens(this.model, labels, this.pairs, IGNORE_INDEX);
       }
       this.letGo = holdPairs(this.pairs);
       this.optimizer = new AdamW(trained.parameters, args);

@@ -14,6 +14,7 @@ import {
 import { buffer } from 'node:stream/consumers';
 import { messageOf, UserError } from './errors.js';
 import { readFault } from './faults.js';
+import { foreignBytes } from './foreign.js';
 
 /** Twice the largest tokenizer.json, index or result. */
 export const MAX_FILE_BYTES = 1 << 26;
@@ -104,7 +105,10 @@ export async function readTableBytes(path: string, most: number): Promise<Buffer
 
 /** A JSON file's value. Throws UserError as `openRegular`, and as `parseJson`. */
 export function readJsonFile(path: string, most = MAX_FILE_BYTES): unknown {
-  return parseJson(readText(path, most), path);
+  const bytes = readBytes(path, most);
+  const foreign = foreignBytes(bytes);
+  if (foreign !== undefined) throw new UserError(`${path}: ${foreign}`);
+  return parseJson(bytes.toString('utf8'), path);
 }
 
 /** The value of a JSON text, of which messages speak as `name`. Throws UserError for what is not JSON, and for one too deep to walk. */

@@ -1,11 +1,13 @@
 /** All golden texts: the same ids as the Rust library, the same text back as transformers, at once and token by token. */
 import assert from 'node:assert/strict';
 import { copyFileSync, cpSync, mkdtempSync, readFileSync, readdirSync, rmSync } from 'node:fs';
+import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { describe, it } from 'node:test';
-import { createEngine } from '../../src/tokenizer/engine.js';
+import fc from 'fast-check';
 import { Tokenizer } from '../../src/tokenizer/index.js';
+import { textsOf } from '../../test/support/tokenizers.js';
 
 const shared = process.env['WESTWIND_SHARED'] ?? '../shared';
 const names = readdirSync(join(shared, 'golden/text')).flatMap(
@@ -30,27 +32,6 @@ describe('golden texts', () => {
         assert.equal(tokenizer.decode(ids), decoded);
         const stream = tokenizer.stream();
         assert.equal(ids.map((id) => stream.push(id)).join('') + stream.end(), decoded);
-      }
-    });
-  }
-});
-
-describe('a text in pieces has the ids of the whole', () => {
-  const posts = readFileSync(join(shared, 'data/20newsgroups/test.csv'), 'utf8');
-  for (const name of names) {
-    it(name, () => {
-      const folder = join(shared, 'tokenizers', name);
-      const tokenizer = Tokenizer.load(folder);
-      const json = JSON.parse(readFileSync(join(folder, 'tokenizer.json'), 'utf8')) as object;
-      const engine = createEngine(json, {});
-      for (let i = 0; i < 40; i++) {
-        // Twice the same beginning, then what else comes; from anywhere, through headers, tables and rows of signs.
-        const at = i * 200_000;
-        for (const length of [3_000, 3_000, 9_000]) {
-          const text = posts.slice(at, at + length);
-          const { ids } = engine.encode(text, { add_special_tokens: false });
-          assert.deepEqual(tokenizer.encode(text, { addSpecialTokens: false }), ids, `${at} + ${length}`);
-        }
       }
     });
   }
@@ -114,4 +95,34 @@ describe('chat templates of real models, against Jinja2', () => {
       rmSync(folder, { recursive: true });
     }
   });
+});
+
+describe('generated texts have ids and offsets of the Rust library', () => {
+  const rust = createRequire(import.meta.url)('tokenizers') as typeof import('tokenizers');
+  const count = Number(process.env['WESTWIND_TEST_TEXTS'] ?? 200);
+  for (const name of names) {
+    it(name, async () => {
+      const folder = join(shared, 'tokenizers', name);
+      const tokenizer = Tokenizer.load(folder);
+      const library = rust.Tokenizer.fromFile(join(folder, 'tokenizer.json'));
+      library.disableTruncation();
+      library.disablePadding();
+      for (let seed = 0; seed * 200 < count; seed++) {
+        const texts = fc.sample(textsOf, { numRuns: 200, seed }).map((text) => text.toWellFormed());
+        const ids = await tokenizer.encodeBatch(texts);
+        const encodings = await library.encodeBatch(texts);
+        encodings.forEach((encoding, i) => assert.deepEqual(ids[i], encoding.getIds(), texts[i]));
+        const text = texts[seed % texts.length]!;
+        const characters = Array.from(text);
+        const unitsOf = (at: number): number => characters.slice(0, at).join('').length;
+        const { offsets } = tokenizer.encodeWithOffsets(text);
+        const wanted = (await library.encode(text)).getOffsets();
+        assert.deepEqual(
+          offsets,
+          wanted.map((pair) => pair.map(unitsOf)),
+          text,
+        );
+      }
+    });
+  }
 });

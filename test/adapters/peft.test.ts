@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { mergeAdapter } from '../../src/adapters/merge.js';
-import { loadAdapter, saveAdapter } from '../../src/adapters/peft.js';
+import { loadAdapter, readAdapter, saveAdapter } from '../../src/adapters/peft.js';
 import type { Backend } from '../../src/backends/contract.js';
 import {
   openCheckpoint,
@@ -15,10 +15,13 @@ import {
   DTYPE_BYTES,
   type Dtype,
 } from '../../src/files/index.js';
+import { generate } from '../../src/generate/generate.js';
+import { scoreContinuations } from '../../src/generate/score.js';
 import { isTied, type CausalLM } from '../../src/models/model.js';
 import { loadModel } from '../../src/models/load.js';
 import { saveModel } from '../../src/models/save.js';
-import { evaluateLoss, flatten } from '../../src/train/step.js';
+import { evaluateLoss, flatten, forwardBackward } from '../../src/train/step.js';
+import { Tensor } from '../../src/tensor/tensor.js';
 import { messageOf, UserError } from '../../src/util/errors.js';
 import {
   backend,
@@ -295,6 +298,104 @@ test('tables of a loaded adapter are saved with it', async () => {
   }
 });
 
+test('tables belong to a call, as pairs do', async () => {
+  const model = await loadModel(be, untied());
+  const more = VOCAB + 7;
+  const folders = [1, 2].map((seed) =>
+    writeAdapter({
+      ...pair(),
+      [`${EMBEDDING}.weight`]: tensor([more, HIDDEN], seed),
+      [`${HEAD}.weight`]: tensor([more, HIDDEN], seed + 10),
+    }),
+  );
+  const [one, two] = folders.map((path) => readAdapter(model, path));
+  const options = {
+    do_sample: false,
+    temperature: 1,
+    top_p: 1,
+    top_k: 0,
+    seed: 0,
+    stopTokens: [],
+    batch_size: 2,
+  };
+  const prompts = [[5, 9], [VOCAB + 2]].map((ids, index) => ({ index, ids }));
+  const answers = async (
+    adapter: typeof one | null,
+    between = (): void => undefined,
+  ): Promise<number[][]> => {
+    const tokens: number[][] = [];
+    const call = generate(model, adapter ? prompts : prompts.slice(0, 1), {
+      ...options,
+      max_new_tokens: 8,
+      adapter,
+    });
+    between();
+    for await (const answer of call) {
+      tokens[answer.index] = [...answer.tokens];
+      between();
+    }
+    return tokens;
+  };
+  const wanted = await answers(one);
+  const base = await answers(null);
+  assert.notDeepEqual(wanted[0], base[0]);
+  // Another adapter is attached meanwhile, one with other rows; each call keeps its own.
+  assert.deepEqual(await answers(one, () => two!.attach()), wanted);
+  assert.deepEqual(await answers(null, () => one!.attach()), base);
+  two!.detach();
+  assert.deepEqual(await evaluateLoss(model, blocks, 'f32', two), await lossesWith(untied(), folders[1]!));
+  await assert.rejects(
+    evaluateLoss(model, { ...blocks, ids: blocks.ids.map(() => VOCAB + 2) }, 'f32', null),
+    /the tokenizer gives token 98/,
+  );
+  const score = async (adapter: typeof one): Promise<unknown> => {
+    const all = [];
+    for await (const s of scoreContinuations(model, prompts, [[VOCAB + 1, 4], [6]], {
+      batch_size: 2,
+      adapter,
+    }))
+      all.push(s.logLikelihoods);
+    return all;
+  };
+  assert.notDeepEqual(await score(one), await score(two));
+  one!.dispose();
+  two!.dispose();
+  model.dispose();
+});
+
+test('adapters with tables of their own are trained side by side as alone', async () => {
+  const model = await loadModel(be, untied());
+  const seeds = [1, 2];
+  const folders = seeds.map((seed) =>
+    writeAdapter({
+      ...pair(),
+      [`${EMBEDDING}.weight`]: tensor([VOCAB + seed, HIDDEN], seed),
+      [`${HEAD}.weight`]: tensor([VOCAB + seed, HIDDEN], seed + 10),
+    }),
+  );
+  const run = async (which: readonly number[]): Promise<Float32Array[]> => {
+    const adapters = which.map((i) => readAdapter(model, folders[i]!));
+    for (const p of adapters.flatMap((a) => a.parameters)) p.grad = Tensor.zeros(be, p.value.shape);
+    const members = adapters.map(({ pairs }, i) => {
+      const batch = flatten(randomBlocks([11 + which[i]!], 40 + which[i]!));
+      return { batch, gradScale: 1, seed: 3, pass: 0, neftune_noise_alpha: 0, pairs };
+    });
+    const asked = await forwardBackward(model, members, { bf16: false, gradient_checkpointing: false });
+    const losses = await Promise.all(asked);
+    const grads = await Promise.all(adapters.flatMap((a) => a.parameters.map((p) => p.grad!.toFloat32())));
+    for (const a of adapters) {
+      for (const p of a.parameters) p.grad!.release();
+      a.dispose();
+    }
+    return [...losses, ...grads];
+  };
+  const [both, first, second] = [await run([0, 1]), await run([0]), await run([1])];
+  const half = (both.length - 2) / 2;
+  assert.deepEqual([both[0], ...both.slice(2, 2 + half)], first);
+  assert.deepEqual([both[1], ...both.slice(2 + half)], second);
+  model.dispose();
+});
+
 test('a pair on a head, its table saved beside it, with rows for added tokens', async () => {
   for (const base of [untied(), tied()]) {
     for (const rows of [VOCAB, VOCAB + 5]) {
@@ -556,9 +657,7 @@ test('loading and merging agree on any damaged folder, and end in an adapter or 
       const json = { ...CONFIG, ...(config && { [config[0]]: config[1] }) };
       writeFileSync(join(path, 'adapter_config.json'), JSON.stringify(json));
       const entries = Object.entries(whole).map(([of, t]) => ({
-        name: `base_model.model.${of}`,
-        dtype: 'F32' as Dtype,
-        shape: t.shape,
+        ...{ name: `base_model.model.${of}`, dtype: 'F32' as Dtype, shape: t.shape },
       }));
       const [at, what] = change ?? [0, {}];
       const { drop, ...fields } = { drop: false, ...what } as Record<string, unknown> & { drop: boolean };

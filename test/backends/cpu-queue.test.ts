@@ -93,8 +93,10 @@ test('waits of many sizes beside each other all end, and the loop has its turn a
   backend.free(x.buffer);
 });
 
+const SOURCE = new URL('../../src/backends/cpu/index.ts', import.meta.url).href;
+
+/** Defines `work`, which enqueues so many kernels over `x`. */
 const PROGRAM = `
-  import { createCpuBackend } from '${new URL('../../src/backends/cpu/index.ts', import.meta.url).href}';
   const b = createCpuBackend({ threads: 2 });
   const n = 1 << 22;
   const x = { buffer: b.alloc(n * 4), offset: 0, dtype: 'f32', length: n };
@@ -111,19 +113,21 @@ test('a process ends with its work under way, and where it waits for nothing', (
     'work(100); await b.synchronize(); work(1); await b.synchronize();',
   ];
   for (const ending of endings) {
-    const args = ['--import', 'tsx', '--input-type=module', '-e', PROGRAM + ending];
+    const program = `import { createCpuBackend } from '${SOURCE}'; ${PROGRAM} ${ending}`;
+    const args = ['--import', 'tsx', '--input-type=module', '-e', program];
     const { status, signal, stderr } = spawnSync(process.execPath, args, { encoding: 'utf8' });
     assert.deepEqual([status, signal], [0, null], `${ending} ${stderr}`);
   }
 });
 
 test('worker threads end with work under way, and others go on', async () => {
-  for (const ending of ['process.exit(0)', "postMessage('busy'); await b.download(x)"]) {
+  for (const ending of [
+    'process.exit(0)',
+    "require('node:worker_threads').parentPort.postMessage('busy'); await b.download(x)",
+  ]) {
     const code = `
-      import { parentPort } from 'node:worker_threads';
-      const postMessage = (m) => parentPort.postMessage(m);
-      ${PROGRAM} work(3000); ${ending};`;
-    const worker = new Worker(code, { eval: true, execArgv: ['--import', 'tsx', '--input-type=module'] });
+      import('tsx/esm/api').then(({ register }) => { register(); return import('${SOURCE}'); }).then(async ({ createCpuBackend }) => { ${PROGRAM} work(200); ${ending}; });`;
+    const worker = new Worker(code, { eval: true, execArgv: [] });
     const ended = new Promise((resolve) => worker.once('exit', resolve));
     worker.once('message', () => void worker.terminate());
     await ended;

@@ -9,19 +9,29 @@ import { findCompiler } from '../../src/backends/cpu/compile.js';
 
 const KERNELS = join(import.meta.dirname, '../../src/backends/cpu/kernels');
 
-test('every task of every job runs once, with more threads than cores', () => {
+/** The program, compiled with `flags`, ends well and says nothing. */
+function runs(flags: readonly string[], rounds: number, ...before: readonly string[]): void {
   const folder = mkdtempSync(join(tmpdir(), 'westwind-threads-'));
   try {
     const program = join(folder, 'threads');
     const sources = [join(import.meta.dirname, 'cpu-threads.c'), join(KERNELS, 'threads.c')];
-    const flags = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-pthread', '-I', KERNELS];
-    const built = spawnSync(findCompiler()!.command, [...flags, ...sources, '-o', program, '-lm'], {
-      encoding: 'utf8',
-    });
+    const plain = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-pthread', '-I', KERNELS];
+    const words = [...plain, ...flags, ...sources, '-o', program, '-lm'];
+    const built = spawnSync(findCompiler()!.command, words, { encoding: 'utf8' });
     assert.equal(built.status, 0, built.stderr);
-    const { status, signal, stdout } = spawnSync(program, { encoding: 'utf8', timeout: 60_000 });
-    assert.deepEqual({ status, signal, stdout }, { status: 0, signal: null, stdout: '' });
+    const [command, ...args] = [...before, program, String(rounds)] as [string, ...string[]];
+    const { status, signal, stdout, stderr } = spawnSync(command, args, {
+      encoding: 'utf8',
+      timeout: 240_000,
+    });
+    assert.deepEqual({ status, signal, stdout, stderr }, { status: 0, signal: null, stdout: '', stderr: '' });
   } finally {
     rmSync(folder, { recursive: true });
   }
-});
+}
+
+test('every task of every job runs once, with more threads than cores, and for callers that come and go', () =>
+  runs([], 500_000));
+
+// Without address space randomization, which the race detector's fixed memory layout does not bear.
+test('the same without a race', () => runs(['-g', '-fsanitize=thread'], 20_000, 'setarch', '-R'));

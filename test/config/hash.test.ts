@@ -24,6 +24,7 @@ test('the hash follows what determines the result, and nothing else', () => {
     `seed: 42\n${BASE}`,
     `${BASE}report_to: []\n`,
     `${BASE}    checks: [{check: rouge1, min: 0.5}]\n`,
+    `${BASE}    allow_overlap: true\n`,
   ]) {
     assert.equal(hash(same), own, same);
   }
@@ -46,9 +47,24 @@ test('the hash follows what determines the result, and nothing else', () => {
     `${BASE}torch_dtype: float32\n`,
     `${BASE}    max_new_tokens: 21\n`,
     BASE.replace('x.csv', 'x.csv, count: 3'),
+    BASE.replace('x.csv', 'x.csv, delimiter: ";"'),
+    `${BASE}    split: {validation: 0.1}\n`,
+    `${BASE}    scoring: both\n`,
   ]) {
     assert.notEqual(hash(other), own, other);
   }
+  const scored = `${BASE}    scoring: both\n`;
+  assert.notEqual(hash(`${scored}    likelihood_normalization: length\n`), hash(scored));
+  assert.equal(hash(`${scored}    likelihood_normalization: none\n`), hash(scored));
+  const split = (sizes: string): string => BASE.replace('test: {path: y.csv}', `split: {${sizes}}`);
+  assert.equal(hash(split('test: 0.2')), hash(split('test: 0.2, seed: 42, stratify: true')));
+  for (const other of [
+    'test: 0.3',
+    'test: 0.2, validation: 0.1',
+    'test: 0.2, seed: 1',
+    'test: 0.2, stratify: false',
+  ])
+    assert.notEqual(hash(split(other)), hash(split('test: 0.2')), other);
   const elsewhere = { ...fingerprints, backend: 'cuda', batchInvariant: false };
   assert.notEqual(hash(`${BASE}generation: {batch_size: 3}\n`, elsewhere), hash(BASE, elsewhere));
   assert.notEqual(hash(BASE, { ...fingerprints, model: 'N' }), own);

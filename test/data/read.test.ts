@@ -159,7 +159,10 @@ describe('texts', () => {
       write('t.csv', Buffer.from('a\ncaf\xe9\n', 'latin1')),
       /byte 5, in line 2, is 0xE9, "é" in Windows-1252 .*save it as UTF-8/,
     );
-    await refused(write('t.csv', Buffer.from('a\ncaf\x93\n', 'latin1')), /byte 5, in line 2, is 0x93, a character in Windows-1252/);
+    await refused(
+      write('t.csv', Buffer.from('a\ncaf\x93\n', 'latin1')),
+      /byte 5, in line 2, is 0x93, a character in Windows-1252/,
+    );
   });
 
   test('the first byte that is not UTF-8 is found', async () => {
@@ -344,6 +347,31 @@ describe('columns', () => {
         { index: 3, column: 'text', reason: 'missing' },
       ],
     });
+  });
+
+  test('that need not be filled are empty texts, and those that are optional may be missing', () => {
+    const options = { filled: [['label'], ['text', 'note']], optional: ['note'] } as const;
+    const columns = { text: 'text', label: 'label', note: 'note' };
+    assert.deepEqual(selectColumns(table, columns, 'x.json', options), {
+      rows: [
+        { text: 'a', label: '3', note: '' },
+        { text: 'e', label: 'false', note: '' },
+      ],
+      indices: [0, 4],
+      dropped: [
+        { index: 1, column: 'text', reason: 'empty' },
+        { index: 2, column: 'label', reason: 'missing' },
+        { index: 3, column: 'text', reason: 'missing' },
+      ],
+    });
+    const { rows, dropped } = selectColumns(table, { post: 'text', topic: 'label' }, 'x', {
+      filled: [['topic']],
+    });
+    assert.deepEqual(
+      rows.map(({ post }) => post),
+      ['a', ' \n', '', 'e'],
+    );
+    assert.deepEqual(dropped, [{ index: 2, column: 'label', reason: 'missing' }]);
   });
 
   test('that are missing are told with the nearest name and all that are there', () => {

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { epochOrder, trainTestSplit } from '../../src/data/index.js';
+import { epochOrder, splitRows, trainTestSplit } from '../../src/data/index.js';
 import { UserError } from '../../src/util/errors.js';
 
 interface Golden {
@@ -105,4 +105,61 @@ test('the order of an epoch puts each row in each place equally often', () => {
   // Five standard deviations of a binomial of 1/3.
   const slack = 5 * Math.sqrt((epochs * 2) / 9);
   for (const count of counts.flat()) assert.ok(Math.abs(count - epochs / 3) < slack, String(count));
+});
+
+describe('a split of one table', () => {
+  test('has each row in one part, in the sizes and the shares of labels that are asked for', () => {
+    const labels = fc.array(fc.constantFrom('x', 'y', 'z'), { minLength: 60, maxLength: 200 });
+    const size = fc.oneof(
+      fc.constant(undefined),
+      fc.double({ min: 0.1, max: 0.4, noNaN: true }),
+      fc.integer({ min: 6, max: 20 }),
+    );
+    fc.assert(
+      fc.property(
+        labels,
+        size,
+        size,
+        fc.boolean(),
+        fc.nat(),
+        (all, test, validation, stratified, randomState) => {
+          const n = all.length;
+          const count = (rows: readonly number[], label: string): number =>
+            rows.filter((row) => all[row] === label).length;
+          fc.pre(
+            ['x', 'y', 'z'].every((label) => count(range(n), label) === 0 || count(range(n), label) > 8),
+          );
+          const options = { stratify: stratified ? all : undefined, randomState };
+          const parts = splitRows(n, { test, validation }, options);
+          assert.deepEqual(ascending([...parts.train, ...parts.validation, ...parts.test]), range(n));
+          for (const [side, wanted] of [
+            ['test', test],
+            ['validation', validation],
+          ] as const) {
+            const rows = wanted === undefined ? 0 : wanted < 1 ? Math.ceil(wanted * n) : wanted;
+            assert.equal(parts[side].length, rows);
+            if (stratified)
+              for (const label of ['x', 'y', 'z'])
+                assert.ok(
+                  Math.abs(count(parts[side], label) - (rows * count(range(n), label)) / n) < 2,
+                  label,
+                );
+          }
+          assert.deepEqual(splitRows(n, { test, validation }, options), parts);
+          // The test rows are scikit-learn's, whatever else is taken.
+          if (test !== undefined)
+            assert.deepEqual(parts.test, trainTestSplit(n, { testSize: test, ...options }).test);
+        },
+      ),
+    );
+  });
+
+  test('that leaves nothing to train on is refused', () => {
+    const split = (test?: number, validation?: number): unknown =>
+      splitRows(10, { test, validation }, { randomState: 1 });
+    assert.throws(() => split(0.5, 0.5), /leave none of 10 to train on/);
+    assert.throws(() => split(4, 6), UserError);
+    assert.throws(() => split(11), /a test size of 11 does not fit 10 rows/);
+    assert.throws(() => split(undefined, 11), /a validation size of 11 does not fit/);
+  });
 });

@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
-import { rouge, ROUGE_TYPES, stem, type RougeScores } from '../../src/eval/index.js';
+import { isUnread, rouge, ROUGE_TYPES, stem, type RougeScores } from '../../src/eval/index.js';
 
 interface Golden {
   pairs: { reference: string; prediction: string; use_stemmer: boolean; scores: RougeScores }[];
@@ -23,6 +23,28 @@ describe('ROUGE', () => {
         }
       }
     }
+  });
+
+  test('of other scripts has words by Unicode where that is asked for', () => {
+    const unicode = { tokenizer: 'unicode' } as const;
+    for (const [reference, prediction, words] of [
+      ['Мама мыла раму.', 'мама МЫЛА окно', 2 / 3],
+      ['今日は天気がいいです', '今日は天気がいいです', 1],
+      ['ภาษาไทย', 'ภาษาไทย', 1],
+      ['it’s naïve', 'it’s naive', 1 / 2],
+      ['हिन्दी भाषा', 'हिन्दी', 2 / 3],
+      ['…', '…', 0],
+    ] as const)
+      assert.ok(Math.abs(rouge(reference, prediction, unicode).rouge1.fmeasure - words) < 1e-9, reference);
+    assert.equal(rouge('Мама мыла', 'Мама мыла').rouge1.fmeasure, 0);
+    assert.equal(rouge('running мыла', 'runs мыла', { ...unicode, useStemmer: true }).rouge1.fmeasure, 1);
+    assert.deepEqual(['Мама', 'naïve café', 'Tokyo 東京都庁舎', '12 ?', ''].map(isUnread), [
+      true,
+      false,
+      false,
+      false,
+      false,
+    ]);
   });
 
   test('counts a repeated word no more often than the reference has it', () => {

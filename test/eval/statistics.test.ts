@@ -7,6 +7,7 @@ import {
   comparePaired,
   macroF1Interval,
   meanIntervals,
+  shareInterval,
   spread,
   type BootstrapOptions,
   type Interval,
@@ -164,4 +165,19 @@ describe('statistics', () => {
     assert.throws(() => interval([]), /no rows/);
     assert.throws(() => comparePaired([1], [1, 0]), /1 and 2 rows to compare/);
   });
+});
+
+test('the interval of a share is Wilson’s, which has a width at its ends', () => {
+  // Wilson's formula, computed in Python.
+  for (const [hits, n, low, high] of [
+    [0, 10, 0, 0.2775327998628892],
+    [10, 10, 0.7224672001371107, 1],
+    [1, 10, 0.017876213095072896, 0.4041500267952385],
+    [5, 10, 0.236593090512564, 0.7634069094874361],
+    [260, 320, 0.7661214565805327, 0.8514646941498988],
+  ] as const) {
+    const interval = shareInterval(hits, n);
+    assert.ok(Math.abs(interval.low - low) < 1e-12 && Math.abs(interval.high - high) < 1e-12, `${hits}/${n}`);
+  }
+  assert.throws(() => shareInterval(0, 0), RangeError);
 });

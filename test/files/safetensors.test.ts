@@ -195,6 +195,26 @@ describe('writeSafetensors and SafetensorsFile', () => {
     refuses(/there is no such file/);
   });
 
+  it('take a header of any length for what it is, and no other format', () => {
+    const json = '{"a":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}';
+    // 640 is \x80\x02 in the file, as pickles begin.
+    for (let length = 64; length < 1200; length++) {
+      raw(json.padEnd(length), 1);
+      const file = SafetensorsFile.open(path);
+      assert.deepEqual(file.names, ['a']);
+      file.close();
+    }
+    for (const [start, what] of [
+      ['GGUF\x03\0\0\0', /GGUF/],
+      ['PK\x03\x04\0\0\x08\x08', /pickle/],
+      ['\x80\x02\x8a\x0al\xfc\x9c\x46', /pickle/],
+      ['version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 1\n', /Git LFS pointer/],
+    ] as const) {
+      writeFileSync(path, Buffer.from(start, 'latin1'));
+      refuses(what);
+    }
+  });
+
   it('take __proto__ for the name that it is', () => {
     raw(
       '{"__metadata__":{"__proto__":"x:{"},"__proto__":{"dtype":"U8","shape":[1],"data_offsets":[0,1]}}',

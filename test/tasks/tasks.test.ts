@@ -54,7 +54,7 @@ test('training texts and tuned prompts are the two short formats, to the letter'
   ]);
   assert.deepEqual(trainingParts(dialogues, talk('A: hi\nB: ho', ' They meet.\r\nThey part. ')), [
     { text: '### Dialogue:A: hi\nB: ho ### Summary:', trained: false },
-    { text: 'They meet. They part.', trained: true },
+    { text: ' They meet.\r\nThey part. ', trained: true },
   ]);
   assert.equal(prompt(topics, 'tuned', post('A moon.')), '### Sentence:A moon. ### Class:');
   assert.equal(prompt(dialogues, 'tuned', talk('A: hi', 'x')), '### Dialogue:A: hi ### Summary:');
@@ -111,9 +111,10 @@ test('a training example begins with the inference prompt’s ids, whatever the 
   fc.assert(
     fc.property(
       fc.string({ unit: 'grapheme', maxLength: 60 }),
-      fc.string({ minLength: 1 }),
+      fc.string({ minLength: 1, unit: fc.constantFrom('a', 'é', ' ', '\n', '\r', '#', '.') }),
       (text, summary) => {
-        const sample = talk(text, summary);
+        const dialogues = createTask({ task: 'summarization' }, [{ dialogue: text, summary }]);
+        const sample = toSample(dialogues, { dialogue: text, summary }, 0);
         for (const completion_only_loss of [true, false]) {
           const { ids, labels, shortened } = trainingExample(dialogues, sample, tokenizer, {
             completion_only_loss,
@@ -128,9 +129,11 @@ test('a training example begins with the inference prompt’s ids, whatever the 
             ids.map((id, i) => (completion_only_loss && i < start.length ? -100 : id)),
           );
           assert.equal(shortened, false);
-          // What the model is trained to write is read back as the answer.
-          const { text: read } = parseAnswer(dialogues, ids.slice(start.length), tokenizer);
-          if (!sample.answer.includes('###')) assert.equal(read, sample.answer);
+          // What the model is trained to write is read back as the answer, to the letter.
+          const { answer } = parseAnswer(dialogues, ids.slice(start.length), tokenizer, {
+            reference: summary,
+          });
+          assert.equal(answer, summary.trim() === '' ? null : summary);
         }
       },
     ),
@@ -273,6 +276,8 @@ test('an answer means a label when it is it but for case, spaces and punctuation
     ['...', null],
     ['the class is sci.space', null],
     ['sci.spaceship', null],
+    ['**sci.space**', 'sci.space'],
+    ['"rec.sport"', 'rec.sport'],
   ];
   for (const [answer, label] of cases) assert.equal(matchLabel(answer, LABELS), label, answer);
   // Labels that differ in nothing but punctuation are told apart only when they are written out.
@@ -281,6 +286,155 @@ test('an answer means a label when it is it but for case, spaces and punctuation
     ['a-b', 'a b', null, ':)'],
   );
   assert.equal(matchLabel('Straße', ['straße', 'weg']), 'straße');
+});
+
+test('a number is a label as a whole, with its sign, its point and its digits', () => {
+  const stars = Array.from({ length: 10 }, (_, i) => String(i + 1));
+  const cases: readonly (readonly [readonly string[], readonly (readonly [string, string | null])[]])[] = [
+    [
+      stars,
+      [
+        ['10', '10'],
+        ['1.', '1'],
+        ['1 star', '1'],
+        ['(7)', '7'],
+        ['10/10', null],
+        ['1.0', null],
+        ['-1', null],
+        ['.5', null],
+        ['1,000', null],
+        ['1 0', '1'],
+        ['100', null],
+        ['1-2', null],
+        ['½', null],
+        ['٣', null],
+      ],
+    ],
+    [
+      ['-1', '0', '1', '1.5', '-1.5'],
+      [
+        ['-1', '-1'],
+        ['\u22121', '-1'],
+        ['-1, since', '-1'],
+        ['1', '1'],
+        ['1.5!', '1.5'],
+        ['-1.5', '-1.5'],
+        ['-1.50', null],
+        ['- 1', '1'],
+        ['+1', null],
+      ],
+    ],
+    [
+      ['9007199254740992', '9007199254740993'],
+      [
+        ['9007199254740993', '9007199254740993'],
+        ['900719925474099', null],
+      ],
+    ],
+    [
+      ['C', 'C++', 'C#', 'A+', 'A-', 'A', '.*', '(x|y)', 'covid-19', 'x^2'],
+      [
+        ['c++', 'C++'],
+        ['C++ is', 'C++'],
+        ['C#.', 'C#'],
+        ['C, of course', 'C'],
+        ['"A-".', 'A-'],
+        ['A+', 'A+'],
+        ['.*', '.*'],
+        ['(x|y)', '(x|y)'],
+        ['Covid 19', 'covid-19'],
+        ['COVID-19', 'covid-19'],
+        ['B', null],
+      ],
+    ],
+    [
+      ['sport', 'sports', 'sports news', 'May', 'may'],
+      [
+        ['sports', 'sports'],
+        ['sport', 'sport'],
+        ['Sports news today', 'sports news'],
+        ['spor', null],
+        ['May', 'May'],
+        ['MAY', null],
+      ],
+    ],
+  ];
+  for (const [labels, answers] of cases)
+    for (const [answer, label] of answers) assert.equal(matchLabel(answer, labels), label, answer);
+});
+
+test('a label is read back by itself, and no number is taken for another', () => {
+  const number = fc.oneof(
+    fc.integer().map(String),
+    fc.double({ min: -100, max: 100, noNaN: true }).map((x) => x.toFixed(2)),
+    fc.bigInt().map(String),
+  );
+  const text = fc.string({
+    unit: fc.constantFrom('a', 'B', '1', '.', '-', '+', '#', '*', '(', ' ', 'é'),
+    minLength: 1,
+  });
+  const label = fc
+    .oneof(number, text)
+    .map((l) => l.trim())
+    .filter((l) => l !== '' && !l.includes('###'));
+  fc.assert(
+    fc.property(fc.uniqueArray(label, { minLength: 2, maxLength: 20 }), (labels) => {
+      for (const one of labels) assert.equal(matchLabel(` ${one}\n`, labels), one);
+    }),
+  );
+  fc.assert(
+    fc.property(fc.uniqueArray(number, { minLength: 3, maxLength: 20 }), ([other, ...labels]) => {
+      assert.equal(matchLabel(other!, labels), null);
+    }),
+  );
+});
+
+test('an answer ends where those of the data do', () => {
+  const ask = (
+    rows: readonly string[],
+    multiline?: boolean,
+  ): ((text: string, method?: 'zero_shot', reference?: string) => string | null) => {
+    const settings = {
+      task: 'custom',
+      prompt: '{q}',
+      completion: '{a}',
+      metric: 'exact_match',
+      multiline,
+    } as const;
+    const task = createTask(
+      settings,
+      rows.map((a) => ({ q: 'x', a })),
+    );
+    return (text, method, reference) =>
+      parseAnswer(task, tokenizer.encode(text, { addSpecialTokens: false }), tokenizer, { method, reference })
+        .answer;
+  };
+  const written = '\n One\n  Two ### Three\n';
+  assert.equal(ask(['a', 'b'])(written), 'One');
+  // One of them has several lines: the tuned model may, the untuned one goes on as it likes.
+  assert.equal(ask(['a', 'b\nc', 'd'])(written), 'One\n  Two');
+  assert.equal(ask(['a', 'b\nc', 'd'])(written, 'zero_shot'), 'One');
+  assert.equal(ask(['a\nb', 'b\nc', 'd'])(written, 'zero_shot'), 'One\n  Two');
+  assert.equal(ask(['a', 'b\nc', '### d'])(written), 'One\n  Two ### Three');
+  assert.equal(ask(['a', 'b\nc'], false)(written), 'One');
+  assert.equal(ask(['a', 'b'], true)(written, 'zero_shot'), 'One\n  Two');
+  // White space around an answer counts where the right one has some.
+  assert.equal(ask(['a'])('  One ', undefined, ' One'), '  One');
+  assert.equal(ask(['a'])('  One ', undefined, 'One '), 'One ');
+  assert.equal(ask(['a'])(' One', 'zero_shot', ' One'), ' One');
+});
+
+test('an answer keeps the space that some tokenizers drop at a text’s beginning', () => {
+  const metaspace = {
+    encode: (text: string) => Array.from(text, (c) => c.codePointAt(0)!),
+    decode: (ids: readonly number[]) => String.fromCodePoint(...ids).replace(/^ /, ''),
+    eosId: 0,
+  };
+  const task = createTask({ task: 'custom', prompt: '{q}:', completion: ' {a}', metric: 'exact_match' });
+  const tokens = metaspace.encode('  Yes');
+  const behind = ':'.codePointAt(0);
+  assert.equal(parseAnswer(task, tokens, metaspace, { reference: '  Yes', behind }).answer, '  Yes');
+  assert.equal(parseAnswer(task, tokens, metaspace, { reference: 'Yes', behind }).answer, 'Yes');
 });
 
 test('labels are the training data’s, sorted, or the given ones; others are refused', () => {
@@ -331,7 +485,12 @@ test('custom tasks', () => {
     metric: 'accuracy',
     instruction: 'Answer.',
   } as const;
-  assert.deepEqual(taskColumns(settings), { inputs: ['context', 'q'], answers: ['a'] });
+  assert.deepEqual(taskColumns(settings), {
+    inputs: ['context', 'q'],
+    answers: ['a'],
+    filled: [['a']],
+    optional: [],
+  });
   const rows = ['no', 'yes'].map((a) => ({ context: 'long text', q: 'why', a }));
   const task = createTask(settings, rows);
   assert.deepEqual([task.labels, task.body, task.metric], [['no', 'yes'], 'context', 'classification']);
@@ -342,12 +501,21 @@ test('custom tasks', () => {
     'Answer.\n\nContext: long text\nQ: why {braces}\nA:yes\n\nContext: long text\nQ: why {braces}\nA:',
   );
   assert.throws(() => taskColumns({ ...settings, prompt: 'nothing' }), /prompt: it names no column/);
+  // An optional column is one that is nowhere needed; where all of an answer is optional, something of it must be there.
+  assert.deepEqual(taskColumns({ ...settings, prompt: '{context?} {q}', completion: '{q?}{a?}{b ?}' }), {
+    inputs: ['context', 'q'],
+    answers: ['q', 'a', 'b'],
+    filled: [['q']],
+    optional: ['context', 'a', 'b'],
+  });
+  assert.deepEqual(taskColumns({ ...settings, completion: '{a?}{b?}' }).filled, [['a', 'b']]);
 });
 
 test('templates', () => {
   const template = parseTemplate('{a}{{x}} { b }{{{a}}}', 'here');
   assert.deepEqual(template.columns, ['a', 'b', 'a']);
+  assert.deepEqual(parseTemplate('{a?} {b} {b?}', 'here').optional, ['a']);
   assert.equal(render(template, { a: '{b}', b: '2' }), '{b}{x} 2{{b}}');
-  for (const wrong of ['{', '}', 'a {b', 'b} a', '{}', '{a{b}}', '{ }'])
+  for (const wrong of ['{', '}', 'a {b', 'b} a', '{}', '{a{b}}', '{ }', '{?}'])
     assert.throws(() => parseTemplate(wrong, 'here'), UserError, wrong);
 });

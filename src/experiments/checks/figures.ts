@@ -6,7 +6,7 @@ import type { TaskResult } from '../run/results.js';
 /** What a check came to over all test rows. */
 export interface CheckFigure {
   readonly mean: number;
-  /** 95 % bootstrap interval over the rows. */
+  /** 95 % interval over the rows: Wilson's of a share, else by bootstrap. */
   readonly interval: Interval;
   /** Its bounds, as the configuration has them. */
   readonly min?: number;

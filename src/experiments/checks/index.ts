@@ -7,7 +7,7 @@ import { constants } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { meanIntervals } from '../../eval/index.js';
+import { meanIntervals, shareInterval } from '../../eval/index.js';
 import type { PromptKind } from '../../tasks/index.js';
 import { writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
@@ -86,10 +86,15 @@ async function checkMethod(
     }
   }
   const intervals = meanIntervals(byName);
-  const figures = checks.map(({ name, min, max }) => {
-    const mean = byName[name]!.reduce((a, b) => a + b, 0) / predictions.length;
+  const total = predictions.length;
+  const figures = checks.map(({ name, min, max, source }) => {
+    const values = byName[name]!;
+    const sum = values.reduce((a, b) => a + b, 0);
+    // A user's check that says true or false of each row has a share; the named ones are measures.
+    const share = source !== undefined && values.every((v) => v === 0 || v === 1);
+    const interval = share ? shareInterval(sum, total) : intervals[name]!;
     const bounds = { ...(min !== undefined && { min }), ...(max !== undefined && { max }) };
-    return [name, { mean, interval: intervals[name]!, ...bounds }] as const;
+    return [name, { mean: sum / total, interval, ...bounds }] as const;
   });
   const file: ChecksFile = {
     from,

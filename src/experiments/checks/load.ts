@@ -5,7 +5,7 @@ import { extname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { messageOf, UserError } from '../../util/errors.js';
 import { readText } from '../../util/read.js';
-import type { ResolvedCheck } from '../config/index.js';
+import type { ResolvedCheck, ResolvedTask } from '../config/index.js';
 import { isCheckFile, MEASURES, type CheckFunction } from './measures.js';
 
 export interface LoadedCheck extends ResolvedCheck {
@@ -16,14 +16,18 @@ export interface LoadedCheck extends ResolvedCheck {
 
 let hooked = false;
 
-/** Runs the files that `checks` name. Throws UserError for one that cannot be loaded. */
-export async function loadChecks(checks: readonly ResolvedCheck[]): Promise<LoadedCheck[]> {
+/** Runs the files that a task's checks name. Throws UserError for one that cannot be loaded. */
+export async function loadChecks({
+  checks,
+  settings,
+}: Pick<ResolvedTask, 'checks' | 'settings'>): Promise<LoadedCheck[]> {
+  const options = { tokenizer: 'rouge_tokenizer' in settings ? settings.rouge_tokenizer : undefined };
   const loaded: LoadedCheck[] = [];
   for (const check of checks) {
     const measure = MEASURES.get(check.check);
     loaded.push(
       measure && !isCheckFile(check.check)
-        ? { ...check, run: ({ reference, answer }) => measure(reference, answer ?? '') }
+        ? { ...check, run: ({ reference, answer }) => measure(reference, answer ?? '', options) }
         : { ...check, ...(await loadFile(check.check)) },
     );
   }

@@ -1,6 +1,13 @@
 /** The checks that there are by name. What a check says of a row, and what a user's own is given. */
 
-import { jaccard, lengthRatio, rouge, ROUGE_TYPES, wordOverlap } from '../../eval/index.js';
+import {
+  jaccard,
+  lengthRatio,
+  rouge,
+  ROUGE_TYPES,
+  wordOverlap,
+  type RougeOptions,
+} from '../../eval/index.js';
 import type { PromptKind } from '../../tasks/index.js';
 
 /** An answered test row, as a check of a user's own gets it. */
@@ -21,11 +28,12 @@ export interface CheckRow {
 /** A check of a user's own: a figure for a row, or whether it passes (1 and 0). */
 export type CheckFunction = (row: CheckRow) => number | boolean | Promise<number | boolean>;
 
-type Measure = (reference: string, answer: string) => number;
+/** `options`: what words are to ROUGE. */
+type Measure = (reference: string, answer: string, options: RougeOptions) => number;
 
 const rougeMeasures = ROUGE_TYPES.map((type): [string, Measure] => [
   type,
-  (reference, answer) => rouge(reference, answer)[type].fmeasure,
+  (reference, answer, options) => rouge(reference, answer, options)[type].fmeasure,
 ]);
 
 export const MEASURES: ReadonlyMap<string, Measure> = new Map([

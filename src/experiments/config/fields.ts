@@ -1,6 +1,7 @@
 /** Kinds of fields that a configuration has, and sections of them. */
 
 import { z } from 'zod';
+import { Pattern } from '../../util/pattern.js';
 
 /** Separates the allowed keys in the message of an `unrecognized_keys` issue: problems.ts makes the user's line of them. */
 export const KEY_SEPARATOR = '\n';
@@ -35,7 +36,7 @@ export const expression = text('all-linear, or a regular expression.').refine(co
 
 function compiles(source: string): boolean {
   try {
-    return new RegExp(source) instanceof RegExp;
+    return new Pattern(source, 'target_modules') instanceof Pattern;
   } catch {
     return false;
   }

@@ -58,19 +58,20 @@ function taskParts(
     if (source === undefined) return undefined;
     const content = data[`${name}.${split}`];
     if (content === undefined) throw new Error(`no fingerprint of ${name}.${split}`);
-    const { from, columns, fraction, count, stratify } = source;
+    const { from, columns, fraction, count, stratify, part } = source;
     const delimiter = 'path' in from ? from.delimiter : undefined;
     // Drawn by the run's seed, they are what they were before they could have a seed of their own.
     const own = isDrawn(source) ? source.seed : undefined;
     const seed = isSeeded(task) && own === config.seed ? undefined : own;
     // Labels and examples come from all of the training rows, however many are trained on.
     return split === 'train' && !tune
-      ? { content, delimiter, columns }
-      : { content, delimiter, columns, fraction, count, stratify, seed };
+      ? { content, delimiter, columns, part }
+      : { content, delimiter, columns, fraction, count, stratify, seed, part };
   };
   const { batch_size, max_new_tokens, baseline_max_new_tokens, ...sampling } = generation;
   const answers = task.test && {
     scoring,
+    likelihood_normalization: scoring === 'generate' ? undefined : task.likelihood_normalization,
     baselines,
     few_shot_examples: baselines.includes('few_shot') ? few_shot_examples : undefined,
     generation: {

@@ -21,6 +21,8 @@ export {
   type ResolvedCheck,
   type ResolvedConfig,
   type ResolvedGeneration,
+  type LikelihoodNormalization,
+  type ResolvedPart,
   type ResolvedSource,
   type ResolvedTask,
   type ResolvedTraining,

@@ -24,6 +24,7 @@ import type {
 
 export type Baseline = 'zero_shot' | 'few_shot';
 export type Scoring = 'generate' | 'likelihood' | 'both';
+export type LikelihoodNormalization = 'none' | 'length';
 export type Report = 'tensorboard' | 'mlflow';
 
 /** Rows to read: from where, which columns under which of the task's names, and how many. */
@@ -45,6 +46,17 @@ export interface ResolvedSource {
   readonly stratify: boolean;
   /** Which rows are drawn; absent: those of the run's own seed. */
   readonly seed?: number;
+  /** The part of the rows that this is, where a split makes several of one file. */
+  readonly part?: ResolvedPart;
+}
+
+export interface ResolvedPart {
+  readonly of: 'train' | 'validation' | 'test';
+  /** Shares of all rows below 1, or numbers of rows. */
+  readonly test?: number;
+  readonly validation?: number;
+  readonly stratify: boolean;
+  readonly seed: number;
 }
 
 /** Whether some of a source's rows are drawn, and not all taken. */
@@ -94,10 +106,15 @@ export interface ResolvedTask {
   readonly settings: TaskSettings;
   readonly train?: ResolvedSource;
   readonly test?: ResolvedSource;
+  /** Rows that a split leaves out of the training for later choices. */
+  readonly validation?: ResolvedSource;
+  /** Test rows may be training rows. */
+  readonly allow_overlap: boolean;
   /** Whether something is trained. */
   readonly tune: boolean;
   readonly baselines: readonly Baseline[];
   readonly scoring: Scoring;
+  readonly likelihood_normalization: LikelihoodNormalization;
   /** Of each class for a classification, else in all. */
   readonly few_shot_examples: number;
   readonly checks: readonly ResolvedCheck[];
@@ -206,9 +223,13 @@ function resolveTask(name: string, task: TaskFile, file: ConfigFile, seed: numbe
   const labelled = task.task === 'classification' || (task.task === 'custom' && task.metric === 'accuracy');
   const { inputs, answers } = taskColumns(settings);
   const source = (split: 'train' | 'test'): ResolvedSource | undefined =>
-    resolveSource(task, split, [...inputs, ...answers], labelled);
-  const train = source('train');
-  const test = source('test');
+    resolveSource(task, split, [...new Set([...inputs, ...answers])], labelled);
+  const all = source('train');
+  const train = all && { ...all, ...partOf(task, 'train', labelled) };
+  const test =
+    task.split?.test === undefined ? source('test') : all && partSource(all, task, 'test', labelled);
+  const validation =
+    task.split?.validation === undefined ? undefined : all && partSource(all, task, 'validation', labelled);
   const adapter = (task.adapter ?? file.adapter) || undefined;
   const lora = task.lora ?? file.lora ?? (adapter === undefined ? false : {});
   const training = task.training ?? file.training ?? {};
@@ -220,9 +241,13 @@ function resolveTask(name: string, task: TaskFile, file: ConfigFile, seed: numbe
     settings,
     ...(train && { train }),
     ...(test && { test }),
+    ...(validation && { validation }),
+    allow_overlap: task.allow_overlap ?? false,
     tune: train !== undefined && training !== false,
     baselines: task.baselines ?? defaultBaselines(task),
     scoring: ('scoring' in task ? task.scoring : undefined) ?? 'generate',
+    likelihood_normalization:
+      ('likelihood_normalization' in task ? task.likelihood_normalization : undefined) ?? 'none',
     few_shot_examples: task.few_shot_examples ?? defaults.few_shot_examples,
     checks: (task.checks ?? []).map(resolveCheck),
     ...(adapter !== undefined && { adapter }),
@@ -237,8 +262,40 @@ function resolveTask(name: string, task: TaskFile, file: ConfigFile, seed: numbe
 }
 
 function defaultBaselines(task: TaskFile): Baseline[] {
-  if (task.test === undefined) return [];
+  if (!isTested(task)) return [];
   return task.train === undefined ? ['zero_shot'] : ['zero_shot', 'few_shot'];
+}
+
+function isTested({ test, split }: TaskFile): boolean {
+  return test !== undefined || split?.test !== undefined;
+}
+
+function partOf(
+  { split }: TaskFile,
+  of: ResolvedPart['of'],
+  labelled: boolean,
+): { readonly part: ResolvedPart } | undefined {
+  if (split === undefined) return undefined;
+  const { test, validation, stratify = labelled, seed = TEST_SEED } = split;
+  return {
+    part: {
+      of,
+      ...(test !== undefined && { test }),
+      ...(validation !== undefined && { validation }),
+      stratify,
+      seed,
+    },
+  };
+}
+
+/** A part of the training file's rows, all of it, whatever sample of its own part is trained on. */
+function partSource(
+  { from, columns, stratify }: ResolvedSource,
+  task: TaskFile,
+  of: ResolvedPart['of'],
+  labelled: boolean,
+): ResolvedSource {
+  return { from, columns, stratify, ...partOf(task, of, labelled) };
 }
 
 function settingsOf(task: TaskFile): TaskSettings {
@@ -246,10 +303,10 @@ function settingsOf(task: TaskFile): TaskSettings {
     case 'classification':
       return { task: 'classification', labels: task.labels };
     case 'summarization':
-      return { task: 'summarization' };
+      return { task: 'summarization', rouge_tokenizer: task.rouge_tokenizer };
     case 'custom': {
-      const { prompt, completion, metric, instruction, multiline, labels } = task;
-      return { task: 'custom', prompt, completion, metric, instruction, multiline, labels };
+      const { prompt, completion, metric, instruction, multiline, rouge_tokenizer, labels } = task;
+      return { task: 'custom', prompt, completion, metric, instruction, multiline, rouge_tokenizer, labels };
     }
   }
 }
@@ -352,18 +409,21 @@ function taskProblems(path: Path, task: TaskFile): Problem[] {
   const problems: Problem[] = [];
   const add = (key: Path, message: string): unknown => problems.push({ path: [...path, ...key], message });
   if (task.train === undefined && task.test === undefined) add([], `needs 'train', 'test' or both`);
+  if (task.split !== undefined && task.train === undefined)
+    add(['split'], `needs 'train', whose rows it parts`);
+  if (task.split?.test !== undefined && task.test !== undefined)
+    add(['split', 'test'], `cannot be given together with 'test': the one makes what the other names`);
   if (task.train === undefined) {
     if (task.baselines?.includes('few_shot'))
       add(['baselines'], `few_shot needs 'train' to take examples from`);
     if (task.task === 'classification' && task.labels === undefined)
       add([], `needs 'labels' or 'train' to know its classes`);
   }
-  if (task.test === undefined && (task.baselines?.length ?? 0) > 0)
-    add(['baselines'], `need 'test' rows to answer`);
+  if (!isTested(task) && (task.baselines?.length ?? 0) > 0) add(['baselines'], `need 'test' rows to answer`);
   const names = (task.checks ?? []).map((check) => resolveCheck(check).name);
   for (const [i, name] of names.entries())
     if (names.indexOf(name) < i) add(['checks', i], `has the name ${name}, which an earlier check has`);
-  if (names.length > 0 && task.test === undefined) add(['checks'], `need 'test' rows to look at`);
+  if (names.length > 0 && !isTested(task)) add(['checks'], `need 'test' rows to look at`);
   if (task.task === 'custom') {
     const { inputs, answers } = taskColumns(settingsOf(task));
     const roles = [...inputs, ...answers];
@@ -377,7 +437,17 @@ function taskProblems(path: Path, task: TaskFile): Problem[] {
     }
   }
   const labelled = task.task === 'classification' || (task.task === 'custom' && task.metric === 'accuracy');
+  if (task.task === 'custom' && task.metric !== 'rouge' && task.rouge_tokenizer !== undefined)
+    add(['rouge_tokenizer'], 'goes with the metric rouge');
+  const scored = 'scoring' in task ? task.scoring : undefined;
+  if (
+    'likelihood_normalization' in task &&
+    task.likelihood_normalization !== undefined &&
+    (scored ?? 'generate') === 'generate'
+  )
+    add(['likelihood_normalization'], 'goes with scoring: likelihood or both');
   if (labelled) return problems;
+  if (task.split?.stratify === true) add(['split', 'stratify'], 'needs labels, and this task has none');
   if ('labels' in task && task.labels !== undefined) add(['labels'], 'go with the metric accuracy');
   if ('scoring' in task && task.scoring !== undefined && task.scoring !== 'generate')
     add(['scoring'], `must be generate: only the metric accuracy has labels to compare`);

@@ -175,6 +175,27 @@ function dataSource<Columns extends z.ZodType>(columns: Columns) {
   });
 }
 
+const partSize = (description: string) =>
+  z
+    .number()
+    .gt(0)
+    .refine((size) => size < 1 || Number.isInteger(size), {
+      error: 'must be a share below 1, or a number of rows',
+    })
+    .optional()
+    .describe(description);
+
+const split = section({
+  test: partSize('Rows to test on: a share of all, or a number.'),
+  validation: partSize('Rows to leave out of the training for later choices: a share of all, or a number.'),
+  stratify: flag('Give each part each label’s share; for tasks with labels. Default true there.').optional(),
+  seed: seed(
+    'Which rows go where. Default 42, so that runs of several seeds answer the same rows.',
+  ).optional(),
+}).refine(({ test, validation }) => test !== undefined || validation !== undefined, {
+  error: `needs 'test', 'validation' or both`,
+});
+
 const check = section({
   check: text(
     'length (words of the answer for each of the reference), word_overlap (share of the reference’s words that the answer has), ' +
@@ -202,6 +223,14 @@ function taskFields<Columns extends z.ZodType>(columns: Columns, columnsDescript
   return {
     train: source.optional().describe('Rows to train on, and to choose few-shot examples from.'),
     test: source.optional().describe('Rows to answer and score.'),
+    split: split
+      .optional()
+      .describe(
+        'Makes test and validation rows of the rows of train, which no training sees. Default: none.',
+      ),
+    allow_overlap: flag(
+      'Test on rows that are trained on. Default false: such a test set is refused.',
+    ).optional(),
     columns: columns.optional().describe(columnsDescription),
     baselines: z
       .array(z.enum(['zero_shot', 'few_shot']))
@@ -248,6 +277,19 @@ const labels = z
   .min(2)
   .optional()
   .describe('The classes. Default: those of the training data, sorted.');
+const rougeTokenizer = z
+  .enum(['ascii', 'unicode'])
+  .optional()
+  .describe(
+    'Words to ROUGE. ascii: runs of a to z and 0 to 9, as Google’s rouge_score has them; unicode: words of any script. Default ascii.',
+  );
+const likelihoodNormalization = z
+  .enum(['none', 'length'])
+  .optional()
+  .describe(
+    'The likeliest label is that of the highest likelihood as a whole (none), or for each of its characters (length), as acc and acc_norm of ' +
+      'lm-evaluation-harness. Default none.',
+  );
 const fewShotPerLabel = whole(1, 'Examples of each class in a few-shot prompt. Default 1.').optional();
 const fewShot = whole(1, 'Examples in a few-shot prompt. Default 2.').optional();
 
@@ -262,6 +304,7 @@ const classification = section({
   ),
   labels,
   scoring,
+  likelihood_normalization: likelihoodNormalization,
   few_shot_examples: fewShotPerLabel,
 });
 
@@ -274,6 +317,7 @@ const summarization = section({
     }),
     'The data’s names for dialogue and summary.',
   ),
+  rouge_tokenizer: rougeTokenizer,
   few_shot_examples: fewShot,
 });
 
@@ -294,15 +338,22 @@ const custom = section({
     z.record(z.string().min(1), text('The column’s name in the data.')),
     'The data’s names for the templates’ columns. Default: the same.',
   ),
-  prompt: template('What the model is given, with columns in braces: "Question: {question} Answer:".'),
+  prompt: template(
+    'What the model is given, with columns in braces: "Question: {question} Answer:"; {input?} may be missing.',
+  ),
   completion: template('What it should answer: "{answer}".'),
   metric: z
     .enum(['accuracy', 'rouge', 'exact_match'])
     .describe('accuracy: the answers are classes; rouge: free text; exact_match: the very same text.'),
   instruction: text('Stands before the prompts of the baselines.').optional(),
-  multiline: flag('An answer may have several lines. Default false.').optional(),
+  multiline: flag(
+    'true: answers have several lines. false: an answer ends with its first line, and line breaks in the data’s become spaces. ' +
+      'Default: as the data has them.',
+  ).optional(),
+  rouge_tokenizer: rougeTokenizer,
   labels,
   scoring,
+  likelihood_normalization: likelihoodNormalization,
   few_shot_examples: fewShot,
 });
 

@@ -46,7 +46,7 @@ const TASKS: Readonly<Record<TaskName, string>> = {
       path: data/train.csv          # CSV, JSON, JSONL or Parquet; or hub: a data set's name
       # fraction: 0.1               # a share of the rows, or count: a number of them
     test:
-      path: data/test.csv
+      path: data/test.csv           # or, of one file, in place of test: split: {test: 0.2}
     scoring: both                   # generated answers, and the likeliest class
     baselines: [zero_shot, few_shot]
     max_new_tokens: 20

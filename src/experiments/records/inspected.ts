@@ -49,7 +49,7 @@ function tokensOf(example: TrainingExample, tokenizer: Tokenizer, firstAlone: bo
     const read = { ...written, ids: encoderIds, labels: encoderIds.map(() => IGNORE_INDEX) };
     return [...tokensOf(read, tokenizer, true), ...tokensOf(written, tokenizer, true)];
   }
-  const stream = tokenizer.stream({ skipSpecialTokens: false });
+  const stream = tokenizer.stream({ skipSpecialTokens: false, isText: true });
   const last = example.ids.length - 1;
   return example.ids.map((id, i) => ({
     id,

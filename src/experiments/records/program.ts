@@ -17,7 +17,7 @@ export interface Program {
 }
 
 /** What stands between us and the processor, and between texts and tokens. */
-const DEPENDENCIES = ['koffi', '@huggingface/tokenizers', '@huggingface/jinja'];
+const DEPENDENCIES = ['koffi', 'tokenizers', '@huggingface/tokenizers'];
 
 /** The folder that this module was loaded from: `src` or `dist`. */
 const CODE = fileURLToPath(new URL('../..', import.meta.url));

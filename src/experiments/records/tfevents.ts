@@ -31,7 +31,8 @@ function maskedCrc(bytes: Uint8Array): number {
 const HEAD = 12;
 const TAIL = 4;
 
-function tfRecord(content: Uint8Array): Buffer {
+/** A record of a content, with its checksums. */
+export function tfRecord(content: Uint8Array): Buffer {
   const record = Buffer.alloc(HEAD + content.length + TAIL);
   record.writeBigUInt64LE(BigInt(content.length), 0);
   record.writeUInt32LE(maskedCrc(record.subarray(0, 8)), 8);

@@ -4,9 +4,11 @@ import {
   bootstrap,
   comparePaired,
   rouge,
+  shareInterval,
   spread,
   type Interval,
   type PairedComparison,
+  type RougeOptions,
   type RougeType,
 } from '../../eval/index.js';
 import { readPredictions } from '../run/stored.js';
@@ -123,6 +125,9 @@ function mean(values: readonly number[]): number {
 /** Rows are drawn with all their figures, since a row's seeds and settings are not independent of one another. */
 function intervalOver(figures: ReadonlyMap<number, readonly number[]>): Interval {
   const rows = [...figures].sort(([a], [b]) => a - b).map(([, values]) => values);
+  // Where every row is a hit, or none is, each sample is like the other.
+  const all = (figure: number): boolean => rows.every((values) => values.every((value) => value === figure));
+  if (all(0) || all(1)) return shareInterval(all(1) ? rows.length : 0, rows.length);
   const sums = Float64Array.from(rows, (values) => values.reduce((a, b) => a + b, 0));
   const counts = Int32Array.from(rows, (values) => values.length);
   return bootstrap(rows.length, (drawn) => {
@@ -169,16 +174,20 @@ function scoreRows(measurement: Measurement, name: string): Map<number, number> 
   if (!figure) return undefined;
   const predictions =
     name === 'likelihood_accuracy' ? answersBy(measurement, 'likelihood') : answersOf(measurement);
-  return new Map(predictions.map((p) => [p.row, figure(p)]));
+  const { settings } = measurement.task;
+  const options = { tokenizer: 'rouge_tokenizer' in settings ? settings.rouge_tokenizer : undefined };
+  return new Map(predictions.map((p) => [p.row, figure(p, options)]));
 }
 
 const hit = ({ answer, reference }: Prediction): number => (answer === reference ? 1 : 0);
 const overlap =
   (type: RougeType) =>
-  ({ answer, reference }: Prediction): number =>
-    rouge(reference, answer ?? '')[type].fmeasure;
+  ({ answer, reference }: Prediction, options: RougeOptions): number =>
+    rouge(reference, answer ?? '', options)[type].fmeasure;
 
-const ROW_FIGURES: Readonly<Record<string, ((prediction: Prediction) => number) | undefined>> = {
+const ROW_FIGURES: Readonly<
+  Record<string, ((prediction: Prediction, options: RougeOptions) => number) | undefined>
+> = {
   accuracy: hit,
   likelihood_accuracy: hit,
   exact_match: hit,

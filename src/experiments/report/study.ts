@@ -95,7 +95,7 @@ export function studyOf(stored: readonly StoredRun[], broken: readonly DamagedRu
       const task = run.manifest.config.tasks.find(({ name }) => name === result.task);
       if (!task?.test) continue;
       const content = run.manifest.fingerprints.data[`${task.name}.test`] ?? '';
-      const { columns, count, fraction, stratify } = task.test;
+      const { columns, count, fraction, stratify, part } = task.test;
       const seed = isDrawn(task.test) ? (task.test.seed ?? run.manifest.config.seed) : undefined;
       const key = canonicalJson([
         task.name,
@@ -107,9 +107,11 @@ export function studyOf(stored: readonly StoredRun[], broken: readonly DamagedRu
         fraction,
         stratify,
         seed,
+        part,
       ]);
       const source = sourceName(task.test);
-      const size = count ?? (fraction === undefined || fraction === 1 ? '' : `${100 * fraction} %`);
+      const share = fraction ?? (part && part.test! < 1 ? part.test! : 1);
+      const size = count ?? (part && part.test! >= 1 ? part.test! : share === 1 ? '' : `${100 * share} %`);
       const told = `${source}${size === '' ? '' : `, ${size} of its rows`}; ${content.slice(0, 6)}`;
       if (!sets.has(key)) sets.set(key, { measurements: [], source, told });
       for (const figures of result.methods) {

@@ -56,9 +56,12 @@ async function textsOf(
   { settings, test }: ResolvedTask,
   { path, ...options }: { readonly path: string } & ReadOptions,
 ): Promise<Map<number, string>> {
-  const { inputs } = taskColumns(settings);
+  const { inputs, optional } = taskColumns(settings);
   const columns = Object.fromEntries(inputs.map((role) => [role, test!.columns[role]!]));
-  const { rows, indices } = selectColumns(await readTable(path, options), columns, path);
+  const { rows, indices } = selectColumns(await readTable(path, options), columns, path, {
+    filled: [],
+    optional,
+  });
   const named = inputs.length > 1;
   const textOf = (row: Readonly<Record<string, string>>): string =>
     inputs.map((role) => (named ? `${role}: ${row[role]!}` : row[role]!)).join('; ');

@@ -9,9 +9,10 @@ import type { PromptKind } from '../../tasks/index.js';
 import { writeFileAtomic } from '../../util/atomic.js';
 import { roomBeside, roomOf } from '../plan/fit.js';
 import { planAnswers } from '../plan/index.js';
-import { predict } from './predictions.js';
+import type { ResolvedTask } from '../config/index.js';
+import { likeliest, predict, type Prediction } from './predictions.js';
 import type { MethodResult } from './results.js';
-import { scorePredictions, type Score } from './score.js';
+import { scorePredictions, unreadNote, type Score, type ScoreOptions } from './score.js';
 import type { Shared, Unit } from './unit.js';
 
 /** Answers and scores, with as many weights unpacked as memory allows. Undefined when the signal came first. */
@@ -53,6 +54,7 @@ async function answerAndScore(
   const scores: Partial<Record<'generate' | 'likelihood', Score>> = {};
   /** Both ways of scoring shorten the same prompts: it is told once. */
   const told = new Set<string>();
+  let otherwise: Readonly<Record<string, number>> = {};
   emit({ type: 'stage', ...about, stage: method, done: 0, total: data.test.length });
   for (const scoring of settings.scoring === 'both'
     ? (['generate', 'likelihood'] as const)
@@ -69,17 +71,41 @@ async function answerAndScore(
       },
     });
     if (!predictions) return undefined;
-    scores[scoring] = scorePredictions(data.task.metric, predictions);
+    const { rouge_tokenizer }: ScoreOptions = 'rouge_tokenizer' in settings.settings ? settings.settings : {};
+    const score = scorePredictions(data.task.metric, predictions, { rouge_tokenizer });
+    scores[scoring] = score;
+    if (scoring === 'likelihood') otherwise = otherAccuracy(settings, data.task.labels!, predictions);
+    if (score.unread !== undefined)
+      emit({ type: 'notice', ...about, text: unreadNote(score.unread, predictions.length) });
   }
   const main = scores.generate ?? scores.likelihood!;
   const other = scores.likelihood;
   writeFileAtomic(join(folder, `scores-${method}.json`), JSON.stringify(scores, null, 2) + '\n');
   return {
     method,
-    metrics: { ...main.metrics, ...(other && { likelihood_accuracy: other.metrics['accuracy']! }) },
+    metrics: {
+      ...main.metrics,
+      ...(other && { likelihood_accuracy: other.metrics['accuracy']! }),
+      ...otherwise,
+    },
     intervals: { ...main.intervals, ...(other && { likelihood_accuracy: other.intervals['accuracy']! }) },
     rows: data.test.length,
     unanswered: main.unanswered,
+    ...(main.unread !== undefined && { unread: main.unread }),
     seconds: (performance.now() - started) / 1000,
   };
+}
+
+/** The accuracy by likelihood as the setting does not have it, under the name of how it is. */
+function otherAccuracy(
+  { likelihood_normalization }: ResolvedTask,
+  labels: readonly string[],
+  predictions: readonly Prediction[],
+): Record<string, number> {
+  const [name, by] =
+    likelihood_normalization === 'length'
+      ? (['likelihood_accuracy_sum', 'log_likelihoods'] as const)
+      : (['likelihood_accuracy_norm', 'normalized_log_likelihoods'] as const);
+  const hits = predictions.filter((p) => likeliest(labels, p[by] ?? []) === p.reference).length;
+  return { [name]: hits / predictions.length };
 }

@@ -3,6 +3,7 @@
 import type { Block } from '../../data/index.js';
 import type { Tokenizer } from '../../tokenizer/index.js';
 import { canonicalJson, type ResolvedTask } from '../config/index.js';
+import { refuseOverlap } from './overlap.js';
 import { readTaskData, trainingBlocks, type TaskData } from './task-data.js';
 
 interface Packed {
@@ -16,15 +17,15 @@ export class DataCache {
 
   constructor(private readonly tokenizer: Tokenizer) {}
 
-  /** As `readTaskData`. */
-  data(task: ResolvedTask, seed: number): Promise<TaskData> {
-    const { settings, train, test } = task;
-    const key = canonicalJson([settings, train ?? null, test ?? null, seed]);
-    const there = this.read.get(key);
-    if (there) return there;
-    const reading = readTaskData(task, seed);
+  /** As `readTaskData`. Throws UserError for a task that must not be run on its rows, too. */
+  async data(task: ResolvedTask, seed: number): Promise<TaskData> {
+    const { settings, train, test, validation } = task;
+    const key = canonicalJson([settings, train ?? null, test ?? null, validation ?? null, seed]);
+    const reading = this.read.get(key) ?? readTaskData(task, seed);
     this.read.set(key, reading);
-    return reading;
+    const data = await reading;
+    refuseOverlap(task, data);
+    return data;
   }
 
   /** As `trainingBlocks`. */

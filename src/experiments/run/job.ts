@@ -49,7 +49,13 @@ export async function runJob(
   const options = order.threads === undefined ? {} : { threads: order.threads };
   const { backend, notice } = await createBackend(config.device, options);
   if (notice !== undefined) emit({ type: 'notice', text: notice });
-  const modelFolder = await resolveModel(config.model_name_or_path, { revision: config.revision });
+  let modelFolder: string;
+  try {
+    modelFolder = await resolveModel(config.model_name_or_path, { revision: config.revision, signal });
+  } catch (error) {
+    if (signal.aborted) return 'stopped';
+    throw error;
+  }
   const tokenizer = Tokenizer.load(modelFolder);
   const shared = { backend, modelFolder, tokenizer, cache: new DataCache(tokenizer), emit, signal };
   const runs: OpenRun[] = [];
@@ -83,7 +89,7 @@ export async function runJob(
       try {
         // A check that cannot be loaded is told before anything is computed.
         const checks = new Map<string, readonly LoadedCheck[]>();
-        for (const task of loaded.config.tasks) checks.set(task.name, await loadChecks(task.checks));
+        for (const task of loaded.config.tasks) checks.set(task.name, await loadChecks(task));
         const prints = await fingerprints.of(loaded);
         const path = runPath(loaded, prints);
         const held = weightsHeldOf(loaded.config.weights, modelFolder);

@@ -29,8 +29,9 @@ export interface Prediction {
   readonly text?: string;
   readonly tokens?: number;
   readonly finish?: 'stop' | 'length';
-  /** Scored: the natural log-likelihood of each label, in the labels' order. */
+  /** Scored: the natural log-likelihood of each label, in the labels' order, and that for each of the label's characters. */
   readonly log_likelihoods?: readonly number[];
+  readonly normalized_log_likelihoods?: readonly number[];
 }
 
 export interface PromptArguments {
@@ -90,22 +91,26 @@ async function* answers(
   const { data, settings, model, tokenizer, signal } = args;
   const { task } = data;
   const references = new Map(data.test.map((s) => [s.row, s.answer]));
+  const lastTokens = new Map(prompts.map(({ index, ids }) => [index, ids.at(-1)]));
   const { batch_size } = settings.generation;
   const { bf16 } = settings.training;
   if (args.scoring === 'likelihood') {
     const continuations = labelContinuations(task, args.method, tokenizer);
+    const lengths = task.labels!.map((label) => Array.from(label).length);
     for await (const { index, logLikelihoods } of scoreContinuations(model, prompts, continuations, {
       batch_size,
       sharedPrefix,
       signal,
       bf16,
     })) {
-      const best = logLikelihoods.indexOf(Math.max(...logLikelihoods));
+      const normalized = logLikelihoods.map((value, i) => value / lengths[i]!);
+      const shown = settings.likelihood_normalization === 'length' ? normalized : logLikelihoods;
       yield {
         row: index,
         reference: references.get(index)!,
-        answer: task.labels![best] ?? null,
+        answer: likeliest(task.labels!, shown),
         log_likelihoods: logLikelihoods,
+        normalized_log_likelihoods: normalized,
       };
     }
     return;
@@ -119,9 +124,20 @@ async function* answers(
     signal,
   };
   for await (const { index, tokens, finish } of generate(model, prompts, options)) {
-    const { text, answer } = parseAnswer(task, tokens, tokenizer);
-    yield { row: index, reference: references.get(index)!, answer, text, tokens: tokens.length, finish };
+    const reference = references.get(index)!;
+    // An encoder reads the prompt: the decoder's answer stands behind nothing.
+    const behind = tokenizer.decoderStartId === undefined ? lastTokens.get(index) : undefined;
+    const { text, answer } = parseAnswer(task, tokens, tokenizer, { method: args.method, reference, behind });
+    yield { row: index, reference, answer, text, tokens: tokens.length, finish };
   }
+}
+
+/** The label of the highest value, the first of equal ones; null where the values are no numbers. */
+export function likeliest(labels: readonly string[], values: readonly number[]): string | null {
+  let best = -1;
+  for (const [i, value] of values.entries())
+    if (best < 0 ? value >= -Infinity : value > values[best]!) best = i;
+  return labels[best] ?? null;
 }
 
 /** The prompts of a method for all test rows. */
@@ -130,7 +146,7 @@ export function promptSet(args: PromptArguments): PromptSet {
   const longest =
     args.scoring === 'generate'
       ? newTokens(args)
-      : Math.max(...labelContinuations(data.task, method, tokenizer).map((c) => c.length));
+      : labelContinuations(data.task, method, tokenizer).reduce((most, c) => Math.max(most, c.length), 0);
   // An encoder's text and the answer have no room in common.
   const limit = model.config.max_position_embeddings - (tokenizer.decoderStartId === undefined ? longest : 0);
   const shown =

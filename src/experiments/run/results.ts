@@ -1,20 +1,25 @@
 /** The figures of a run, and the table that shows them. */
 
 import type { Interval } from '../../eval/index.js';
+import type { RougeTokenizer } from '../../tasks/index.js';
 import { columnsOf, oneLine } from '../../util/visible.js';
 import { boundsText, figureText, type CheckFigure } from '../checks/figures.js';
+import { overlapNotes, type Overlap } from './overlap.js';
+import { unreadNote } from './score.js';
 
 /** One way of answering the test rows, and what it scored. */
 export interface MethodResult {
   readonly method: 'zero_shot' | 'few_shot' | 'tuned';
   /** By name: accuracy, f1_macro, rouge1, … in [0, 1]. */
   readonly metrics: Readonly<Record<string, number>>;
-  /** 95 % bootstrap intervals of those that tables show. */
+  /** 95 % intervals of those that tables show. */
   readonly intervals: Readonly<Record<string, Interval>>;
   /** Test rows. */
   readonly rows: number;
   /** Rows whose answer was none of the labels, or empty: counted as wrong. */
   readonly unanswered: number;
+  /** References that ROUGE's tokenizer reads little of. */
+  readonly unread?: number;
   readonly seconds: number;
   /** What the configuration's checks came to, by name. */
   readonly checks?: Readonly<Record<string, CheckFigure>>;
@@ -24,8 +29,14 @@ export interface TaskResult {
   readonly task: string;
   readonly kind: 'classification' | 'summarization' | 'custom';
   readonly metric: 'classification' | 'rouge' | 'exact_match';
+  /** What words were to ROUGE; absent: ascii. */
+  readonly rouge_tokenizer?: RougeTokenizer | undefined;
   readonly train_rows: number;
+  /** Rows that a split left out of the training. */
+  readonly validation_rows?: number;
   readonly test_rows: number;
+  /** Rows that the sets have in common; runs of before it was told have none. */
+  readonly overlap?: Overlap;
   readonly methods: readonly MethodResult[];
   readonly training?: {
     readonly steps: number;
@@ -114,16 +125,45 @@ export function markdownTable(heads: readonly string[], rows: readonly (readonly
 }
 
 function caption(result: TaskResult): string {
-  const { training, train_rows, test_rows } = result;
+  const { training, train_rows, validation_rows, test_rows, overlap } = result;
+  const left = validation_rows === undefined ? '' : `${validation_rows} validation rows, `;
   const tested =
     test_rows === 0
-      ? 'no test rows.'
-      : `${test_rows} test rows; figures in percent, with their 95 % intervals.`;
-  if (!training) return `${train_rows} training rows, ${tested}`;
-  return (
-    `${train_rows} training rows, ${training.steps} step${training.steps === 1 ? '' : 's'} in ${training.seconds.toFixed(1)} s ` +
-    `(loss ${training.first_loss.toFixed(3)} to ${training.last_loss.toFixed(3)}), ${tested}`
-  );
+      ? `${left}no test rows.`
+      : `${left}${test_rows} test rows; figures in percent, with their 95 % intervals.`;
+  const trained = training
+    ? `${training.steps} step${training.steps === 1 ? '' : 's'} in ${training.seconds.toFixed(1)} s ` +
+      `(loss ${training.first_loss.toFixed(3)} to ${training.last_loss.toFixed(3)}), `
+    : '';
+  const notes = [
+    ...likelihoodNotes(result),
+    ...unreadNotes(result),
+    ...(overlap ? overlapNotes(overlap, result) : []),
+  ];
+  return [`${train_rows} training rows, ${trained}${tested}`, ...notes.map((note) => `${note}.`)].join(' ');
+}
+
+/** Which of the two ways the accuracy by likelihood is of, why, and what the other one gives. */
+function likelihoodNotes({ methods }: TaskResult): string[] {
+  const figures = (name: string): string | undefined => {
+    const known = methods.flatMap(({ metrics }) => metrics[name] ?? []);
+    return known.length > 0 ? known.map(percent).join(', ') : undefined;
+  };
+  const [byLength, bySum] = ['likelihood_accuracy_norm', 'likelihood_accuracy_sum'].map(figures);
+  if (byLength !== undefined)
+    return [
+      `Likelihoods are of whole labels, as the model would write them; for each character of a label (likelihood_normalization: length) the accuracy is ${byLength}`,
+    ];
+  if (bySum !== undefined)
+    return [
+      `Likelihoods are for each character of a label, so that long labels have no less of a chance; of whole labels (likelihood_normalization: none) the accuracy is ${bySum}`,
+    ];
+  return [];
+}
+
+function unreadNotes({ methods, test_rows }: TaskResult): string[] {
+  const unread = Math.max(0, ...methods.map((method) => method.unread ?? 0));
+  return unread > 0 ? [unreadNote(unread, test_rows)] : [];
 }
 
 /** In percent with two digits, as tables show figures; '' where there is none. */

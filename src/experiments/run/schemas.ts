@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import type { Overlap } from './overlap.js';
 
 const count = z.int().nonnegative();
 
@@ -18,13 +19,20 @@ const figure = z
 
 const source = z.looseObject({
   from: z.union([
-    z.looseObject({ path: z.string(), format: z.string().optional() }),
+    z.looseObject({
+      path: z.string(),
+      format: z.string().optional(),
+      delimiter: z.string().length(1).optional(),
+    }),
     z.looseObject({ hub: z.string(), split: z.string() }),
   ]),
   columns: z.record(z.string(), z.string()),
   fraction: z.number().optional(),
   count: count.optional(),
   seed: count.optional(),
+  part: z
+    .looseObject({ of: z.string(), test: z.number().optional(), validation: z.number().optional() })
+    .optional(),
 });
 
 const section = z.record(z.string(), z.unknown());
@@ -86,13 +94,25 @@ const check = z.object({
   max: z.number().optional(),
 });
 
+const OVERLAP = {
+  shared: count,
+  shared_examples: count,
+  test_in_train: count,
+  validation_in_train: count,
+  train_repeats: count,
+  test_repeats: count,
+} satisfies Record<keyof Overlap, typeof count>;
+
 /** TASK/result.json, and each of results.json. */
 export const resultSchema = z.looseObject({
   task: taskName,
   kind: z.enum(['classification', 'summarization', 'custom']),
   metric: z.enum(['classification', 'rouge', 'exact_match']),
+  rouge_tokenizer: z.enum(['ascii', 'unicode']).optional(),
   train_rows: count,
+  validation_rows: count.optional(),
   test_rows: count,
+  overlap: z.looseObject(OVERLAP).optional(),
   methods: z.array(
     z.looseObject({
       method: z.enum(['zero_shot', 'few_shot', 'tuned']),
@@ -100,6 +120,7 @@ export const resultSchema = z.looseObject({
       intervals: z.record(z.string(), interval).default({}),
       rows: count,
       unanswered: count,
+      unread: count.optional(),
       seconds: z.number(),
       checks: z.record(z.string(), check).optional(),
     }),
@@ -112,6 +133,16 @@ export const resultSchema = z.looseObject({
 /** failed.json */
 export const failureSchema = z.looseObject({ message: z.string() });
 
+/** Of a label that the model cannot say, JSON has null for −∞. */
+const logLikelihoods = z
+  .array(
+    z
+      .number()
+      .nullable()
+      .transform((x) => x ?? -Infinity),
+  )
+  .optional();
+
 /** A line of TASK/predictions-*.jsonl. */
 export const predictionSchema = z.looseObject({
   row: count,
@@ -120,15 +151,8 @@ export const predictionSchema = z.looseObject({
   text: z.string().optional(),
   tokens: count.optional(),
   finish: z.enum(['stop', 'length']).optional(),
-  /** Of a label that the model cannot say, JSON has null for −∞. */
-  log_likelihoods: z
-    .array(
-      z
-        .number()
-        .nullable()
-        .transform((x) => x ?? -Infinity),
-    )
-    .optional(),
+  log_likelihoods: logLikelihoods,
+  normalized_log_likelihoods: logLikelihoods,
 });
 
 /** A line of TASK/train.jsonl. */

@@ -2,28 +2,38 @@
 
 import {
   classificationReport,
+  isUnread,
   macroF1Interval,
   meanIntervals,
   rouge,
   ROUGE_TYPES,
+  shareInterval,
   type ClassificationReport,
   type Interval,
 } from '../../eval/index.js';
-import type { Metric } from '../../tasks/index.js';
+import type { Metric, RougeTokenizer } from '../../tasks/index.js';
 import type { Prediction } from './predictions.js';
 
 export interface Score {
   readonly metrics: Readonly<Record<string, number>>;
-  /** 95 % bootstrap intervals over the rows, of the figures that tables show. */
+  /** 95 % intervals over the rows, of the figures that tables show: Wilson's of shares, else by bootstrap. */
   readonly intervals: Readonly<Record<string, Interval>>;
   readonly unanswered: number;
+  /** For ROUGE: references most of whose letters its tokenizer drops. */
+  readonly unread?: number;
   /** For a classification: figures by label, and the confusion matrix. */
   readonly report?: ClassificationReport;
 }
 
 type Answered = Pick<Prediction, 'reference' | 'answer'>;
 
-const SCORERS: Readonly<Record<Metric, (predictions: readonly Answered[]) => Omit<Score, 'unanswered'>>> = {
+export interface ScoreOptions {
+  readonly rouge_tokenizer?: RougeTokenizer | undefined;
+}
+
+type Scorer = (predictions: readonly Answered[], options: ScoreOptions) => Omit<Score, 'unanswered'>;
+
+const SCORERS: Readonly<Record<Metric, Scorer>> = {
   classification: (predictions) => {
     const truths = predictions.map((p) => p.reference);
     const answers = predictions.map((p) => p.answer);
@@ -40,29 +50,31 @@ const SCORERS: Readonly<Record<Metric, (predictions: readonly Answered[]) => Omi
         recall_macro: macro.recall,
       },
       intervals: {
-        ...meanIntervals({ accuracy: hits(predictions) }),
+        accuracy: shareInterval(hits(predictions), predictions.length),
         f1_macro: macroF1Interval(truths, answers),
       },
       report,
     };
   },
-  rouge: (predictions) => {
+  rouge: (predictions, { rouge_tokenizer: tokenizer }) => {
     const columns: Record<string, number[]> = {};
     for (const useStemmer of [false, true]) {
-      const scores = predictions.map((p) => rouge(p.reference, p.answer ?? '', { useStemmer }));
+      const scores = predictions.map((p) => rouge(p.reference, p.answer ?? '', { useStemmer, tokenizer }));
       for (const type of ROUGE_TYPES)
         columns[useStemmer ? `${type}_stemmed` : type] = scores.map((score) => score[type].fmeasure);
     }
-    return { metrics: means(columns), intervals: meanIntervals(columns) };
+    const unread = tokenizer === 'unicode' ? 0 : predictions.filter((p) => isUnread(p.reference)).length;
+    return { metrics: means(columns), intervals: meanIntervals(columns), ...(unread > 0 && { unread }) };
   },
   exact_match: (predictions) => {
-    const columns = { exact_match: hits(predictions) };
-    return { metrics: means(columns), intervals: meanIntervals(columns) };
+    const n = predictions.length;
+    const exact = hits(predictions);
+    return { metrics: { exact_match: exact / n }, intervals: { exact_match: shareInterval(exact, n) } };
   },
 };
 
-function hits(predictions: readonly Answered[]): number[] {
-  return predictions.map((p) => (p.answer === p.reference ? 1 : 0));
+function hits(predictions: readonly Answered[]): number {
+  return predictions.filter((p) => p.answer === p.reference).length;
 }
 
 function means(columns: Readonly<Record<string, readonly number[]>>): Record<string, number> {
@@ -71,6 +83,19 @@ function means(columns: Readonly<Record<string, readonly number[]>>): Record<str
 }
 
 /** Every row counts; one without an answer is wrong. */
-export function scorePredictions(metric: Metric, predictions: readonly Answered[]): Score {
-  return { ...SCORERS[metric](predictions), unanswered: predictions.filter((p) => p.answer === null).length };
+export function scorePredictions(
+  metric: Metric,
+  predictions: readonly Answered[],
+  options: ScoreOptions = {},
+): Score {
+  const unanswered = predictions.filter((p) => p.answer === null).length;
+  return { ...SCORERS[metric](predictions, options), unanswered };
+}
+
+/** What a person should know of ROUGE figures over `rows` rows. */
+export function unreadNote(unread: number, rows: number): string {
+  return (
+    `${unread} of ${rows} references have most of their letters outside a to z, which ROUGE's tokenizer drops: ` +
+    'rouge_tokenizer: unicode counts words of any script'
+  );
 }

@@ -6,6 +6,7 @@ import {
   packIsolated,
   readTable,
   selectColumns,
+  splitRows,
   trainTestSplit,
   unpacked,
   type Block,
@@ -15,6 +16,8 @@ import {
 import { resolveDataset } from '../../files/index.js';
 import {
   createTask,
+  render,
+  taskColumns,
   toSample,
   trainingExample,
   type DataRow,
@@ -24,7 +27,8 @@ import {
   type TrainingExample,
 } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
-import { inheritedNote, type ResolvedSource, type ResolvedTask } from '../config/index.js';
+import { inheritedNote, type ResolvedPart, type ResolvedSource, type ResolvedTask } from '../config/index.js';
+import { overlapNotes, overlapOf, sameFiles, type Overlap } from './overlap.js';
 
 export interface TaskData {
   readonly task: Task;
@@ -32,6 +36,12 @@ export interface TaskData {
   /** All rows of the training data, of which `train` may be a sample: few-shot examples are chosen from these. */
   readonly examples: readonly Sample[];
   readonly test: readonly Sample[];
+  /** Rows that a split leaves out of both; [] where there is none. */
+  readonly validation: readonly Sample[];
+  /** Rows that the sets have in common. */
+  readonly overlap: Overlap;
+  /** Training and test rows are numbered in the same files. */
+  readonly sameFiles: boolean;
   /** What a person should know of it. */
   readonly notices: readonly string[];
 }
@@ -46,6 +56,14 @@ export async function sourceFiles({ from }: ResolvedSource): Promise<string[]> {
     throw new UserError(`${hub} has no split '${from.split}'; it has ${Object.keys(splits).join(', ')}`);
   return files;
 }
+
+interface Table {
+  readonly rows: readonly DataRow[];
+  readonly indices: readonly number[];
+  readonly files: readonly string[];
+}
+
+const NO_TABLE: Table = { rows: [], indices: [], files: [] };
 
 /** Says of a task that the configuration's own file does not name where it comes from. */
 export async function aboutTask<R>(
@@ -67,30 +85,41 @@ export function readTaskData(settings: ResolvedTask, seed: number): Promise<Task
 
 async function readData(settings: ResolvedTask, seed: number): Promise<TaskData> {
   const notices: string[] = [];
-  const load = async (
-    source: ResolvedSource | undefined,
-  ): Promise<{ rows: DataRow[]; indices: number[] }> => {
-    if (!source) return { rows: [], indices: [] };
+  const columns = taskColumns(settings.settings);
+  const load = async (source: ResolvedSource | undefined): Promise<Table> => {
+    if (!source) return NO_TABLE;
     const files = await sourceFiles(source);
     const { format, delimiter }: ReadOptions = 'path' in source.from ? source.from : { format: 'parquet' };
     const table: Row[] = [];
     // One after the other: a Parquet file is decoded in a process of its own.
     for (const file of files) for (const row of await readTable(file, { format, delimiter })) table.push(row);
     const where = nameOf(source);
-    const { rows, indices, dropped } = selectColumns(table, source.columns, where);
+    const { rows, indices, dropped } = selectColumns(table, source.columns, where, columns);
     if (dropped.length > 0) notices.push(droppedNotice(where, table.length, dropped));
     if (rows.length === 0)
       throw new UserError(
-        `${where}: not one of its ${table.length} rows has ${Object.values(source.columns).join(' and ')} filled in`,
+        `${where}: not one of its ${table.length} rows has ${columnsOf(source, columns.filled.flat())} filled in`,
       );
-    return { rows, indices };
+    for (const role of columns.inputs.filter((name) => !columns.optional.includes(name))) {
+      const blank = rows.filter((row) => row[role]!.trim() === '').length;
+      if (blank > 0)
+        notices.push(
+          `${basename(where)}: ${source.columns[role]!} is empty in ${blank} of ${rows.length} rows, which are taken so; ` +
+            `{${role}?} in the template says that it may be`,
+        );
+    }
+    return { rows, indices, files };
   };
-  const trainTable = await load(settings.train);
-  const testTable = await load(settings.test);
-  const task = createTask(settings.settings, trainTable.rows);
-  const samplesOf = (table: typeof trainTable, source: ResolvedSource | undefined): Sample[] =>
+  const { train: trainSource, test: testSource, validation: validationSource } = settings;
+  const trainTable = await load(trainSource);
+  const parted = testSource?.part !== undefined;
+  const testTable = parted ? trainTable : await load(testSource);
+  const task = createTask(settings.settings, trainTable.rows, parted ? [] : testTable.rows);
+  const samplesOf = (table: Table, source: ResolvedSource | undefined): Sample[] =>
     locate(source, () => table.rows.map((row, i) => toSample(task, row, table.indices[i]!)));
-  const pick = (samples: Sample[], source: ResolvedSource | undefined): Sample[] => {
+  const all = samplesOf(trainTable, trainSource);
+  const parts = trainSource?.part && locate(trainSource, () => partsOf(task, all, trainSource.part!));
+  const pick = (samples: readonly Sample[], source: ResolvedSource | undefined): readonly Sample[] => {
     const size = source?.count ?? source?.fraction;
     if (size === undefined || size === samples.length || source?.fraction === 1) return samples;
     const stratify = source!.stratify && task.labels ? classesOf(samples) : undefined;
@@ -98,9 +127,41 @@ async function readData(settings: ResolvedTask, seed: number): Promise<TaskData>
     const picked = locate(source, () => trainTestSplit(samples.length, options)).train;
     return picked.map((i) => samples[i]!);
   };
-  const examples = samplesOf(trainTable, settings.train);
-  const train = pick(examples, settings.train);
-  return { task, train, examples, test: pick(samplesOf(testTable, settings.test), settings.test), notices };
+  const examples = parts?.train ?? all;
+  const train = pick(examples, trainSource);
+  const validation = validationSource ? parts!.validation : [];
+  const test = parted ? parts!.test : pick(samplesOf(testTable, testSource), testSource);
+  const oneFile = sameFiles(trainTable.files, testTable.files);
+  const overlap = overlapOf(task, { train, examples, validation, test, sameFiles: oneFile });
+  notices.push(...overlapNotes(overlap, { test_rows: test.length, train_rows: train.length }));
+  notices.push(...flatNotices(task, [...examples, ...validation, ...test]));
+  return { task, train, examples, validation, test, overlap, sameFiles: oneFile, notices };
+}
+
+/** The rows of a split's parts. */
+function partsOf(
+  task: Task,
+  samples: readonly Sample[],
+  { test, validation, stratify, seed }: ResolvedPart,
+): Record<'train' | 'validation' | 'test', readonly Sample[]> {
+  const labels = stratify && task.labels ? classesOf(samples) : undefined;
+  const rows = splitRows(samples.length, { test, validation }, { stratify: labels, randomState: seed });
+  const of = (part: readonly number[]): Sample[] => part.map((i) => samples[i]!);
+  return { train: of(rows.train), validation: of(rows.validation), test: of(rows.test) };
+}
+
+/** Where a task's answers are not what the data has. */
+function flatNotices(task: Task, samples: readonly Sample[]): string[] {
+  const changed = samples.filter(({ values, answer }) => render(task.completion, values) !== answer).length;
+  if (changed === 0) return [];
+  const why = task.labels ? 'labels are' : 'multiline: false makes them';
+  return [
+    `${changed} of ${samples.length} answers lose line breaks or the white space around them: ${why} one line`,
+  ];
+}
+
+function columnsOf({ columns }: ResolvedSource, roles: readonly string[]): string {
+  return [...new Set(roles)].map((role) => columns[role]!).join(' and ');
 }
 
 /** Puts the source's name before what is wrong with its rows. */

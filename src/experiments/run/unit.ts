@@ -59,12 +59,16 @@ export async function startUnit(
 
 /** Writes what the unit came to; its checkpoints are of no use then. */
 export function finishUnit({ settings, data, folder, methods, training }: Unit): TaskResult {
+  const { validation, overlap } = data;
   const result: TaskResult = {
     task: settings.name,
     kind: settings.settings.task,
     metric: data.task.metric,
+    ...('rouge_tokenizer' in settings.settings && { rouge_tokenizer: settings.settings.rouge_tokenizer }),
     train_rows: data.train.length,
+    ...(validation.length > 0 && { validation_rows: validation.length }),
     test_rows: data.test.length,
+    overlap,
     methods,
     ...(training && { training }),
   };

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { basename, join } from 'node:path';
 import type { Backend } from '../../backends/contract.js';
 import { UserError } from '../../util/errors.js';
+import { verifyChat } from './chat.js';
 import type { Check } from './check.js';
 import { verifyModel } from './model.js';
 import { verifyNf4 } from './nf4.js';
@@ -18,9 +19,10 @@ export async function* verifyFolder(backend: Backend, path: string): AsyncGenera
   else if (has('golden.safetensors') && has('golden.json')) yield* verifyModel(backend, path, subject);
   else if (has('reference_logits.json')) yield* verifyStories(backend, path, subject);
   else if (has('rouge.json')) yield* verifyText(path);
+  else if (has('chat.json')) yield* verifyChat(path);
   else {
     throw new UserError(
-      `${path} is no golden data: a folder with golden.json and golden.safetensors, one with reference_logits.json or rouge.json, ` +
+      `${path} is no golden data: a folder with golden.json and golden.safetensors, one with reference_logits.json, rouge.json or chat.json, ` +
         'or a file with NF4 weights is wanted',
     );
   }

@@ -162,7 +162,7 @@ export class EncoderDecoder implements CausalLM {
     const { embed, encoder } = this.parts;
     const bias = relativeBias(g, encoder.biases, this.places.encoder);
     const rows: Rows = { segments, bias, options: { path: 'tiles', encoder: true } };
-    let x = embedding(g, ids, embed, input.neftune);
+    let x = embedding(g, ids, embed, input.neftune, true);
     for (const layer of encoder.layers) {
       const body = (x: Tensor): Tensor =>
         this.mlp(g, this.selfAttention(g, x, layer.self, rows), layer.mlp, rows);

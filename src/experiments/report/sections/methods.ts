@@ -25,6 +25,7 @@ import {
   type DataSet,
   type Point,
 } from '../study.js';
+import { overlapNotes } from '../../run/overlap.js';
 import { reading } from './sizes.js';
 
 /** More tuned points than these and the table would be one of an ablation, which has its own. */
@@ -161,7 +162,9 @@ export function methodSection(set: DataSet, context: Context): Section | undefin
       ? `Differences in points from ${[...new Set(pairs.map(({ name }) => name))].join(' or ')}, with their interval; ` +
         `p of the paired test over the test rows, after Holm's correction for ${compared.size} comparison${compared.size === 1 ? '' : 's'}. `
       : '') +
-    (set.metric === 'rouge' ? 'ROUGE is the F-measure without stemming.' : '');
+    [...(set.metric === 'rouge' ? ['ROUGE is the F-measure without stemming'] : []), ...notesOf(set)]
+      .map((note) => `${note}.`)
+      .join(' ');
   return {
     id: `methods-${set.slug}`,
     title: 'Prompting and tuning',
@@ -207,4 +210,13 @@ function publishedRows(
       return row ? [[point, row] as const] : [];
     }),
   );
+}
+
+/** What its rows have in common, as the runs of the most training rows have it. */
+function notesOf({ points }: DataSet): string[] {
+  const results = points.flatMap(({ measurements }) => measurements.map(({ result }) => result));
+  const told = results
+    .filter(({ overlap }) => overlap !== undefined)
+    .sort((a, b) => b.train_rows - a.train_rows)[0];
+  return told?.overlap ? overlapNotes(told.overlap, told) : [];
 }

@@ -1,0 +1,205 @@
+/** Small tokenizers of every kind of part, and texts that tell them apart. */
+import fc from 'fast-check';
+
+type Json = Record<string, unknown>;
+
+const LETTERS = Array.from(
+  'abcdefghijklmnopqrstuvwxyzABCDEHIMRSΣσς.,!?-\'"0123456789½²٣ äéß日本\n\t\u00a0\u0085\ufeff▁🙂',
+);
+
+/** Byte-level BPE's letter for a byte. */
+export function byteLetters(): string[] {
+  const plain = (b: number): boolean => (b > 32 && b < 127) || (b > 160 && b !== 173);
+  let next = 256;
+  return Array.from({ length: 256 }, (_, b) => String.fromCodePoint(plain(b) ? b : next++));
+}
+
+const vocabOf = (tokens: readonly string[]): Json =>
+  Object.fromEntries([...new Set(tokens)].map((token, id) => [token, id]));
+
+const MERGES = ['h e', 't h', 'i n', 'a n', 'e r', 'th e', 'o n'];
+const merged = MERGES.map((merge) => merge.replace(' ', ''));
+
+const byteBpe = { type: 'BPE', vocab: vocabOf([...byteLetters(), ...merged]), merges: MERGES };
+const bpe = {
+  ...{ type: 'BPE', unk_token: '<unk>', vocab: vocabOf(['<unk>', ...LETTERS, ...merged]), merges: MERGES },
+};
+const bytes = Array.from({ length: 256 }, (_, b) => `<0x${b.toString(16).toUpperCase().padStart(2, '0')}>`);
+const sentencePiece = {
+  ...{ type: 'BPE', unk_token: '<unk>', fuse_unk: true, byte_fallback: true },
+  vocab: vocabOf([
+    '<unk>',
+    '<s>',
+    '</s>',
+    ...bytes,
+    '▁',
+    ...Array.from('abcdefghinorstuv'),
+    ...merged,
+    '▁t',
+    '▁the',
+  ]),
+  merges: [...MERGES, '▁ t', '▁t he', '▁ the'],
+};
+const unigram = {
+  ...{ type: 'Unigram', unk_id: 0, byte_fallback: false },
+  vocab: [['<unk>', 0], ...[...LETTERS, ...merged, '▁the'].map((token, i) => [token, -1 - i / 10])],
+};
+const wordLevel = {
+  type: 'WordLevel',
+  unk_token: '<unk>',
+  vocab: vocabOf(['<unk>', 'the', 'an', 'in', '.', '...', '5']),
+};
+const wordPiece = {
+  ...{ type: 'WordPiece', unk_token: '<unk>', continuing_subword_prefix: '##', max_input_chars_per_word: 20 },
+  vocab: vocabOf(['<unk>', ...LETTERS, ...LETTERS.map((l) => `##${l}`), 'the', '##er', 'an']),
+};
+const models: Readonly<Record<string, Json>> = { byteBpe, bpe, sentencePiece, unigram, wordLevel, wordPiece };
+
+const split = (pattern: Json, behavior: string, invert = false): Json => ({
+  type: 'Split',
+  pattern,
+  behavior,
+  invert,
+});
+const BEHAVIOURS = ['Removed', 'Isolated', 'MergedWithPrevious', 'MergedWithNext', 'Contiguous'];
+const byteLevel = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: true, use_regex: true };
+const preTokenizers: readonly (Json | null)[] = [
+  null,
+  ...[byteLevel, { ...byteLevel, add_prefix_space: true }, { ...byteLevel, use_regex: false }],
+  ...[{ type: 'Whitespace' }, { type: 'WhitespaceSplit' }, { type: 'BertPreTokenizer' }],
+  ...[true, false].map((individual_digits) => ({ type: 'Digits', individual_digits })),
+  ...BEHAVIOURS.map((behavior) => ({ type: 'Punctuation', behavior })),
+  ...BEHAVIOURS.flatMap((behavior) => [
+    split({ Regex: '\\d+|\\s+' }, behavior),
+    split({ String: 'an' }, behavior, true),
+    split({ Regex: '\\p{N}{1,3}|[^\\r\\n\\p{L}\\p{N}]?\\p{L}+|\\w' }, behavior),
+  ]),
+  ...['always', 'never', 'first'].map((prepend_scheme) => ({
+    type: 'Metaspace',
+    replacement: '▁',
+    prepend_scheme,
+    split: true,
+  })),
+  ...[{ type: 'CharDelimiterSplit', delimiter: 'n' }, { type: 'UnicodeScripts' }],
+  { type: 'Sequence', pretokenizers: [{ type: 'Digits', individual_digits: true }, byteLevel] },
+];
+
+const normalizers: readonly (Json | null)[] = [
+  null,
+  ...['NFC', 'NFD', 'NFKC', 'NFKD', 'Lowercase', 'StripAccents', 'Nmt'].map((type) => ({ type })),
+  {
+    type: 'BertNormalizer',
+    clean_text: true,
+    handle_chinese_chars: true,
+    strip_accents: null,
+    lowercase: true,
+  },
+  ...[
+    { type: 'Strip', strip_left: true, strip_right: true },
+    { type: 'Prepend', prepend: '▁' },
+  ],
+  ...[{ String: ' ' }, { Regex: '\\s+' }].map((pattern) => ({ type: 'Replace', pattern, content: '▁' })),
+  { type: 'Sequence', normalizers: [{ type: 'NFD' }, { type: 'StripAccents' }, { type: 'Lowercase' }] },
+];
+
+const added = (flags: Json): Json[] =>
+  ['<s>', 'AI', '<unk>'].map((content, i) => ({
+    ...{
+      id: 9000 + i,
+      content,
+      single_word: false,
+      lstrip: false,
+      rstrip: false,
+      normalized: false,
+      special: i === 0,
+    },
+    ...flags,
+  }));
+
+const tokenizerOf = (parts: Json): Json => ({
+  ...{ version: '1.0', truncation: null, padding: null, added_tokens: [] },
+  ...{ normalizer: null, pre_tokenizer: null, post_processor: null, decoder: null, model: bpe },
+  ...parts,
+});
+
+/** One of each model, pre-tokenizer and normalizer, and of the flags of added tokens, by their names. */
+export function builtTokenizers(): Map<string, Json> {
+  const all = new Map<string, Json>();
+  for (const [name, model] of Object.entries(models)) all.set(`model ${name}`, tokenizerOf({ model }));
+  for (const pre_tokenizer of preTokenizers)
+    all.set(
+      `pre-tokenizer ${JSON.stringify(pre_tokenizer)}`,
+      tokenizerOf({
+        pre_tokenizer,
+        model:
+          pre_tokenizer?.['type'] === 'ByteLevel' || pre_tokenizer?.['type'] === 'Sequence' ? byteBpe : bpe,
+      }),
+    );
+  for (const normalizer of normalizers)
+    all.set(`normalizer ${JSON.stringify(normalizer)}`, tokenizerOf({ normalizer, model: unigram }));
+  for (const flag of ['single_word', 'lstrip', 'rstrip', 'normalized'])
+    all.set(
+      `added ${flag}`,
+      tokenizerOf({ added_tokens: added({ [flag]: true }), normalizer: { type: 'Lowercase' } }),
+    );
+  all.set('sentencepiece', tokenizerOf(llamaLike()));
+  return all;
+}
+
+/** As Llama 2's. */
+export function llamaLike(): Json {
+  const replace = (from: string, content: string): Json => ({
+    type: 'Replace',
+    pattern: { String: from },
+    content,
+  });
+  return tokenizerOf({
+    added_tokens: ['<unk>', '<s>', '</s>'].map((content, id) => ({
+      ...{ id, content, single_word: false, lstrip: false, rstrip: false, normalized: false, special: true },
+    })),
+    normalizer: { type: 'Sequence', normalizers: [{ type: 'Prepend', prepend: '▁' }, replace(' ', '▁')] },
+    post_processor: {
+      type: 'TemplateProcessing',
+      single: [{ SpecialToken: { id: '<s>', type_id: 0 } }, { Sequence: { id: 'A', type_id: 0 } }],
+      pair: [{ Sequence: { id: 'A', type_id: 0 } }, { Sequence: { id: 'B', type_id: 1 } }],
+      special_tokens: { '<s>': { id: '<s>', ids: [1], tokens: ['<s>'] } },
+    },
+    decoder: {
+      type: 'Sequence',
+      decoders: [
+        replace('▁', ' '),
+        { type: 'ByteFallback' },
+        { type: 'Fuse' },
+        { type: 'Strip', content: ' ', start: 1, stop: 0 },
+      ],
+    },
+    model: sentencePiece,
+  });
+}
+
+/** Words of the vocabularies and what surrounds them, lone surrogates and NUL among them. */
+export const textsOf = fc
+  .array(
+    fc.oneof(
+      fc.constantFrom(...LETTERS),
+      fc.constantFrom(
+        'the',
+        ' an',
+        'in',
+        '...',
+        '<s>',
+        'AI',
+        '<unk>',
+        '  ',
+        '\r\n',
+        '\0',
+        '\ud800',
+        '12345',
+        'ΣΑΣ ',
+        "I'll",
+      ),
+      fc.string({ unit: 'binary', maxLength: 3 }),
+    ),
+    { maxLength: 24 },
+  )
+  .map((parts) => parts.join(''));

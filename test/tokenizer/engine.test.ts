@@ -1,0 +1,147 @@
+/** The engine against the Rust library itself, its death, and the engine for platforms without it. WESTWIND_TEST_TEXTS: texts a tokenizer. */
+import assert from 'node:assert/strict';
+import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
+import { createRequire } from 'node:module';
+import { tmpdir } from 'node:os';
+import { join } from 'node:path';
+import { after, describe, it } from 'node:test';
+import fc from 'fast-check';
+import { EngineHandle } from '../../src/tokenizer/engine/index.js';
+import { scriptEngine } from '../../src/tokenizer/engine/script.js';
+import { Tokenizer } from '../../src/tokenizer/index.js';
+import { UserError } from '../../src/util/errors.js';
+import { builtTokenizers, llamaLike, textsOf } from '../support/tokenizers.js';
+
+const rust = createRequire(import.meta.url)('tokenizers') as typeof import('tokenizers');
+const TEXTS = Number(process.env['WESTWIND_TEST_TEXTS'] ?? 30);
+const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
+after(() => rmSync(folder, { recursive: true }));
+
+type Json = Record<string, unknown>;
+
+function load(json: Json, config: Json = {}): Tokenizer {
+  writeFileSync(join(folder, 'tokenizer.json'), JSON.stringify(json));
+  writeFileSync(join(folder, 'tokenizer_config.json'), JSON.stringify(config));
+  return Tokenizer.load(folder);
+}
+
+/** Character offsets of the library as UTF-16 units. */
+const unitsOf = (text: string, at: number): number => Array.from(text).slice(0, at).join('').length;
+
+describe('the engine', () => {
+  it('has ids, offsets and texts of the Rust library, whatever the parts', async () => {
+    for (const [name, json] of builtTokenizers()) {
+      const tokenizer = load(json);
+      const library = rust.Tokenizer.fromString(JSON.stringify(json));
+      const texts = fc.sample(textsOf, { numRuns: TEXTS, seed: 18 });
+      const batch = await tokenizer.encodeBatch(texts);
+      for (const [i, text] of texts.entries()) {
+        const whole = text.toWellFormed();
+        const encoding = await library.encode(whole);
+        const ids = encoding.getIds();
+        const where = `${name}: ${JSON.stringify(text)}`;
+        assert.deepEqual(batch[i], ids, where);
+        const { ids: same, offsets } = tokenizer.encodeWithOffsets(text);
+        assert.deepEqual(same, ids, where);
+        assert.deepEqual(
+          offsets,
+          encoding.getOffsets().map((pair) => pair.map((at) => unitsOf(whole, at))),
+          where,
+        );
+        assert.equal(tokenizer.decode(ids), await library.decode(ids, true), where);
+      }
+    }
+  });
+
+  it('splits by Unicode, puts named tokens by their ids, and decodes bytes', () => {
+    const tokenizer = load(llamaLike());
+    const bytes = (...all: string[]): number[] => all.map((byte) => tokenizer.tokenToId(`<0x${byte}>`)!);
+    assert.equal(tokenizer.decode(bytes('EF', 'BB', 'BF', '41')), '\ufeffA');
+    assert.equal(tokenizer.decode(bytes('F0', '9F')), '\ufffd\ufffd');
+    assert.equal(tokenizer.encode('the').at(0), 1);
+    assert.deepEqual(tokenizer.encode(''), [1]);
+  });
+
+  it('puts around a text what transformers 5 puts', () => {
+    const ids = (config: Json): number[] =>
+      load(llamaLike(), { bos_token: '<s>', eos_token: '</s>', ...config }).encode('the');
+    const own = ids({}).slice(1);
+    assert.deepEqual(ids({}), [1, ...own]);
+    assert.deepEqual(ids({ add_bos_token: false }), own);
+    assert.deepEqual(ids({ add_eos_token: true }), [...own, 2]);
+    assert.deepEqual(ids({ add_bos_token: true, add_eos_token: true }), [1, ...own, 2]);
+    assert.deepEqual(ids({ add_bos_token: true, bos_token: null }), own);
+    const bare = { ...llamaLike(), post_processor: null };
+    assert.deepEqual(load(bare, { bos_token: '<s>' }).encode('the'), own);
+    // Behind all others stand tokens that only the configuration names.
+    const more = load(llamaLike(), { pad_token: '[PAD]' });
+    assert.equal(more.padId, more.vocabSize - 1);
+    assert.equal(more.decode([...more.encode('the'), more.padId]), 'the');
+    // Cutting and filling are a call's to ask for.
+    const cut = { max_length: 1, direction: 'Right', strategy: 'LongestFirst', stride: 0 };
+    assert.deepEqual(load({ ...llamaLike(), truncation: cut }).encode('the'), [1, ...own]);
+  });
+
+  it('tells once of a second beginning', async () => {
+    const told: string[] = [];
+    const listen = (warning: Error): unknown => told.push(warning.message);
+    process.on('warning', listen);
+    const tokenizer = load(llamaLike(), { bos_token: '<s>' });
+    tokenizer.encode('<s>the', { addSpecialTokens: false });
+    for (let i = 0; i < 3; i++) assert.deepEqual(tokenizer.encode('<s>the').slice(0, 2), [1, 1]);
+    await new Promise((resolve) => setImmediate(resolve));
+    process.off('warning', listen);
+    assert.equal(told.length, 1);
+    assert.match(told[0]!, /a second one/);
+  });
+
+  it('outlives a pattern that backtracks without end, and names it', async () => {
+    const pre_tokenizer = {
+      type: 'Split',
+      pattern: { Regex: '(a+)+$' },
+      behavior: 'Isolated',
+      invert: false,
+    };
+    const tokenizer = load({ ...llamaLike(), pre_tokenizer });
+    const hostile = `${'a'.repeat(64)}!`;
+    const named = (error: unknown): boolean => {
+      assert.ok(error instanceof UserError, String(error));
+      assert.match(
+        error.message,
+        /tokenizer\.json: the tokenizer gives up on 6[58] characters: .*retry-limit.*'\(a\+\)\+\$'/,
+      );
+      return true;
+    };
+    for (let i = 0; i < 2; i++) {
+      assert.throws(() => tokenizer.encode(hostile), named);
+      await assert.rejects(tokenizer.encodeBatch(['the', hostile]), named);
+      assert.ok(tokenizer.encode('the').length > 1);
+    }
+  });
+
+  it('forgets tokenizers that nobody has any more, and serves many', () => {
+    const all = Array.from({ length: 40 }, () => EngineHandle.load(JSON.stringify(llamaLike())));
+    for (const engine of all) assert.equal(engine.encode(['the'], true).ids[0], 1);
+  });
+});
+
+describe('the engine without the library', () => {
+  it('computes what it takes as the library does', async () => {
+    const json = JSON.stringify(llamaLike());
+    const script = scriptEngine(json);
+    const library = rust.Tokenizer.fromString(json);
+    for (const text of fc.sample(textsOf, { numRuns: 5 * TEXTS, seed: 19 })) {
+      const ids = (await library.encode(text.toWellFormed())).getIds();
+      assert.deepEqual([...(await script.encode([text], true)).ids], ids, JSON.stringify(text));
+      assert.equal(await script.decode(ids, true), await library.decode(ids, true), JSON.stringify(text));
+    }
+    for (const ids of fc.sample(fc.array(fc.nat(300), { maxLength: 12 }), { numRuns: 200, seed: 20 }))
+      assert.equal(await script.decode(ids, true), await library.decode(ids, true), String(ids));
+  });
+
+  it('refuses the rest by name', () => {
+    for (const [name, json] of builtTokenizers())
+      if (!/sentencepiece/i.test(name))
+        assert.throws(() => scriptEngine(JSON.stringify(json)), /no binary for .* needs it/, name);
+  });
+});
