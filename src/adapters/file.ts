@@ -8,7 +8,7 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { SafetensorsFile } from '../files/index.js';
+import { checkFinite, SafetensorsFile } from '../files/index.js';
 import type { Linear } from '../models/blocks/linear.js';
 import { isTied, type CausalLM } from '../models/model.js';
 import { UserError } from '../util/errors.js';
@@ -75,7 +75,11 @@ export function openAdapter(model: ModelShape, folder: string): AdapterFile {
       config,
       pairs: choosePairs(file, found.pairs, model, config, tables, where),
       tables,
-      read: (tensor) => file.readFloat32(tensor),
+      read(tensor) {
+        const { dtype, shape, data } = file.read(tensor);
+        checkFinite(path, tensor, dtype, shape, data);
+        return file.readFloat32(tensor);
+      },
       close: () => file.close(),
     };
   } catch (error) {

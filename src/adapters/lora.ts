@@ -5,6 +5,7 @@ import type { CausalLM } from '../models/model.js';
 import type { Linear } from '../models/blocks/linear.js';
 import type { Lora } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
+import { checkBelowOne, checkNumber, checkSeed, checkWhole } from '../util/checks.js';
 import { philox4x32 } from '../util/philox.js';
 import type { TableMap } from '../autograd/graph.js';
 import { freeTables, tableMap, type AdapterTables } from './tables.js';
@@ -84,6 +85,8 @@ export function attachLora(model: CausalLM, config: LoraConfig, start: LoraStart
  * as PEFT's does: A uniform in ±1/sqrt(in) (Kaiming with a = sqrt 5), B zero, so that the model's answers are at first the base's.
  */
 export function createLora(model: CausalLM, config: LoraConfig, start: LoraStart): LoraAdapter {
+  checkConfig(config);
+  if ('seed' in start) checkSeed('seed', start.seed);
   const given: Partial<Exclude<LoraStart, { seed: number }>> = 'source' in start ? start : {};
   const source = 'source' in start ? start.source : initialPairs(start.seed);
   const { tables } = given;
@@ -144,6 +147,20 @@ export function createLora(model: CausalLM, config: LoraConfig, start: LoraStart
       if (tables) freeTables(tables);
     },
   };
+}
+
+/** Beyond it a pair is larger than any layer that it would update. */
+export const MOST_RANK = 1 << 16;
+
+/** Throws RangeError or TypeError, which names the option. */
+function checkConfig({ r, lora_alpha, lora_dropout, rank_pattern, alpha_pattern }: LoraConfig): void {
+  const ranks = Object.entries(rank_pattern ?? {}).map(
+    ([key, rank]) => [`rank_pattern.${key}`, rank] as const,
+  );
+  for (const [name, rank] of [['r', r] as const, ...ranks]) checkWhole(name, rank, 1, MOST_RANK);
+  for (const alpha of [lora_alpha, ...Object.values(alpha_pattern ?? {})])
+    checkNumber('lora_alpha', alpha, 'a finite number', Number.isFinite);
+  checkBelowOne('lora_dropout', lora_dropout);
 }
 
 /** The factor before B·A of each of the modules, by its rank. */

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import { Option } from 'commander';
 import { readTable, selectColumns, type Row } from '../data/index.js';
-import type { ClassificationReport } from '../eval/index.js';
+import { confusionMatrix, type ClassificationReport } from '../eval/index.js';
 import { percent, withInterval } from '../experiments/run/results.js';
 import { scorePredictions, unreadNote, type Score } from '../experiments/run/score.js';
 import { readJson } from '../models/load.js';
@@ -126,10 +126,11 @@ function labelTable({ labels }: ClassificationReport): string {
 }
 
 /** Columns by number, as the rows are numbered: twenty names do not fit beside one another. */
-function confusionTable({ labels, confusion }: ClassificationReport): string {
+function confusionTable(report: ClassificationReport): string {
+  const { labels } = report;
   return tableText(
     ['right answer, and what was answered', ...labels.map((_, i) => String(i + 1))],
-    confusion.map((line, i) => [
+    confusionMatrix(report).map((line, i) => [
       `${i + 1} ${labels[i]!.label}`,
       ...line.map((n) => (n === 0 ? '.' : String(n))),
     ]),

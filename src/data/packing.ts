@@ -4,6 +4,7 @@
  * block but neither positions nor attention nor loss cross from one to the next, so that the losses are those of the unpacked texts. For a
  * model with an encoder a text is a pair: what the encoder reads, and what the decoder writes; pairs are never joined into one.
  */
+import { checkInt32, checkWhole } from '../util/checks.js';
 import { UserError } from '../util/errors.js';
 
 /** The label of a token that is not trained on. */
@@ -53,6 +54,7 @@ export interface ConcatOptions extends PackingOptions {
  * @throws UserError for a text of which nothing is trained on
  */
 export function unpacked(examples: readonly Example[], options: PackingOptions): Block[] {
+  checkWhole('length', options.length, 1);
   return examples.map((example) => isolatedBlock([truncated(example, options)]));
 }
 
@@ -61,23 +63,66 @@ export function unpacked(examples: readonly Example[], options: PackingOptions):
  * @throws UserError for a text of which nothing is trained on
  */
 export function packIsolated(examples: readonly Example[], options: PackingOptions): Block[] {
+  checkWhole('length', options.length, 1);
   const texts = examples.map((example) => truncated(example, options));
   const longestFirst = [...texts.keys()].sort((a, b) => sizeOf(texts[b]!) - sizeOf(texts[a]!) || a - b);
-  // bySpace[s]: the bins with room for exactly s more tokens.
-  const bySpace: number[][][] = Array.from({ length: options.length + 1 }, () => []);
+  const open = new OpenBins();
   for (const index of longestFirst) {
     const size = sizeOf(texts[index]!);
-    let space = size;
-    while (space < options.length && bySpace[space]!.length === 0) space++;
-    const bin = bySpace[space]!.pop() ?? [];
+    const { bin, space } = open.take(size) ?? { bin: [], space: options.length };
     bin.push(index);
-    bySpace[space - size]!.push(bin);
+    open.put(bin, space - size);
   }
-  return bySpace
-    .flat()
+  return open
+    .all()
     .map((bin) => bin.sort((a, b) => a - b))
     .sort((a, b) => a[0]! - b[0]!)
     .map((bin) => isolatedBlock(bin.map((index) => texts[index]!)));
+}
+
+/** Bins by the tokens that they have room for. There are as many spaces as bins at most, however long a block may be. */
+class OpenBins {
+  private readonly bySpace = new Map<number, number[][]>();
+  /** The spaces that some bin has, ascending. */
+  private readonly spaces: number[] = [];
+
+  /** Of the bins with room for `size` the fullest, of these the last that was put there. */
+  take(size: number): { readonly bin: number[]; readonly space: number } | undefined {
+    const at = this.place(size);
+    const space = this.spaces[at];
+    if (space === undefined) return undefined;
+    const bins = this.bySpace.get(space)!;
+    const bin = bins.pop()!;
+    if (bins.length === 0) {
+      this.bySpace.delete(space);
+      this.spaces.splice(at, 1);
+    }
+    return { bin, space };
+  }
+
+  put(bin: number[], space: number): void {
+    const bins = this.bySpace.get(space);
+    if (bins) bins.push(bin);
+    else {
+      this.bySpace.set(space, [bin]);
+      this.spaces.splice(this.place(space), 0, space);
+    }
+  }
+
+  all(): number[][] {
+    return [...this.bySpace.values()].flat();
+  }
+
+  /** Where the first space of at least `size` stands. */
+  private place(size: number): number {
+    let [low, high] = [0, this.spaces.length];
+    while (low < high) {
+      const middle = (low + high) >> 1;
+      if (this.spaces[middle]! < size) low = middle + 1;
+      else high = middle;
+    }
+    return low;
+  }
 }
 
 /**
@@ -86,6 +131,8 @@ export function packIsolated(examples: readonly Example[], options: PackingOptio
  * @throws UserError for a text of which nothing is trained on, and for texts of a model with an encoder
  */
 export function packConcat(examples: readonly Example[], options: ConcatOptions): Block[] {
+  checkWhole('length', options.length, 1);
+  checkWhole('eosTokenId', options.eosTokenId, 0);
   if (examples.some(({ encoderIds }) => encoderIds !== undefined)) {
     throw new UserError(
       "training.packing: concat joins texts into one, which a model with an encoder does not read; use 'isolated' (pairs side by side) " +
@@ -147,7 +194,10 @@ function head(values: ArrayLike<number>, most: number): Int32Array {
 function checkTrained(cut: Example, whole: Example, from: number, options: PackingOptions): void {
   const { ids, labels, row } = whole;
   if (labels.length !== ids.length)
-    throw new Error(`row ${row} has ${ids.length} tokens and ${labels.length} labels`);
+    throw new RangeError(`row ${row} has ${ids.length} tokens and ${labels.length} labels`);
+  checkInt32('ids', ids);
+  checkInt32('labels', labels);
+  checkInt32('encoderIds', whole.encoderIds ?? []);
   for (let i = from; i < cut.labels.length; i++) if (isTrained(cut.labels[i]!)) return;
   const shown = options.describeRow?.(row) ?? `row ${row}`;
   throw new UserError(

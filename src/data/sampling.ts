@@ -3,6 +3,7 @@
  * of 5 % is the one that a Python study drew. Follows sklearn.model_selection's ShuffleSplit and StratifiedShuffleSplit. And the order
  * of an epoch, which is this project's own.
  */
+import { checkSeed, checkWhole } from '../util/checks.js';
 import { UserError } from '../util/errors.js';
 import { RandomState } from '../util/mt19937.js';
 import { philox4x32 } from '../util/philox.js';
@@ -28,6 +29,8 @@ export interface Split {
 
 /** Splits rows 0 … n − 1. Throws UserError for sizes that do not fit the rows or the classes. */
 export function trainTestSplit(n: number, options: SplitOptions): Split {
+  checkWhole('n', n, 0);
+  checkSeed('randomState', options.randomState);
   const sizes = splitSizes(n, options);
   const random = new RandomState(options.randomState);
   if (options.stratify) return stratifiedSplit(n, sizes, options.stratify, random);
@@ -192,6 +195,9 @@ const ORDER = 2;
 
 /** The numbers 0 … n − 1 in the order of epoch `epoch` (from 0): a shuffle that depends on seed and epoch alone. */
 export function epochOrder(n: number, seed: number, epoch: number): number[] {
+  checkWhole('n', n, 0);
+  checkSeed('seed', seed);
+  checkWhole('epoch', epoch, 0);
   const order = range(n);
   let words: number[] = [];
   for (let i = n - 1; i > 0; i--) {

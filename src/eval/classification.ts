@@ -3,6 +3,7 @@
  * over all labels that occur.
  */
 import { compareLabels } from '../data/sampling.js';
+import { UserError } from '../util/errors.js';
 import { bootstrap, type BootstrapOptions, type Interval } from './statistics.js';
 
 export interface Averages {
@@ -28,8 +29,32 @@ export interface ClassificationReport {
   readonly macro: Averages;
   /** By label, sorted by code point. */
   readonly labels: readonly LabelReport[];
-  /** confusion[i][j]: rows of label i that were answered with label j, in the order of `labels`. */
-  readonly confusion: readonly (readonly number[])[];
+  /** What was answered with what, by the labels' places in `labels`, as far as it occurs, in their order. `confusionMatrix` draws it up. */
+  readonly confusion: readonly Confusion[];
+}
+
+/** Rows of one label that were answered with one label. */
+export interface Confusion {
+  readonly label: number;
+  readonly answer: number;
+  readonly rows: number;
+}
+
+/** Beyond it a matrix is for nobody's eyes. */
+const MOST_LABELS = 1000;
+
+/** matrix[i][j]: rows of label i that were answered with label j. Throws UserError for more than 1,000 labels. */
+export function confusionMatrix({
+  labels,
+  confusion,
+}: Pick<ClassificationReport, 'labels' | 'confusion'>): number[][] {
+  if (labels.length > MOST_LABELS)
+    throw new UserError(
+      `a confusion matrix of ${labels.length} labels cannot be read: ${MOST_LABELS} are the most; leave --confusion out`,
+    );
+  const matrix = labels.map(() => new Array<number>(labels.length).fill(0));
+  for (const { label, answer, rows } of confusion) matrix[label]![answer] = rows;
+  return matrix;
 }
 
 /**
@@ -46,20 +71,30 @@ export function classificationReport(
   const answers = predictions.filter((p) => p !== null);
   const names = [...new Set([...truths, ...answers])].sort(compareLabels);
   const indexOf = new Map(names.map((name, i) => [name, i]));
-  const confusion = names.map(() => new Array<number>(names.length).fill(0));
-  const unanswered = names.map(() => 0);
+  const counts = (): Float64Array => new Float64Array(names.length);
+  const [support, unanswered, predicted, hits] = [counts(), counts(), counts(), counts()];
+  const lines = names.map(() => new Map<number, number>());
   for (const [row, truth] of truths.entries()) {
     const i = indexOf.get(truth)!;
     const prediction = predictions[row] ?? null;
-    if (prediction === null) unanswered[i]! += 1;
-    else confusion[i]![indexOf.get(prediction)!]! += 1;
+    support[i]!++;
+    if (prediction === null) {
+      unanswered[i]!++;
+      continue;
+    }
+    const j = indexOf.get(prediction)!;
+    predicted[j]!++;
+    if (i === j) hits[i]!++;
+    lines[i]!.set(j, (lines[i]!.get(j) ?? 0) + 1);
   }
+  const confusion = lines.flatMap((line, label) =>
+    [...line].sort(([a], [b]) => a - b).map(([answer, rows]): Confusion => ({ label, answer, rows })),
+  );
   const labels = names.map((label, i): LabelReport => {
-    const support = sum(confusion[i]!) + unanswered[i]!;
-    const predicted = sum(confusion.map((line) => line[i]!));
-    return { label, support, unanswered: unanswered[i]!, ...averages(confusion[i]![i]!, predicted, support) };
+    const figures = averages(hits[i]!, predicted[i]!, support[i]!);
+    return { label, support: support[i]!, unanswered: unanswered[i]!, ...figures };
   });
-  const correct = sum(confusion.map((line, i) => line[i]!));
+  const correct = hits.reduce((a, b) => a + b, 0);
   const mean = (figure: keyof Averages): number => ratio(sum(labels.map((l) => l[figure])), labels.length);
   return {
     rows: truths.length,

@@ -1,9 +1,11 @@
 /** Figures for answers: classification and summaries, and how sure they are. */
 export {
   classificationReport,
+  confusionMatrix,
   macroF1Interval,
   type Averages,
   type ClassificationReport,
+  type Confusion,
   type LabelReport,
 } from './classification.js';
 export { jaccard, lengthRatio, wordOverlap } from './overlap.js';

@@ -4,6 +4,7 @@
  * and 15; scipy.stats.bootstrap (method 'percentile') and scipy.stats.permutation_test (permutation_type 'samples') compute the same.
  */
 
+import { checkNumber, checkSeed, checkWhole } from '../util/checks.js';
 import { philoxFill } from '../util/philox.js';
 
 export interface Interval {
@@ -33,7 +34,9 @@ export function bootstrap(
   statistics: (rows: Int32Array) => readonly number[],
   { resamples = 10_000, confidence = 0.95, seed = 0 }: BootstrapOptions = {},
 ): Interval[] {
-  if (n < 1) throw new RangeError('an interval over no rows');
+  if (n === 0) throw new RangeError('an interval over no rows');
+  checkWhole('n', n, 1);
+  checkDraws({ resamples, confidence, seed });
   const rows = new Int32Array(n);
   const words = new Uint32Array(n);
   const figures: Float64Array[] = [];
@@ -47,6 +50,13 @@ export function bootstrap(
     of.sort();
     return { low: quantile(of, (1 - confidence) / 2), high: quantile(of, (1 + confidence) / 2) };
   });
+}
+
+/** Throws RangeError or TypeError, which names the option. */
+function checkDraws({ resamples = 1, confidence = 0.5, seed = 0 }: BootstrapOptions): void {
+  checkWhole('resamples', resamples, 1, 1e7);
+  checkNumber('confidence', confidence, 'a number between 0 and 1', (share) => share > 0 && share < 1);
+  checkSeed('seed', seed);
 }
 
 /** The bootstrap intervals of the means of figures that each row has for itself, by name: hits for an accuracy, a row's ROUGE. */
@@ -113,6 +123,7 @@ export function comparePaired(
   options: BootstrapOptions = {},
 ): PairedComparison {
   if (a.length !== b.length) throw new RangeError(`${a.length} and ${b.length} rows to compare`);
+  checkDraws(options);
   const differences = a.map((x, i) => x - b[i]!);
   const some = differences.filter((d) => d !== 0);
   const better = some.filter((d) => d > 0).length;

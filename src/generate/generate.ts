@@ -17,17 +17,16 @@ import {
   prefillTokens,
   sharedTokens,
   type Prompt,
+  type BatchOptions,
   type PromptGroup,
 } from './prompts.js';
+import { MOST_POSITIONS } from '../models/tokens.js';
+import { checkNumber, checkPositive, checkSeed, checkWhole } from '../util/checks.js';
 
-export interface GenerateOptions extends Omit<DecodeOptions, 'pairs'> {
+export interface GenerateOptions extends Omit<DecodeOptions, 'pairs'>, BatchOptions {
   readonly max_new_tokens: number;
   /** Tokens that end an answer; they are not part of it. */
   readonly stopTokens: readonly number[];
-  /** Sequences at once. */
-  readonly batch_size: number;
-  /** Leading tokens that all prompts share: run once. See `commonPrefix`. */
-  readonly sharedPrefix?: number;
   /** The adapter to answer with; null: none; absent: the one that is attached to the model when `generate` is called. */
   readonly adapter?: CallAdapter | undefined;
   /** Ends the call, within a pass too: the iterator rejects with an AbortError, and what the call took is given back. */
@@ -45,6 +44,17 @@ export interface Answer {
 
 interface Growing extends Sequence {
   readonly tokens: number[];
+}
+
+/** Throws RangeError or TypeError, which names the option. */
+function checkOptions(options: GenerateOptions): void {
+  checkWhole('max_new_tokens', options.max_new_tokens, 1, MOST_POSITIONS);
+  for (const token of options.stopTokens) checkWhole('stopTokens', token, 0);
+  if (!options.do_sample) return;
+  checkPositive('temperature', options.temperature);
+  checkWhole('top_k', options.top_k, 0);
+  checkNumber('top_p', options.top_p, 'a number above 0, 1 at most', (p) => p > 0 && p <= 1);
+  checkSeed('seed', options.seed);
 }
 
 type CallOptions = GenerateOptions & Pick<DecodeOptions, 'pairs'>;
@@ -67,8 +77,9 @@ async function* answers(
   options: CallOptions,
 ): AsyncGenerator<Answer> {
   throwIfAborted(options.signal);
+  checkOptions(options);
+  checkPrompts(model, prompts, options, options.pairs);
   if (prompts.length === 0) return;
-  checkPrompts(model, prompts, options.pairs);
   const prefix = sharedTokens(model, options.sharedPrefix, lengthsOf(prompts).shortest);
   const letGo = holdPairs(options.pairs);
   try {

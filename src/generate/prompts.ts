@@ -7,7 +7,8 @@ import { Graph, type LoraPairs } from '../autograd/graph.js';
 import { slice, type Tensor } from '../tensor/tensor.js';
 import type { KvCache } from '../models/blocks/cache.js';
 import type { CausalLM } from '../models/model.js';
-import { checkTokens } from '../models/tokens.js';
+import { checkTokens, MOST_POSITIONS } from '../models/tokens.js';
+import { checkSeed, checkWhole } from '../util/checks.js';
 import { UserError } from '../util/errors.js';
 
 export interface Prompt {
@@ -98,11 +99,41 @@ export function commonPrefix(prompts: readonly (readonly number[])[]): number {
   }, first.length);
 }
 
-export function checkPrompts(model: CausalLM, prompts: readonly Prompt[], pairs: LoraPairs): void {
+/** What generating and scoring have in common of their options. */
+export interface BatchOptions {
+  /** Sequences at once. */
+  readonly batch_size: number;
+  /** Leading tokens that all prompts share: run once. See `commonPrefix`. */
+  readonly sharedPrefix?: number;
+}
+
+/**
+ * Throws UserError for a prompt that is empty, longer than the model's context or not of its tokens; RangeError and TypeError for options
+ * that say nothing sensible.
+ */
+export function checkPrompts(
+  model: CausalLM,
+  prompts: readonly Prompt[],
+  { batch_size, sharedPrefix = 0 }: BatchOptions,
+  pairs: LoraPairs,
+): void {
+  checkWhole('batch_size', batch_size, 1);
+  checkWhole('sharedPrefix', sharedPrefix, 0);
+  const { max_position_embeddings } = model.config;
+  // T5 knows distances alone, of any size.
+  const context = readsByEncoder(model) ? MOST_POSITIONS : max_position_embeddings;
   for (const { index, ids } of prompts) {
+    checkSeed('index', index);
     if (ids.length === 0) throw new UserError(`prompt ${index} holds no token; a prompt needs one at least`);
+    if (ids.length > context)
+      throw new UserError(
+        `prompt ${index} has ${ids.length} tokens, and the model's context is ${context}: shorten the prompt`,
+      );
     checkTokens(model, ids, pairs);
   }
+  const shared = sharedPrefix > 0 ? commonPrefix(prompts.map(({ ids }) => ids)) : 0;
+  if (sharedPrefix > shared)
+    throw new RangeError(`sharedPrefix is ${sharedPrefix}, but the prompts share ${shared} leading tokens`);
 }
 
 /** In tokens. */

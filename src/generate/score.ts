@@ -22,12 +22,13 @@ import {
   sharedTokens,
   type PassOptions,
   type Prompt,
+  type BatchOptions,
   type PromptGroup,
 } from './prompts.js';
+import { MOST_POSITIONS } from '../models/tokens.js';
+import { checkWhole } from '../util/checks.js';
 
-export interface ScoreOptions {
-  readonly batch_size: number;
-  readonly sharedPrefix?: number;
+export interface ScoreOptions extends BatchOptions {
   /** As in GenerateOptions. */
   readonly bf16?: boolean;
   readonly adapter?: CallAdapter | undefined;
@@ -59,9 +60,13 @@ async function* scores(
   options: CallOptions,
 ): AsyncGenerator<Scores> {
   throwIfAborted(options.signal);
+  checkPrompts(model, prompts, options, options.pairs);
+  checkWhole('the number of continuations', continuations.length, 1);
+  for (const tokens of continuations) {
+    checkWhole('the length of a continuation', tokens.length, 1, MOST_POSITIONS);
+    checkTokens(model, tokens, options.pairs);
+  }
   if (prompts.length === 0) return;
-  checkPrompts(model, prompts, options.pairs);
-  for (const tokens of continuations) checkTokens(model, tokens, options.pairs);
   const prefix = sharedTokens(model, options.sharedPrefix, lengthsOf(prompts).shortest);
   const newTokens = Math.max(...continuations.map((c) => c.length));
   const letGo = holdPairs(options.pairs);

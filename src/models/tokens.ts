@@ -1,5 +1,6 @@
 /** The border between tokenizer and model: kernels look ids up without asking, so ids are checked before they get there. */
 
+import { checkInt32, checkNumber } from '../util/checks.js';
 import { UserError } from '../util/errors.js';
 import type { LoraPairs } from '../autograd/graph.js';
 import type { CausalLM } from './model.js';
@@ -12,6 +13,7 @@ export function checkTokens(
   ignored?: number,
 ): void {
   const { rows: vocab_size } = pairs?.tables?.get(embedding) ?? embedding.table;
+  checkInt32('ids', ids);
   for (let i = 0; i < ids.length; i++) {
     const id = ids[i]!;
     if (id !== ignored && !(id >= 0 && id < vocab_size)) {
@@ -20,4 +22,14 @@ export function checkTokens(
       );
     }
   }
+}
+
+/** Places in a text: rotary tables grow with the largest, so that one far out would never be reached. */
+export const MOST_POSITIONS = 1 << 20;
+
+/** Throws RangeError for positions that no table of angles has. */
+export function checkPositions(positions: ArrayLike<number>): void {
+  for (let i = 0; i < positions.length; i++)
+    if (!(positions[i]! >= 0 && positions[i]! < MOST_POSITIONS))
+      checkNumber(`positions[${i}]`, positions[i], `a place from 0 to ${MOST_POSITIONS - 1}`, () => false);
 }

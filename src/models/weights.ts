@@ -5,7 +5,7 @@
 
 import { Parameter } from '../autograd/parameter.js';
 import type { Backend, DenseMatrix, DType, Matrix } from '../backends/contract.js';
-import { fromFloat32, toFloat32 } from '../files/index.js';
+import { checkFinite, fromFloat32, toFloat32 } from '../files/index.js';
 import type { EmbeddingWeights } from '../ops/embedding.js';
 import type { LayerNorm } from '../ops/norm.js';
 import {
@@ -170,6 +170,7 @@ export class WeightLoader {
       return this.register(name, value);
     }
     const { dtype, data } = this.read(this.source, name, shape);
+    checkFinite(this.source.path, name, TYPE_NAMES[dtype], shape, data);
     const raw = uploadAs(this.backend, data, shape, dtype);
     const wanted = kept === 'auto' ? dtype : kept;
     let value = raw;
@@ -197,7 +198,13 @@ export class WeightLoader {
     const { backend, source } = this;
     if (!(source instanceof RandomWeights)) {
       const host = { ...this.read(source, name, [rows, cols]), rows, cols, name };
-      return quantizeMatrix(backend, host, options);
+      try {
+        return await quantizeMatrix(backend, host, options);
+      } catch (error) {
+        // What quantizing came upon is looked for in the file.
+        checkFinite(source.path, name, TYPE_NAMES[host.dtype], [rows, cols], host.data);
+        throw error;
+      }
     }
     const values = Tensor.empty(backend, [rows, cols], 'bf16');
     try {

@@ -6,6 +6,7 @@
 
 import { z } from 'zod';
 import type { Backend, Nf4Matrix } from '../backends/contract.js';
+import { checkFinite } from '../files/index.js';
 import { messageOf, UserError } from '../util/errors.js';
 import { NF4_BLOCK, NF4_CODES } from '../util/nf4.js';
 import { NESTED_BLOCK } from '../util/double-quant.js';
@@ -60,6 +61,7 @@ export function readBnbMatrix(
     if (found !== dtype || elements !== length) {
       throw fault(`has a tensor '${full}' of ${elements} ${found}; ${length} ${dtype} are wanted`);
     }
+    if (part !== 'quant_map') checkFinite(source.path, full, dtype, shape, data);
     return data;
   };
 

@@ -6,7 +6,7 @@
 
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { SafetensorsFile, writeSafetensors } from '../files/index.js';
+import { checkFinite, SafetensorsFile, writeSafetensors } from '../files/index.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { UserError } from '../util/errors.js';
 import type { AdamW } from './optimizer.js';
@@ -55,7 +55,9 @@ export function restoreCheckpoint(folder: string, optimizer: AdamW, run: string)
       if (!file.has(name) || file.info(name).shape.join() !== tensor.shape.join()) {
         throw new UserError(`${path}: '${name}' does not fit this run; remove the file to begin anew`);
       }
-      tensor.backend.upload(file.read(name).data, tensor);
+      const { dtype, data } = file.read(name);
+      checkFinite(path, name, dtype, tensor.shape, data);
+      tensor.backend.upload(data, tensor);
     }
     optimizer.step = step;
     return step;

@@ -5,10 +5,11 @@ import { Graph, randomOf, type Member } from '../autograd/graph.js';
 import { IGNORE_INDEX, type Block } from '../data/index.js';
 import { headLoss } from '../ops/cross-entropy.js';
 import type { CausalLM, ModelInput } from '../models/model.js';
-import { checkTokens } from '../models/tokens.js';
+import { checkPositions, checkTokens } from '../models/tokens.js';
 import type { Neftune } from '../ops/embedding.js';
 import { Tensor } from '../tensor/tensor.js';
 import { abortable } from '../util/abort.js';
+import { checkInt32Array, checkLengths, checkWhole } from '../util/checks.js';
 
 /** What one training brings to a pass. */
 export interface PassMember {
@@ -66,7 +67,12 @@ export function rowsOf({
   return ids.length + (encoder?.ids.length ?? 0);
 }
 
+/** Throws RangeError or TypeError for blocks whose arrays are not all Int32Arrays of one length. */
 export function flatten(blocks: readonly Block[]): FlatBatch {
+  for (const { ids, labels, positions, segments, encoder } of blocks) {
+    checkRows({ ids, labels, positions, segments });
+    if (encoder) checkRows({ ids: encoder.ids, segments: encoder.segments });
+  }
   const rows = blocks.reduce((n, b) => n + b.ids.length, 0);
   const make = (): Int32Array => new Int32Array(rows);
   const [ids, positions, segments, targets, lengths] = [make(), make(), make(), make(), make()];
@@ -238,7 +244,34 @@ export async function evaluateLoss(
   }
 }
 
-function checkBatch(model: CausalLM, { ids, targets, encoder }: FlatBatch, pairs: Member['pairs']): void {
+/** Int32Arrays of one length, that of `ids`. */
+function checkRows({
+  ids,
+  ...others
+}: Readonly<Record<string, Int32Array>> & { readonly ids: Int32Array }): void {
+  for (const [name, array] of Object.entries({ ids, ...others })) checkInt32Array(name, array);
+  checkLengths(ids.length, others);
+}
+
+/** Segments are numbered upwards: what is of one segment stands together. */
+function checkSegments(segments: Int32Array): void {
+  for (let i = 0, before = 0; i < segments.length; before = segments[i++]!)
+    checkWhole(`segments[${i}]`, segments[i], before);
+}
+
+function checkBatch(
+  model: CausalLM,
+  { ids, positions, segments, targets, lengths, encoder }: FlatBatch,
+  pairs: Member['pairs'],
+): void {
+  checkRows({ ids, positions, segments, targets, lengths });
+  checkWhole('the number of rows', ids.length, 1);
+  checkPositions(positions);
+  checkSegments(segments);
+  if (encoder) {
+    checkRows({ ids: encoder.ids, segments: encoder.segments, lengths: encoder.lengths });
+    checkSegments(encoder.segments);
+  }
   if ((encoder !== undefined) !== (model.config.decoder_start_token_id !== undefined))
     throw new Error('texts for an encoder go with a model that has one');
   checkTokens(model, ids, pairs);

@@ -11,6 +11,14 @@ import { epochOrder, IGNORE_INDEX, type Block } from '../data/index.js';
 import type { CausalLM } from '../models/model.js';
 import { checkTokens } from '../models/tokens.js';
 import { throwIfAborted } from '../util/abort.js';
+import {
+  checkAtLeastZero,
+  checkBelowOne,
+  checkNumber,
+  checkPositive,
+  checkSeed,
+  checkWhole,
+} from '../util/checks.js';
 import { UserError } from '../util/errors.js';
 import { latestCheckpoint, restoreCheckpoint, saveCheckpoint } from './checkpoint.js';
 import { AdamW, type AdamWOptions } from './optimizer.js';
@@ -104,6 +112,23 @@ function stepsPerEpoch(blocks: number, args: TrainingArguments): number {
   return Math.ceil(blocks / (args.per_device_train_batch_size * args.gradient_accumulation_steps));
 }
 
+/** Throws RangeError or TypeError, which names the argument. */
+function checkArguments(args: TrainingArguments, blocks: number): void {
+  const counts = ['per_device_train_batch_size', 'gradient_accumulation_steps', 'save_total_limit'] as const;
+  for (const name of counts) checkWhole(name, args[name], name === 'save_total_limit' ? 0 : 1);
+  checkWhole('max_steps', args.max_steps, -1);
+  checkPositive('num_train_epochs', args.num_train_epochs);
+  for (const name of ['save_steps', 'warmup_steps'] as const) checkWhole(name, args[name], 0);
+  for (const name of ['learning_rate', 'weight_decay', 'neftune_noise_alpha'] as const)
+    checkAtLeastZero(name, args[name]);
+  checkNumber('max_grad_norm', args.max_grad_norm, 'a number, 0 or more', (norm) => norm >= 0);
+  checkNumber('warmup_ratio', args.warmup_ratio, 'a number from 0 to 1', (share) => share >= 0 && share <= 1);
+  for (const name of ['adam_beta1', 'adam_beta2'] as const) checkBelowOne(name, args[name]);
+  checkPositive('adam_epsilon', args.adam_epsilon);
+  checkSeed('seed', args.seed);
+  checkWhole('the number of steps', totalSteps(blocks, args), 1);
+}
+
 /**
  * Trains `parameters` of `model` on `blocks`. Throws UserError when a loss or gradient is not finite, and an AbortError once
  * `options.signal` is aborted before the last step is done.
@@ -135,9 +160,12 @@ export async function trainTogether(
   trainees: readonly Trainee[],
   signal?: AbortSignal,
 ): Promise<Outcome[]> {
+  checkWhole('the number of trainings', trainees.length, 1);
   const { backend } = model;
   const { bf16, gradient_checkpointing } = trainees[0]!.args;
-  for (const { args, trained } of trainees) {
+  for (const { args, trained, blocks } of trainees) {
+    checkArguments(args, blocks.length);
+    checkWhole('the number of trained parameters', trained.parameters.length, 1);
     if (args.bf16 !== bf16 || args.gradient_checkpointing !== gradient_checkpointing)
       throw new Error('trainings together share bf16 and gradient_checkpointing');
     if (trainees.length > 1 && !trained.pairs) throw new Error('trainings together are of adapters');

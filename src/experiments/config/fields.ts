@@ -15,12 +15,8 @@ export function section<Shape extends z.core.$ZodLooseShape>(shape: Shape) {
 }
 
 export const text = (description: string) => z.string().min(1).describe(description);
-export const whole = (least: number, description: string) =>
-  z
-    .int()
-    .min(least)
-    .max(2 ** 31 - 1)
-    .describe(description);
+export const whole = (least: number, description: string, most = 2 ** 31 - 1) =>
+  z.int().min(least).max(most).describe(description);
 export const seed = (description: string) =>
   z
     .int()

@@ -5,6 +5,7 @@
  */
 
 import { z } from 'zod';
+import { MOST_RANK } from '../../adapters/lora.js';
 import { messageOf } from '../../util/errors.js';
 import { parseTemplate } from '../../tasks/index.js';
 import { isCheck, MEASURES } from '../checks/measures.js';
@@ -33,6 +34,7 @@ const lora = section({
   r: whole(
     1,
     'Rank of the update. Default 8 for classification and custom tasks, 64 for summarization.',
+    MOST_RANK,
   ).optional(),
   lora_alpha: positive('The update is scaled by lora_alpha / r. Default 16.').optional(),
   lora_dropout: belowOne('Dropout on the adapter’s input, in training. Default 0.1.').optional(),

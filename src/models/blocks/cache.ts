@@ -4,6 +4,7 @@ import type { Graph } from '../../autograd/graph.js';
 import type { Backend } from '../../backends/contract.js';
 import type { KvCacheShape } from '../../backends/kernels.js';
 import { Tensor } from '../../tensor/tensor.js';
+import { checkWhole } from '../../util/checks.js';
 
 export class KvCache {
   /** Its measures, as kernels take them. */
@@ -18,6 +19,8 @@ export class KvCache {
     /** Those of the encoder's texts, to which a decoder's layers attend across. */
     readonly across?: KvCache,
   ) {
+    checkWhole('slots', shape.slots, 1);
+    checkWhole('capacity', shape.capacity, 1);
     this.shape = shape;
     const dtype = precision === 'bf16' ? backend.activations : 'f32';
     const dims = [shape.slots, shape.capacity, shape.kvHeads, shape.headDim];

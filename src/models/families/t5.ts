@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { EncoderDecoder } from '../blocks/encoder-decoder.js';
 import { parseConfig } from '../config.js';
 import type { ModelBuilder } from '../load.js';
+import { UserError } from '../../util/errors.js';
 
 const size = z
   .int()
@@ -39,6 +40,10 @@ const schema = z.object({
 
 export const build: ModelBuilder = (json, path, weights) => {
   const c = parseConfig(schema, json, path);
+  if (c.decoder_start_token_id >= c.vocab_size)
+    throw new UserError(
+      `${path}: decoder_start_token_id is ${c.decoder_start_token_id}, but the vocabulary has ${c.vocab_size} tokens`,
+    );
   // transformers 4 scaled where the head is tied; 5 says so, and calls every head tied, also one that the checkpoint has apart.
   const scaled = c.scale_decoder_outputs ?? c.tie_word_embeddings;
   return EncoderDecoder.build(

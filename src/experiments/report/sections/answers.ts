@@ -1,6 +1,6 @@
 /** The answers themselves: which label was taken for which, and the rows on which two methods differ. */
 
-import { classificationReport } from '../../../eval/index.js';
+import { classificationReport, confusionMatrix } from '../../../eval/index.js';
 import { heatMaps } from '../charts/heat.js';
 import { describe, type Context } from '../context.js';
 import { count, percent1, pText, type Block, type Cell, type Section } from '../document.js';
@@ -17,22 +17,22 @@ export function confusionSection(set: DataSet): Section | undefined {
   const best = bestOf(set, set.points);
   if (set.metric !== 'classification' || !best) return undefined;
   const predictions = best.measurements.flatMap(answersOf);
-  const { labels, confusion } = classificationReport(
+  const report = classificationReport(
     predictions.map((p) => p.reference),
     predictions.map((p) => p.answer),
   );
+  const { labels, confusion } = report;
   const names = labels.map(({ label }) => label);
   const wrong = confusion
-    .flatMap((row, i) =>
-      row.map((n, j) => ({ n, right: names[i]!, taken: names[j]! })).filter((_, j) => j !== i),
-    )
-    .filter(({ n }) => n > 0)
+    .filter(({ label, answer }) => label !== answer)
+    .map(({ label, answer, rows }) => ({ n: rows, right: names[label]!, taken: names[answer]! }))
     .sort((a, b) => b.n - a.n || (a.right < b.right ? -1 : 1))
     .slice(0, MOST_CONFUSED);
-  const most = Math.max(...confusion.flat());
+  const most = confusion.reduce((largest, { rows }) => Math.max(largest, rows), 0);
   const seeds = best.measurements.length;
   const blocks: Block[] = [];
   if (labels.length <= MOST_LABELS) {
+    const cells = confusionMatrix(report);
     blocks.push({
       type: 'figure',
       figure: {
@@ -43,7 +43,7 @@ export function confusionSection(set: DataSet): Section | undefined {
           `Rows without an answer that is a label are in none${seeds > 1 ? `. Counts of ${seeds} seeds together` : ''}.`,
         draw: (width) =>
           heatMaps(
-            [{ title: '', cells: confusion }],
+            [{ title: '', cells }],
             {
               xTitle: 'answer',
               yTitle: 'label',
