@@ -9,6 +9,9 @@ import { findCompiler } from '../../src/backends/cpu/compile.js';
 
 const KERNELS = join(import.meta.dirname, '../../src/backends/cpu/kernels');
 
+/** Without a sanitizer that the tests themselves run under: the program has its own. */
+const env = { ...process.env, LD_PRELOAD: '' };
+
 /** The program, compiled with `flags`, ends well and says nothing. */
 function runs(flags: readonly string[], rounds: number, ...before: readonly string[]): void {
   const folder = mkdtempSync(join(tmpdir(), 'westwind-threads-'));
@@ -17,12 +20,13 @@ function runs(flags: readonly string[], rounds: number, ...before: readonly stri
     const sources = [join(import.meta.dirname, 'cpu-threads.c'), join(KERNELS, 'threads.c')];
     const plain = ['-std=gnu11', '-O2', '-Wall', '-Wextra', '-Werror', '-pthread', '-I', KERNELS];
     const words = [...plain, ...flags, ...sources, '-o', program, '-lm'];
-    const built = spawnSync(findCompiler()!.command, words, { encoding: 'utf8' });
+    const built = spawnSync(findCompiler()!.command, words, { encoding: 'utf8', env });
     assert.equal(built.status, 0, built.stderr);
     const [command = program, ...args] = [...before, program, String(rounds)];
     const { status, signal, stdout, stderr } = spawnSync(command, args, {
       encoding: 'utf8',
       timeout: 240_000,
+      env,
     });
     assert.deepEqual({ status, signal, stdout, stderr }, { status: 0, signal: null, stdout: '', stderr: '' });
   } finally {
