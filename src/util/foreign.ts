@@ -1,6 +1,7 @@
 /** Files that are not what their names say: what their first bytes tell, with the mend. */
 
-export const ORIGINAL = "take the model's original repository, with .safetensors in float32, bfloat16 or float16";
+export const ORIGINAL =
+  "take the model's original repository, with .safetensors in float32, bfloat16 or float16";
 
 const LFS = 'version https://git-lfs.github.com/spec/';
 const FETCH =
