@@ -22,8 +22,8 @@ function runs(flags: readonly string[], rounds: number, ...before: readonly stri
     const words = [...plain, ...flags, ...sources, '-o', program, '-lm'];
     const built = spawnSync(findCompiler()!.command, words, { encoding: 'utf8', env });
     assert.equal(built.status, 0, built.stderr);
-    const [command = program, ...args] = [...before, program, String(rounds)];
-    const { status, signal, stdout, stderr } = spawnSync(command, args, {
+    const command = [...before, program, String(rounds)];
+    const { status, signal, stdout, stderr } = spawnSync(command[0]!, command.slice(1), {
       encoding: 'utf8',
       timeout: 240_000,
       env,

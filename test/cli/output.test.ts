@@ -39,7 +39,10 @@ describe('a table on a screen', () => {
         (rows, columns) => {
           const text = tableText(rows[0]!, rows.slice(1), columns);
           for (const line of text.split('\n')) assert.ok(columnsOf(line) <= columns, line);
-          const letters = (of: string): string => [...of.replace(/[\s|\-:]/g, '')].sort().join('');
+          const letters = (of: string): string =>
+            Array.from(of.replace(/[\s|\-:]/g, ''))
+              .sort()
+              .join('');
           // The first column may be there more than once.
           const there = letters(text);
           for (const letter of new Set(

@@ -160,9 +160,13 @@ test('extends and --set lay settings over one another, and faults name the layer
     const [first] = study.runs;
     assert.deepEqual(first!.config.tasks[0]!.train!.from, { path: join(folder, 'base/x.csv') });
     assert.deepEqual(first!.config.tasks[0]!.test!.from, { path: join(folder, 'y.csv') });
-    // A run's own text gives that run.
+    // A run's own text gives that run; its task has come from nowhere.
     const own = write('own.yaml', first!.source.text.replace('x.csv', 'base/x.csv'));
-    assert.deepEqual(loadConfig(own).config, first!.config);
+    const tasks = first!.config.tasks.map(({ inheritedFrom, ...task }) => {
+      assert.equal(inheritedFrom, join(folder, 'base/base.yaml'));
+      return task;
+    });
+    assert.deepEqual(loadConfig(own).config, { ...first!.config, tasks });
 
     const { config } = loadConfig(top, { settings: ['lora.r=5', 'tasks.t.train.count=7', 'seed=3'] });
     assert.deepEqual([config.seed, config.tasks[0]!.train!.count], [3, 7]);

@@ -67,10 +67,12 @@ function checkNesting(text: string, name: string): void {
     const type = CST.tokenType(token);
     if (type === 'flow-map-start' || type === 'flow-seq-start') flow++;
     if (type === 'flow-map-end' || type === 'flow-seq-end') flow--;
-    if (type === 'seq-item-ind' || type === 'explicit-key-ind' || type === 'map-value-ind') inLine++;
+    // Within a flow's brackets a colon opens no level; a dash is a fault there, behind which the parser goes on as in a block.
+    if (type === 'seq-item-ind' || type === 'explicit-key-ind' || (type === 'map-value-ind' && flow === 0))
+      inLine++;
     // A level of a block is a column at least.
     const deep = type === 'space' && token.length > 20 * MAX_NESTING && inLine === 0;
-    if (flow > MAX_NESTING || (flow === 0 && inLine > MAX_NESTING) || deep) {
+    if (flow > MAX_NESTING || inLine > MAX_NESTING || deep) {
       throw new UserError(`${name}:${line}: nested too deeply for a configuration`);
     }
     if (token.includes('\n')) {

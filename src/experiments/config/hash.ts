@@ -13,7 +13,7 @@ import {
 } from './resolve.js';
 
 /** Raised when a change to Westwind changes what the same configuration gives. */
-const RESULTS_VERSION = 4;
+const RESULTS_VERSION = 5;
 
 /** Hashes of contents (of large checkpoints: of pieces of them): a file that is moved or renamed gives the same result. */
 export interface Fingerprints {
