@@ -8,6 +8,7 @@ import { join } from 'node:path';
 import type { Backend, Matrix } from '../backends/contract.js';
 import { createPlanBackend } from '../backends/select.js';
 import {
+  checkFinite,
   fromFloat32,
   openCheckpoint,
   writeCheckpoint,
@@ -164,6 +165,7 @@ class Merge {
         `${base.folder}: tensor '${name}' has shape [${shape.join(', ')}], but config.json asks for [${wanted.join(', ')}]`,
       );
     const data = async (): Promise<Uint8Array> => {
+      if ('base' in from) checkFinite(base.folder, from.base, own.dtype, shape, base.read(from.base).data);
       if ('base' in from && pair === undefined && to === own.dtype) return base.read(from.base).data;
       const values = 'base' in from ? base.readFloat32(from.base) : adapter.read(from.table.tensor);
       if (pair) await addProduct(backend, values, shape, adapter, pair);
