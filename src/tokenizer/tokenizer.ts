@@ -289,13 +289,14 @@ function patternsOf(...parts: readonly unknown[]): string {
 }
 
 /**
- * Made for WordPiece. For BPE it would eat spaces that are really there, and transformers 5 leaves it out unless the config insists.
+ * Made for WordPiece. Elsewhere it would eat spaces that are really there: transformers 5 leaves it out, for BPE unless the config insists.
  */
 function cleansUp({ type }: Json, config: Json): boolean {
   return (
     config['clean_up_tokenization_spaces'] === true &&
-    (type !== 'BPE' ||
-      config['clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output'] === true)
+    (type === 'WordPiece' ||
+      (type === 'BPE' &&
+        config['clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output'] === true))
   );
 }
 

@@ -232,7 +232,8 @@ test('the README names the environment variables that the source reads, and no d
 
 function variablesRead(folders: readonly string[]): Set<string> {
   const text = folders.flatMap(filesBelow).map((path) => readFileSync(path, 'latin1'));
-  const uses = /(?:process\.env\.|\benv\['|\benvironment\(\s*'|getenv\("|\$\{?(?=WESTWIND_))([A-Z][A-Z_]+)\b/g;
+  const uses =
+    /(?:process\.env\.|\benv\['|\benvironment\(\s*'|getenv\("|\$\{?(?=WESTWIND_))([A-Z][A-Z_]+)\b/g;
   return new Set(text.flatMap((t) => [...t.matchAll(uses)].map((match) => match[1]!)));
 }
 
