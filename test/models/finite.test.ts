@@ -30,7 +30,7 @@ async function saved(name: string, config: Record<string, unknown>): Promise<str
     { r: 4, lora_alpha: 8, lora_dropout: 0, use_rslora: false, target_modules: 'all-linear' },
     { seed: 1 },
   );
-  await saveAdapter(adapter, join(folder, `${name}-adapter`));
+  await saveAdapter(adapter, join(folder, `${name}-adapter`), path);
   adapter.dispose();
   model.dispose();
   return path;
