@@ -11,6 +11,7 @@ import {
   checkFinite,
   fromFloat32,
   openCheckpoint,
+  toFloat32,
   writeCheckpoint,
   type Checkpoint,
   type CheckpointTensor,
@@ -164,14 +165,18 @@ class Merge {
       throw new UserError(
         `${base.folder}: tensor '${name}' has shape [${shape.join(', ')}], but config.json asks for [${wanted.join(', ')}]`,
       );
-    const data = async (): Promise<Uint8Array> => {
-      if ('base' in from) checkFinite(base.folder, from.base, own.dtype, shape, base.read(from.base).data);
-      if ('base' in from && pair === undefined && to === own.dtype) return base.read(from.base).data;
-      const values = 'base' in from ? base.readFloat32(from.base) : adapter.read(from.table.tensor);
+    const bytes = async (): Promise<Uint8Array> => {
+      let values: Float32Array;
+      if ('base' in from) {
+        const { data } = base.read(from.base);
+        checkFinite(base.folder, from.base, own.dtype, shape, data);
+        if (pair === undefined && to === own.dtype) return data;
+        values = toFloat32(own.dtype as FloatDtype, data);
+      } else values = adapter.read(from.table.tensor);
       if (pair) await addProduct(backend, values, shape, adapter, pair);
       return fromFloat32(to as FloatDtype, values);
     };
-    return { name, dtype: to, shape, data };
+    return { name, dtype: to, shape, data: bytes };
   }
 }
 
