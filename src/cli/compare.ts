@@ -15,6 +15,7 @@ import { beginning, readTestTexts, type TestTexts } from '../experiments/report/
 import { percent, withInterval } from '../experiments/run/results.js';
 import { readRun } from '../experiments/run/stored.js';
 import { UserError } from '../util/errors.js';
+import { own } from '../util/own.js';
 import { nonNegativeInteger } from './device.js';
 import type { Verb } from './main.js';
 import { sayJson, sayLines } from './output.js';
@@ -114,8 +115,8 @@ function differences(a: Point, b: Point): Record<string, readonly (Value | null)
   });
   const [x, y] = [all(a), all(b)];
   const names = [...new Set([...Object.keys(x), ...Object.keys(y)])].sort();
-  const differing = names.filter((name) => compareValues(x[name], y[name]) !== 0);
-  return Object.fromEntries(differing.map((name) => [name, [x[name] ?? null, y[name] ?? null]]));
+  const differing = names.filter((name) => compareValues(own(x, name), own(y, name)) !== 0);
+  return Object.fromEntries(differing.map((name) => [name, [own(x, name) ?? null, own(y, name) ?? null]]));
 }
 
 function text(pair: Pair, [idA, idB]: readonly [string, string], shown: number, texts: TestTexts): string {

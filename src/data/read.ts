@@ -1,6 +1,8 @@
 /** A table from a file of any of the formats that data sets come in. */
 import { extname } from 'node:path';
+import { checkOneOf } from '../util/checks.js';
 import { UserError } from '../util/errors.js';
+import { own } from '../util/own.js';
 import { readCsv, type CsvOptions } from './csv.js';
 import { readJson, readJsonLines } from './json.js';
 import { readParquet } from './parquet.js';
@@ -41,12 +43,13 @@ export interface ReadOptions extends CsvOptions {
  * @throws UserError for a file that is missing, of an unknown format, faulty (with the place of the fault) or without rows
  */
 export async function readTable(path: string, options: ReadOptions = {}): Promise<Row[]> {
-  const format = options.format ?? EXTENSIONS[extname(path).toLowerCase()];
+  const format = options.format ?? own(EXTENSIONS, extname(path).toLowerCase());
   if (format === undefined) {
     throw new UserError(
       `${path}: its name does not tell the format; rename it to end in ${Object.keys(EXTENSIONS).join(', ')}, or name the format`,
     );
   }
+  checkOneOf('format', format, Object.keys(READERS));
   if (options.delimiter !== undefined && format !== 'csv' && format !== 'tsv')
     throw new UserError(`${path}: a delimiter goes with CSV, and this is read as ${format}`);
   const rows = await READERS[format](path, options);

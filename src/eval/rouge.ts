@@ -4,6 +4,7 @@
  * that a text in another script has none; Unicode's words (UAX #29) are there for those.
  */
 import type { RougeTokenizer } from '../tasks/types.js';
+import { checkOneOf } from '../util/checks.js';
 import { stem } from './porter.js';
 
 export interface RougeScore {
@@ -28,6 +29,7 @@ export interface RougeOptions {
 /** All scores of one prediction, each between 0 and 1. */
 export function rouge(reference: string, prediction: string, options: RougeOptions = {}): RougeScores {
   const { useStemmer = false, tokenizer = 'ascii' } = options;
+  checkOneOf('tokenizer', tokenizer, Object.keys(WORDS));
   const tokens = (text: string): string[] => {
     const words = WORDS[tokenizer](text.toLowerCase());
     return useStemmer

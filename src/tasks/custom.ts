@@ -1,5 +1,6 @@
 /** A task of the user's own: a prompt and a completion with columns in braces. */
 
+import { checkOneOf } from '../util/checks.js';
 import { UserError } from '../util/errors.js';
 import { checkLabels, distinctLabels } from './labels.js';
 import { endsLike, ONE_LINE } from './ends.js';
@@ -30,6 +31,7 @@ export const custom: TaskDefinition<CustomSettings> = {
   },
 
   create(settings, trainRows, testRows): Task {
+    checkOneOf('metric', settings.metric, Object.keys(METRICS));
     const { prompt, completion } = templates(settings);
     const instruction = settings.instruction ?? '';
     const task: Task = {

@@ -1,5 +1,6 @@
 /** The tasks: one file each, one table of all. A task that is missing from the table does not compile. */
 
+import { checkOneOf } from '../util/checks.js';
 import { classification } from './classification.js';
 import { custom } from './custom.js';
 import { summarization } from './summarization.js';
@@ -38,6 +39,7 @@ export function createTask(
 
 // Method parameters are bivariant: the table's pairing of names and settings is what makes this safe.
 function definitionOf(settings: TaskSettings): TaskDefinition<TaskSettings> {
+  checkOneOf('task', settings.task, Object.keys(tasks));
   return tasks[settings.task];
 }
 

@@ -1,6 +1,7 @@
 /** From a row of data to a sample. */
 
 import { UserError } from '../util/errors.js';
+import { own } from '../util/own.js';
 import { isLabel } from './labels.js';
 import { render } from './template.js';
 import type { DataRow, Sample, Task } from './types.js';
@@ -30,7 +31,7 @@ export function onOneLine(text: string): string {
 
 /** A cell as text; '' where there is none. Throws UserError for a cell that holds a list or an object. */
 export function cellText(cells: DataRow, column: string): string {
-  const cell = cells[column] ?? '';
+  const cell = own(cells, column) ?? '';
   if (typeof cell === 'string') return cell;
   if (typeof cell === 'number' || typeof cell === 'boolean' || typeof cell === 'bigint') return String(cell);
   throw new UserError(`column '${column}' holds a ${Array.isArray(cell) ? 'list' : typeof cell}, not a text`);

@@ -24,6 +24,11 @@ export function parseTemplate(text: string, where: string): Template {
       );
     } else if (token.startsWith('{')) {
       const [column, optional] = nameIn(token);
+      // What JavaScript's objects and JSON's readers have under it is not a column.
+      if (column === '__proto__')
+        throw new UserError(
+          `${where}: the column __proto__ cannot be named in a template; write {column}, and column: __proto__ under 'columns'`,
+        );
       if (column === '')
         throw new UserError(`${where}: an empty {}; name a column in it, or write {{}} for the braces`);
       literals.push(literal);

@@ -45,6 +45,13 @@ export function checkBelowOne(name: string, value: unknown): void {
   checkNumber(name, value, 'a number from 0 to less than 1', (n) => n >= 0 && n < 1);
 }
 
+/** One of a table's names. */
+export function checkOneOf(name: string, value: unknown, names: readonly string[]): void {
+  if (typeof value === 'string' && names.includes(value)) return;
+  const Fault = typeof value === 'string' ? RangeError : TypeError;
+  throw new Fault(`${name} is ${shown(value)}, wanted ${names.join(', ')}`);
+}
+
 /** Arrays that must be as long as another. */
 export function checkLengths(length: number, arrays: Readonly<Record<string, ArrayLike<unknown>>>): void {
   for (const [name, array] of Object.entries(arrays))

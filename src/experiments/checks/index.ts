@@ -75,9 +75,10 @@ async function checkMethod(
   // Only a check of the user's own looks at the row beside its answer.
   const rows = checks.some(({ source }) => source !== undefined) ? (await data()).test : [];
   const samples = new Map(rows.map((sample) => [sample.row, sample.values]));
-  const byName: Record<string, number[]> = {};
+  const byName = new Map<string, number[]>();
   for (const check of checks) {
-    const figures: number[] = (byName[check.name] = []);
+    const figures: number[] = [];
+    byName.set(check.name, figures);
     for (const { row, reference, answer, text } of predictions) {
       // A copy for each: what a check writes to its row reaches nobody else.
       const columns = { ...samples.get(row) };
@@ -85,10 +86,10 @@ async function checkMethod(
       figures.push(await figureOf(check, given));
     }
   }
-  const intervals = meanIntervals(byName);
+  const intervals = meanIntervals(Object.fromEntries(byName));
   const total = predictions.length;
   const figures = checks.map(({ name, min, max, source }) => {
-    const values = byName[name]!;
+    const values = byName.get(name)!;
     const sum = values.reduce((a, b) => a + b, 0);
     // A user's check that says true or false of each row has a share; the named ones are measures.
     const share = source !== undefined && values.every((v) => v === 0 || v === 1);
@@ -101,7 +102,7 @@ async function checkMethod(
     checks: Object.fromEntries(figures),
     rows: predictions.map(({ row }, i) => ({
       row,
-      ...Object.fromEntries(checks.map(({ name }) => [name, byName[name]![i]!])),
+      ...Object.fromEntries(checks.map(({ name }) => [name, byName.get(name)![i]!])),
     })),
   };
   writeFileAtomic(path, JSON.stringify(file, null, 2) + '\n');

@@ -94,6 +94,9 @@ function checkNodes(document: Document, lines: LineCounter, name: string): void 
       for (const { key, value } of node.items) {
         if (!isScalar(key) || key.value === null)
           refuse(offsetOfNode(key) ?? offsetOfNode(node), 'a key is missing, or is not a plain text');
+        // Objects lose it on their way through the schema.
+        else if (key.value === '__proto__')
+          refuse(offsetOfNode(key), 'the key __proto__ cannot be read: choose another name');
         waiting.push(value);
       }
     } else if (isSeq(node)) waiting.push(...node.items);

@@ -4,6 +4,7 @@
  */
 
 import { createHash } from 'node:crypto';
+import { own } from '../../util/own.js';
 import {
   dependsOnSeed,
   isDrawn,
@@ -84,7 +85,7 @@ function taskParts(
   };
   const tuning = tune && {
     lora,
-    adapter: adapters?.[name],
+    adapter: own(adapters, name),
     training: {
       ...training,
       logging_steps: undefined,

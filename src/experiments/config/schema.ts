@@ -213,9 +213,13 @@ const check = section({
     .describe('The column’s name. Default: the check’s, or the file’s without its ending.'),
   min: z.number().optional().describe('The command fails where the mean over the test rows is below.'),
   max: z.number().optional().describe('The command fails where the mean over the test rows is above.'),
-}).refine(({ min, max }) => min === undefined || max === undefined || min <= max, {
-  error: 'has a min above its max',
-});
+})
+  .refine(({ check, name }) => name !== undefined || !/(^|[\\/])__proto__\.\w+$/.test(check), {
+    error: "needs a name: that of its file is no column's",
+  })
+  .refine(({ min, max }) => min === undefined || max === undefined || min <= max, {
+    error: 'has a min above its max',
+  });
 
 /** What every task has. */
 function taskFields<Columns extends z.ZodType>(columns: Columns, columnsDescription: string) {

@@ -1,6 +1,7 @@
 /** What `westwind init TASK` writes: a configuration to fill in, with the settings that people change most. */
 
 import type { TaskName } from '../../tasks/index.js';
+import { checkOneOf } from '../../util/checks.js';
 
 const HEAD = `# A Westwind run: 'westwind run FILE' does it, 'westwind schema' lists every setting.
 # Paths are relative to this file's folder where they exist there, else to the working folder.
@@ -82,6 +83,7 @@ const TASKS: Readonly<Record<TaskName, string>> = {
 
 /** A commented configuration for a task, which is valid as it stands but for its paths. */
 export function starterConfig(task: TaskName): string {
+  checkOneOf('task', task, Object.keys(TASKS));
   const [r, epochs] = task === 'summarization' ? ['64', '1'] : ['8', '5'];
   return HEAD.replace('R_DEFAULT', r).replace('EPOCHS_DEFAULT', epochs) + TASKS[task];
 }

@@ -4,6 +4,7 @@ import {
   bootstrap,
   comparePaired,
   rouge,
+  ROUGE_TYPES,
   shareInterval,
   spread,
   type Interval,
@@ -170,7 +171,7 @@ export const rowFigures = remembering(
 );
 
 function scoreRows(measurement: Measurement, name: string): Map<number, number> | undefined {
-  const figure = ROW_FIGURES[name];
+  const figure = ROW_FIGURES.get(name);
   if (!figure) return undefined;
   const predictions =
     name === 'likelihood_accuracy' ? answersBy(measurement, 'likelihood') : answersOf(measurement);
@@ -185,17 +186,12 @@ const overlap =
   ({ answer, reference }: Prediction, options: RougeOptions): number =>
     rouge(reference, answer ?? '', options)[type].fmeasure;
 
-const ROW_FIGURES: Readonly<
-  Record<string, ((prediction: Prediction, options: RougeOptions) => number) | undefined>
-> = {
-  accuracy: hit,
-  likelihood_accuracy: hit,
-  exact_match: hit,
-  rouge1: overlap('rouge1'),
-  rouge2: overlap('rouge2'),
-  rougeL: overlap('rougeL'),
-  rougeLsum: overlap('rougeLsum'),
-};
+const ROW_FIGURES: ReadonlyMap<string, (prediction: Prediction, options: RougeOptions) => number> = new Map([
+  ['accuracy', hit],
+  ['likelihood_accuracy', hit],
+  ['exact_match', hit],
+  ...ROUGE_TYPES.map((type) => [type, overlap(type)] as const),
+]);
 
 /** The answers that a measurement's main figures are about. */
 export function answersOf(measurement: Measurement): readonly Prediction[] {

@@ -1,6 +1,7 @@
 /** What a run's figures depend on, read from its manifest: a flat list of settings that can be told apart and named for people. */
 
 import { basename } from 'node:path';
+import { own } from '../../util/own.js';
 import type { ResolvedSource, ResolvedTask } from '../config/index.js';
 import { weightsHeld } from '../run/base-weights.js';
 import type { MethodResult, TaskResult } from '../run/results.js';
@@ -26,8 +27,12 @@ const IGNORED = new Set([
   'training.optim',
 ]);
 
-/** All that one method's figures on one task depend on, but for the test rows and the seed. */
-export function factorsOf(
+/** All that one method's figures on one task depend on, but for the test rows and the seed; of no prototype, for names come from files. */
+export function factorsOf(...of: Parameters<typeof settingsOf>): Factors {
+  return Object.assign(Object.create(null) as Record<string, Value>, settingsOf(...of));
+}
+
+function settingsOf(
   { config, fingerprints, weights }: Manifest,
   task: ResolvedTask,
   { train_rows }: Pick<TaskResult, 'train_rows'>,
@@ -49,6 +54,7 @@ export function factorsOf(
   const content = { 'train.content': fingerprints.data[`${task.name}.train`] ?? '' };
   // Examples come from all of the rows, however many are trained on.
   if (method === 'few_shot') return { ...common, ...content, few_shot_examples: task.few_shot_examples };
+  const adapter = own(fingerprints.adapters, task.name);
   const trained = {
     ...flat('lora.', task.lora === false ? { r: 'none' } : { ...task.lora }),
     ...flat('training.', { ...task.training }),
@@ -57,7 +63,7 @@ export function factorsOf(
     ...common,
     ...content,
     [TRAIN_ROWS]: train_rows,
-    ...(fingerprints.adapters?.[task.name] !== undefined && { adapter: fingerprints.adapters[task.name]! }),
+    ...(adapter !== undefined && { adapter }),
     'train.stratify': task.train?.stratify ?? false,
     ...(task.train?.seed !== undefined && { 'train.seed': task.train.seed }),
     ...Object.fromEntries(Object.entries(trained).filter(([name]) => !IGNORED.has(name))),
@@ -125,12 +131,12 @@ const NAMES: Readonly<Record<string, readonly [axis: string, inText: (value: str
 };
 
 export function axisName(factor: string): string {
-  return NAMES[factor]?.[0] ?? factor;
+  return own(NAMES, factor)?.[0] ?? factor;
 }
 
 export function valueInText(factor: string, value: Value | undefined): string {
   if (value === undefined) return `no ${axisName(factor)}`;
-  return NAMES[factor]?.[1](String(value)) ?? `${factor} ${value}`;
+  return own(NAMES, factor)?.[1](String(value)) ?? `${factor} ${value}`;
 }
 
 /** Numbers by size, then texts by code point; what is absent comes first. */

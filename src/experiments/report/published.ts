@@ -4,6 +4,7 @@
  * percent. Its first table was printed for Zephyr-7B-alpha while its figures were still Mistral-7B's.
  */
 
+import { own } from '../../util/own.js';
 import type { ResolvedSource } from '../config/index.js';
 import type { DataSet, Method, Point } from './study.js';
 import { modelOf } from './study.js';
@@ -95,7 +96,7 @@ export type PublishedChoice = 'auto' | 'none' | Readonly<Record<string, Publishe
  */
 export function publishedFor(set: DataSet, choice: PublishedChoice): PublishedName | undefined {
   if (choice === 'none') return undefined;
-  const named = choice === 'auto' ? undefined : choice[set.task];
+  const named = choice === 'auto' ? undefined : own(choice, set.task);
   if (named !== undefined) return named;
   const source = set.points[0]?.measurements[0]?.task.test;
   const word = source === undefined ? '' : wordOf(source);

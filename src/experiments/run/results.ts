@@ -2,6 +2,7 @@
 
 import type { Interval } from '../../eval/index.js';
 import type { RougeTokenizer } from '../../tasks/index.js';
+import { own } from '../../util/own.js';
 import { columnsOf, oneLine } from '../../util/visible.js';
 import { boundsText, figureText, type CheckFigure } from '../checks/figures.js';
 import { overlapNotes, type Overlap } from './overlap.js';
@@ -102,7 +103,7 @@ function checksTable({ task, methods }: TaskResult, tuning: string, table: typeo
   const rows = methods.map(({ method, checks = {} }) => [
     methodName(method, tuning),
     ...columns.map(([name]) => {
-      const { mean, interval } = checks[name]!;
+      const { mean, interval } = own(checks, name)!;
       return `${figureText(mean)} [${figureText(interval.low)}, ${figureText(interval.high)}]`;
     }),
   ]);

@@ -12,6 +12,7 @@ import {
   type Interval,
 } from '../../eval/index.js';
 import type { Metric, RougeTokenizer } from '../../tasks/index.js';
+import { checkOneOf } from '../../util/checks.js';
 import type { Prediction } from './predictions.js';
 
 export interface Score {
@@ -88,6 +89,7 @@ export function scorePredictions(
   predictions: readonly Answered[],
   options: ScoreOptions = {},
 ): Score {
+  checkOneOf('metric', metric, Object.keys(SCORERS));
   const unanswered = predictions.filter((p) => p.answer === null).length;
   return { ...SCORERS[metric](predictions, options), unanswered };
 }

@@ -27,6 +27,7 @@ import {
   type TrainingExample,
 } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
+import { own } from '../../util/own.js';
 import { inheritedNote, type ResolvedPart, type ResolvedSource, type ResolvedTask } from '../config/index.js';
 import { overlapNotes, overlapOf, sameFiles, type Overlap } from './overlap.js';
 
@@ -51,7 +52,7 @@ export async function sourceFiles({ from }: ResolvedSource): Promise<string[]> {
   if ('path' in from) return [from.path];
   const { hub, ...options } = from;
   const splits = await resolveDataset(hub, options);
-  const files = splits[from.split];
+  const files = own(splits, from.split);
   if (!files)
     throw new UserError(`${hub} has no split '${from.split}'; it has ${Object.keys(splits).join(', ')}`);
   return files;

@@ -4,6 +4,7 @@ import { join } from 'node:path';
 import { z } from 'zod';
 import { ChatTemplate } from '../../tokenizer/index.js';
 import { UserError } from '../../util/errors.js';
+import { own } from '../../util/own.js';
 import { readChecked } from '../run/stored.js';
 import { check, type Check } from './check.js';
 
@@ -37,7 +38,7 @@ export function* verifyChat(folder: string): Generator<Check> {
   for (const [name, { template, special_tokens, cases }] of Object.entries(templates)) {
     const chat = new ChatTemplate(template, name);
     const wrong = cases.filter(({ conversation, tools: offered, add_generation_prompt, text, error }) => {
-      const messages = conversations[conversation];
+      const messages = own(conversations, conversation);
       if (!messages) throw new UserError(`${path}: there is no conversation '${conversation}'`);
       const context = { ...special_tokens, messages, add_generation_prompt, documents: null };
       try {

@@ -1,6 +1,7 @@
 /** What the configurations' checks of answers came to: a column for each, and a mark where a figure is out of its bounds. */
 
 import { spread } from '../../../eval/index.js';
+import { own } from '../../../util/own.js';
 import { boundsText, figureText, isOut, type CheckFigure } from '../../checks/figures.js';
 import type { Context } from '../context.js';
 import { csvFigure, toCsv, type CsvCell } from '../csv.js';
@@ -67,7 +68,7 @@ function namesIn({ measurements }: Point): string[] {
 
 function figuresOf(points: readonly Point[], name: string): CheckFigure[] {
   return points.flatMap(({ measurements }) =>
-    measurements.flatMap(({ figures }) => figures.checks?.[name] ?? []),
+    measurements.flatMap(({ figures }) => own(figures.checks, name) ?? []),
   );
 }
 
