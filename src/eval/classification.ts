@@ -4,7 +4,7 @@
  */
 import { compareLabels } from '../data/sampling.js';
 import { UserError } from '../util/errors.js';
-import { bootstrap, type BootstrapOptions, type Interval } from './statistics.js';
+import { bootstrap, shareInterval, type BootstrapOptions, type Interval } from './statistics.js';
 
 export interface Averages {
   readonly precision: number;
@@ -106,7 +106,11 @@ export function classificationReport(
   };
 }
 
-/** The bootstrap interval of `macro.f1`: over the labels that occur in a sample, as the figure is over those that occur in all rows. */
+/**
+ * The bootstrap interval of `macro.f1`: over the labels that occur in a sample, as the figure is over those that occur in all rows. Where
+ * every row is right, or none is, each sample would be like the other: there it is Wilson's, over as many rows as tell as much of a share
+ * as a plain mean over the labels does of its own, which is the number of labels times the harmonic mean of their rows.
+ */
 export function macroF1Interval(
   truths: readonly string[],
   predictions: readonly (string | null)[],
@@ -120,6 +124,13 @@ export function macroF1Interval(
       return names.get(label)!;
     });
   const [wanted, found] = [numbers(truths), numbers(predictions)];
+  const right = wanted.filter((truth, row) => truth === found[row]).length;
+  if (right === wanted.length || right === 0) {
+    const support = new Map<number, number>();
+    for (const truth of wanted) support.set(truth, (support.get(truth) ?? 0) + 1);
+    const rows = support.size ** 2 / [...support.values()].reduce((total, n) => total + 1 / n, 0);
+    return shareInterval(right === 0 ? 0 : rows, rows, options?.confidence);
+  }
   const hits = new Int32Array(names.size);
   const either = new Int32Array(names.size); // rows of the label and answers with it
   const statistics = (rows: Int32Array): [number] => {

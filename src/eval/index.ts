@@ -20,10 +20,13 @@ export {
   type RougeType,
 } from './rouge.js';
 export {
+  alikeInterval,
+  areAlike,
   bootstrap,
   comparePaired,
   holm,
   meanIntervals,
+  rangeOf,
   shareInterval,
   spread,
   type BootstrapOptions,

@@ -59,7 +59,10 @@ function checkDraws({ resamples = 1, confidence = 0.5, seed = 0 }: BootstrapOpti
   checkSeed('seed', seed);
 }
 
-/** The bootstrap intervals of the means of figures that each row has for itself, by name: hits for an accuracy, a row's ROUGE. */
+/**
+ * The bootstrap intervals of the means of figures that each row has for itself, by name: hits for an accuracy, a row's ROUGE. Figures that
+ * are the same in every row have that of `alikeInterval`.
+ */
 export function meanIntervals<Name extends string>(
   values: Readonly<Record<Name, readonly number[]>>,
   options?: BootstrapOptions,
@@ -71,23 +74,76 @@ export function meanIntervals<Name extends string>(
     (rows) => columns.map((c) => meanOf(c, rows)),
     options,
   );
-  return Object.fromEntries(names.map((name, i) => [name, intervals[i]!])) as Record<Name, Interval>;
+  const intervalOf = (column: Float64Array, i: number): Interval =>
+    areAlike(column) ? alikeInterval(column, options?.confidence) : intervals[i]!;
+  return Object.fromEntries(names.map((name, i) => [name, intervalOf(columns[i]!, i)])) as Record<
+    Name,
+    Interval
+  >;
 }
 
-/** The normal distribution's 97.5 % quantile. */
-const Z = 1.959963984540054;
+/**
+ * The interval of a share of n rows, such as an accuracy (Wilson, Journal of the American Statistical Association 22, 1927), of 95 % by
+ * default. It has a width at 0 and 1, too, where each bootstrap sample is like the other. `n` need not be whole, for rows that weigh more
+ * than others. Throws RangeError for no rows.
+ */
+export function shareInterval(hits: number, n: number, confidence = 0.95): Interval {
+  if (!(n > 0)) throw new RangeError('an interval over no rows');
+  const z = normalQuantile((1 + confidence) / 2);
+  const share = hits / n;
+  const scale = 1 + z ** 2 / n;
+  const middle = (share + z ** 2 / (2 * n)) / scale;
+  const half = (z / scale) * Math.sqrt((share * (1 - share)) / n + z ** 2 / (4 * n ** 2));
+  return { low: hits === 0 ? 0 : middle - half, high: hits === n ? 1 : middle + half };
+}
+
+/** Whether rows' figures are the same but for rounding, so that each bootstrap sample is like the other. */
+export function areAlike(figures: ArrayLike<number>): boolean {
+  let [low, high] = [Infinity, -Infinity];
+  for (let i = 0; i < figures.length; i++) {
+    low = Math.min(low, figures[i]!);
+    high = Math.max(high, figures[i]!);
+  }
+  return high - low <= ROUNDING * Math.max(Math.abs(low), Math.abs(high));
+}
 
 /**
- * The 95 % interval of a share of n rows, such as an accuracy (Wilson, Journal of the American Statistical Association 22, 1927). It has a
- * width at 0 and 1, too, where each bootstrap sample is like the other. Throws RangeError for no rows.
+ * The interval of the mean of figures that are the same in all of n rows. A bootstrap would claim to know it for certain; what such rows
+ * show is that few others differ: at most the share that Wilson's interval allows where none of n was seen. Those few may lie anywhere in
+ * `range`. Of figures that are 0 or 1 this is Wilson's interval. The default range is that of `rangeOf`.
  */
-export function shareInterval(hits: number, n: number): Interval {
-  if (n < 1) throw new RangeError('an interval over no rows');
-  const share = hits / n;
-  const scale = 1 + Z ** 2 / n;
-  const middle = (share + Z ** 2 / (2 * n)) / scale;
-  const half = (Z / scale) * Math.sqrt((share * (1 - share)) / n + Z ** 2 / (4 * n ** 2));
-  return { low: hits === 0 ? 0 : middle - half, high: hits === n ? 1 : middle + half };
+export function alikeInterval(
+  figures: ArrayLike<number>,
+  confidence?: number,
+  [least, most]: readonly [number, number] = rangeOf(figures),
+): Interval {
+  const others = shareInterval(0, figures.length, confidence).high;
+  const value = figures[0]!;
+  return { low: value - others * (value - least), high: value + others * (most - value) };
+}
+
+/** Where figures lie: 0 to 1 where all that are seen do, else from 0 to twice as far as those that were seen. */
+export function rangeOf(figures: ArrayLike<number>): [least: number, most: number] {
+  let [low, high] = [0, 0];
+  for (let i = 0; i < figures.length; i++) {
+    low = Math.min(low, figures[i]!);
+    high = Math.max(high, figures[i]!);
+  }
+  return low === 0 && high <= 1 ? [0, 1] : [2 * low, 2 * high];
+}
+
+/** The x below which the normal distribution has `share`, from 0.5 to less than 1: Newton's method over the series of Marsaglia (2004). */
+function normalQuantile(share: number): number {
+  let x = 0;
+  for (let round = 0; round < 100; round++) {
+    const density = Math.exp(-(x ** 2) / 2) / Math.sqrt(2 * Math.PI);
+    let [sum, term] = [x, x];
+    for (let odd = 3; Math.abs(term) > 1e-17 * Math.abs(sum); odd += 2) sum += term *= x ** 2 / odd;
+    const step = (share - 0.5) / density - sum;
+    x += step;
+    if (Math.abs(step) < 1e-15) break;
+  }
+  return x;
 }
 
 function meanOf(column: Float64Array, rows: Int32Array): number {
@@ -99,7 +155,7 @@ function meanOf(column: Float64Array, rows: Int32Array): number {
 export interface PairedComparison {
   /** Mean of a − b. */
   readonly difference: number;
-  /** Bootstrap interval of the difference, rows drawn in pairs. */
+  /** Bootstrap interval of the difference, rows drawn in pairs; of rows that all differ alike, or not at all, as `alikeInterval` has it. */
   readonly interval: Interval;
   /** Rows where a is above b, and below. */
   readonly better: number;
@@ -133,9 +189,13 @@ export function comparePaired(
   const exact = alike || some.length <= MOST_COUNTED;
   const p = alike ? mcnemar(better, worse) : exact ? countSigns(some) : drawSigns(some, options);
   const difference = differences.reduce((x, y) => x + y, 0) / differences.length;
+  const [least, most] = rangeOf([...a, ...b]);
+  const width = most - least;
   return {
     difference,
-    interval: meanIntervals({ differences }, options).differences,
+    interval: areAlike(differences)
+      ? alikeInterval(differences, options.confidence, [-width, width])
+      : meanIntervals({ differences }, options).differences,
     better,
     worse,
     p,

@@ -1,12 +1,15 @@
 import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
+import fc from 'fast-check';
 import {
+  alikeInterval,
   bootstrap,
   classificationReport,
   comparePaired,
   macroF1Interval,
   meanIntervals,
+  rangeOf,
   shareInterval,
   spread,
   type BootstrapOptions,
@@ -141,7 +144,10 @@ describe('statistics', () => {
       // scipy's own draws, where it drew, leave an error of 0.0006 at p = 0.08; ours 0.0014 at p = 0.02.
       near(found.p, pair.permutation, pair.permutation_exact ? 1e-9 : 0.005, 'permutation');
       const spread = pair.bootstrap[1] - pair.bootstrap[0];
-      nearInterval(found.interval, pair.bootstrap, Math.max(0.04 * spread, 1.001 / pair.a.length / 3));
+      // Of rows that all differ alike scipy's says that the difference is certain.
+      const { low, high } = found.interval;
+      if (spread === 0) assert.ok(low < pair.bootstrap[0] && pair.bootstrap[0] < high);
+      else nearInterval(found.interval, pair.bootstrap, Math.max(0.04 * spread, 1.001 / pair.a.length / 3));
     }
   });
 
@@ -180,4 +186,89 @@ test('the interval of a share is Wilson’s, which has a width at its ends', () 
     assert.ok(Math.abs(interval.low - low) < 1e-12 && Math.abs(interval.high - high) < 1e-12, `${hits}/${n}`);
   }
   assert.throws(() => shareInterval(0, 0), RangeError);
+});
+
+test('of another confidence, too, by the normal distribution’s quantiles as Python has them', () => {
+  for (const [confidence, z] of [
+    [0.5, 0.6744897501960817],
+    [0.9, 1.6448536269514722],
+    [0.99, 2.5758293035489004],
+    [0.9999, 3.89059188641312],
+  ] as const)
+    near(shareInterval(0, 10, confidence).high, z ** 2 / (10 + z ** 2), 1e-12, `${confidence}`);
+});
+
+describe('rows that all score alike', () => {
+  const alike = fc.tuple(fc.double({ min: 0, max: 1, noNaN: true }), fc.integer({ min: 1, max: 400 }));
+
+  test('have an interval: Wilson’s share of other rows, anywhere from 0 to 1', () => {
+    // 0.2775… is Wilson’s bound where none of ten was seen.
+    const { low, high } = interval(new Array<number>(10).fill(0.4));
+    near(low, 0.4 - 0.4 * 0.2775327998628892, 1e-12, 'low');
+    near(high, 0.4 + 0.6 * 0.2775327998628892, 1e-12, 'high');
+    const options = { numRuns: 40 };
+    fc.assert(
+      fc.property(alike, ([value, n]) => {
+        const rows = new Array<number>(n).fill(value);
+        const found = interval(rows, { resamples: 1 });
+        assert.ok(0 <= found.low && found.low <= value && value <= found.high && found.high <= 1);
+        assert.ok(found.high - found.low > 3 / (n + 4), 'about 3.84 / n, and never nothing');
+        const more = interval([...rows, value], { resamples: 1 });
+        assert.ok(more.high - more.low < found.high - found.low, 'narrower with more rows');
+        const hits = new Array<number>(n).fill(1);
+        const { low, high } = shareInterval(n, n);
+        nearInterval(interval(hits, { resamples: 1 }), [low, high], 1e-12);
+        nearInterval(interval(new Array<number>(n).fill(0), { resamples: 1 }), [0, 1 - low], 1e-12);
+      }),
+      options,
+    );
+  });
+
+  test('also where sums round differently, and where figures are not between 0 and 1', () => {
+    const third = [(0.1 + 0.2 + 0.3) / 3, (0.3 + 0.2 + 0.1) / 3, 0.2];
+    assert.ok(new Set(third).size > 1);
+    const found = interval(third, { resamples: 100 });
+    assert.ok(found.high - found.low > 0.5);
+    assert.deepEqual(rangeOf([5, 5]), [0, 10]);
+    assert.deepEqual(rangeOf([-3, 0.5]), [-6, 1]);
+    assert.deepEqual(rangeOf([0.5]), [0, 1]);
+    const fives = interval([5, 5, 5], { resamples: 1 });
+    assert.ok(fives.low < 5 && fives.high > 5 && fives.high < 10);
+    assert.deepEqual(fives, alikeInterval([5, 5, 5]));
+  });
+
+  test('make no difference certain, least of all where they are few', () => {
+    const s = (n: number): number => shareInterval(0, n).high;
+    for (const n of [1, 2, 20, 320]) {
+      const [ones, halves] = [new Array<number>(n).fill(1), new Array<number>(n).fill(0.5)];
+      const none = comparePaired(halves, halves).interval;
+      near(none.high, s(n), 1e-12, 'as many rows may be better');
+      near(none.low, -s(n), 1e-12, 'as many worse');
+      const all = comparePaired(ones, new Array<number>(n).fill(0)).interval;
+      assert.equal(all.high, 1);
+      near(all.low, 1 - 2 * s(n), 1e-12, 'of rows that are all better');
+    }
+  });
+
+  test('have a macro F1 as sure as the rows of their labels make it', () => {
+    const rows = (counts: readonly number[]): string[] =>
+      counts.flatMap((n, label) => new Array<string>(n).fill(`label ${label}`));
+    const of = (counts: readonly number[]): Interval => macroF1Interval(rows(counts), rows(counts));
+    // Labels of as many rows each: as an accuracy.
+    near(of([5, 5]).low, shareInterval(10, 10).low, 1e-12, 'balanced');
+    assert.equal(of([5, 5]).high, 1);
+    // 2² / (1/99 + 1/1) rows.
+    near(of([99, 1]).low, shareInterval(3.96, 3.96).low, 1e-12, 'a rare label');
+    const wrong = macroF1Interval(rows([5, 5]), rows([5, 5]).reverse());
+    near(wrong.high, shareInterval(0, 10).high, 1e-12, 'none right');
+    assert.equal(wrong.low, 0);
+    assert.deepEqual(macroF1Interval(['a', 'b'], [null, null]), shareInterval(0, 2));
+    fc.assert(
+      fc.property(fc.array(fc.integer({ min: 1, max: 30 }), { minLength: 1, maxLength: 8 }), (counts) => {
+        const total = counts.reduce((a, b) => a + b, 0);
+        const { low } = of(counts);
+        assert.ok(low < 1 && low <= shareInterval(total, total).low + 1e-12);
+      }),
+    );
+  });
 });

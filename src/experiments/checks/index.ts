@@ -7,7 +7,7 @@ import { constants } from 'node:buffer';
 import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { meanIntervals, shareInterval } from '../../eval/index.js';
+import { alikeInterval, areAlike, meanIntervals, shareInterval } from '../../eval/index.js';
 import type { PromptKind } from '../../tasks/index.js';
 import { writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
@@ -88,12 +88,18 @@ async function checkMethod(
   }
   const intervals = meanIntervals(Object.fromEntries(byName));
   const total = predictions.length;
-  const figures = checks.map(({ name, min, max, source }) => {
+  const figures = checks.map(({ check, name, min, max, source }) => {
     const values = byName.get(name)!;
     const sum = values.reduce((a, b) => a + b, 0);
     // A user's check that says true or false of each row has a share; the named ones are measures.
     const share = source !== undefined && values.every((v) => v === 0 || v === 1);
-    const interval = share ? shareInterval(sum, total) : intervals[name]!;
+    // Answers may be any number of times as long as their references.
+    const range = [0, 2 * Math.max(1, ...values)] as const;
+    const interval = share
+      ? shareInterval(sum, total)
+      : check === 'length' && areAlike(values)
+        ? alikeInterval(values, undefined, range)
+        : intervals[name]!;
     const bounds = { ...(min !== undefined && { min }), ...(max !== undefined && { max }) };
     return [name, { mean: sum / total, interval, ...bounds }] as const;
   });

@@ -1,11 +1,13 @@
 /** How sure a point's figures are, and whether two points differ: from the stored intervals, and from the answers row by row. */
 
 import {
+  alikeInterval,
+  areAlike,
   bootstrap,
   comparePaired,
+  rangeOf,
   rouge,
   ROUGE_TYPES,
-  shareInterval,
   spread,
   type Interval,
   type PairedComparison,
@@ -126,9 +128,8 @@ function mean(values: readonly number[]): number {
 /** Rows are drawn with all their figures, since a row's seeds and settings are not independent of one another. */
 function intervalOver(figures: ReadonlyMap<number, readonly number[]>): Interval {
   const rows = [...figures].sort(([a], [b]) => a - b).map(([, values]) => values);
-  // Where every row is a hit, or none is, each sample is like the other.
-  const all = (figure: number): boolean => rows.every((values) => values.every((value) => value === figure));
-  if (all(0) || all(1)) return shareInterval(all(1) ? rows.length : 0, rows.length);
+  const means = rows.map(mean);
+  if (areAlike(means)) return alikeInterval(means, undefined, rangeOf(rows.flat()));
   const sums = Float64Array.from(rows, (values) => values.reduce((a, b) => a + b, 0));
   const counts = Int32Array.from(rows, (values) => values.length);
   return bootstrap(rows.length, (drawn) => {

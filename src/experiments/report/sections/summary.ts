@@ -51,7 +51,7 @@ export function summaryChapter(study: Study, context: Context): Chapter {
       {
         type: 'note',
         text:
-          'Intervals are 95 % bootstrap intervals over the test rows; p values are two-sided paired tests over the test rows, corrected by ' +
+          'Intervals are of 95 % over the test rows, of shares by Wilson, else by bootstrap; p values are two-sided paired tests over the test rows, corrected by ' +
           'Holm’s method within each table and each summary. A method that is called best was chosen by the same test rows, so that its figure flatters it.' +
           (published
             ? ' Columns marked as published hold figures that others printed, not measured here.'
