@@ -9,6 +9,7 @@ import type { Backend, Matrix } from '../backends/contract.js';
 import { createPlanBackend } from '../backends/select.js';
 import {
   checkFinite,
+  checkFits,
   fromFloat32,
   openCheckpoint,
   toFloat32,
@@ -174,6 +175,8 @@ class Merge {
         values = toFloat32(own.dtype as FloatDtype, data);
       } else values = adapter.read(from.table.tensor);
       if (pair) await addProduct(backend, values, shape, adapter, pair);
+      const plain = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
+      if (to !== 'F64') checkFits(base.folder, name, 'F32', to as 'F32' | 'BF16' | 'F16', shape, plain);
       return fromFloat32(to as FloatDtype, values);
     };
     return { name, dtype: to, shape, data: bytes };

@@ -61,10 +61,47 @@ export function checkFinite(
   if (dtype !== 'F32' && dtype !== 'BF16' && dtype !== 'F16') return;
   const at = firstNotFinite(dtype, data);
   if (at < 0) return;
+  throw new UserError(
+    `${path}: tensor '${name}' holds a value that is not finite, at ${placeText(at, shape)}: the file is damaged, or its training diverged`,
+  );
+}
+
+const NAMES: Readonly<Record<Plain, string>> = { F32: 'float32', BF16: 'bfloat16', F16: 'float16' };
+/** The bits of the least magnitude that is rounded to infinity, by the type that values become and the one that they are of. */
+const BEYOND: Readonly<Record<Plain, Partial<Record<Plain, number>>>> = {
+  F32: { F32: 0x7f800000 },
+  BF16: { F32: 0x7f7f8000 },
+  F16: { F32: 0x477ff000, BF16: 0x4780 },
+};
+
+/** Throws UserError where finite values of the type `from` are infinite in the type `to`. `data` as for `firstNotFinite`. */
+export function checkFits(
+  path: string,
+  name: string,
+  from: Plain,
+  to: Plain,
+  shape: readonly number[],
+  data: Uint8Array,
+): void {
+  const limit = BEYOND[to][from];
+  if (limit === undefined) return;
+  const bytes = data.byteOffset % 4 === 0 ? data : data.slice();
+  const bits =
+    from === 'F32'
+      ? new Int32Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 2)
+      : new Int16Array(bytes.buffer, bytes.byteOffset, bytes.byteLength >> 1);
+  const magnitude = from === 'F32' ? 0x7fffffff : 0x7fff;
+  for (let i = 0; i < bits.length; i++)
+    if ((bits[i]! & magnitude) >= limit)
+      throw new UserError(
+        `${path}: tensor '${name}' has a value at ${placeText(i, shape)} that is too large for ${NAMES[to]}` +
+          (to === 'F16' ? ': take bfloat16 or float32' : ''),
+      );
+}
+
+function placeText(at: number, shape: readonly number[]): string {
   const place: number[] = [];
   for (let rest = at, d = shape.length - 1; d >= 0; rest = Math.floor(rest / shape[d]!), d--)
     place.unshift(rest % shape[d]!);
-  throw new UserError(
-    `${path}: tensor '${name}' holds a value that is not finite, at [${place.join(', ')}]: the file is damaged, or its training diverged`,
-  );
+  return `[${place.join(', ')}]`;
 }

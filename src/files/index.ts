@@ -16,7 +16,7 @@ export {
   type FloatDtype,
 } from './convert.js';
 export { DTYPE_BYTES, elementCount, isDtype, type Dtype } from './dtype.js';
-export { checkFinite } from './finite.js';
+export { checkFinite, checkFits } from './finite.js';
 export { refuseForeignFolder, refuseQuantized, refuseQuantizedTensors } from './foreign.js';
 export { readFault } from '../util/faults.js';
 export { resolveDataset, resolveModel, type DatasetOptions, type ModelOptions } from './hub.js';

@@ -5,7 +5,7 @@
 
 import { Parameter } from '../autograd/parameter.js';
 import type { Backend, DenseMatrix, DType, Matrix } from '../backends/contract.js';
-import { checkFinite, fromFloat32, toFloat32 } from '../files/index.js';
+import { checkFinite, checkFits, fromFloat32, toFloat32 } from '../files/index.js';
 import type { EmbeddingWeights } from '../ops/embedding.js';
 import type { LayerNorm } from '../ops/norm.js';
 import {
@@ -171,8 +171,9 @@ export class WeightLoader {
     }
     const { dtype, data } = this.read(this.source, name, shape);
     checkFinite(this.source.path, name, TYPE_NAMES[dtype], shape, data);
-    const raw = uploadAs(this.backend, data, shape, dtype);
     const wanted = kept === 'auto' ? dtype : kept;
+    checkFits(this.source.path, name, TYPE_NAMES[dtype], TYPE_NAMES[wanted], shape, data);
+    const raw = uploadAs(this.backend, data, shape, dtype);
     let value = raw;
     if (wanted !== dtype) {
       value = Tensor.empty(this.backend, shape, wanted);

@@ -75,6 +75,8 @@ export function readBnbMatrix(
   if (doubled && state.nested_blocksize !== NESTED_BLOCK)
     throw fault(`has nested blocks of ${state.nested_blocksize ?? 'no'} scales; ${NESTED_BLOCK} are wanted`);
   if (doubled && state.nested_offset === undefined) throw fault('lacks nested_offset in its quant_state');
+  if (!Number.isFinite(Math.fround(state.nested_offset ?? 0)))
+    throw fault(`has a nested_offset of ${state.nested_offset}, which float32 cannot hold`);
   if (!sameFloats(read('quant_map', 'F32', 16), NF4_CODES))
     throw fault('has a quant_map other than that of NF4');
 

@@ -46,13 +46,14 @@ export function restoreCheckpoint(folder: string, optimizer: AdamW, run: string)
   const file = SafetensorsFile.open(path);
   try {
     const step = Number(file.metadata['step']);
-    if (file.metadata['run'] !== run || !(step > 0)) {
+    if (file.metadata['run'] !== run || !(Number.isSafeInteger(step) && step > 0)) {
       throw new UserError(
         `${path} is of another training (its data, seed or settings differ): remove it to begin anew, or name another folder`,
       );
     }
     for (const [name, tensor] of contents(optimizer)) {
-      if (!file.has(name) || file.info(name).shape.join() !== tensor.shape.join()) {
+      const { dtype: kind, shape } = file.has(name) ? file.info(name) : { dtype: '', shape: [] };
+      if (kind !== 'F32' || shape.join() !== tensor.shape.join()) {
         throw new UserError(`${path}: '${name}' does not fit this run; remove the file to begin anew`);
       }
       const { dtype, data } = file.read(name);

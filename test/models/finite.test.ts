@@ -1,7 +1,7 @@
 /** One value that is no number, anywhere in a model or an adapter: named on loading, whatever the weights become, and by merging. */
 
 import assert from 'node:assert/strict';
-import { cpSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { cpSync, mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
@@ -10,9 +10,12 @@ import { attachLora } from '../../src/adapters/lora.js';
 import { mergeAdapter } from '../../src/adapters/merge.js';
 import { loadAdapter, saveAdapter } from '../../src/adapters/peft.js';
 import { loadModel } from '../../src/models/load.js';
+import { openCheckpoint, writeSafetensors, type TensorToWrite } from '../../src/files/index.js';
+import { writeBnbMatrix } from '../../src/quant/bnb.js';
 import { saveModel } from '../../src/models/save.js';
 import type { WeightOptions } from '../../src/models/weights.js';
 import { UserError } from '../../src/util/errors.js';
+import { spoil } from '../support/spoil.js';
 import { backend, familyConfig, tinyModel, tinyT5 } from '../support/tiny.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'westwind-finite-'));
@@ -41,23 +44,6 @@ const MODELS = await Promise.all([
   saved('gpt_neox', familyConfig('gpt_neox')),
   saved('t5', tinyT5()),
 ]);
-
-/** A float32 file with a value of a tensor made another. @returns the tensor's name */
-function spoil(path: string, which: number, place: number, value: number): string {
-  const bytes = readFileSync(path);
-  const length = Number(bytes.readBigUInt64LE(0));
-  const header = JSON.parse(bytes.toString('utf8', 8, 8 + length)) as Record<
-    string,
-    { readonly dtype: string; readonly data_offsets: readonly [number, number] }
-  >;
-  const names = Object.keys(header).filter((name) => name !== '__metadata__');
-  const name = names[which % names.length]!;
-  const { dtype, data_offsets: at } = header[name]!;
-  assert.equal(dtype, 'F32');
-  bytes.writeFloatLE(value, 8 + length + at[0] + 4 * (place % ((at[1] - at[0]) / 4)));
-  writeFileSync(path, bytes);
-  return name;
-}
 
 function names(tensor: string): (error: unknown) => boolean {
   return (error) => error instanceof UserError && error.message.includes(`'${tensor}'`);
@@ -102,4 +88,79 @@ test('an adapter with a value that is not finite is named on loading and by merg
     }),
     { numRuns: 20 },
   );
+});
+
+/** The model at `from` as bitsandbytes would have written it. */
+async function inFourBits(from: string, doubleQuant: boolean): Promise<string> {
+  const path = `${from}-${doubleQuant ? 'doubly' : 'singly'}`;
+  cpSync(from, path, { recursive: true });
+  const model = await loadModel(be, from, { quantization: { doubleQuant } });
+  const tensors: TensorToWrite[] = [];
+  const packed = new Set<string>();
+  for (const { name, weight } of model.linears.values()) {
+    if (weight.kind !== 'nf4') continue;
+    packed.add(`${name}.weight`);
+    tensors.push(...(await writeBnbMatrix(be, weight, `${name}.weight`, 'float32')));
+  }
+  const file = openCheckpoint(from);
+  for (const name of file.names)
+    if (!packed.has(name)) tensors.push({ name, ...file.info(name), data: file.read(name).data });
+  file.close();
+  model.dispose();
+  writeSafetensors(join(path, 'model.safetensors'), tensors);
+  return path;
+}
+
+test('a scale of a 4-bit weight that is not finite is named, as any other value beside it', async () => {
+  const models = [await inFourBits(MODELS[0], false), await inFourBits(MODELS[0], true)];
+  for (const path of models) (await loadModel(be, path)).dispose();
+  const inScales = (name: string): boolean => name.includes('absmax') || name.endsWith('nested_quant_map');
+  await fc.assert(
+    fc.asyncProperty(
+      fc.nat(),
+      fc.nat(),
+      fc.constantFrom(NaN, Infinity, -Infinity),
+      fc.constantFrom(...models),
+      fc.constantFrom(inScales, (name: string) => !name.endsWith('quant_map')),
+      async (which, place, value, from, choice) => {
+        const path = join(folder, 'spoilt-bits');
+        cpSync(from, path, { recursive: true });
+        const tensor = spoil(join(path, 'model.safetensors'), which, place, value, choice);
+        const { held } = be.memory();
+        await assert.rejects(loadModel(be, path), names(tensor));
+        assert.equal(be.memory().held, held);
+      },
+    ),
+    { numRuns: 25 },
+  );
+});
+
+test('a value that the type asked for cannot hold is named: nothing becomes infinite on the way', async () => {
+  const out = join(folder, 'merged');
+  const from = MODELS[0];
+  await fc.assert(
+    fc.asyncProperty(
+      fc.nat(),
+      fc.nat(),
+      fc.constantFrom([65520, 'f16'], [-1e30, 'f16'], [3.4e38, 'bf16'] as const),
+      async (which, place, [value, dtype]) => {
+        const path = join(folder, 'spoilt');
+        cpSync(from, path, { recursive: true });
+        // Norms are kept in float32.
+        const matrices = (name: string): boolean => !name.includes('norm');
+        const tensor = spoil(join(path, 'model.safetensors'), which, place, value, matrices);
+        await assert.rejects(loadModel(be, path, { dtype: dtype }), names(tensor));
+        (await loadModel(be, path)).dispose();
+        const type = dtype === 'f16' ? 'F16' : 'BF16';
+        const merging = mergeAdapter(be, path, `${from}-adapter`, out, { force: true, dtype: type });
+        await assert.rejects(merging, names(tensor));
+      },
+    ),
+    { numRuns: 12 },
+  );
+  // The largest that still is rounded to a number.
+  const path = join(folder, 'spoilt');
+  cpSync(from, path, { recursive: true });
+  spoil(join(path, 'model.safetensors'), 0, 0, 65519);
+  (await loadModel(be, path, { dtype: 'f16' })).dispose();
 });

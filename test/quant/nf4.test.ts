@@ -167,6 +167,7 @@ describe('readBnbMatrix', () => {
     ['another shape', /has shape \[70, 5\]/, (t) => withState(t, { shape: [cols, rows] })],
     ['nested blocks of another size', /nested blocks of 64/, (t) => withState(t, { nested_blocksize: 64 })],
     ['no offset', /lacks nested_offset/, (t) => withState(t, { nested_offset: undefined })],
+    ['an offset beyond float32', /nested_offset of 1e\+300/, (t) => withState(t, { nested_offset: 1e300 })],
     ['an offset that is no number', /quant_state that cannot be read/, (t) => withState(t, { nested_offset: 'x' })],
     ['a state that is no JSON', /quant_state that cannot be read/, (t) =>
       t.set(STATE, { ...t.get(STATE)!, data: Uint8Array.of(123) })],

@@ -1,8 +1,9 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, rmSync } from 'node:fs';
+import { cpSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { attachLora } from '../../src/adapters/lora.js';
 import { learningRate } from '../../src/train/schedule.js';
 import {
@@ -14,6 +15,7 @@ import {
 import { evaluateLoss, flatten } from '../../src/train/step.js';
 import { slice } from '../../src/tensor/tensor.js';
 import { UserError } from '../../src/util/errors.js';
+import { spoil } from '../support/spoil.js';
 import { ARGS, backend, LORA, randomBlocks, tinyModel } from '../support/tiny.js';
 
 const args: TrainingArguments = {
@@ -120,6 +122,42 @@ test('the checkpoint of another training is refused by name', async () => {
     return true;
   });
   rmSync(folder, { recursive: true });
+});
+
+test('a value of a checkpoint that is not finite is named, of the adapter and of the optimizer, and nothing is trained', async () => {
+  const whole = mkdtempSync(join(tmpdir(), 'westwind-'));
+  await run({ checkpoints: whole }, { max_steps: 4, save_total_limit: 1 });
+  const tensors = new Set<string>();
+  await fc.assert(
+    fc.asyncProperty(
+      fc.nat(),
+      fc.nat(),
+      fc.constantFrom(NaN, Infinity, -Infinity),
+      fc.constantFrom('optimizer.', 'model.'),
+      async (which, place, value, part) => {
+        const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
+        cpSync(whole, folder, { recursive: true });
+        const path = join(folder, readdirSync(folder)[0]!);
+        const tensor = spoil(path, which, place, value, (name) => name.startsWith(part));
+        tensors.add(tensor);
+        let steps = 0;
+        const resuming = run(
+          { checkpoints: folder, onStep: () => steps++ },
+          { max_steps: 4, save_total_limit: 1 },
+        );
+        await assert.rejects(resuming, (error: unknown) => {
+          assert.ok(error instanceof UserError, String(error));
+          assert.ok(error.message.startsWith(path) && error.message.includes(`'${tensor}'`), error.message);
+          return true;
+        });
+        assert.equal(steps, 0);
+        rmSync(folder, { recursive: true });
+      },
+    ),
+    { numRuns: 16 },
+  );
+  assert.ok(['optimizer.m', 'optimizer.v'].some((name) => tensors.has(name)));
+  rmSync(whole, { recursive: true });
 });
 
 test('only the newest checkpoints are kept', async () => {
