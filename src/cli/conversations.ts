@@ -22,11 +22,12 @@ const conversation = z.union([messages, z.looseObject({ messages }).transform((o
  * is an array of messages or an object with `messages`. Undefined where the text is none of these, but prompts. Throws UserError, with the
  * place, where it is meant for one.
  * @param path for messages
+ * @param wanted whether any object is meant for one, as where a chat is asked for
  */
-export function conversationsOf(text: string, path: string): ChatMessage[][] | undefined {
+export function conversationsOf(text: string, path: string, wanted = false): ChatMessage[][] | undefined {
   const whole = parsed(text);
   if (whole !== undefined) {
-    if (!isChat(whole)) return undefined;
+    if (!isChat(whole, wanted)) return undefined;
     if (!Array.isArray(whole)) return [checked(whole, path)];
     const list = whole as unknown[];
     if (isMessage(list[0])) return [checked(list, path)];
@@ -36,7 +37,7 @@ export function conversationsOf(text: string, path: string): ChatMessage[][] | u
     .split(/\r?\n/)
     .flatMap((line, i) => (line.trim() === '' ? [] : [{ line, number: i + 1 }]));
   const first = lines[0] && parsed(lines[0].line);
-  if (first === undefined || !isChat(first)) return undefined;
+  if (first === undefined || !isChat(first, wanted)) return undefined;
   return lines.map(({ line, number }) => {
     const one = parsed(line);
     if (one === undefined)
@@ -58,11 +59,11 @@ function isMessage(value: unknown): boolean {
 }
 
 /** Whether a value is meant for a conversation, or several. */
-function isChat(value: unknown): boolean {
+function isChat(value: unknown, wanted: boolean): boolean {
   if (typeof value !== 'object' || value === null) return false;
-  if (!Array.isArray(value)) return 'messages' in value;
+  if (!Array.isArray(value)) return wanted || 'messages' in value;
   const first: unknown = value[0];
-  return isMessage(first) || isChat(first);
+  return isMessage(first) || isChat(first, wanted);
 }
 
 function checked(value: unknown, where: string): ChatMessage[] {

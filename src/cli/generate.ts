@@ -147,12 +147,15 @@ async function questionsOf({ prompt, file, chat, system }: Flags): Promise<Quest
   } catch (error) {
     throw readFault(file, error);
   }
-  const conversations = conversationsOf(text, file === '-' ? 'standard input' : file);
+  // Editors on Windows write one.
+  text = text.replace(/^\uFEFF/, '');
+  const source = file === '-' ? 'standard input' : file;
+  const conversations = conversationsOf(text, source, chat);
   if (conversations !== undefined) {
     if (!chat)
-      throw new UserError(`${file} holds a chat's messages, which go by the model's template: say --chat`);
+      throw new UserError(`${source} holds a chat's messages, which go by the model's template: say --chat`);
     if (system !== undefined && conversations.some(([first]) => first?.role === 'system'))
-      throw new UserError(`${file} has a system message of its own: leave out --system`);
+      throw new UserError(`${source} has a system message of its own: leave out --system`);
     return conversations;
   }
   if (text.trimStart().startsWith('[')) {
@@ -164,6 +167,6 @@ async function questionsOf({ prompt, file, chat, system }: Flags): Promise<Quest
     }
   }
   const lines = text.split(/\r?\n/).filter((line) => line.trim() !== '');
-  if (lines.length === 0) throw new UserError(`${file} holds no prompt`);
+  if (lines.length === 0) throw new UserError(`${source} holds no prompt`);
   return lines;
 }

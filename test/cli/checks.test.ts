@@ -55,18 +55,30 @@ export default async (row: CheckRow): Promise<number> => {
 `,
   );
   writeFileSync(join(job.folder, 'tuned.mjs'), `export default (row) => row.method === 'tuned';\n`);
-  const { code, stdout, stderr } = await check(
+  // What a check does to its row reaches no other, nor the answers.
+  writeFileSync(
+    join(job.folder, 'vandal.mjs'),
+    `export default (row) => {
+  for (const name of Object.keys(row.columns)) row.columns[name] = '';
+  Object.assign(row, { row: -1, reference: '', answer: '', text: '', method: 'none', columns: {} });
+  return true;
+};
+`,
+  );
+  const wanted = [
+    '{check: vandal.mjs}',
     '{check: length, max: 1000}',
     '{check: rouge1, name: overlap}',
     '{check: ./letters.ts}',
     '{check: tuned.mjs, name: is_tuned, min: 0.5}',
-  );
+  ];
+  const { code, stdout, stderr } = await check(...wanted);
   // The bound holds for the tuned model alone, the others' figure is 0.
   assert.equal(code, 0, stderr + stdout);
   assert.match(stdout, /finished before/);
   assert.match(
     stdout,
-    /\| subjects: checks \| +length ≤ 1000 \| +overlap \| +letters \| +is_tuned ≥ 0\.5 \|/,
+    /\| subjects: checks \| +vandal \| +length ≤ 1000 \| +overlap \| +letters \| +is_tuned ≥ 0\.5 \|/,
   );
   assert.match(stdout, /\| LoRA +\|.*\| +1\.000 \[0\.701, 1\.000\] \|\n/);
   assert.deepEqual(readFileSync(task('predictions-tuned.jsonl')), predictions);
@@ -91,12 +103,7 @@ export default async (row: CheckRow): Promise<number> => {
   assert.match(readFileSync(join(runFolder(job), 'report.md'), 'utf8'), /letters/);
 
   const before = statSync(task('checks-tuned.json')).mtimeMs;
-  await check(
-    '{check: length, max: 1000}',
-    '{check: rouge1, name: overlap}',
-    '{check: ./letters.ts}',
-    '{check: tuned.mjs, name: is_tuned, min: 0.5}',
-  );
+  await check(...wanted);
   assert.equal(statSync(task('checks-tuned.json')).mtimeMs, before);
 });
 

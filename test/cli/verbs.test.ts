@@ -161,6 +161,87 @@ describe('verbs', { concurrency: 2 }, () => {
     assert.notEqual(other, first);
   });
 
+  it('generate --chat answers the conversations of a file by the template, as prompts that are written so', async () => {
+    const folder = join(temporaryFolder(), 'chat');
+    cpSync(model, folder, { recursive: true });
+    const template =
+      '{{ bos_token }}{% for m in messages %}{{ m.role }}: {{ m.content }}\n{% endfor %}{{ "assistant:" }}';
+    const settings = JSON.parse(readFileSync(join(model, 'tokenizer_config.json'), 'utf8')) as object;
+    writeFileSync(
+      join(folder, 'tokenizer_config.json'),
+      JSON.stringify({ ...settings, chat_template: template }),
+    );
+    const chats = [
+      [{ role: 'user', content: 'A cat sat.' }],
+      [
+        { role: 'system', content: 'Be brief.' },
+        { role: 'user', content: 'A red boat' },
+        { role: 'assistant', content: 'went home.' },
+        { role: 'user', content: 'And then?' },
+      ],
+    ];
+    const file = join(folder, 'chats.jsonl');
+    // With the mark that editors on Windows write.
+    writeFileSync(file, `\ufeff${chats.map((messages) => `${JSON.stringify({ messages })}\n`).join('')}`);
+    const written = chats.map(
+      (messages) => `${messages.map(({ role, content }) => `${role}: ${content}\n`).join('')}assistant:`,
+    );
+    const prompts = join(folder, 'prompts.json');
+    writeFileSync(prompts, JSON.stringify(written));
+    const ask = ['generate', folder, '-n', '8', '--json', '-f'];
+    const [answered, plain] = await Promise.all([
+      output([...ask, file, '--chat']),
+      output([...ask, prompts]),
+    ]);
+    const byIndex = (text: string): Line[] =>
+      jsonLines(text).sort((a, b) => Number(a['index']) - Number(b['index']));
+    assert.deepEqual(
+      byIndex(answered),
+      byIndex(plain).map(({ prompt, ...line }, i) => {
+        assert.equal(prompt, written[i]);
+        return { ...line, messages: chats[i] };
+      }),
+    );
+    const without = await westwind([...ask, file]);
+    assert.equal(without.code, 2);
+    assert.match(without.stderr, /^westwind: .*chats\.jsonl holds a chat's messages.*: say --chat\n$/);
+    const doubled = await westwind([...ask, file, '--chat', '--system', 'Be kind.']);
+    assert.match(doubled.stderr, /^westwind: .*chats\.jsonl has a system message of its own: .*\n$/);
+  });
+
+  it('a run starts from a finished adapter, which it leaves as it was, and says so', async () => {
+    const weights = 'adapter/adapter_model.safetensors';
+    const before = readFileSync(join(task, weights));
+    const next = makeJob(model, {
+      'lora: {r: 4, lora_alpha: 8, lora_dropout: 0.1, target_modules: all-linear}': `adapter: ${runFolder(job)}`,
+      'max_steps: 40': 'max_steps: 1',
+      // A step too small to change a float: what is saved is what it began with.
+      'learning_rate: 5e-3': 'learning_rate: 1e-30',
+      'scoring: both': 'scoring: likelihood',
+    });
+    await output(['run', next.config]);
+    const folder = runFolder(next);
+    assert.deepEqual(readFileSync(join(folder, 'subjects', weights)), before);
+    assert.deepEqual(readFileSync(join(task, weights)), before);
+    const [mine, other] = [folder, runFolder(job)].map(
+      (of) =>
+        JSON.parse(readFileSync(join(of, 'manifest.json'), 'utf8')) as {
+          config: { tasks: { lora: object }[] };
+          fingerprints: { adapters?: Record<string, string> };
+        },
+    );
+    assert.match(mine!.fingerprints.adapters!['subjects']!, /^[0-9a-f]+$/);
+    assert.equal(other!.fingerprints.adapters, undefined);
+    const { r, lora_alpha, lora_dropout } = mine!.config.tasks[0]!.lora as Record<string, number>;
+    assert.deepEqual([r, lora_alpha, lora_dropout], [4, 8, 0.1]);
+    // And answers by it, as the run that trained it did.
+    const likelihoods = (of: string): unknown[] =>
+      jsonLines(readFileSync(join(of, 'subjects/predictions-tuned-likelihood.jsonl'), 'utf8'))
+        .sort((a, b) => Number(a['row']) - Number(b['row']))
+        .map((line) => line['log_likelihoods']);
+    assert.deepEqual(likelihoods(folder), likelihoods(runFolder(job)));
+  });
+
   it('verify exits with 0 only where all holds', async () => {
     const golden = resolve(import.meta.dirname, '../golden/models/mistral');
     const good = await output(['verify', golden]);

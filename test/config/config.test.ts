@@ -387,3 +387,68 @@ test('the JSON Schema describes every field and refuses unknown ones', () => {
   assert.deepEqual(open, []);
   assert.deepEqual(schema['required'], ['model_name_or_path', 'tasks']);
 });
+
+test('an adapter to start from: its settings are taken, and what contradicts it is told with its line', () => {
+  const root = mkdtempSync(join(tmpdir(), 'westwind-'));
+  const save = (folder: string, change: object = {}): void => {
+    mkdirSync(join(root, folder), { recursive: true });
+    const config = {
+      peft_type: 'LORA',
+      r: 4,
+      lora_alpha: 32,
+      lora_dropout: 0.25,
+      target_modules: ['up_proj'],
+    };
+    writeFileSync(join(root, folder, 'adapter_config.json'), JSON.stringify({ ...config, ...change }));
+  };
+  save('one');
+  // A run's folder, with an adapter for each of its tasks.
+  save('run/a/adapter', { r: 2 });
+  save('run/b/adapter', { r: 3 });
+  for (const file of ['run/manifest.json', 'x.csv', 'y.csv']) writeFileSync(join(root, file), '{}');
+  const load = (text: string, task = ''): ReturnType<typeof loadConfig> => {
+    writeFileSync(join(root, 'c.yaml'), text + BASE + task);
+    return loadConfig(join(root, 'c.yaml'));
+  };
+  const loraOf = (text: string, task = ''): unknown => load(text, task).config.tasks[0]!.lora;
+  /** What is wanted of an adapter's settings, whatever else they say. */
+  const agrees = (found: unknown, wanted: object): void =>
+    assert.deepEqual({ ...(found as object), ...wanted }, found);
+  const taken = { r: 4, lora_alpha: 32, lora_dropout: 0.25, target_modules: ['up_proj'] };
+  agrees(loraOf('adapter: one\n'), taken);
+  agrees(loraOf('', '    adapter: one\n'), taken);
+  agrees(loraOf('adapter: one\nlora: {r: 4, lora_dropout: 0}\n'), {
+    ...taken,
+    lora_dropout: 0,
+  });
+  agrees(loraOf('adapter: run\n'), { r: 2 });
+  const { adapter, lora } = load('adapter: one\nlora: {r: 8}\n', '    adapter: false\n').config.tasks[0]!;
+  assert.deepEqual([adapter, lora && lora.r], [undefined, 8]);
+  const told = (text: string, task: string, message: RegExp): void => {
+    assert.throws(
+      () => load(text, task),
+      (error: unknown) => {
+        assert.ok(error instanceof UserError, String(error));
+        assert.match(error.message, message);
+        assert.match(error.message, /^[^\n]*c\.yaml:\d+: [^\n]+$/);
+        return true;
+      },
+    );
+  };
+  told('adapter: nowhere\n', '', /c\.yaml:1: adapter is nowhere, which holds no adapter/);
+  told('', '    adapter: x.csv\n', /:7: tasks\.a\.adapter is x\.csv, which holds no adapter/);
+  told('adapter: one\nlora: {r: 8}\n', '', /:2: lora\.r is 8, but the adapter in .*one has 4/);
+  told('adapter: one\n', '    lora: {lora_alpha: 8}\n', /:8: tasks\.a\.lora\.lora_alpha is 8, but .* has 32/);
+  told('adapter: one\n', '    lora: false\n', /:1: adapter is trained on, but lora is false in task 'a'/);
+  told(
+    'training: false\n',
+    '    adapter: one\n',
+    /:8: tasks\.a\.adapter is where training starts, and nothing is/,
+  );
+  writeFileSync(join(root, 'one/adapter_config.json'), '{"peft_type": "LOHA"}');
+  assert.throws(() => load('adapter: one\n'), {
+    name: 'UserError',
+    message: /one\/adapter_config\.json: [^\n]+$/,
+  });
+  rmSync(root, { recursive: true });
+});
