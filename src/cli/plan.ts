@@ -2,14 +2,15 @@
 
 import type { Backend } from '../backends/contract.js';
 import { createBackend } from '../backends/select.js';
-import { Planner, sumOf, type TaskPlan } from '../experiments/plan/index.js';
+import { Planner, sumOf, type RunForecast, type TaskPlan } from '../experiments/plan/index.js';
 import { measureRates, secondsOf, type Rates } from '../experiments/plan/rates.js';
-import { messageOf } from '../util/errors.js';
+import { refuseHopeless } from '../experiments/run/study.js';
+import { messageOf, UserError } from '../util/errors.js';
 import { deviceOption, nonNegative } from './device.js';
 import type { Verb } from './main.js';
 import { sayJson, sayLines, warn } from './output.js';
 import { configArgument, studyOf, type SettingFlags } from './settings.js';
-import { gridText } from './study.js';
+import { faultLines, gridText } from './study.js';
 import { tableText } from './table.js';
 import { duration, gib } from './units.js';
 
@@ -34,21 +35,37 @@ export const verb: Verb = (command) => {
       const target = there ?? ({ name: 'cuda', activations: 'bf16' } as const);
       const room = flags.memory === undefined ? (there?.available() ?? Infinity) : flags.memory * 2 ** 30;
       const planner = new Planner(target, room);
-      const runs: TaskPlan[][] = [];
-      for (const run of study.runs) runs.push(await planner.plan(run.config));
+      const runs: (TaskPlan[] | { readonly fault: string })[] = [];
+      for (const run of study.runs)
+        try {
+          runs.push(await planner.plan(run.config));
+        } catch (error) {
+          // One run of a study that cannot be is no word on the others.
+          if (study.axes.length === 0 || !(error instanceof UserError)) throw error;
+          runs.push({ fault: error.message });
+        }
       const rates = there && (await measureRates(there));
       if (flags.json) {
         const plans =
-          study.axes.length === 0 ? runs[0] : study.runs.map(({ at }, i) => ({ at, plans: runs[i] }));
+          study.axes.length === 0
+            ? runs[0]
+            : study.runs.map(({ at }, i) => {
+                const plans = runs[i]!;
+                return 'fault' in plans ? { at, ...plans } : { at, plans };
+              });
         sayJson({ device: target.name, room, rates, plans }, 2);
-      } else if (study.axes.length === 0) sayLines(text(target.name, room, runs[0]!, rates));
+      } else if (study.axes.length === 0) sayLines(text(target.name, room, runs[0] as TaskPlan[], rates));
       else {
-        const sums = runs.map((plans) => {
+        const sums = runs.map((plans): RunForecast => {
+          if ('fault' in plans) return plans;
           const sum = sumOf(plans, room);
           return { ...sum, ...(rates && { seconds: secondsOf(sum.work, rates) }) };
         });
+        refuseHopeless(sums);
         sayLines(gridText(study, sums));
+        for (const line of faultLines(study, sums)) warn(line);
       }
+      if (runs.some((plans) => 'fault' in plans)) process.exitCode = 2;
     });
 };
 

@@ -11,7 +11,7 @@ import type { Verb } from './main.js';
 import { say, sayLines, warn } from './output.js';
 import { createProgress, type Progress } from './progress.js';
 import { argumentsText, configArgument, studyOf, type SettingFlags } from './settings.js';
-import { axesOf, gridText, studyChecks, studyTables } from './study.js';
+import { axesOf, faultLines, gridText, studyChecks, studyTables } from './study.js';
 import { tableText } from './table.js';
 
 interface Flags extends SettingFlags {
@@ -64,8 +64,14 @@ function tellChecks(failed: readonly string[]): void {
 
 async function runStudy(study: Study, flags: Flags, again: string): Promise<void> {
   const { runs } = study;
-  sayLines(`${gridText(study, await planStudy(study, flags.threads))}\n`);
-  if (flags.dryRun) return;
+  const plans = await planStudy(study, flags.threads);
+  const faults = faultLines(study, plans);
+  sayLines(`${gridText(study, plans)}\n`);
+  for (const line of faults) warn(line);
+  if (flags.dryRun) {
+    if (faults.length > 0) process.exitCode = 2;
+    return;
+  }
   const axes = axesOf(study);
   const progress = createProgress(
     {

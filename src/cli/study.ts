@@ -2,28 +2,29 @@
 
 import { failedChecks } from '../experiments/checks/figures.js';
 import { labelOf, shortName, shown, type Study } from '../experiments/config/index.js';
-import type { RunPlan } from '../experiments/plan/index.js';
+import type { RunForecast } from '../experiments/plan/index.js';
 import { figureColumns, methodName, withInterval } from '../experiments/run/results.js';
 import type { RunState } from '../experiments/run/study.js';
 import { tableText } from './table.js';
 import { duration, gib } from './units.js';
-
-/** `seconds` is not known of a device that is not here. */
-type Plans = readonly (RunPlan & { readonly seconds?: number })[];
 
 export function axesOf({ axes }: Study): string[] {
   return axes.map((axis) => axis.path.join('.'));
 }
 
 /** The runs before they begin: what each is, and what it will take. */
-export function gridText(study: Study, plans: Plans): string {
+export function gridText(study: Study, forecasts: readonly RunForecast[]): string {
   const axes = axesOf(study);
   const grid = study.axes.map(({ path, values }) => `${path.join('.')}: ${values.map(shown).join(', ')}\n`);
   const rows = study.runs.map((run, i) => {
-    const { tokens, peak, seconds, fits } = plans[i]!;
+    const plan = forecasts[i]!;
+    if ('fault' in plan) return [labelOf(run, axes), '', 'cannot run', ''];
+    const { tokens, peak, seconds, fits } = plan;
     return [labelOf(run, axes), String(tokens), gib(peak) + (fits ? '' : ' too much'), time(seconds)];
   });
-  const sum = (part: (plan: Plans[number]) => number): number => plans.reduce((n, plan) => n + part(plan), 0);
+  const plans = forecasts.flatMap((plan) => ('fault' in plan ? [] : [plan]));
+  const sum = (part: (plan: (typeof plans)[number]) => number): number =>
+    plans.reduce((n, plan) => n + part(plan), 0);
   const total = [
     `${study.runs.length} run${study.runs.length === 1 ? '' : 's'}`,
     String(sum((p) => p.tokens)),
@@ -31,6 +32,15 @@ export function gridText(study: Study, plans: Plans): string {
     time(plans.some((p) => p.seconds === undefined) ? undefined : sum((p) => p.seconds!)),
   ];
   return `${grid.join('')}\n${tableText(['run', 'tokens', 'peak GiB', 'at least'], [...rows, total])}`;
+}
+
+/** Why runs have no plan, a line each. */
+export function faultLines(study: Study, forecasts: readonly RunForecast[]): string[] {
+  const axes = axesOf(study);
+  return study.runs.flatMap((run, i) => {
+    const plan = forecasts[i]!;
+    return 'fault' in plan ? [`${labelOf(run, axes)}: ${plan.fault.split('\n')[0]!}`] : [];
+  });
 }
 
 function time(seconds: number | undefined): string {

@@ -164,11 +164,30 @@ test('a run that fails is recorded with its cause, the others go on, and it is t
   assert.doesNotMatch(fast.stdout, /runs are done/);
 });
 
-test('a model that is not there fails its runs, not the study', async () => {
-  const job = study({ 'r: [2, 4]': 'r: 2' });
-  const run = await westwind(['run', job.config, '--set', `model_name_or_path=[${model}, ${model}-none]`]);
+test('what cannot be planned fails its runs, not the study, and a study of nothing else begins nothing', async () => {
+  // A model that is not there, and a context that has no room for an example.
+  const job = study({
+    'r: [2, 4]': 'r: 2',
+    'neftune_noise_alpha: [0, 5]': 'neftune_noise_alpha: 0',
+    'baselines: [zero_shot]': 'baselines: [few_shot]',
+    'model_name_or_path: ': 'model_name_or_path: [',
+    '\noutput_dir': `, ${model}-none]\noutput_dir`,
+  });
+  const run = await westwind(['run', job.config]);
   assert.equal(run.code, 2);
-  assert.match(run.stderr, /model-none/);
+  assert.match(run.stdout, /model, few-shot +\| +\| cannot run \|/);
+  const causes = run.stderr.split('\n').slice(0, 3);
+  const noRoom = /few-shot: the few_shot prompt: half of \d+ tokens has no room for a single example/;
+  assert.equal(causes.filter((line) => noRoom.test(line)).length, 1, run.stderr);
+  assert.equal(causes.filter((line) => line.includes('model-none')).length, 2);
+  assert.match(run.stdout, /1 of 4 runs are done/);
+  assert.match(run.stderr, /few-shot failed: the few_shot prompt: half of \d+ tokens/);
+  const hopeless = [job.config, '--set', `model_name_or_path=${model}-none`];
+  for (const verb of ['run', 'plan']) {
+    const none = await westwind([verb, ...hopeless]);
+    assert.equal(none.code, 2);
+    assert.match(none.stderr, /^westwind: [^\n]*model-none[^\n]*\n$/);
+  }
 });
 
 test('a longer training gives the shorter ones of the same settings, to their own bits', async () => {

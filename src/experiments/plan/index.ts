@@ -138,6 +138,9 @@ export interface RunPlan {
   readonly fits: boolean;
 }
 
+/** A run's plan, or why it has none. `seconds` is not known of a device that is not here. */
+export type RunForecast = (RunPlan & { readonly seconds?: number }) | { readonly fault: string };
+
 export function sumOf(plans: readonly TaskPlan[], room: number): RunPlan {
   const parts = plans.flatMap(({ training, answers }) => [
     ...(training ? [training.plan] : []),

@@ -1,7 +1,7 @@
 /** What runs report while they go on: from the process that computes to the one that shows it. */
 
 import type { StepRecord } from '../../train/trainer.js';
-import type { RunPlan } from '../plan/index.js';
+import type { RunForecast } from '../plan/index.js';
 import type { TaskResult } from './results.js';
 
 /** What a task is doing: one of its baselines, training, or answering with what was trained. */
@@ -45,7 +45,7 @@ export type RunEvent =
       readonly device: string;
       /** Bytes of memory that there are. */
       readonly room: number;
-      readonly plans: readonly (RunPlan & { readonly seconds: number })[];
+      readonly plans: readonly RunForecast[];
     }
   /** The last event of a process that was not killed. */
   | { readonly type: 'end'; readonly outcome: 'finished' | 'stopped' }

@@ -1,7 +1,8 @@
 /** What a run's process does when only a plan is wanted: the device is opened for its memory and rates, and closed with the process. */
 
 import { createBackend } from '../../backends/select.js';
-import { Planner, sumOf, type RunPlan } from '../plan/index.js';
+import { UserError } from '../../util/errors.js';
+import { Planner, sumOf, type RunForecast } from '../plan/index.js';
 import { measureRates, secondsOf } from '../plan/rates.js';
 import type { RunEvent } from './events.js';
 import type { WorkerOrder } from './supervise.js';
@@ -15,11 +16,16 @@ export async function planJob(
   const room = backend.available();
   const rates = await measureRates(backend);
   const planner = new Planner(backend, room);
-  const plans: (RunPlan & { seconds: number })[] = [];
+  const plans: RunForecast[] = [];
   for (const { config } of runs) {
     if (signal.aborted) return 'stopped';
-    const plan = sumOf(await planner.plan(config), room);
-    plans.push({ ...plan, seconds: secondsOf(plan.work, rates) });
+    try {
+      const plan = sumOf(await planner.plan(config), room);
+      plans.push({ ...plan, seconds: secondsOf(plan.work, rates) });
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      plans.push({ fault: error.message });
+    }
   }
   emit({ type: 'plan', device: backend.name, room, plans });
   return 'finished';

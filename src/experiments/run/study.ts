@@ -5,6 +5,7 @@
 
 import { UserError } from '../../util/errors.js';
 import { canonicalJson, type Study, type StudyRun } from '../config/index.js';
+import type { RunForecast } from '../plan/index.js';
 import type { RunEvent } from './events.js';
 import { recordFault } from './folder.js';
 import type { TaskResult } from './results.js';
@@ -157,18 +158,30 @@ export function groupsOf(runs: readonly StudyRun[]): number[][] {
   return [...groups.values()];
 }
 
-/** Plans of a study's runs, by their numbers, made in processes that end with them. */
-export async function planStudy(
-  study: Study,
-  threads: number | undefined,
-): Promise<(RunEvent & { type: 'plan' })['plans']> {
-  const plans: (RunEvent & { type: 'plan' })['plans'][number][] = [];
+/**
+ * Plans of a study's runs, by their numbers, made in processes that end with them. A fault is its run's own, as it is when that is done.
+ * Throws UserError where none can be planned.
+ */
+export async function planStudy(study: Study, threads: number | undefined): Promise<RunForecast[]> {
+  const plans: RunForecast[] = [];
   for (const group of groupsOf(study.runs)) {
     const runs = group.map((run) => study.runs[run]!);
     const { done } = superviseWorker({ runs, study: true, threads, plan: true }, (event) => {
       if (event.type === 'plan') for (const [i, plan] of event.plans.entries()) plans[group[i]!] = plan;
     });
-    await done;
+    try {
+      await done;
+    } catch (error) {
+      if (!(error instanceof UserError) || error instanceof ProcessDeath) throw error;
+      for (const run of group) plans[run] = { fault: error.message };
+    }
   }
+  refuseHopeless(plans);
   return plans;
+}
+
+/** Throws UserError, with each cause once, where no run of a study can be planned. */
+export function refuseHopeless(plans: readonly RunForecast[]): void {
+  const faults = plans.flatMap((plan) => ('fault' in plan ? plan.fault.split('\n') : []));
+  if (plans.every((plan) => 'fault' in plan)) throw new UserError([...new Set(faults)]);
 }
