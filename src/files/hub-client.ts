@@ -5,6 +5,7 @@
  */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { environment } from '../util/environment.js';
 import { UserError, messageOf } from '../util/errors.js';
 import { readText } from '../util/read.js';
 import { isToken, masked } from '../util/secrets.js';
@@ -39,7 +40,7 @@ export class Unreachable extends UserError {}
 
 /** The hub's address, without a slash at its end. */
 export function endpoint(): string {
-  const address = process.env['HF_ENDPOINT'] || 'https://huggingface.co';
+  const address = environment('HF_ENDPOINT') ?? 'https://huggingface.co';
   if (!URL.canParse(address) || !/^https?:/i.test(address))
     throw new UserError(`HF_ENDPOINT is '${masked(address)}', which is no address like https://host`);
   const { username, password } = new URL(address);
@@ -51,23 +52,23 @@ export function endpoint(): string {
 }
 
 function hfHome(): string {
-  const cache = process.env['XDG_CACHE_HOME'] || join(homedir(), '.cache');
-  return process.env['HF_HOME'] || join(cache, 'huggingface');
+  const cache = environment('XDG_CACHE_HOME') ?? join(homedir(), '.cache');
+  return environment('HF_HOME') ?? join(cache, 'huggingface');
 }
 
 export function hubCache(): string {
-  return process.env['HF_HUB_CACHE'] || process.env['HUGGINGFACE_HUB_CACHE'] || join(hfHome(), 'hub');
+  return environment('HF_HUB_CACHE') ?? environment('HUGGINGFACE_HUB_CACHE') ?? join(hfHome(), 'hub');
 }
 
 export function offlineByEnvironment(): boolean {
-  return /^(1|on|yes|true)$/i.test(process.env['HF_HUB_OFFLINE'] ?? '');
+  return /^(1|on|yes|true)$/i.test(environment('HF_HUB_OFFLINE') ?? '');
 }
 
 function tokenFromEnvironment(): string | undefined {
-  const token = process.env['HF_TOKEN'] || process.env['HUGGING_FACE_HUB_TOKEN'];
-  if (token) return token.trim();
+  const token = environment('HF_TOKEN') ?? environment('HUGGING_FACE_HUB_TOKEN');
+  if (token !== undefined) return token.trim();
   try {
-    return readText(process.env['HF_TOKEN_PATH'] || join(hfHome(), 'token'), 10_000).trim() || undefined;
+    return readText(environment('HF_TOKEN_PATH') ?? join(hfHome(), 'token'), 10_000).trim() || undefined;
   } catch {
     return undefined; // Most people have no token, and public repositories need none.
   }

@@ -10,6 +10,7 @@ import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
 import type { z } from 'zod';
 import { writeFileAtomic } from '../../util/atomic.js';
+import { environment } from '../../util/environment.js';
 import { messageOf } from '../../util/errors.js';
 import { openRegular, parseJson } from '../../util/read.js';
 import { isToken, masked } from '../../util/secrets.js';
@@ -44,9 +45,8 @@ export type Outcome = 'finished' | 'stopped' | 'failed';
 
 /** The server that a configuration or the environment names, by MLflow's own variables; a text says why there is none. */
 export function mlflowServer({ mlflow }: Pick<ResolvedConfig, 'mlflow'>): MlflowServer | string {
-  const { env } = process;
-  const named = mlflow.tracking_uri ?? env['MLFLOW_TRACKING_URI'];
-  if (!named)
+  const named = mlflow.tracking_uri ?? environment('MLFLOW_TRACKING_URI');
+  if (named === undefined)
     return 'report_to has mlflow, but no server is named: set MLFLOW_TRACKING_URI, or mlflow.tracking_uri in the configuration';
   if (!/^https?:\/\/./.test(named) || !URL.canParse(named))
     return `report_to has mlflow, but its server is not named by an http or https address: ${masked(named)}`;
@@ -57,9 +57,9 @@ export function mlflowServer({ mlflow }: Pick<ResolvedConfig, 'mlflow'>): Mlflow
   } catch {
     return 'report_to has mlflow, but in its address a % of the name or password is not written %25';
   }
-  user = env['MLFLOW_TRACKING_USERNAME'] ?? user;
-  password = env['MLFLOW_TRACKING_PASSWORD'] ?? password;
-  const token = env['MLFLOW_TRACKING_TOKEN']?.trim();
+  user = environment('MLFLOW_TRACKING_USERNAME') ?? user;
+  password = environment('MLFLOW_TRACKING_PASSWORD') ?? password;
+  const token = environment('MLFLOW_TRACKING_TOKEN')?.trim();
   if (token && !isToken(token))
     return 'report_to has mlflow, but MLFLOW_TRACKING_TOKEN has a space, a line break or another character that no token has';
   url.username = url.password = '';
@@ -67,8 +67,8 @@ export function mlflowServer({ mlflow }: Pick<ResolvedConfig, 'mlflow'>): Mlflow
   const authorization = basic || (token && `Bearer ${token}`);
   return {
     uri: url.href.replace(/\/+$/, ''),
-    experiment: mlflow.experiment_name ?? env['MLFLOW_EXPERIMENT_NAME'] ?? 'Default',
-    timeoutMs: requestMs(env['MLFLOW_HTTP_REQUEST_TIMEOUT']),
+    experiment: mlflow.experiment_name ?? environment('MLFLOW_EXPERIMENT_NAME') ?? 'Default',
+    timeoutMs: requestMs(environment('MLFLOW_HTTP_REQUEST_TIMEOUT')),
     ...(authorization && { authorization }),
   };
 }
