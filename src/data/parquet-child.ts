@@ -7,18 +7,24 @@ import { pipeline } from 'node:stream/promises';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { messageOf } from '../util/errors.js';
+import { numberReadings, RAW_PARSERS } from './parquet-numbers.js';
 
 async function* jsonLines(path: string): AsyncGenerator<string> {
   const file = await asyncBufferFromFile(path);
   const metadata = await parquetMetadataAsync(file);
+  const readings = [...numberReadings(metadata)];
   let rowStart = 0;
   for (const group of metadata.row_groups) {
     const rowEnd = rowStart + Number(group.num_rows);
-    const rows = await parquetReadObjects({ file, metadata, compressors, rowStart, rowEnd });
+    const rows = await parquetReadObjects({
+      ...{ file, metadata, compressors, rowStart, rowEnd },
+      parsers: RAW_PARSERS,
+    });
     for (const row of rows) {
       // A column chunk that ends too early leaves its last values undefined; a null is null.
       if (Object.values(row).includes(undefined))
         throw new Error('a column has fewer values than the table rows');
+      for (const [name, reading] of readings) row[name] = reading(row[name]);
       yield `${JSON.stringify(row, plain)}\n`;
     }
     rowStart = rowEnd;

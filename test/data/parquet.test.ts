@@ -3,6 +3,8 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
+import fc from 'fast-check';
+import type { SchemaElement } from 'hyparquet';
 import { parquetWriteBuffer } from 'hyparquet-writer';
 import { readTable } from '../../src/data/index.js';
 import { readParquet } from '../../src/data/parquet.js';
@@ -53,6 +55,90 @@ describe('Parquet', { concurrency: false }, () => {
         score: i / 2,
       })),
     );
+  });
+
+  test('gives decimals to their last digit, in every physical type', async () => {
+    const types: readonly (readonly [Partial<SchemaElement>, number])[] = [
+      [{ type: 'INT32' }, 4],
+      [{ type: 'INT64' }, 8],
+      [{ type: 'FIXED_LEN_BYTE_ARRAY', type_length: 16 }, 16],
+      [{ type: 'BYTE_ARRAY' }, 16],
+    ];
+    const columns = fc.array(
+      fc.record({
+        physical: fc.constantFrom(...types),
+        scale: fc.nat(20),
+        required: fc.boolean(),
+        // Few values of their own make a dictionary.
+        words: fc.array(fc.bigInt({ min: -(2n ** 127n), max: 2n ** 127n - 1n }), {
+          minLength: 1,
+          maxLength: 5,
+        }),
+      }),
+      { minLength: 3, maxLength: 6 },
+    );
+    const written = (unscaled: bigint, scale: number): string => {
+      const sign = unscaled < 0n ? '-' : '';
+      const digits = (unscaled < 0n ? -unscaled : unscaled).toString().padStart(scale + 1, '0');
+      return `${sign}${digits.slice(0, digits.length - scale)}.${digits.slice(digits.length - scale)}`.replace(
+        /\.?0*$/,
+        '',
+      );
+    };
+    await fc.assert(
+      fc.asyncProperty(columns, async (of) => {
+        const made = of.map(({ physical: [type, bytes], scale, required, words }, c) => {
+          const own = words.map((word) => BigInt.asIntN(8 * bytes, word));
+          const data = Array.from({ length: 12 }, (_, i) =>
+            !required && i % 5 === 4 ? null : own[i % own.length]!,
+          );
+          const name = `c${c}`;
+          const element: SchemaElement = {
+            ...{ name, ...type, converted_type: 'DECIMAL', scale, precision: 38 },
+            repetition_type: required ? 'REQUIRED' : 'OPTIONAL',
+          };
+          return { name, data, element, scale };
+        });
+        const path = write(
+          Buffer.from(
+            parquetWriteBuffer({
+              columnData: made.map(({ name, data }) => ({ name, data })),
+              schema: [{ name: 'root', num_children: made.length }, ...made.map(({ element }) => element)],
+            }),
+          ),
+        );
+        const rows = await readTable(path);
+        for (const { name, data, scale } of made)
+          for (const [i, unscaled] of data.entries()) {
+            const found = rows[i]![name];
+            if (unscaled === null) assert.equal(found, null);
+            else assert.equal(String(found), written(unscaled, scale));
+          }
+      }),
+      { numRuns: 6 },
+    );
+  });
+
+  test('gives float32 and float16 by the digits that were written', async () => {
+    const floats = [0.1, 3.14, -1e-7, 16777216, 1.1754944e-38, 3.4028235e38, 0, -0.5, 123456.79, 1 / 3];
+    const halves = [0.1, 65504, -2.5, 0.333, 6e-8, 0, 1, 2048, 0.0999, 1e-4];
+    const data = { f: floats, h: halves, d: floats };
+    const path = write(
+      Buffer.from(
+        parquetWriteBuffer({
+          columnData: [
+            { name: 'f', data: data.f, type: 'FLOAT' },
+            { name: 'h', data: data.h, type: 'FLOAT16' },
+            { name: 'd', data: data.d, type: 'DOUBLE' },
+          ],
+        }),
+      ),
+    );
+    const rows = await readTable(path);
+    const column = (name: string): unknown[] => rows.map((row) => row[name]);
+    assert.deepEqual(column('f'), [...floats.slice(0, -1), 0.33333334]);
+    assert.deepEqual(column('h'), halves);
+    assert.deepEqual(column('d'), floats);
   });
 
   test('that is cut short or is something else is refused before it is decoded', async () => {
