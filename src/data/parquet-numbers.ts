@@ -77,9 +77,9 @@ function wholeOf(value: unknown): bigint | undefined {
   return hex === '' ? 0n : BigInt.asIntN(8 * value.length, BigInt(`0x${hex}`));
 }
 
-/** The shortest decimal that `round` takes for the same value; `most` digits always do. */
+/** The shortest decimal that `round` takes for the same value; `most` digits always do. A whole number is that number. */
 function shortest(value: unknown, round: (value: number) => number, most: number): unknown {
-  if (typeof value !== 'number' || !Number.isFinite(value)) return value;
+  if (typeof value !== 'number' || !Number.isFinite(value) || Number.isSafeInteger(value)) return value;
   for (let digits = 1; digits < most; digits++) {
     const short = Number(value.toPrecision(digits));
     if (round(short) === value) return short;
