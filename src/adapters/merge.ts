@@ -3,7 +3,7 @@
  * so that merging a model takes one tensor's memory. Tables that the adapter brings take the places of the base's.
  */
 
-import { existsSync } from 'node:fs';
+import { existsSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Backend, Matrix } from '../backends/contract.js';
 import { createPlanBackend } from '../backends/select.js';
@@ -22,6 +22,7 @@ import { modelLayout, readJson } from '../models/load.js';
 import { isTied, type CausalLM } from '../models/model.js';
 import { copyCompanions, untied, writeConfig } from '../models/save.js';
 import { Tensor } from '../tensor/tensor.js';
+import { throwIfAborted } from '../util/abort.js';
 import { claimFolder } from '../util/claim.js';
 import { UserError } from '../util/errors.js';
 import {
@@ -38,11 +39,14 @@ export interface MergeOptions {
   readonly maxShardSize?: number | string | undefined;
   /** Write into a folder that holds something already. */
   readonly force?: boolean | undefined;
+  /** Ends the merging with an AbortError, between two tensors. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * Writes base + adapter into `out` as a Hugging Face model folder: the model that `loadAdapter` makes of them. Throws UserError for the
- * adapters that it refuses, and where `out` is one of the two or holds something already.
+ * adapters that it refuses, and where `out` is one of the two or holds something already. After an error or an abort nothing of the merged
+ * model is left.
  * @returns the modules that were changed
  */
 export async function mergeAdapter(
@@ -50,8 +54,9 @@ export async function mergeAdapter(
   baseFolder: string,
   adapterFolder: string,
   out: string,
-  { dtype, maxShardSize, force }: MergeOptions = {},
+  { dtype, maxShardSize, force, signal }: MergeOptions = {},
 ): Promise<string[]> {
+  throwIfAborted(signal);
   // A model's shape, and nothing of its weights.
   const model = await modelLayout(await createPlanBackend('reference'), baseFolder);
   const adapter = openAdapter(model, adapterFolder);
@@ -64,8 +69,13 @@ export async function mergeAdapter(
       );
     const merge = new Merge(backend, model, base, adapter, dtype);
     const tensors = merge.tensors();
-    claimFolder(out, { force, inputs: [baseFolder, adapterFolder] });
-    await writeCheckpoint(out, tensors, maxShardSize === undefined ? {} : { maxShardSize });
+    const made = claimFolder(out, { force, inputs: [baseFolder, adapterFolder] });
+    try {
+      await writeCheckpoint(out, tensors, { ...(maxShardSize !== undefined && { maxShardSize }), signal });
+    } catch (error) {
+      if (made !== undefined) rmSync(made, { recursive: true });
+      throw error;
+    }
     writeConfig(out, merge.config(readJson(join(baseFolder, 'config.json'))), dtype);
     copyCompanions(baseFolder, out);
     // Tokens that were added are in the adapter's own tokenizer.

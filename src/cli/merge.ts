@@ -3,6 +3,7 @@
 import { mergeAdapter } from '../adapters/merge.js';
 import { readAdapterConfig } from '../adapters/peft.js';
 import { resolveModel, type FloatDtype } from '../files/index.js';
+import { isAbort } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
 import { deviceOptions, openBackend, type DeviceFlags } from './device.js';
 import type { Verb } from './main.js';
@@ -40,12 +41,30 @@ export const verb: Verb = (command) => {
       }
       const dtype = flags.dtype === undefined ? undefined : DTYPES[flags.dtype];
       const backend = await openBackend(flags);
-      const base = await resolveModel(name, { revision: flags.revision });
-      const modules = await mergeAdapter(backend, base, adapter, flags.out, {
-        dtype,
-        maxShardSize: flags.maxShardSize,
-        force: flags.force,
-      });
+      const signal = interrupted();
+      let modules: string[];
+      try {
+        const base = await resolveModel(name, { revision: flags.revision, signal });
+        const { maxShardSize, force } = flags;
+        modules = await mergeAdapter(backend, base, adapter, flags.out, {
+          dtype,
+          maxShardSize,
+          force,
+          signal,
+        });
+      } catch (error) {
+        if (!isAbort(error, signal)) throw error;
+        say('stopped; nothing of the merged model is left');
+        process.exitCode = 130;
+        return;
+      }
       say(`merged ${modules.length} modules of ${adapter} into ${name}: ${flags.out}`);
     });
 };
+
+/** Aborted by Ctrl-C; a second one ends the process as ever. */
+function interrupted(): AbortSignal {
+  const stop = new AbortController();
+  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
+  return stop.signal;
+}

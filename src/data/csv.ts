@@ -6,9 +6,9 @@
  */
 import { UserError } from '../util/errors.js';
 import type { Row } from './read.js';
-import { readText } from './text.js';
+import { readText, type ReadingOptions } from './text.js';
 
-export interface CsvOptions {
+export interface CsvOptions extends ReadingOptions {
   /** One character; the default is recognised: the one of `DELIMITERS` that parts the first lines alike. */
   readonly delimiter?: string | undefined;
 }
@@ -20,7 +20,7 @@ const SAMPLE = 20;
 
 /** Every value is a string. Throws UserError with the line of the first fault. */
 export async function readCsv(path: string, options: CsvOptions = {}): Promise<Row[]> {
-  const text = await readText(path);
+  const text = await readText(path, options);
   try {
     return rowsOf(text, options.delimiter ?? recognise(text));
   } catch (error) {

@@ -2,11 +2,11 @@
 import { UserError } from '../util/errors.js';
 import { findJsonFault } from './json-fault.js';
 import type { Row } from './read.js';
-import { readText } from './text.js';
+import { readText, type ReadingOptions } from './text.js';
 
 /** Throws UserError with the position of the first fault, or for a shape that holds no rows. */
-export async function readJson(path: string): Promise<Row[]> {
-  const text = await readText(path);
+export async function readJson(path: string, options?: ReadingOptions): Promise<Row[]> {
+  const text = await readText(path, options);
   const value = tryParse(text);
   if (value !== undefined) return rowsOf(value, path);
   // Many tools write one object a line into a file named .json.
@@ -16,8 +16,8 @@ export async function readJson(path: string): Promise<Row[]> {
 }
 
 /** One object a line; empty lines are passed over. Throws UserError with the line of the first fault. */
-export async function readJsonLines(path: string): Promise<Row[]> {
-  return parseJsonLines(await readText(path), path);
+export async function readJsonLines(path: string, options?: ReadingOptions): Promise<Row[]> {
+  return parseJsonLines(await readText(path, options), path);
 }
 
 function parseJsonLines(text: string, path: string): Row[] {

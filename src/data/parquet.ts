@@ -8,10 +8,12 @@ import { closeSync, readSync } from 'node:fs';
 import { extname } from 'node:path';
 import { buffer, text } from 'node:stream/consumers';
 import { fileURLToPath } from 'node:url';
+import { throwIfAborted } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
 import { readFault } from '../util/faults.js';
 import { openRegular } from '../util/read.js';
 import type { Row } from './read.js';
+import type { ReadingOptions } from './text.js';
 
 /** The child stands beside this file: .js in the package, .ts where the sources run. */
 const CHILD = fileURLToPath(new URL(`./parquet-child${extname(import.meta.url)}`, import.meta.url));
@@ -33,8 +35,12 @@ function limitsFor(bytes: number): ParquetLimits {
   return { megabytes: 1024 + 32 * megabytes, seconds: 30 + megabytes };
 }
 
-/** Throws UserError for a file that is missing, truncated, damaged, or too much to decode. */
-export async function readParquet(path: string, limits?: ParquetLimits): Promise<Row[]> {
+/** Throws UserError for a file that is missing, truncated, damaged, or too much to decode; AbortError once `signal` is aborted. */
+export async function readParquet(
+  path: string,
+  { limits, signal }: ReadingOptions & { readonly limits?: ParquetLimits } = {},
+): Promise<Row[]> {
+  throwIfAborted(signal);
   const { megabytes, seconds } = limits ?? limitsFor(checkedSize(path));
   const args = [...LOADER, `--max-old-space-size=${megabytes}`, CHILD, path];
   const child = spawn(process.execPath, args, {
@@ -43,7 +49,11 @@ export async function readParquet(path: string, limits?: ParquetLimits): Promise
     killSignal: 'SIGKILL',
   });
   const closed = once(child, 'close') as Promise<[code: number | null]>;
+  const kill = (): void => void child.kill('SIGKILL');
+  signal?.addEventListener('abort', kill, { once: true });
   const [lines, complaint, [code]] = await Promise.all([buffer(child.stdout), text(child.stderr), closed]);
+  signal?.removeEventListener('abort', kill);
+  throwIfAborted(signal);
   if (code === 0) return [...rowsOf(lines)];
   throw new UserError(
     code === 1

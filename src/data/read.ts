@@ -1,5 +1,6 @@
 /** A table from a file of any of the formats that data sets come in. */
 import { extname } from 'node:path';
+import { throwIfAborted } from '../util/abort.js';
 import { checkOneOf } from '../util/checks.js';
 import { UserError } from '../util/errors.js';
 import { own } from '../util/own.js';
@@ -17,10 +18,10 @@ export type TableFormat = 'csv' | 'tsv' | 'json' | 'jsonl' | 'parquet';
 
 const READERS: Readonly<Record<TableFormat, (path: string, options: CsvOptions) => Promise<Row[]>>> = {
   csv: readCsv,
-  tsv: (path, { delimiter = '\t' }) => readCsv(path, { delimiter }),
+  tsv: (path, { delimiter = '\t', signal }) => readCsv(path, { delimiter, signal }),
   json: readJson,
   jsonl: readJsonLines,
-  parquet: (path) => readParquet(path),
+  parquet: readParquet,
 };
 
 const EXTENSIONS: Readonly<Record<string, TableFormat>> = {
@@ -40,7 +41,8 @@ export interface ReadOptions extends CsvOptions {
 
 /**
  * All rows of a local file.
- * @throws UserError for a file that is missing, of an unknown format, faulty (with the place of the fault) or without rows
+ * @throws UserError for a file that is missing, of an unknown format, faulty (with the place of the fault) or without rows; AbortError once
+ *   `signal` is aborted
  */
 export async function readTable(path: string, options: ReadOptions = {}): Promise<Row[]> {
   const format = options.format ?? own(EXTENSIONS, extname(path).toLowerCase());
@@ -53,6 +55,7 @@ export async function readTable(path: string, options: ReadOptions = {}): Promis
   if (options.delimiter !== undefined && format !== 'csv' && format !== 'tsv')
     throw new UserError(`${path}: a delimiter goes with CSV, and this is read as ${format}`);
   const rows = await READERS[format](path, options);
+  throwIfAborted(options.signal);
   if (rows.length === 0) throw new UserError(`${path} has no rows`);
   return rows;
 }

@@ -6,9 +6,15 @@ import { constants, isUtf8 } from 'node:buffer';
 import { UserError } from '../util/errors.js';
 import { readTableBytes } from '../util/read.js';
 
+/** How a file is read. */
+export interface ReadingOptions {
+  /** Ends the reading with an AbortError. */
+  readonly signal?: AbortSignal | undefined;
+}
+
 /** Throws UserError for a file that is missing, may not be read, is no such text, or is longer than a string can be. */
-export async function readText(path: string): Promise<string> {
-  return decodeText(await readTableBytes(path, constants.MAX_STRING_LENGTH), path);
+export async function readText(path: string, { signal }: ReadingOptions = {}): Promise<string> {
+  return decodeText(await readTableBytes(path, constants.MAX_STRING_LENGTH, signal), path);
 }
 
 /** What a file of another kind begins with. */

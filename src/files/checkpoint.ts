@@ -4,6 +4,7 @@
  */
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
+import { throwIfAborted } from '../util/abort.js';
 import { writeFileAtomic } from '../util/atomic.js';
 import { UserError } from '../util/errors.js';
 import { readJsonFile } from '../util/read.js';
@@ -144,16 +145,19 @@ export interface WriteCheckpointOptions {
   /** Bytes, or a number with KB, MB or GB (powers of 1000). A larger tensor has a shard to itself. Default '5GB'. */
   readonly maxShardSize?: number | string;
   readonly metadata?: Readonly<Record<string, string>>;
+  /** Ends the writing with an AbortError, between two tensors. */
+  readonly signal?: AbortSignal | undefined;
 }
 
 /**
  * Writes weights into `folder` (made where missing), in one file or in shards filled in the given order, and removes what an
- * earlier, differently cut checkpoint left there. The index comes last, so an interrupted write is never taken for whole.
+ * earlier, differently cut checkpoint left there. The index comes last, so an interrupted write is never taken for whole. What was written
+ * before an error or an abort is removed.
  */
 export async function writeCheckpoint(
   folder: string,
   tensors: Iterable<CheckpointTensor>,
-  { maxShardSize = '5GB', metadata = { format: 'pt' } }: WriteCheckpointOptions = {},
+  { maxShardSize = '5GB', metadata = { format: 'pt' }, signal }: WriteCheckpointOptions = {},
 ): Promise<void> {
   const shards = cut([...tensors], parseSize(maxShardSize));
   mkdirSync(folder, { recursive: true });
@@ -162,20 +166,31 @@ export async function writeCheckpoint(
   if (stale.delete(INDEX)) rmSync(join(folder, INDEX));
   const weightMap = new Map<string, string>();
   let totalSize = 0;
-  for (const [i, shard] of shards.entries()) {
-    const file = shards.length === 1 ? SINGLE : shardName(i + 1, shards.length);
-    const writer = new SafetensorsWriter(join(folder, file), shard, metadata);
-    try {
-      for (const { data } of writer.order) writer.write(typeof data === 'function' ? await data() : data);
-      writer.commit();
-    } finally {
-      writer.abort();
+  try {
+    for (const [i, shard] of shards.entries()) {
+      const file = shards.length === 1 ? SINGLE : shardName(i + 1, shards.length);
+      const writer = new SafetensorsWriter(join(folder, file), shard, metadata);
+      try {
+        for (const { data } of writer.order) {
+          // The event loop has its turn, and whoever aborts.
+          await new Promise(setImmediate);
+          throwIfAborted(signal);
+          writer.write(typeof data === 'function' ? await data() : data);
+        }
+        throwIfAborted(signal);
+        writer.commit();
+      } finally {
+        writer.abort();
+      }
+      stale.delete(file);
+      for (const spec of shard) {
+        weightMap.set(spec.name, file);
+        totalSize += tensorBytes(spec);
+      }
     }
-    stale.delete(file);
-    for (const spec of shard) {
-      weightMap.set(spec.name, file);
-      totalSize += tensorBytes(spec);
-    }
+  } catch (error) {
+    for (const file of new Set(weightMap.values())) rmSync(join(folder, file), { force: true });
+    throw error;
   }
   for (const name of stale) rmSync(join(folder, name), { force: true });
   if (shards.length > 1) {

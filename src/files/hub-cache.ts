@@ -19,6 +19,7 @@ import {
 } from 'node:fs';
 import { dirname, join, relative } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
+import { throwIfAborted } from '../util/abort.js';
 import { writeFileAtomic } from '../util/atomic.js';
 import { UserError, messageOf } from '../util/errors.js';
 import { writeFault } from '../util/faults.js';
@@ -63,6 +64,7 @@ export async function snapshot(
   more: (folder: string) => readonly string[] = () => [],
 ): Promise<{ folder: string; files: readonly string[] }> {
   checkNames(repo, revision);
+  throwIfAborted(options.signal);
   const home = join(options.cacheDir ?? hubCache(), [`${repo.type}s`, ...repo.name.split('/')].join('--'));
   const cached = (why: string): { folder: string; files: readonly string[] } => {
     const folder = cachedSnapshot(home, revision);
@@ -77,7 +79,7 @@ export async function snapshot(
   try {
     listing = await listRemote(repo, revision, requests.api);
   } catch (error) {
-    options.signal?.throwIfAborted();
+    throwIfAborted(options.signal);
     if (error instanceof UserError && !(error instanceof Unreachable)) throw error;
     // Anything else that the client trips over is an answer that is no hub's, a proxy's page for example.
     const why = error instanceof Unreachable ? '' : `${endpoint()} does not answer like a hub: `;

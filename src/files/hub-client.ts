@@ -5,6 +5,7 @@
  */
 import { homedir } from 'node:os';
 import { join } from 'node:path';
+import { throwIfAborted } from '../util/abort.js';
 import { environment } from '../util/environment.js';
 import { UserError, messageOf } from '../util/errors.js';
 import { readText } from '../util/read.js';
@@ -25,7 +26,7 @@ export interface HubOptions {
   readonly retryDelay?: number;
   /** Milliseconds in which a server must send something worth waiting for. Default 30,000. */
   readonly patience?: number;
-  /** Ends it; what has been fetched of a file is kept, and the error is the signal's reason. */
+  /** Ends it; what has been fetched of a file is kept, and the error is an AbortError. */
   readonly signal?: AbortSignal;
 }
 
@@ -118,7 +119,7 @@ export function hubRequests(
     try {
       response = await fetch(url, { headers, signal: watch.signal });
     } catch (error) {
-      signal?.throwIfAborted();
+      throwIfAborted(signal);
       const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;
       const why = watch.signal.aborted ? watch.why : masked(messageOf(cause), token);
       throw new Unreachable(`cannot reach ${url.origin} for ${repo.name}: ${why}`);

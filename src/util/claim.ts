@@ -13,8 +13,14 @@ export interface ClaimOptions {
   readonly own?: readonly string[];
 }
 
-/** Makes a folder, with those above it. Throws UserError where it is an input, or holds something and `force` is not set. */
-export function claimFolder(folder: string, { force, inputs = [], own = [] }: ClaimOptions = {}): void {
+/**
+ * Makes a folder, with those above it. Throws UserError where it is an input, or holds something and `force` is not set.
+ * @returns the outermost folder that was not there before, if any: where the work fails it may go again
+ */
+export function claimFolder(
+  folder: string,
+  { force, inputs = [], own = [] }: ClaimOptions = {},
+): string | undefined {
   // What a path leads to, by whatever links, has one number on its device.
   const there = identity(folder);
   for (const input of inputs)
@@ -23,8 +29,9 @@ export function claimFolder(folder: string, { force, inputs = [], own = [] }: Cl
         `${folder} is the same folder as ${input}, which is read: name another for what is written`,
       );
   let found: string | undefined;
+  let made: string | undefined;
   try {
-    mkdirSync(folder, { recursive: true });
+    made = mkdirSync(folder, { recursive: true });
     found = readdirSync(folder).find((name) => !own.includes(name));
   } catch (error) {
     throw writeFault(folder, error);
@@ -33,6 +40,7 @@ export function claimFolder(folder: string, { force, inputs = [], own = [] }: Cl
     throw new UserError(
       `${folder} holds something already (${found}): name another folder, or write over it by --force (in a program: force: true)`,
     );
+  return made;
 }
 
 function identity(path: string): string | undefined {

@@ -12,6 +12,7 @@ import {
   type Stats,
 } from 'node:fs';
 import { buffer } from 'node:stream/consumers';
+import { throwIfAborted } from './abort.js';
 import { messageOf, UserError } from './errors.js';
 import { readFault } from './faults.js';
 import { foreignBytes } from './foreign.js';
@@ -77,20 +78,23 @@ export function readText(path: string, most = MAX_FILE_BYTES): string {
 /** The names by which a shell hands over another program's output: they alone may stand for a pipe. */
 const STREAM = /^(\/dev\/stdin|(\/dev|\/proc\/self)\/fd\/\d+)$/;
 
-/** A table's bytes: of a regular file, or of a pipe that the shell named. Throws UserError as `openRegular`. */
-export async function readTableBytes(path: string, most: number): Promise<Buffer> {
+/** A table's bytes: of a regular file, or of a pipe that the shell named. Throws UserError as `openRegular`, AbortError where `signal` is aborted. */
+export async function readTableBytes(path: string, most: number, signal?: AbortSignal): Promise<Buffer> {
+  throwIfAborted(signal);
+  const options = { ...(signal && { signal }) };
   if (!STREAM.test(path)) {
     const { fd } = openRegular(path, most);
     try {
-      return await buffer(createReadStream('', { fd }));
+      return await buffer(createReadStream('', { fd, ...options }));
     } catch (error) {
+      throwIfAborted(signal);
       throw readFault(path, error);
     }
   }
   const chunks: Buffer[] = [];
   let size = 0;
   try {
-    for await (const chunk of createReadStream(path) as AsyncIterable<Buffer>) {
+    for await (const chunk of createReadStream(path, options) as AsyncIterable<Buffer>) {
       if ((size += chunk.length) > most)
         throw new UserError(
           `cannot read ${path}: it gives more than the ${most} bytes that such a file can have`,
@@ -98,6 +102,7 @@ export async function readTableBytes(path: string, most: number): Promise<Buffer
       chunks.push(chunk);
     }
   } catch (error) {
+    throwIfAborted(signal);
     throw readFault(path, error);
   }
   return Buffer.concat(chunks);

@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  rmSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -143,4 +151,47 @@ test('what Westwind cannot do of PEFT is refused by name', async () => {
   }
   model.dispose();
   rmSync(folder, { recursive: true });
+});
+
+test('merging ends with its signal at any tensor, and leaves nothing, nor folders that it made', async () => {
+  const be = await backend();
+  const root = mkdtempSync(join(tmpdir(), 'westwind-'));
+  const [base, adapterFolder] = [join(root, 'base'), join(root, 'adapter')];
+  const model = await tinyModel(be);
+  await saveModel(model, base);
+  const adapter = attachLora(model, LORA, { seed: 2 });
+  await saveAdapter(adapter, adapterFolder, base);
+  adapter.dispose();
+  model.dispose();
+  const { held } = be.memory();
+  const merge = (out: string, signal: AbortSignal): Promise<string[]> =>
+    mergeAdapter(be, base, adapterFolder, out, { maxShardSize: '30KB', signal });
+  const there = join(root, 'there');
+  mkdirSync(there);
+  let aborted = 0;
+  for (let turns = 0; ; turns += 3) {
+    const stop = new AbortController();
+    const turn = (left: number): void => {
+      if (left === 0) stop.abort();
+      else setImmediate(() => turn(left - 1));
+    };
+    const [out, made] = turns % 2 === 0 ? [there, undefined] : [join(root, 'new/merged'), join(root, 'new')];
+    const merging = merge(out, stop.signal);
+    turn(turns);
+    const outcome = await merging.then(
+      () => 'merged',
+      (error: unknown) => (error as Error).name,
+    );
+    assert.equal(be.memory().held, held);
+    if (outcome === 'merged') {
+      assert.ok(readdirSync(out).includes('model.safetensors.index.json'));
+      break;
+    }
+    assert.equal(outcome, 'AbortError');
+    aborted++;
+    if (made === undefined) assert.deepEqual(readdirSync(out), []);
+    else assert.ok(!existsSync(made));
+  }
+  assert.ok(aborted > 5, `${aborted} places`);
+  rmSync(root, { recursive: true });
 });

@@ -161,9 +161,20 @@ describe('Parquet', { concurrency: false }, () => {
 
   test('that takes more time or memory than allowed is given up', async () => {
     await refused(
-      readParquet(write(whole), { megabytes: 500, seconds: 0.02 }),
+      readParquet(write(whole), { limits: { megabytes: 500, seconds: 0.02 } }),
       /cannot be decoded within .* 0.02 s/,
     );
-    await refused(readParquet(write(whole), { megabytes: 2, seconds: 60 }), /cannot be decoded within 2 MB/);
+    await refused(
+      readParquet(write(whole), { limits: { megabytes: 2, seconds: 60 } }),
+      /cannot be decoded within 2 MB/,
+    );
+  });
+
+  test('ends with its signal, which ends the process that decodes it', async () => {
+    const stop = new AbortController();
+    const reading = readTable(write(whole), { signal: stop.signal });
+    setTimeout(() => stop.abort(), 20);
+    await assert.rejects(reading, { name: 'AbortError' });
+    await assert.rejects(readTable(write(whole), { signal: AbortSignal.abort() }), { name: 'AbortError' });
   });
 });

@@ -210,3 +210,25 @@ tasks:
     ]);
   });
 });
+
+test('reading ends with its signal, whatever the format', async () => {
+  const files = {
+    'a.csv': 'text,label\na,cats\nb,dogs\n',
+    'a.tsv': 'text\tlabel\na\tcats\nb\tdogs\n',
+    'a.json': '[{"text": "a", "label": "cats"}, {"text": "b", "label": "dogs"}]',
+    'a.jsonl': '{"text": "a", "label": "cats"}\n{"text": "b", "label": "dogs"}\n',
+  };
+  for (const [name, text] of Object.entries(files)) {
+    const task = taskOf(`train: {path: ${write(name, text)}}`);
+    assert.equal((await readTaskData(task, 1)).train.length, 2);
+    for (const reason of [undefined, new Error('time is up')]) {
+      const stop = new AbortController();
+      const reading = readTaskData(task, 1, stop.signal);
+      stop.abort(reason);
+      await assert.rejects(reading, { name: 'AbortError' });
+      await assert.rejects(readTaskData(task, 1, stop.signal), { name: 'AbortError' });
+    }
+  }
+  const hub = taskOf('train: {hub: org/data}');
+  await assert.rejects(readTaskData(hub, 1, AbortSignal.abort('late')), { name: 'AbortError' });
+});

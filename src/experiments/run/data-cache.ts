@@ -15,13 +15,17 @@ export class DataCache {
   private readonly read = new Map<string, Promise<TaskData>>();
   private readonly packed = new WeakMap<TaskData, Map<string, Packed>>();
 
-  constructor(private readonly tokenizer: Tokenizer) {}
+  /** `signal` ends what is being read. */
+  constructor(
+    private readonly tokenizer: Tokenizer,
+    private readonly signal?: AbortSignal,
+  ) {}
 
   /** As `readTaskData`. Throws UserError for a task that must not be run on its rows, too. */
   async data(task: ResolvedTask, seed: number): Promise<TaskData> {
     const { settings, train, test, validation } = task;
     const key = canonicalJson([settings, train ?? null, test ?? null, validation ?? null, seed]);
-    const reading = this.read.get(key) ?? readTaskData(task, seed);
+    const reading = this.read.get(key) ?? readTaskData(task, seed, this.signal);
     this.read.set(key, reading);
     const data = await reading;
     refuseOverlap(task, data);

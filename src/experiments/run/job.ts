@@ -11,6 +11,7 @@ import { resolveModel } from '../../files/index.js';
 import { loadModel } from '../../models/load.js';
 import type { CausalLM } from '../../models/model.js';
 import { Tokenizer } from '../../tokenizer/index.js';
+import { isAbort } from '../../util/abort.js';
 import { writeIfChanged } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
 import { withChecks } from '../checks/index.js';
@@ -57,7 +58,7 @@ export async function runJob(
     throw error;
   }
   const tokenizer = Tokenizer.load(modelFolder);
-  const shared = { backend, modelFolder, tokenizer, cache: new DataCache(tokenizer), emit, signal };
+  const shared = { backend, modelFolder, tokenizer, cache: new DataCache(tokenizer, signal), emit, signal };
   const runs: OpenRun[] = [];
   try {
     const fingerprints = new Fingerprinting(modelFolder, backend);
@@ -73,6 +74,7 @@ export async function runJob(
         try {
           if (!(await job.work(part))) return 'stopped';
         } catch (error) {
+          if (isAbort(error, signal)) return 'stopped';
           // Of a study it stands in the folder already of the run whose fault it is.
           if (error instanceof UserError && !order.study)
             for (const [{ folder }] of part) recordFault(folder.path, error.message);

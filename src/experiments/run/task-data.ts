@@ -48,10 +48,10 @@ export interface TaskData {
 }
 
 /** The local files of a source. */
-export async function sourceFiles({ from }: ResolvedSource): Promise<string[]> {
+export async function sourceFiles({ from }: ResolvedSource, signal?: AbortSignal): Promise<string[]> {
   if ('path' in from) return [from.path];
   const { hub, ...options } = from;
-  const splits = await resolveDataset(hub, options);
+  const splits = await resolveDataset(hub, { ...options, ...(signal && { signal }) });
   const files = own(splits, from.split);
   if (!files)
     throw new UserError(`${hub} has no split '${from.split}'; it has ${Object.keys(splits).join(', ')}`);
@@ -79,21 +79,22 @@ export async function aboutTask<R>(
   }
 }
 
-/** `seed`: the run's, for what is drawn by none of its own. */
-export function readTaskData(settings: ResolvedTask, seed: number): Promise<TaskData> {
-  return aboutTask(settings, () => readData(settings, seed));
+/** `seed`: the run's, for what is drawn by none of its own. Rejects with an AbortError once `signal` is aborted. */
+export function readTaskData(settings: ResolvedTask, seed: number, signal?: AbortSignal): Promise<TaskData> {
+  return aboutTask(settings, () => readData(settings, seed, signal));
 }
 
-async function readData(settings: ResolvedTask, seed: number): Promise<TaskData> {
+async function readData(settings: ResolvedTask, seed: number, signal?: AbortSignal): Promise<TaskData> {
   const notices: string[] = [];
   const columns = taskColumns(settings.settings);
   const load = async (source: ResolvedSource | undefined): Promise<Table> => {
     if (!source) return NO_TABLE;
-    const files = await sourceFiles(source);
+    const files = await sourceFiles(source, signal);
     const { format, delimiter }: ReadOptions = 'path' in source.from ? source.from : { format: 'parquet' };
     const table: Row[] = [];
     // One after the other: a Parquet file is decoded in a process of its own.
-    for (const file of files) for (const row of await readTable(file, { format, delimiter })) table.push(row);
+    for (const file of files)
+      for (const row of await readTable(file, { format, delimiter, signal })) table.push(row);
     const where = nameOf(source);
     const { rows, indices, dropped } = selectColumns(table, source.columns, where, columns);
     if (dropped.length > 0) notices.push(droppedNotice(where, table.length, dropped));
