@@ -143,3 +143,21 @@ describe('runs that are not whole', () => {
     assert.throws(() => reportOf([join(root, 'none')]), /none is no folder/);
   });
 });
+
+test('a stored interval of no width, as of before rows that score alike had one, is made anew of the rows', () => {
+  const report = reportOf([
+    written(
+      { id: 'none', method: 'zero_shot', right: 0 },
+      { id: 'all', right: 20 },
+      { id: 'more', right: 20, trainRows: 200 },
+    ),
+  ]);
+  assert.match(report.markdown, /100\.00 % \[83\.89, 100\.00\]/);
+  assert.match(report.markdown, /0\.00 \[0\.00, 16\.11\]/);
+  assert.doesNotMatch(report.markdown, /\[(\S+), \1\]/);
+  // Names that have commas are parted by more than that.
+  assert.match(
+    report.markdown,
+    /QLoRA, 100 training rows; and QLoRA, 200 training rows are tied for the best/,
+  );
+});

@@ -115,10 +115,11 @@ export function parseStudy(
   return parse(readLayers(text, name)).runs;
 }
 
+/** What is looked at before a grid's lists are taken apart. */
+const gridSchema = configSchema.pick({ grid: true }).strip();
+
 function parse(layers: Layers): { axes: readonly Axis[]; runs: PointRun[] } {
-  const rules = isMapping(layers.value)
-    ? configSchema.pick({ grid: true }).strip().safeParse(layers.value)
-    : undefined;
+  const rules = isMapping(layers.value) ? gridSchema.safeParse(layers.value) : undefined;
   if (rules?.success === false) throw report(problemsOf(rules.error.issues, layers.value), layers);
   const grid = expandGrid(layers.value);
   if (grid.problems.length > 0) throw report(grid.problems, layers);

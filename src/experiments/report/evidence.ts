@@ -69,7 +69,10 @@ export const estimate = remembering((point: Point, name: string): Estimate | und
   const [only] = values;
   if (only === undefined) return undefined;
   if (values.length === 1) {
-    const interval = point.measurements[0]!.figures.intervals[name];
+    const stored = point.measurements[0]!.figures.intervals[name];
+    // A run of before intervals had a width wherever rows score alike.
+    const rows = stored && stored.low === stored.high ? rowsOf([point], name) : undefined;
+    const interval = rows ? intervalOver(rows) : stored;
     return { value: only, seeds: 1, ...(interval && { interval }) };
   }
   const { mean, deviation } = spread(values);

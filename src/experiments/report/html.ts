@@ -54,13 +54,13 @@ function chapterOf({ id, title, blocks, sections }: Chapter): string {
 function block(of: Block): string {
   switch (of.type) {
     case 'text':
-      return `<p>${escapeText(of.text)}</p>`;
+      return `<p>${prose(of.text)}</p>`;
     case 'note':
-      return `<p class="note">${escapeText(of.text)}</p>`;
+      return `<p class="note">${prose(of.text)}</p>`;
     case 'heading':
       return `<h4>${escapeText(of.text)}</h4>`;
     case 'list':
-      return `<ul>${of.items.map((item) => `<li>${escapeText(item)}</li>`).join('')}</ul>`;
+      return `<ul>${of.items.map((item) => `<li>${prose(item)}</li>`).join('')}</ul>`;
     case 'table':
       return table(of.table);
     case 'figure': {
@@ -86,6 +86,15 @@ function block(of: Block): string {
     case 'html-only':
       return of.blocks.map(block).join('\n');
   }
+}
+
+/** Sentences, whose figures stay with their signs and intervals whole where a line ends. */
+function prose(text: string): string {
+  const kept = text
+    .replace(/(?<=\d) (?=%)/g, '\u00a0')
+    .replace(/(?<=\[[−\d.]+,) (?=[−\d.]+\])/g, '\u00a0')
+    .replace(/(?<=\bp) ([=<]) (?=\d)/g, '\u00a0$1\u00a0');
+  return escapeText(kept);
 }
 
 function table({ caption, heads, rows }: Table): string {

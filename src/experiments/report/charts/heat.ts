@@ -34,7 +34,7 @@ export function heatMaps(panels: readonly HeatPanel[], options: HeatOptions, wid
   const left = 20 + namesRoom;
   const upright = square === true && Math.max(...xNames.map((name) => textWidth(name, SIZE))) > 30;
   const bottom = upright
-    ? Math.min(narrow ? 124 : 200, Math.max(...xNames.map((name) => textWidth(name, SIZE))) + 34)
+    ? Math.min(narrow ? 124 : 200, Math.max(...xNames.map((name) => textWidth(name, SIZE))) + 40)
     : 44;
   const top = panels.some(({ title }) => title !== '') ? 28 : 8;
   const least = square ? 12 : 44;
@@ -83,7 +83,7 @@ function drawPanel({ title, cells }: HeatPanel, options: HeatOptions, layout: La
   const parts: string[] = [];
   const [wide, high] = [xNames.length * cellWidth, yNames.length * cellHeight];
   if (title !== '') parts.push(label(x0, y0 - 14, title, { size: 13, bold: true }));
-  for (const [row, name] of fittedNames(yNames, namesRoom, SIZE).entries()) {
+  for (const [row, name] of fittedNames(yNames, namesRoom - 10, SIZE).entries()) {
     const middle = y0 + (row + 0.5) * cellHeight;
     parts.push(
       label(x0 - 7, middle, name, {
@@ -114,7 +114,7 @@ function drawPanel({ title, cells }: HeatPanel, options: HeatOptions, layout: La
       );
     }
   }
-  const columnNames = fittedNames(xNames, upright ? bottom - 34 : cellWidth + 6, SIZE);
+  const columnNames = fittedNames(xNames, upright ? bottom - 40 : cellWidth + 6, SIZE);
   for (const [column, name] of columnNames.entries()) {
     const x = x0 + (column + 0.5) * cellWidth;
     parts.push(

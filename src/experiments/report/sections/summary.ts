@@ -62,9 +62,11 @@ export function summaryChapter(study: Study, context: Context): Chapter {
 }
 
 function listed(names: readonly string[]): string {
+  // Names with commas in them would run together.
+  const [between, last] = names.some((name) => name.includes(',')) ? ['; ', '; and'] : [', ', ' and'];
   if (names.length > MOST_TIED)
-    return `${names.slice(0, MOST_TIED).join(', ')} and ${names.length - MOST_TIED} more`;
-  return `${names.slice(0, -1).join(', ')} and ${names.at(-1)!}`;
+    return `${names.slice(0, MOST_TIED).join(between)}${last} ${names.length - MOST_TIED} more`;
+  return `${names.slice(0, -1).join(between)}${last} ${names.at(-1)!}`;
 }
 
 const MOST_TIED = 4;
