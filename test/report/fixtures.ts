@@ -2,7 +2,7 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { bootstrap } from '../../src/eval/index.js';
+import { bootstrap, type Interval } from '../../src/eval/index.js';
 import type { CheckFigure } from '../../src/experiments/checks/figures.js';
 import { scorePredictions } from '../../src/experiments/run/score.js';
 
@@ -86,11 +86,14 @@ export function writeRun(root: string, fixture: Fixture): string {
     return { row, reference, answer, text: answer, tokens: 1, finish: 'stop' };
   });
   const accuracy = right / TEST_ROWS;
-  const [interval] = bootstrap(TEST_ROWS, (rows) => [rows.filter((row) => row < right).length / TEST_ROWS]);
   const figures =
     kind === 'summarization'
       ? scorePredictions('rouge', answers)
-      : { metrics: { accuracy, f1_macro: accuracy }, intervals: { accuracy: interval! }, unanswered: 0 };
+      : {
+          metrics: { accuracy, f1_macro: accuracy },
+          intervals: { accuracy: intervalOf(right) },
+          unanswered: 0,
+        };
   const scores = { ...figures, rows: TEST_ROWS };
   const { checks } = fixture;
   const result = {
@@ -103,6 +106,17 @@ export function writeRun(root: string, fixture: Fixture): string {
   write(join(task, `scores-${method}.json`), { generate: scores });
   writeLines(join(folder, task, `predictions-${method}.jsonl`), answers);
   return folder;
+}
+
+const intervals = new Map<number, Interval>();
+
+/** The bootstrap's of an accuracy, once for all runs that have as many right. */
+function intervalOf(right: number): Interval {
+  const interval =
+    intervals.get(right) ??
+    bootstrap(TEST_ROWS, (rows) => [rows.filter((row) => row < right).length / TEST_ROWS])[0]!;
+  intervals.set(right, interval);
+  return interval;
 }
 
 function writeLines(path: string, records: readonly unknown[]): void {
