@@ -4,7 +4,14 @@
  * some microseconds each, and one function that walks over the rules of all kernels would take a tenth of its time.
  */
 
-import { BYTES_PER_ELEMENT, type Backend, type DeviceBuffer, type DType, type Span } from './contract.js';
+import {
+  BYTES_PER_ELEMENT,
+  type Backend,
+  type DeviceBuffer,
+  type DType,
+  type Recording,
+  type Span,
+} from './contract.js';
 import type { Kernels } from './kernels.js';
 import type { AnyRule, AnySignature, Limits } from './rules.js';
 import { DENSE, NF4, SIGNATURES } from './signatures.js';
@@ -16,7 +23,12 @@ export type CheckedBackend = Backend & { readonly [CHECKED]: true };
 
 /** On a buffer: the backend that it is of, until it is freed. */
 const OWNER = Symbol('owner');
-type Owned = DeviceBuffer & { [OWNER]?: object | undefined };
+type Owned = DeviceBuffer & { [OWNER]?: Owner | undefined };
+
+interface Owner {
+  /** The buffers that a recording which is under way has to do with. */
+  recorded: Set<Owned> | undefined;
+}
 
 type Kernel = (args: object) => void;
 type Rule<Kind extends AnyRule['kind']> = Extract<AnyRule, { readonly kind: Kind }>;
@@ -26,7 +38,7 @@ type Rule<Kind extends AnyRule['kind']> = Extract<AnyRule, { readonly kind: Kind
  * buffer, buffers that were freed or are another backend's are RangeErrors or TypeErrors that name kernel and argument.
  */
 export function checkedBackend(backend: Backend, limits: Limits): CheckedBackend {
-  const owner = {};
+  const owner: Owner = { recorded: undefined };
   const unchecked = backend.kernels as unknown as Readonly<Record<string, Kernel>>;
   const kernels = Object.fromEntries(
     Object.entries(SIGNATURES).map(([name, signature]) => [
@@ -61,6 +73,25 @@ export function checkedBackend(backend: Backend, limits: Limits): CheckedBackend
         throw new RangeError(`upload: ${data.byteLength} bytes do not fit into ${room}`);
       backend.upload(data, to);
     },
+    record(body) {
+      const recorded = (owner.recorded = new Set<Owned>());
+      let recording: Recording;
+      try {
+        recording = backend.record(body);
+      } finally {
+        owner.recorded = undefined;
+      }
+      // What it allocated and freed is its own; the rest has to live when it runs.
+      const lent = [...recorded].filter((buffer) => buffer[OWNER] === owner);
+      return {
+        run() {
+          if (lent.some((buffer) => buffer[OWNER] !== owner))
+            throw new RangeError('run: memory that the recording has to do with was freed');
+          recording.run();
+        },
+        dispose: () => recording.dispose(),
+      };
+    },
     download(from) {
       checkSpan('download: from', from);
       return backend.download(from);
@@ -81,7 +112,7 @@ class Source {
 
   constructor(
     private readonly limits: Limits,
-    private readonly owner: object,
+    private readonly owner: Owner,
   ) {}
 
   /** `kernel` behind its check. */
@@ -200,7 +231,8 @@ class Source {
       if (!${buffer} || ${buffer}[${this.constant(OWNER)}] !== ${this.constant(this.owner)} || (${isOther})
         || !Number.isInteger(${length}) || !Number.isInteger(${offset}) || ${length} < 0 || ${offset} < 0
         || ${offset} % ${width} !== 0 || !(${offset} + ${length} * ${width} <= ${buffer}.bytes)
-        || !(${length} >= ${needed})) ${error}`;
+        || !(${length} >= ${needed})) ${error}
+      ${this.constant(this.owner)}.recorded?.add(${buffer});`;
   }
 
   private matrix(what: string, value: string, rule: Rule<'matrix'>, { part, parent }: Place): string {
@@ -229,7 +261,7 @@ function isOfMemory({ kind }: AnyRule): boolean {
 }
 
 /** What is wrong with a value that should be a span within live memory, if anything is. */
-function spanFault(what: string, value: unknown, owner: object): Error | undefined {
+function spanFault(what: string, value: unknown, owner: Owner): Error | undefined {
   if (typeof value !== 'object' || value === null) return unlike(what, value, 'a span of memory');
   const { buffer, offset, dtype, length } = value as Partial<Omit<Span, 'buffer'>> & {
     readonly buffer?: Owned;
