@@ -4,12 +4,11 @@
  */
 import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
-import { throwIfAborted } from '../util/abort.js';
 import { writeFileAtomic } from '../util/atomic.js';
 import { UserError } from '../util/errors.js';
 import { readJsonFile } from '../util/read.js';
 import { refuseForeignFolder } from './foreign.js';
-import { SafetensorsWriter, tensorBytes, type TensorSpec } from './safetensors-writer.js';
+import { tensorBytes, writeSafetensors, type TensorToWrite } from './safetensors-writer.js';
 import { SafetensorsFile, type TensorData, type TensorInfo } from './safetensors.js';
 
 const SINGLE = 'model.safetensors';
@@ -136,11 +135,6 @@ function readWeightMap(path: string): [string, string][] {
   });
 }
 
-/** A tensor whose bytes may still have to come from a device. */
-export interface CheckpointTensor extends TensorSpec {
-  readonly data: Uint8Array | (() => Uint8Array | Promise<Uint8Array>);
-}
-
 export interface WriteCheckpointOptions {
   /** Bytes, or a number with KB, MB or GB (powers of 1000). A larger tensor has a shard to itself. Default '5GB'. */
   readonly maxShardSize?: number | string;
@@ -156,7 +150,7 @@ export interface WriteCheckpointOptions {
  */
 export async function writeCheckpoint(
   folder: string,
-  tensors: Iterable<CheckpointTensor>,
+  tensors: Iterable<TensorToWrite>,
   { maxShardSize = '5GB', metadata = { format: 'pt' }, signal }: WriteCheckpointOptions = {},
 ): Promise<void> {
   const shards = cut([...tensors], parseSize(maxShardSize));
@@ -169,19 +163,7 @@ export async function writeCheckpoint(
   try {
     for (const [i, shard] of shards.entries()) {
       const file = shards.length === 1 ? SINGLE : shardName(i + 1, shards.length);
-      const writer = new SafetensorsWriter(join(folder, file), shard, metadata);
-      try {
-        for (const { data } of writer.order) {
-          // The event loop has its turn, and whoever aborts.
-          await new Promise(setImmediate);
-          throwIfAborted(signal);
-          writer.write(typeof data === 'function' ? await data() : data);
-        }
-        throwIfAborted(signal);
-        writer.commit();
-      } finally {
-        writer.abort();
-      }
+      await writeSafetensors(join(folder, file), shard, metadata, signal);
       stale.delete(file);
       for (const spec of shard) {
         weightMap.set(spec.name, file);
@@ -200,8 +182,8 @@ export async function writeCheckpoint(
   }
 }
 
-function cut(tensors: CheckpointTensor[], limit: number): CheckpointTensor[][] {
-  const shards: CheckpointTensor[][] = [[]];
+function cut(tensors: TensorToWrite[], limit: number): TensorToWrite[][] {
+  const shards: TensorToWrite[][] = [[]];
   let size = 0;
   for (const tensor of tensors) {
     const bytes = tensorBytes(tensor);

@@ -1,17 +1,17 @@
 /**
  * One step of generation: the next token of each of some sequences. A step over sequences that stand in the cache is always the same
- * work on other numbers, so it is recorded once for each number of sequences and run again; a backend with a device replays it without
- * the host's cost for each kernel.
+ * work on other numbers, so it is recorded once for each number of sequences and run again, without the host's cost for each kernel.
  */
 
 import type { Graph } from '../autograd/graph.js';
 import type { Recording } from '../backends/contract.js';
 import type { KvCache } from '../models/blocks/cache.js';
-import type { CausalLM } from '../models/model.js';
+import { forward, type CausalLM } from '../models/model.js';
 import { linear } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
 import { answerPlace, inferenceGraph, runPrompts, type PassOptions, type Prompt } from './prompts.js';
 import { abortable, throwIfAborted } from '../util/abort.js';
+import { inTurns } from '../util/turns.js';
 import { drawOf, type SamplingOptions } from './sampler.js';
 
 /** A prompt that stands in a slot of the cache, or will, and what was generated behind it. */
@@ -45,14 +45,17 @@ export class Decoder {
     const { model, cache } = this;
     const prompts = sequences.map((s) => ({ slot: s.slot, ids: s.prompt.ids }));
     this.upload(sequences);
-    abortable(model.backend, this.options.signal, () => {
-      const g = inferenceGraph(model, this.options);
-      try {
-        this.choose(g, runPrompts(g, model, cache, prompts, prefix), sequences.length);
-      } finally {
-        g.close();
-      }
-    });
+    const ask = <T>(body: () => T): T => abortable(model.backend, this.options.signal, body);
+    const g = inferenceGraph(model, this.options);
+    try {
+      const hidden = await inTurns(
+        ask(() => runPrompts(g, model, cache, prompts, prefix)),
+        ask,
+      );
+      ask(() => this.choose(g, hidden, sequences.length));
+    } finally {
+      g.close();
+    }
     // While the device runs the prompts: most often the next steps are over as many sequences as there are slots.
     if (model.backend.runsAhead) this.recorded(cache.shape.slots);
     return this.tokens();
@@ -62,7 +65,7 @@ export class Decoder {
   async next(sequences: readonly Sequence[]): Promise<ArrayLike<number>> {
     const { backend } = this.model;
     const { slots } = this.cache.shape;
-    // A recording costs many steps, so that few sizes of step are recorded; where recordings are no gain, none is larger than it must.
+    // A device's recording costs many steps, so that few sizes of step are recorded; else none is larger than it must.
     const count = backend.runsAhead ? Math.min(slots, sizeOfStep(sequences.length)) : sequences.length;
     this.upload(sequences, count);
     const step = this.recorded(count);
@@ -110,7 +113,7 @@ export class Decoder {
     const g = inferenceGraph(model, this.options);
     const input = (row: number): Tensor => g.own(this.inputs.view([count], row * slots));
     try {
-      const hidden = model.forward(g, {
+      const hidden = forward(model, g, {
         ids: input(0),
         positions: input(1),
         length: capacity,

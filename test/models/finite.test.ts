@@ -107,7 +107,7 @@ async function inFourBits(from: string, doubleQuant: boolean): Promise<string> {
     if (!packed.has(name)) tensors.push({ name, ...file.info(name), data: file.read(name).data });
   file.close();
   model.dispose();
-  writeSafetensors(join(path, 'model.safetensors'), tensors);
+  await writeSafetensors(join(path, 'model.safetensors'), tensors);
   return path;
 }
 
