@@ -153,7 +153,9 @@ function foreign(path: string, tensor: string): UserError {
     kind === undefined
       ? "is none of LoRA on this model's Linear layers, nor its embedding's or head's table"
       : `is ${kind}`;
-  return new UserError(`${path}: tensor '${tensor}' ${why}; such an adapter is not supported`);
+  return new UserError(
+    `${path}: tensor '${tensor}' ${why}; such an adapter is not supported: merge it by PEFT (merge_and_unload), and take that model`,
+  );
 }
 
 function choosePairs(

@@ -153,6 +153,9 @@ export function patternValues(
   return values;
 }
 
+/** The ends of names that models have for their embeddings. */
+const EMBEDDING = /(^|[.*])(embed_tokens|embed_in|word_embeddings|wte|shared)\$?$/;
+
 function noModule(
   where: string,
   names: readonly string[],
@@ -161,9 +164,11 @@ function noModule(
 ): UserError {
   const endings = [...new Set(names.map((n) => n.slice(n.lastIndexOf('.') + 1)))];
   const what = unknown.length > 0 ? unknown.join(', ') : JSON.stringify(targets);
-  return new UserError(
-    `${where}.target_modules: ${what} matches no module; this model has ${endings.join(', ')}`,
-  );
+  const named = unknown.length > 0 ? unknown : [targets].flat();
+  const why = named.some((target) => EMBEDDING.test(target))
+    ? 'is the embedding, on which LoRA is not supported'
+    : 'matches no module';
+  return new UserError(`${where}.target_modules: ${what} ${why}; this model has ${endings.join(', ')}`);
 }
 
 function quote(text: string): string {

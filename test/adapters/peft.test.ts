@@ -526,6 +526,13 @@ test('what Westwind has not is refused by name, with its value', async () => {
     [{ [`${Q}.lora_B.bias`]: tensor([64], 1) }, {}, /is a trained bias/],
     [{ [`${Q}.base_layer.weight`]: tensor([64, 64], 1) }, {}, /'.*q_proj\.base_layer\.weight' is none of/],
     [{ [`${EMBEDDING}.lora_embedding_A`]: tensor([4, VOCAB], 1) }, {}, /is of LoRA on the embedding/],
+    [
+      { [`${EMBEDDING}.lora_embedding_B`]: tensor([64, 4], 1) },
+      { target_modules: ['q_proj', 'embed_tokens'] },
+      /embed_tokens\.lora_embedding_B' is of LoRA on the embedding; .* merge it by PEFT/,
+    ],
+    [{}, { target_modules: ['embed_tokens'] }, /\["embed_tokens"\] is the embedding, on which LoRA is not/],
+    [{}, { target_modules: '.*embed_tokens' }, /is the embedding, on which LoRA is not supported/],
     [{ [`${EMBEDDING}.original_module.weight`]: tensor([VOCAB, 64], 1) }, {}, /original_module/],
     [{ 'model.norm.weight': tensor([64], 1) }, {}, /model\.norm\.weight' is none of/],
     [{ 'model.layers.0.mlp.up_proj.lora_A.weight': tensor([4, 64], 1) }, {}, /does not have/],
