@@ -54,17 +54,32 @@ interface RemoteFile {
  * The local folder of a repository's snapshot, after fetching what of it is wanted and not there yet.
  * `select` gets the paths of all files, of the hub or (offline) of the cache, and returns the wanted ones; `more` gets the
  * folder with those and names what they ask for besides. Both may throw.
- * Where the hub is out of reach, what the cache has of the revision is used instead.
+ * Where the hub is out of reach, what the cache has of the revision is used instead. Rejects with an AbortError once the signal is aborted.
  */
-export async function snapshot(
+export async function snapshot(...of: Parameters<typeof fetched>): Promise<Snapshot> {
+  const [, , { signal }] = of;
+  throwIfAborted(signal);
+  try {
+    return await fetched(...of);
+  } catch (error) {
+    throwIfAborted(signal);
+    throw error;
+  }
+}
+
+interface Snapshot {
+  readonly folder: string;
+  readonly files: readonly string[];
+}
+
+async function fetched(
   repo: Repo,
   revision: string,
   options: HubOptions,
   select: (paths: readonly string[]) => readonly string[],
   more: (folder: string) => readonly string[] = () => [],
-): Promise<{ folder: string; files: readonly string[] }> {
+): Promise<Snapshot> {
   checkNames(repo, revision);
-  throwIfAborted(options.signal);
   const home = join(options.cacheDir ?? hubCache(), [`${repo.type}s`, ...repo.name.split('/')].join('--'));
   const cached = (why: string): { folder: string; files: readonly string[] } => {
     const folder = cachedSnapshot(home, revision);
