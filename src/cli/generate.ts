@@ -11,7 +11,7 @@ import { generate } from '../generate/generate.js';
 import type { Prompt } from '../generate/prompts.js';
 import { stopTokens } from '../generate/stop-tokens.js';
 import { loadModel } from '../models/load.js';
-import { encodePrompt } from '../tasks/index.js';
+import { encodePrompts } from '../tasks/index.js';
 import { Tokenizer, type ChatMessage } from '../tokenizer/index.js';
 import { UserError } from '../util/errors.js';
 import { readTableBytes } from '../util/read.js';
@@ -74,7 +74,8 @@ export const verb: Verb = (command) => {
       // An encoder's start token stands in the base's folder alone.
       const added = adapter !== undefined && own.decoderStartId === undefined && bringsTokenizer(adapter);
       const tokenizer = added ? Tokenizer.load(adapter) : own;
-      const prompts = asked.map((one, index): Prompt => ({ index, ids: encode(tokenizer, one, flags) }));
+      const all = await encode(tokenizer, asked, flags);
+      const prompts = all.map((ids, index): Prompt => ({ index, ids }));
       const backend = await openBackend(flags);
       const model = await loadModel(
         backend,
@@ -122,17 +123,23 @@ function baseOf(adapter: string): string {
 /** A prompt, or the messages so far. */
 type Question = string | readonly ChatMessage[];
 
-function encode(tokenizer: Tokenizer, asked: Question, { chat, system }: Flags): number[] {
-  if (!chat && typeof asked === 'string')
-    return tokenizer.decoderStartId === undefined ? tokenizer.encode(asked) : encodePrompt(tokenizer, asked);
-  const messages: ChatMessage[] = [
-    ...(system === undefined ? [] : [{ role: 'system', content: system }]),
-    ...(typeof asked === 'string' ? [{ role: 'user', content: asked }] : asked),
-  ];
-  // The template writes the special tokens itself.
-  return tokenizer.encode(tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true }), {
-    addSpecialTokens: false,
+function encode(
+  tokenizer: Tokenizer,
+  asked: readonly Question[],
+  { chat, system }: Flags,
+): Promise<number[][]> {
+  const texts = asked.filter((one) => typeof one === 'string');
+  if (!chat && texts.length === asked.length)
+    return tokenizer.decoderStartId === undefined
+      ? tokenizer.encodeBatch(texts)
+      : encodePrompts(tokenizer, texts);
+  const before: ChatMessage[] = system === undefined ? [] : [{ role: 'system', content: system }];
+  const laidOut = asked.map((one) => {
+    const messages = typeof one === 'string' ? [{ role: 'user', content: one }] : one;
+    return tokenizer.applyChatTemplate([...before, ...messages], { addGenerationPrompt: true });
   });
+  // The template writes the special tokens itself.
+  return tokenizer.encodeBatch(laidOut, { addSpecialTokens: false });
 }
 
 async function questionsOf({ prompt, file, chat, system }: Flags): Promise<Question[]> {

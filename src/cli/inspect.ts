@@ -67,7 +67,7 @@ async function inspectTask(
   if (flags.json) return;
   for (const notice of data.notices) say(paint('yellow', notice));
   // Rows that cannot be trained on are refused here, after they could be looked at.
-  const { blocks, notices } = trainingBlocks(data, settings, tokenizer);
+  const { blocks, notices } = await trainingBlocks(data, settings, tokenizer);
   for (const notice of notices) say(paint('yellow', notice));
   const tokens = blocks.reduce((n, b) => n + rowsOf(b), 0);
   const trained = blocks.reduce((n, b) => n + flatten([b]).trainedTokens, 0);
