@@ -12,7 +12,7 @@ import type { Prompt } from '../generate/prompts.js';
 import { stopTokens } from '../generate/stop-tokens.js';
 import { loadModel } from '../models/load.js';
 import { encodePrompts } from '../tasks/index.js';
-import { Tokenizer, type ChatMessage } from '../tokenizer/index.js';
+import { Tokenizer, type ChatMessage, type TextStream } from '../tokenizer/index.js';
 import { UserError } from '../util/errors.js';
 import { readTableBytes } from '../util/read.js';
 import {
@@ -83,7 +83,7 @@ export const verb: Verb = (command) => {
         flags.loadIn4bit ? { quantization: { doubleQuant: true } } : {},
       );
       if (adapter !== undefined) loadAdapter(model, adapter);
-      const stream = prompts.length === 1 && !flags.json ? tokenizer.stream() : undefined;
+      const shown = prompts.length === 1 && !flags.json ? new Shown(tokenizer.stream()) : undefined;
       const answers = generate(model, prompts, {
         do_sample: flags.temperature > 0,
         temperature: flags.temperature,
@@ -93,12 +93,15 @@ export const verb: Verb = (command) => {
         max_new_tokens: flags.maxNewTokens,
         batch_size: flags.batchSize,
         stopTokens: stopTokens(folder, tokenizer.eosId),
-        ...(stream && { onToken: (_, token) => sayText(stream.push(token)) }),
+        ...(shown && { onToken: (_, token) => shown.push(token) }),
       });
       for await (const { index, tokens, finish } of answers) {
+        if (shown) {
+          await shown.end();
+          continue;
+        }
         const text = tokenizer.decode(tokens);
-        if (stream) sayText(stream.end() + '\n');
-        else if (flags.json)
+        if (flags.json)
           sayJson({
             index,
             ...(typeof asked[index] === 'string' ? { prompt: asked[index] } : { messages: asked[index] }),
@@ -110,6 +113,37 @@ export const verb: Verb = (command) => {
       model.dispose();
     });
 };
+
+/** An answer that is shown as it grows: decoded while the model is at the next tokens. */
+class Shown {
+  #waiting: number[] = [];
+  #showing: Promise<void> | undefined;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(private readonly stream: TextStream) {}
+
+  push(token: number): void {
+    if (this.#failure) throw this.#failure.error;
+    this.#waiting.push(token);
+    this.#showing ??= this.#show();
+    this.#showing.catch((error: unknown) => (this.#failure = { error }));
+  }
+
+  async end(): Promise<void> {
+    await this.#showing;
+    sayText(this.stream.end() + '\n');
+  }
+
+  async #show(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const tokens = this.#waiting;
+      this.#waiting = [];
+      await this.stream.prepare(tokens);
+      for (const token of tokens) sayText(this.stream.push(token));
+    }
+    this.#showing = undefined;
+  }
+}
 
 function baseOf(adapter: string): string {
   const name = readAdapterConfig(adapter).base_model_name_or_path;

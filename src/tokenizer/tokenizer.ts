@@ -20,7 +20,7 @@ import {
 } from './files.js';
 import { ChatTemplate } from './jinja/index.js';
 import { Memo } from './memo.js';
-import { TextStream } from './stream.js';
+import { TextStream, type Decoder } from './stream.js';
 
 /** One turn of a conversation. Templates may read more of it, such as `tool_calls`. */
 export interface ChatMessage {
@@ -66,7 +66,9 @@ export class Tokenizer {
   readonly #patterns: string;
   readonly #special: SpecialTokens;
   readonly #template: ChatTemplate | undefined;
-  readonly #memos = { with: new Memo(), without: new Memo() };
+  /** Of texts with and without special tokens, and of ids that were decoded leaving them out or not. */
+  readonly #ids = { true: new Memo<Int32Array>(1 << 22), false: new Memo<Int32Array>(1 << 22) };
+  readonly #texts = { true: new Memo<string>(1 << 20), false: new Memo<string>(1 << 20) };
   #told = false;
 
   private constructor(
@@ -135,11 +137,12 @@ export class Tokenizer {
 
   /** Token ids of a text. Throws UserError where the tokenizer's patterns run without end on it. */
   encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
-    const memo = this.#memo(addSpecialTokens);
+    // What is kept is a copy, for an engine's arrays are parts of larger ones.
+    const memo = this.#ids[`${addSpecialTokens}`];
     let ids = memo.get(text);
     if (ids === undefined) {
       ids = this.#guarded(() => this.#engine.encode([text], addSpecialTokens), text.length).ids;
-      memo.set(text, ids);
+      memo.set(text, ids.slice());
     }
     return this.#checked(text, ids, addSpecialTokens);
   }
@@ -164,7 +167,7 @@ export class Tokenizer {
     texts: readonly string[],
     { addSpecialTokens = true }: EncodeOptions = {},
   ): Promise<number[][]> {
-    const memo = this.#memo(addSpecialTokens);
+    const memo = this.#ids[`${addSpecialTokens}`];
     const all: number[][] = [];
     const missing = new Map<string, number[]>();
     for (const [i, text] of texts.entries()) {
@@ -174,7 +177,7 @@ export class Tokenizer {
       else missing.set(text, [i]);
     }
     for await (const { text, ids } of this.#encodings([...missing.keys()], addSpecialTokens, false)) {
-      memo.set(text, ids);
+      memo.set(text, ids.slice());
       for (const i of missing.get(text)!) all[i] = this.#checked(text, ids, addSpecialTokens);
     }
     return all;
@@ -195,12 +198,8 @@ export class Tokenizer {
   }
 
   /** The text of token ids, without special tokens unless told otherwise. Ids beyond the vocabulary give nothing. */
-  decode(ids: readonly number[], { skipSpecialTokens = true }: DecodeOptions = {}): string {
-    const known = this.#known(ids);
-    if (known.length === 0) return '';
-    return this.#cleaned(
-      this.#guarded(() => this.#engine.decode([known], skipSpecialTokens)[0]!, known.length),
-    );
+  decode(ids: readonly number[], options: DecodeOptions = {}): string {
+    return this.#decodeNow([ids], options)[0]!;
   }
 
   /** The same texts of many lists of ids. */
@@ -230,7 +229,11 @@ export class Tokenizer {
     const { skipSpecialTokens = true } = options;
     const isNothing = (id: number): boolean =>
       this.idToToken(id) === undefined || (skipSpecialTokens && this.#specialIds.has(id));
-    return new TextStream((ids) => this.decode(ids, options), isOpen, isNothing);
+    const decoder: Decoder = {
+      now: (all) => this.#decodeNow(all, options),
+      later: (all) => this.decodeBatch(all, options),
+    };
+    return new TextStream(decoder, isOpen, isNothing);
   }
 
   tokenToId(token: string): number | undefined {
@@ -282,10 +285,6 @@ export class Tokenizer {
     });
   }
 
-  #memo(special: boolean): Memo {
-    return special ? this.#memos.with : this.#memos.without;
-  }
-
   /** In order, and one slice is made while the one before is looked at. */
   async *#encodings(
     texts: readonly string[],
@@ -313,6 +312,23 @@ export class Tokenizer {
         };
       }
     }
+  }
+
+  #decodeNow(all: readonly (readonly number[])[], { skipSpecialTokens = true }: DecodeOptions): string[] {
+    const memo = this.#texts[`${skipSpecialTokens}`];
+    const known = all.map((ids) => this.#known(ids));
+    const keys = known.map((ids) => ids.join());
+    const texts = keys.map((key) => (key === '' ? '' : memo.get(key)));
+    const missing = known.filter((_, i) => texts[i] === undefined);
+    if (missing.length === 0) return texts as string[];
+    const decoded = this.#guarded(() => this.#engine.decode(missing, skipSpecialTokens), sizeOf(missing));
+    let next = 0;
+    return texts.map((there, i) => {
+      if (there !== undefined) return there;
+      const text = this.#cleaned(decoded[next++]!);
+      memo.set(keys[i]!, text);
+      return text;
+    });
   }
 
   #known(ids: readonly number[]): number[] {

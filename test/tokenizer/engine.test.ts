@@ -100,6 +100,56 @@ describe('the engine', () => {
     }
   });
 
+  it('gives in batches, however they are split, what it gives one by one', async () => {
+    const built = builtTokenizers();
+    const named = (part: RegExp): Json => [...built].find(([name]) => part.test(name))![1];
+    // Longer than all that goes to the engine at once, of few tokens.
+    const words = { ...named(/model wordLevel/), pre_tokenizer: { type: 'WhitespaceSplit' } };
+    const long = `\ud83d ${`${'🙂'.repeat(250)} the `.repeat(600)}\udc00`;
+    for (const json of [words, llamaLike(), named(/post-processor.*"Roberta/), named(/Precompiled/)]) {
+      const [tokenizer, other] = [load(json), load(json)];
+      const check = async (texts: readonly string[], cuts: readonly number[]): Promise<void> => {
+        const ends = [...new Set([...cuts.filter((cut) => cut < texts.length), texts.length])];
+        const parts = ends.sort((a, b) => a - b).map((end, i) => texts.slice(ends[i - 1] ?? 0, end));
+        for (const options of [{}, { addSpecialTokens: false }]) {
+          const batches = await Promise.all(parts.map((part) => tokenizer.encodeBatch(part, options)));
+          const both = await Promise.all(
+            parts.map((part) => tokenizer.encodeBatchWithOffsets(part, options)),
+          );
+          const ids = texts.map((text) => other.encode(text, options));
+          assert.deepEqual(batches.flat(), ids);
+          assert.deepEqual(
+            both.flat(),
+            texts.map((text) => other.encodeWithOffsets(text, options)),
+          );
+          assert.deepEqual(
+            await tokenizer.decodeBatch(ids),
+            ids.map((own) => other.decode(own)),
+          );
+        }
+      };
+      if (json === words) await check([long, '', 'the', long, `${long}.`, ''], [2]);
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.oneof(textsOf, fc.constantFrom('', ' ', '\ud800', '\udc00\ud800')), { maxLength: 8 }),
+          fc.array(fc.nat(8), { maxLength: 3 }),
+          check,
+        ),
+        { numRuns: 5 },
+      );
+    }
+  });
+
+  it('keeps what was asked for last, and hands out copies of it', async () => {
+    const tokenizer = load(llamaLike());
+    const first = tokenizer.encode('the inn');
+    const expected = [...first];
+    first.fill(0);
+    (await tokenizer.encodeBatch(['the inn', 'the inn'])).forEach((ids) => ids.fill(0));
+    assert.deepEqual(tokenizer.encode('the inn'), expected);
+    assert.notDeepEqual(tokenizer.encode('the inn', { addSpecialTokens: false }), expected);
+  });
+
   it('splits by Unicode, puts named tokens by their ids, and decodes bytes', () => {
     const tokenizer = load(llamaLike());
     const bytes = (...all: string[]): number[] => all.map((byte) => tokenizer.tokenToId(`<0x${byte}>`)!);

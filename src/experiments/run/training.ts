@@ -120,6 +120,8 @@ export async function trainUnits(
   const unpacked = unpackWeights(model, fit.unpackedBytes);
   const closers: (() => void)[] = [() => unpacked.dispose()];
   try {
+    for (const { unit, blocks } of chosen.flatMap(({ leader, shorter }) => [leader, ...shorter]))
+      await writeInspected(unit.folder, unit.data, unit.settings, shared.tokenizer, blocks);
     const trainees = chosen.map((lane, i) => {
       const made = traineeOf(shared, lane, fit.trainings[i]!, model, ends);
       closers.push(() => made.dispose());
@@ -262,10 +264,9 @@ class StepLog {
     private readonly shared: Shared,
     private readonly member: Member,
   ) {
-    const { unit, blocks, notices } = member;
+    const { unit, notices } = member;
     const path = join(unit.folder, STEPS);
     for (const text of notices) shared.emit({ type: 'notice', ...this.about, text });
-    writeInspected(unit.folder, unit.data, unit.settings, shared.tokenizer, blocks);
     this.written = new Set(readRecords<LoggedStep>(path, stepSchema).map((s) => s.step));
     this.writer = new RecordWriter<LoggedStep>(path);
   }
