@@ -1,7 +1,6 @@
 /** The engine against the Rust library itself, its death, and the engine for platforms without it. WESTWIND_TEST_TEXTS: texts a tokenizer. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -10,9 +9,9 @@ import { EngineHandle } from '../../src/tokenizer/engine/index.js';
 import { scriptEngine } from '../../src/tokenizer/engine/script.js';
 import { Tokenizer } from '../../src/tokenizer/index.js';
 import { UserError } from '../../src/util/errors.js';
+import { compareWithLibrary, rust } from '../support/library.js';
 import { builtTokenizers, llamaLike, textsOf } from '../support/tokenizers.js';
 
-const rust = createRequire(import.meta.url)('tokenizers') as typeof import('tokenizers');
 const TEXTS = Number(process.env['WESTWIND_TEST_TEXTS'] ?? 30);
 const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -25,79 +24,13 @@ function load(json: Json, config: Json = {}): Tokenizer {
   return Tokenizer.load(folder);
 }
 
-/** Texts that are held at once. */
-const AT_ONCE = 2000;
-
-/** Where each character of a text begins, in UTF-16 units, and the end. */
-function unitsOf(text: string): number[] {
-  const units = [0];
-  for (const character of text) units.push(units.at(-1)! + character.length);
-  return units;
-}
-
-/** As deepEqual, which takes longer than all else for millions of numbers. */
-function same(
-  actual: readonly (readonly number[])[],
-  expected: readonly (readonly number[])[],
-  where: (i: number) => string,
-): void {
-  assert.equal(actual.length, expected.length);
-  for (const [i, wanted] of expected.entries()) {
-    const own = actual[i]!;
-    if (own.length !== wanted.length || own.some((value, j) => value !== wanted[j]))
-      assert.deepEqual(own, wanted, where(i));
-  }
-}
-
 describe('the engine', () => {
   it('has ids, offsets and texts of the Rust library, whatever the parts', async () => {
     const all = [...builtTokenizers()].map(([name, json]) => ({
-      name,
-      tokenizer: load(json),
+      ...{ name, tokenizer: load(json) },
       library: rust.Tokenizer.fromString(JSON.stringify(json)),
     }));
-    for (let from = 0; from < TEXTS; from += AT_ONCE) {
-      const texts = fc.sample(textsOf, { numRuns: Math.min(AT_ONCE, TEXTS - from), seed: 18 + from });
-      const whole = texts.map((text) => text.toWellFormed());
-      const units = whole.map(unitsOf);
-      for (const { name, tokenizer, library } of all) {
-        const where = (i: number): string => `${name}: ${JSON.stringify(texts[i])}`;
-        const some = texts.slice(0, Math.ceil(texts.length / 10));
-        const [encodings, both, alone] = await Promise.all([
-          library.encodeBatch(whole),
-          tokenizer.encodeBatchWithOffsets(texts),
-          tokenizer.encodeBatch(some),
-        ]);
-        const ids = encodings.map((encoding) => encoding.getIds());
-        const offsets = encodings.map((encoding, i) =>
-          encoding.getOffsets().map((pair) => pair.map((at) => units[i]![at]!)),
-        );
-        same(
-          both.map((one) => one.ids),
-          ids,
-          where,
-        );
-        same(
-          both.map((one) => one.offsets.flat()),
-          offsets.map((pairs) => pairs.flat()),
-          where,
-        );
-        same(alone, ids.slice(0, some.length), where);
-        const [written, wanted] = await Promise.all([
-          tokenizer.decodeBatch(ids),
-          library.decodeBatch(ids, true),
-        ]);
-        wanted.forEach((text, i) => assert.equal(written[i], text, where(i)));
-        // One by one it is the same order, of one text.
-        const i = from % texts.length;
-        assert.deepEqual(
-          tokenizer.encodeWithOffsets(texts[i]!),
-          { ids: ids[i], offsets: offsets[i] },
-          where(i),
-        );
-        assert.equal(tokenizer.decode(ids[i]!), written[i], where(i));
-      }
-    }
+    await compareWithLibrary(all, TEXTS);
   });
 
   it('gives in batches, however they are split, what it gives one by one', async () => {
