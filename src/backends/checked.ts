@@ -4,7 +4,14 @@
  * some microseconds each, and one function that walks over the rules of all kernels would take a tenth of its time.
  */
 
-import { BYTES_PER_ELEMENT, type Backend, type DeviceBuffer, type DType, type Span } from './contract.js';
+import {
+  BYTES_PER_ELEMENT,
+  type Backend,
+  type DeviceBuffer,
+  type DType,
+  type Recording,
+  type Span,
+} from './contract.js';
 import type { Kernels } from './kernels.js';
 import type { AnyRule, AnySignature, Limits } from './rules.js';
 import { DENSE, NF4, SIGNATURES } from './signatures.js';
@@ -16,7 +23,47 @@ export type CheckedBackend = Backend & { readonly [CHECKED]: true };
 
 /** On a buffer: the backend that it is of, until it is freed. */
 const OWNER = Symbol('owner');
-type Owned = DeviceBuffer & { [OWNER]?: object | undefined };
+type Owned = DeviceBuffer & { [OWNER]?: Owner | undefined };
+
+/** One for each backend. */
+class Owner {
+  /** The buffers that a recording which is under way has to do with. */
+  recorded: Set<Owned> | undefined;
+
+  /** Whether a span is within live memory of the backend. */
+  holds(value: unknown): boolean {
+    if (typeof value !== 'object' || value === null) return false;
+    const { buffer, offset, dtype, length } = value as Omit<Span, 'buffer'> & { readonly buffer?: Owned };
+    const width = dtype === 'f32' ? 4 : BYTES_PER_ELEMENT[dtype];
+    if (
+      !buffer ||
+      buffer[OWNER] !== this ||
+      !Number.isInteger(length) ||
+      !Number.isInteger(offset) ||
+      length < 0 ||
+      offset < 0 ||
+      offset % width !== 0 ||
+      !(offset + length * width <= buffer.bytes)
+    )
+      return false;
+    this.recorded?.add(buffer);
+    return true;
+  }
+
+  /** What is wrong with a value that should be a span within live memory, if anything is. */
+  fault(what: string, value: unknown): Error | undefined {
+    if (this.holds(value)) return undefined;
+    const { buffer, offset, dtype, length } = (value ?? {}) as Partial<Span>;
+    const width = dtype && BYTES_PER_ELEMENT[dtype];
+    if (!buffer || width === undefined || typeof length !== 'number' || typeof offset !== 'number')
+      return unlike(what, value, 'a span of memory');
+    return (buffer as Owned)[OWNER] === this
+      ? new RangeError(
+          `${what}: ${length} elements of ${dtype} from byte ${offset} on are no part of a buffer of ${buffer.bytes} bytes`,
+        )
+      : new RangeError(`${what} is in memory that was freed, or that is not this backend's`);
+  }
+}
 
 type Kernel = (args: object) => void;
 type Rule<Kind extends AnyRule['kind']> = Extract<AnyRule, { readonly kind: Kind }>;
@@ -26,7 +73,7 @@ type Rule<Kind extends AnyRule['kind']> = Extract<AnyRule, { readonly kind: Kind
  * buffer, buffers that were freed or are another backend's are RangeErrors or TypeErrors that name kernel and argument.
  */
 export function checkedBackend(backend: Backend, limits: Limits): CheckedBackend {
-  const owner = {};
+  const owner = new Owner();
   const unchecked = backend.kernels as unknown as Readonly<Record<string, Kernel>>;
   const kernels = Object.fromEntries(
     Object.entries(SIGNATURES).map(([name, signature]) => [
@@ -35,7 +82,7 @@ export function checkedBackend(backend: Backend, limits: Limits): CheckedBackend
     ]),
   ) as unknown as Kernels;
   const checkSpan = (what: string, span: Span): void => {
-    const fault = spanFault(what, span, owner);
+    const fault = owner.fault(what, span);
     if (fault) throw fault;
   };
   return {
@@ -61,6 +108,25 @@ export function checkedBackend(backend: Backend, limits: Limits): CheckedBackend
         throw new RangeError(`upload: ${data.byteLength} bytes do not fit into ${room}`);
       backend.upload(data, to);
     },
+    record(body) {
+      const recorded = (owner.recorded = new Set<Owned>());
+      let recording: Recording;
+      try {
+        recording = backend.record(body);
+      } finally {
+        owner.recorded = undefined;
+      }
+      // What it allocated and freed is its own; the rest has to live when it runs.
+      const lent = [...recorded].filter((buffer) => buffer[OWNER] === owner);
+      return {
+        run() {
+          if (lent.some((buffer) => buffer[OWNER] !== owner))
+            throw new RangeError('run: memory that the recording has to do with was freed');
+          recording.run();
+        },
+        dispose: () => recording.dispose(),
+      };
+    },
     download(from) {
       checkSpan('download: from', from);
       return backend.download(from);
@@ -81,7 +147,7 @@ class Source {
 
   constructor(
     private readonly limits: Limits,
-    private readonly owner: object,
+    private readonly owner: Owner,
   ) {}
 
   /** `kernel` behind its check. */
@@ -176,15 +242,14 @@ class Source {
   private span(what: string, value: string, rule: Rule<'span'>, { part, parent }: Place): string {
     const { types, length: lengthOf } = rule;
     const allowed = types === 'activation' ? this.limits.activations : types;
-    const [buffer, offset, dtype, length, width] = [0, 0, 0, 0, 0].map(() => this.fresh());
     const isOther =
       typeof allowed === 'function'
-        ? `!${this.constant(allowed)}(${part}, ${parent}).includes(${dtype})`
-        : allowed.map((type) => `${dtype} !== '${type}'`).join(' && ');
+        ? `!${this.constant(allowed)}(${part}, ${parent}).includes(${value}.dtype)`
+        : allowed.map((type) => `${value}.dtype !== '${type}'`).join(' && ');
     const needed = `${this.constant(lengthOf)}(${part}, ${parent})`;
     const error = this.throws(
       (found: unknown, part: object, parent: object | undefined) =>
-        spanFault(what, found, this.owner) ??
+        this.owner.fault(what, found) ??
         needFault(
           what,
           found as Span,
@@ -193,14 +258,7 @@ class Source {
         ),
       ...[value, part, parent],
     );
-    const widths = this.constant(BYTES_PER_ELEMENT);
-    return `if (typeof ${value} !== 'object' || ${value} === null) ${error}
-      const ${buffer} = ${value}.buffer, ${offset} = ${value}.offset, ${dtype} = ${value}.dtype, ${length} = ${value}.length;
-      const ${width} = ${dtype} === 'f32' ? 4 : ${widths}[${dtype}];
-      if (!${buffer} || ${buffer}[${this.constant(OWNER)}] !== ${this.constant(this.owner)} || (${isOther})
-        || !Number.isInteger(${length}) || !Number.isInteger(${offset}) || ${length} < 0 || ${offset} < 0
-        || ${offset} % ${width} !== 0 || !(${offset} + ${length} * ${width} <= ${buffer}.bytes)
-        || !(${length} >= ${needed})) ${error}`;
+    return `if (!${this.constant(this.owner)}.holds(${value}) || (${isOther}) || !(${value}.length >= ${needed})) ${error}`;
   }
 
   private matrix(what: string, value: string, rule: Rule<'matrix'>, { part, parent }: Place): string {
@@ -226,30 +284,6 @@ class Source {
 
 function isOfMemory({ kind }: AnyRule): boolean {
   return kind === 'span' || kind === 'matrix' || kind === 'part' || kind === 'list';
-}
-
-/** What is wrong with a value that should be a span within live memory, if anything is. */
-function spanFault(what: string, value: unknown, owner: object): Error | undefined {
-  if (typeof value !== 'object' || value === null) return unlike(what, value, 'a span of memory');
-  const { buffer, offset, dtype, length } = value as Partial<Omit<Span, 'buffer'>> & {
-    readonly buffer?: Owned;
-  };
-  const width = dtype && BYTES_PER_ELEMENT[dtype];
-  if (!buffer || width === undefined || typeof length !== 'number' || typeof offset !== 'number')
-    return unlike(what, value, 'a span of memory');
-  if (buffer[OWNER] !== owner)
-    return new RangeError(`${what} is in memory that was freed, or that is not this backend's`);
-  const inside =
-    Number.isInteger(length) &&
-    Number.isInteger(offset) &&
-    length >= 0 &&
-    offset >= 0 &&
-    offset % width === 0 &&
-    offset + length * width <= buffer.bytes;
-  if (inside) return undefined;
-  return new RangeError(
-    `${what}: ${length} elements of ${dtype} from byte ${offset} on are no part of a buffer of ${buffer.bytes} bytes`,
-  );
 }
 
 /** What is wrong with a span that is of another type, or else too short. */

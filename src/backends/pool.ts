@@ -18,7 +18,8 @@ export interface SystemMemory<Handle> {
 interface Block<Handle> extends DeviceBuffer {
   readonly handle: Handle;
   readonly capacity: number;
-  live: boolean;
+  /** Where it goes back to; nowhere once it did. */
+  owner: { takeBack(block: Block<Handle>): void } | undefined;
 }
 
 const ALIGNMENT = 64;
@@ -34,6 +35,9 @@ export class Pool<Handle> {
   /** The largest `held` ever, whatever `resetPeak` did: what the process has shown to need. */
   private need = 0;
   private reserved = 0;
+  /** The memory of recordings, where there are any. */
+  private recordings: Apart<Handle> | undefined;
+  private isApart = false;
 
   constructor(
     private readonly system: SystemMemory<Handle>,
@@ -48,23 +52,51 @@ export class Pool<Handle> {
 
   /** Uninitialized memory, aligned as the system's. Throws UserError when the device has no more. */
   alloc(bytes: number): DeviceBuffer {
+    return this.isApart ? this.recordings!.alloc(bytes) : this.own(bytes);
+  }
+
+  own(bytes: number): Block<Handle> {
     const capacity = sizeClass(bytes);
     const handle = this.spare.get(capacity)?.pop() ?? this.fresh(capacity, bytes);
     this.held += bytes;
     this.peak = Math.max(this.peak, this.held);
     this.need = Math.max(this.need, this.held);
-    const block: Block<Handle> = { handle, bytes, capacity, live: true };
-    return block;
+    return { handle, bytes, capacity, owner: this };
   }
 
   free(buffer: DeviceBuffer): void {
     const block = buffer as Block<Handle>;
-    if (!block.live) throw new Error(`a buffer of ${block.bytes} bytes was freed twice`);
-    block.live = false;
-    this.held -= block.bytes;
-    const list = this.spare.get(block.capacity);
-    if (list) list.push(block.handle);
-    else this.spare.set(block.capacity, [block.handle]);
+    if (!block.owner) throw new Error(`a buffer of ${block.bytes} bytes was freed twice`);
+    block.owner.takeBack(block);
+    block.owner = undefined;
+  }
+
+  takeBack({ handle, bytes, capacity }: Block<Handle>): void {
+    this.held -= bytes;
+    const list = this.spare.get(capacity);
+    if (list) list.push(handle);
+    else this.spare.set(capacity, [handle]);
+  }
+
+  /** Runs `body`, which records work that will be done again and again: nobody else gets the memory that it allocates, until `release`. */
+  apart(body: () => void): { release(): void } {
+    const apart = (this.recordings ??= new Apart(this));
+    apart.recordings++;
+    const release = (): void => {
+      if (--apart.recordings > 0) return;
+      apart.dissolve();
+      this.recordings = undefined;
+    };
+    this.isApart = true;
+    try {
+      body();
+    } catch (error) {
+      release();
+      throw error;
+    } finally {
+      this.isApart = false;
+    }
+    return { release };
   }
 
   use(): MemoryUse {
@@ -101,6 +133,37 @@ export class Pool<Handle> {
     if (handle === undefined) throw this.shortage(bytes, this.held);
     this.reserved += capacity;
     return handle;
+  }
+}
+
+/**
+ * The memory that recordings share: they run one after the other, and what one has freed holds nothing until it runs again. Each is of
+ * another size, so that a block serves whatever fits into it.
+ */
+class Apart<Handle> {
+  recordings = 0;
+  private readonly taken: Block<Handle>[] = [];
+  private readonly spare: Block<Handle>[] = [];
+
+  constructor(private readonly pool: Pool<Handle>) {}
+
+  alloc(bytes: number): DeviceBuffer {
+    let best: Block<Handle> | undefined;
+    for (const block of this.spare)
+      if (block.capacity >= bytes && !(best && best.capacity <= block.capacity)) best = block;
+    if (best) this.spare.splice(this.spare.indexOf(best), 1);
+    else this.taken.push((best = this.pool.own(bytes)));
+    const handed: Block<Handle> = { handle: best.handle, capacity: best.capacity, bytes, owner: this };
+    return handed;
+  }
+
+  takeBack(block: Block<Handle>): void {
+    this.spare.push(block);
+  }
+
+  /** Nothing runs any more that reads or writes it. */
+  dissolve(): void {
+    for (const block of this.taken) this.pool.free(block);
   }
 }
 

@@ -1,7 +1,6 @@
 /**
  * One step of generation: the next token of each of some sequences. A step over sequences that stand in the cache is always the same
- * work on other numbers, so it is recorded once for each number of sequences and run again; a backend with a device replays it without
- * the host's cost for each kernel.
+ * work on other numbers, so it is recorded once for each number of sequences and run again, without the host's cost for each kernel.
  */
 
 import type { Graph } from '../autograd/graph.js';
@@ -62,7 +61,7 @@ export class Decoder {
   async next(sequences: readonly Sequence[]): Promise<ArrayLike<number>> {
     const { backend } = this.model;
     const { slots } = this.cache.shape;
-    // A recording costs many steps, so that few sizes of step are recorded; where recordings are no gain, none is larger than it must.
+    // A device's recording costs many steps, so that few sizes of step are recorded; else none is larger than it must.
     const count = backend.runsAhead ? Math.min(slots, sizeOfStep(sequences.length)) : sequences.length;
     this.upload(sequences, count);
     const step = this.recorded(count);

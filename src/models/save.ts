@@ -4,6 +4,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromFloat32, writeCheckpoint, type FloatDtype } from '../files/index.js';
 import { writeFileAtomic } from '../util/atomic.js';
+import { UserError } from '../util/errors.js';
 import { readBytes } from '../util/read.js';
 import { claimFolder, type ClaimOptions } from '../util/claim.js';
 import { isTied, type CausalLM } from './model.js';
@@ -28,10 +29,15 @@ export interface SaveOptions extends Pick<ClaimOptions, 'force'> {
 
 /**
  * Weights (f32 on the device, or of the type that is written), config.json and, where asked, the tokenizer. Throws UserError for a folder
- * that holds something already, unless `force` is set.
+ * that holds something already, unless `force` is set, and for a model with 4-bit weights, whose values are not what it was made of.
  */
 export async function saveModel(model: CausalLM, folder: string, options: SaveOptions = {}): Promise<void> {
   const { dtype = 'F32', maxShardSize, companionsOf, force } = options;
+  const packed = [...model.linears.values()].find(({ weight }) => weight.kind === 'nf4');
+  if (packed)
+    throw new UserError(
+      `${packed.name} is in 4 bits, which is not written: load the model without quantization, or save its adapter`,
+    );
   claimFolder(folder, { force, inputs: companionsOf === undefined ? [] : [companionsOf] });
   if (companionsOf !== undefined) copyCompanions(companionsOf, folder);
   const config = model.sourceConfig;

@@ -3,6 +3,7 @@
 import assert from 'node:assert/strict';
 import { spawnSync } from 'node:child_process';
 import { test } from 'node:test';
+import fc from 'fast-check';
 import { Worker } from 'node:worker_threads';
 import { createCpuBackend } from '../../src/backends/cpu/index.js';
 import type { Span } from '../../src/backends/contract.js';
@@ -73,6 +74,109 @@ test('what was asked for under an aborted signal is left out, what others asked 
   backend.abortable(new AbortController().signal, add);
   assert.equal(await first(x), some + 2);
   for (const s of [x, one]) backend.free(s.buffer);
+});
+
+/** What stands for a kernel, an upload or a wait in the test below, on three spans. */
+type Step = 'double' | 'add' | 'scratch' | 'upload' | 'wait' | 'script' | 'other script';
+
+test('a recording runs as often as it is asked for, in order with all else, whatever is short and whatever is long', async () => {
+  const lengths = fc.constantFrom(1, 100, 40_000);
+  const steps = fc.constantFrom<Step>(
+    ...(['double', 'add', 'scratch', 'upload', 'wait', 'script', 'script', 'other script'] as const),
+  );
+  const bodies = fc.array(fc.constantFrom<Step>('double', 'add', 'scratch'), { maxLength: 30 });
+  await fc.assert(
+    fc.asyncProperty(lengths, bodies, bodies, fc.array(steps, { maxLength: 60 }), async (n, a, b, steps) => {
+      const [x, y] = [span(n, 1), span(n, 1)];
+      let [atX, atY, uploads] = [1, 1, 0];
+      const scale = (alpha: number): void => kernels.scale({ x, y: x, n, alpha });
+      const ask = (step: Step): void => {
+        if (step === 'double') scale(2);
+        else if (step === 'add') kernels.add({ a: x, b: y, y: x, n });
+        else if (step === 'scratch') {
+          // y becomes x, by memory that is given back at once.
+          const between = span(n);
+          kernels.copy({ x, y: between, n });
+          kernels.copy({ x: between, y, n });
+          backend.free(between.buffer);
+          scale(0.25);
+        } else {
+          const data = new Float32Array(n).fill(++uploads % 7);
+          backend.upload(data, x);
+        }
+      };
+      const expect = (step: Step): void => {
+        if (step === 'double') atX *= 2;
+        else if (step === 'add') atX += atY;
+        else if (step === 'scratch') [atX, atY] = [Math.fround(atX * 0.25), atX];
+        else atX = uploads % 7;
+        atX = Math.fround(atX);
+      };
+      const scripts = [a, b].map((body) => backend.record(() => body.forEach(ask)));
+      const seen = async (): Promise<void> => {
+        const [isX, isY] = await Promise.all([backend.download(x), backend.download(y)]);
+        assert.ok(new Float32Array(isX.buffer).every((v) => Object.is(v, atX)));
+        assert.ok(new Float32Array(isY.buffer).every((v) => Object.is(v, atY)));
+      };
+      for (const step of steps) {
+        if (step === 'wait') await seen();
+        else if (step === 'script' || step === 'other script') {
+          const which = step === 'script' ? 0 : 1;
+          scripts[which]!.run();
+          [a, b][which]!.forEach(expect);
+        } else {
+          ask(step);
+          expect(step);
+        }
+      }
+      await seen();
+      for (const s of scripts) s.dispose();
+      for (const s of [x, y]) backend.free(s.buffer);
+    }),
+    { numRuns: 150 },
+  );
+  assert.equal(backend.memory().held, 0);
+});
+
+test('a recording ends on its way when its signal is aborted, and is whole the next time', async () => {
+  const [x, one] = [span(LARGE, 0), span(LARGE, 1)];
+  const many = 2000;
+  const script = backend.record(() => {
+    for (let i = 0; i < many; i++) kernels.add({ a: x, b: one, y: x, n: LARGE });
+  });
+  const stop = new AbortController();
+  backend.abortable(stop.signal, () => script.run());
+  setImmediate(() => stop.abort());
+  const some = await first(x);
+  assert.ok(some < many, String(some));
+  kernels.fill({ y: x, n: LARGE, value: 0 });
+  script.dispose();
+  const short = backend.record(() => kernels.add({ a: x, b: one, y: x, n: LARGE }));
+  for (let i = 1; i <= 5; i++) {
+    short.run();
+    assert.equal(await first(x), i);
+  }
+  short.dispose();
+  for (const s of [x, one]) backend.free(s.buffer);
+});
+
+test('a recording over memory that was freed since is refused, and one that fails leaves nothing behind', async () => {
+  const held = backend.memory().held;
+  const [x, y] = [span(16, 1), span(16, 1)];
+  const script = backend.record(() => kernels.add({ a: x, b: y, y: x, n: 16 }));
+  script.run();
+  assert.equal(await first(x), 2);
+  backend.free(y.buffer);
+  assert.throws(() => script.run(), /^RangeError: .*freed/);
+  script.dispose();
+  const fail = (): never => {
+    backend.free(span(1000, 0).buffer);
+    throw new Error('within');
+  };
+  assert.throws(() => backend.record(fail), /within/);
+  assert.equal(await first(x), 2);
+  backend.free(x.buffer);
+  assert.equal(backend.memory().held, held);
 });
 
 test('waits of many sizes beside each other all end, and the loop has its turn among them', async () => {

@@ -90,6 +90,43 @@ void describe('Pool', () => {
     );
   });
 
+  it('gives recordings memory of their own, which they share, until the last is let go', () => {
+    const part = fc.integer({ min: 0, max: 100 });
+    const sizes = fc.array(fc.tuple(fc.integer({ min: 0, max: 1000 }), part), { maxLength: 8 });
+    fc.assert(
+      fc.property(sizes, fc.array(fc.integer({ min: 0, max: 1000 })), (sizes, others) => {
+        const memory = system();
+        const pool = new Pool(memory, 'memory');
+        const record = (sizes: readonly number[]): { release: () => void; handles: unknown[] } => {
+          const handles: unknown[] = [];
+          const apart = pool.apart(() => {
+            const buffers = sizes.map((bytes) => pool.alloc(bytes));
+            for (const { handle, bytes } of buffers) {
+              assert.ok(memory.blocks.get(handle as number)! >= bytes);
+              handles.push(handle);
+            }
+            for (const buffer of buffers) pool.free(buffer);
+          });
+          assert.equal(new Set(handles).size, handles.length);
+          return { release: () => apart.release(), handles };
+        };
+        const one = record(sizes.map(([bytes]) => bytes));
+        const { held } = pool.use();
+        // Smaller things fit into what there is.
+        const other = record(sizes.map(([bytes, share]) => Math.floor((bytes * share) / 100)));
+        assert.equal(pool.use().held, held);
+        const outside = others.map((bytes) => pool.alloc(bytes));
+        one.release();
+        outside.push(...others.map((bytes) => pool.alloc(bytes)));
+        for (const { handle } of outside)
+          assert.ok(!one.handles.includes(handle) && !other.handles.includes(handle));
+        other.release();
+        for (const buffer of outside) pool.free(buffer);
+        assert.equal(pool.use().held, 0);
+      }),
+    );
+  });
+
   it('refuses to free a buffer twice', () => {
     const pool = new Pool(system(), 'memory');
     const buffer = pool.alloc(10);

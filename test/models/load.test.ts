@@ -1,5 +1,5 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import { existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -42,6 +42,18 @@ test('float16 and bfloat16 checkpoints load, sharded or whole', async () => {
   model.dispose();
   assert.equal(be.memory().held, 0);
   rmSync(folder, { recursive: true });
+});
+
+test('a model with 4-bit weights is not written, and an existing folder is left as it is', async () => {
+  const folder = join(mkdtempSync(join(tmpdir(), 'westwind-')), 'model');
+  const model = await tinyModel(await backend(), { quantization: { doubleQuant: true } });
+  await assert.rejects(
+    saveModel(model, folder),
+    (e) =>
+      e instanceof UserError && /^model\.layers\.0\.\S+ is in 4 bits, which is not written: /.test(e.message),
+  );
+  assert.ok(!existsSync(folder));
+  model.dispose();
 });
 
 test('fused heads, their biases and both norms are written and read back', async () => {

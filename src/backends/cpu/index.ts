@@ -5,7 +5,7 @@
 
 import { availableParallelism, cpus, freemem } from 'node:os';
 import { checkedBackend, type CheckedBackend } from '../checked.js';
-import { BYTES_PER_ELEMENT, type Backend, type DeviceBuffer } from '../contract.js';
+import { BYTES_PER_ELEMENT, type Backend, type DeviceBuffer, type Recording } from '../contract.js';
 import { loraByGemm } from '../lora.js';
 import { Pool } from '../pool.js';
 import { environment } from '../../util/environment.js';
@@ -71,7 +71,17 @@ export function createCpuBackend(options: CpuOptions = {}): CheckedBackend {
     download: (from) => queue.download(address(from), from.length * BYTES_PER_ELEMENT[from.dtype]),
     synchronize: () => queue.synchronize(),
     abortable: (signal, body) => queue.abortable(signal, body),
-    record: (body) => ({ run: body, dispose: () => undefined }),
+    record(body) {
+      let recording: Recording | undefined;
+      const apart = pool.apart(() => (recording = queue.record(body)));
+      return {
+        run: () => recording!.run(),
+        dispose() {
+          recording!.dispose();
+          apart.release();
+        },
+      };
+    },
     staging(bytes) {
       if (staging.byteLength < bytes) staging = new Uint8Array(bytes);
       return staging;

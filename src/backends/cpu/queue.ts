@@ -6,6 +6,7 @@
 import { Socket } from 'node:net';
 import { alloc, address as nativeAddress, view } from 'koffi';
 import { UserError } from '../../util/errors.js';
+import type { Recording } from '../contract.js';
 import type { Library } from './library.js';
 
 /** Enqueues a kernel: addresses and other numbers, in the order of its C parameters. */
@@ -13,7 +14,7 @@ export type Enqueue = (...args: number[]) => void;
 
 /** More than any kernel takes, but for a product over very many bands. */
 const WORDS = 1024;
-/** To wait so long at once costs less than to be woken: a decoding step of a small model takes no longer. In microseconds. */
+/** To wait so long at once costs less than to be woken. In microseconds. */
 const PATIENCE = 1000;
 /** Milliseconds for which waiting at once may keep the event loop from its turn. */
 const TURN = 10;
@@ -33,16 +34,18 @@ export class Queue {
   private readonly flags = new WeakMap<AbortSignal, number>();
   private readonly lostSignals = new FinalizationRegistry<number>((flag) => this.dropFlag(flag));
   private readonly watch: Watch;
-  private readonly fetch: Enqueue;
+  /** What is written down in place of being asked for: for each kernel its entry, the number of its arguments, these. */
+  private script: number[] | undefined;
   private readonly giveBack: Enqueue;
   private readonly dropFlag: Enqueue;
+  private readonly dropScript: Enqueue;
 
   constructor(private readonly library: Library) {
     this.native = bindNative(library);
     this.watch = new Watch(this.native);
-    this.fetch = this.always('ww_fetch');
     this.giveBack = this.always('ww_give_back');
     this.dropFlag = this.always('ww_drop_flag');
+    this.dropScript = this.always('ww_drop_script');
   }
 
   /** A kernel of the library. */
@@ -62,9 +65,12 @@ export class Queue {
   }
 
   private enqueue(name: string, entry: number, args: readonly number[], flag: number): void {
-    const { native, words } = this;
+    const { native, words, script } = this;
     const n = args.length;
-    if (n > WORDS) this.asked(native.enqueueFrom(entry, Float64Array.from(args), n, flag));
+    if (script) {
+      script.push(entry, n);
+      for (let i = 0; i < n; i++) script.push(args[i]!);
+    } else if (n > WORDS) this.asked(native.enqueueFrom(entry, Float64Array.from(args), n, flag));
     else {
       for (let i = 0; i < n; i++) words[i] = args[i]!;
       const ticket = native.enqueue(entry, this.wordsAt, n, flag);
@@ -76,6 +82,24 @@ export class Queue {
   private asked(ticket: number): void {
     if (ticket <= 0) throw outOfMemory();
     this.last = ticket;
+  }
+
+  /** Writes down the kernels that `body` asks for; they run when the result is called, until it is disposed of. */
+  record(body: () => void): Recording {
+    const words: number[] = (this.script = []);
+    try {
+      body();
+    } finally {
+      this.script = undefined;
+    }
+    const { native } = this;
+    const script = native.script(Float64Array.from(words), words.length);
+    if (script < 0) throw new TypeError('a kernel takes more arguments than it was given');
+    if (script === 0) throw outOfMemory();
+    return {
+      run: () => this.asked(native.replay(script, this.flag)),
+      dispose: () => this.dropScript(script),
+    };
   }
 
   /**
@@ -119,7 +143,7 @@ export class Queue {
     // The address may be another's as soon as this returns, and the array die with its thread: neither is what the queue knows.
     const block = native.block(length);
     if (block === 0) throw outOfMemory();
-    this.fetch(block, from, length);
+    this.asked(native.fetch(block, from, length));
     await this.watch.until(this.last);
     for (let at = 0; at < length; at += PIECE) {
       if (at > 0) await new Promise(setImmediate);
@@ -156,14 +180,16 @@ export class Queue {
 class Watch {
   private pipe: { readonly socket: Socket; readonly end: number } | undefined;
   private waiters: { readonly ticket: number; readonly resolve: () => void }[] = [];
-  /** When the event loop is known to have had a turn. */
+  /** When the event loop is known to have had a turn, and what will tell of the next. */
   private turned = performance.now();
+  private turn: NodeJS.Immediate | undefined;
 
   constructor(private readonly native: Native) {}
 
   async until(ticket: number): Promise<void> {
     // What the caller asks for in one go comes before its waiting.
     await Promise.resolve();
+    this.turn ??= setImmediate(() => this.hadTurn()).unref();
     if (performance.now() - this.turned < TURN && this.native.wait(ticket, PATIENCE) === 1) return;
     const { socket, end } = (this.pipe ??= this.open());
     if (this.native.watch(end, ticket) === 0) throw outOfMemory();
@@ -180,8 +206,12 @@ class Watch {
     return { socket, end: ends[1]! };
   }
 
-  private look(): void {
+  private hadTurn(): void {
     this.turned = performance.now();
+    this.turn = undefined;
+  }
+
+  private look(): void {
     const done = this.native.done();
     const ready = this.waiters.filter(({ ticket }) => ticket <= done);
     this.waiters = this.waiters.filter(({ ticket }) => ticket > done);
@@ -196,6 +226,9 @@ interface Native {
   enqueue(entry: number, words: number, count: number, flag: number): number;
   enqueueFrom(entry: number, words: Float64Array, count: number, flag: number): number;
   upload(to: number, from: ArrayBufferView, bytes: number): number;
+  fetch(to: number, from: number, bytes: number): number;
+  script(words: Float64Array, count: number): number;
+  replay(script: number, flag: number): number;
   wait(ticket: number, microseconds: number): number;
   watch(end: number, ticket: number): number;
   done(): number;
@@ -217,6 +250,9 @@ function bindNative(library: Library): Native {
     enqueue: bind(words('uint64_t')),
     enqueueFrom: bind(words('const double *')),
     upload: bind('int64_t ww_upload(uint64_t to, const void *from, size_t bytes)'),
+    fetch: bind('int64_t ww_fetch(uint64_t to, uint64_t from, size_t bytes)'),
+    script: bind('int64_t ww_script(const double *words, int64_t count)'),
+    replay: bind('int64_t ww_replay(uint64_t script, uint64_t flag)'),
     wait: bind('int ww_wait(int64_t ticket, int64_t microseconds)'),
     watch: bind('int ww_watch(int end, int64_t ticket)'),
     done: bind('int64_t ww_done()'),

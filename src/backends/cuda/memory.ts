@@ -29,9 +29,7 @@ const RING = 4 << 20;
 
 export class CudaMemory {
   private readonly pool: Pool<number>;
-  /** What allocates now: the pool, or a recording's own. */
-  private current: Pool<number>;
-  private readonly owners = new WeakMap<DeviceBuffer, Pool<number>>();
+  private readonly inHost = new WeakSet<DeviceBuffer>();
   private readonly ring: Ring;
   private readonly staged: [Staged?, Staged?] = [];
   private turn: 0 | 1 = 0;
@@ -48,21 +46,19 @@ export class CudaMemory {
       free: (handle: number): void => driver.call('cuMemFree_v2', handle),
     };
     this.pool = new Pool(system, name, (bytes, held) => this.shortage(name, bytes, held));
-    this.current = this.pool;
     this.ring = new Ring(driver, stream, this.pin(RING), [this.event(), this.event()]);
   }
 
   alloc(bytes: number, place: 'device' | 'host'): DeviceBuffer {
-    if (place === 'host') return { bytes, handle: this.pin(bytes).at };
-    const buffer = this.current.alloc(bytes);
-    this.owners.set(buffer, this.current);
+    if (place === 'device') return this.pool.alloc(bytes);
+    const buffer = { bytes, handle: this.pin(bytes).at };
+    this.inHost.add(buffer);
     return buffer;
   }
 
   free(buffer: DeviceBuffer): void {
-    const owner = this.owners.get(buffer);
-    if (owner) owner.free(buffer);
-    else this.driver.call('cuMemFreeHost', buffer.handle);
+    if (this.inHost.has(buffer)) this.driver.call('cuMemFreeHost', buffer.handle);
+    else this.pool.free(buffer);
   }
 
   withScratch(bytes: number, use: (address: number) => void): void {
@@ -74,32 +70,9 @@ export class CudaMemory {
     }
   }
 
-  /** Runs `body`, whose memory nobody else gets until `release`. */
+  /** As Pool.apart. */
   apart(body: () => void): { release(): void } {
-    const taken: DeviceBuffer[] = [];
-    const own = new Pool<number>(
-      {
-        alloc: (bytes) => {
-          const buffer = this.pool.alloc(bytes);
-          taken.push(buffer);
-          return buffer.handle as number;
-        },
-        // What the body freed is still written each time that its work is run.
-        free: () => undefined,
-      },
-      'a recording',
-    );
-    const release = (): void => taken.forEach((buffer) => this.pool.free(buffer));
-    this.current = own;
-    try {
-      body();
-    } catch (error) {
-      release();
-      throw error;
-    } finally {
-      this.current = this.pool;
-    }
-    return { release };
+    return this.pool.apart(body);
   }
 
   use(): MemoryUse {

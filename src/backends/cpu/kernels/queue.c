@@ -1,6 +1,8 @@
 /*
  * The queue: what the host asked for, run in that order by one thread of the process behind the host's back, so that a caller's thread
- * waits for nothing. A command is an entry (queue.h), its arguments, and a flag by which whoever asked for it may have it left out.
+ * waits for nothing. A command is an entry (queue.h), its arguments, and a flag by which whoever asked for it may have it left out; or a
+ * script, which is many commands that were written down once. A caller who waits for short work alone does it himself: to hand it to
+ * another thread, and to be woken by that, costs a small model a third of its time.
  * All backends of a process share queue and thread, as they share the pool of threads that the kernels run on. Commands hold no
  * memory of the host language's, and the thread is never joined: a program may end, or a worker of it, whatever is under way.
  */
@@ -16,18 +18,29 @@
 
 typedef _Atomic int Flag;
 
-/* `count` doubles follow. */
+/* Commands that run again and again: `used` bytes of them behind it. */
+typedef struct {
+  size_t used;
+  /* What it took when it was run last; NEVER: it was not yet. */
+  _Atomic int64_t nanoseconds;
+} Script;
+
+/* `count` doubles follow; `script` in place of `call`. */
 typedef struct {
   void (*call)(const double *a);
+  Script *script;
   Flag *cancelled;
   int64_t count;
 } Command;
 
-/* Commands one behind the other in `used` bytes behind it. */
+/* Commands one behind the other in `used` bytes behind it, the first `ran` of them, in `at` bytes, done. */
 typedef struct Chunk {
   struct Chunk *next;
-  size_t used, size;
-  int64_t commands;
+  size_t used, size, at;
+  int64_t commands, ran;
+  /* Of the command at `at`, where it is a script: bytes of that done, and when it began. */
+  size_t step;
+  int64_t began;
 } Chunk;
 
 /* Whoever wants a byte on `fd` when so many commands are done. */
@@ -36,14 +49,17 @@ typedef struct {
   int64_t ticket;
 } Watcher;
 
-enum { CHUNK = 64 << 10, MOST_SPARE = 8, SMALL_UPLOAD = 32 << 10, STACK = 8 << 20, SPIN_NANOSECONDS = 20000 };
+enum { CHUNK = 64 << 10, MOST_SPARE = 8, SMALL_UPLOAD = 32 << 10, STACK = 8 << 20 };
+/* Nanoseconds: a script that takes more than SHORT is left to the thread. */
+static const int64_t SHORT = 12000000, NEVER = INT64_MAX;
 
 static struct {
   pthread_mutex_t lock;
   pthread_cond_t work, progress;
   /* Guarded by the lock, all but what is atomic. */
   Chunk *first, *last, *spare;
-  int spares, started, idle;
+  /* running: by the thread or by who waits; awake: the thread has something to do, or was told so. */
+  int spares, started, running, awake;
   int64_t asked;
   Watcher *watchers;
   int64_t watching, watchersRoom;
@@ -73,40 +89,88 @@ static void notify(void) {
   pthread_cond_broadcast(&queue.progress);
 }
 
-static void run_chunk(Chunk *chunk) {
-  char *at = (char *)(chunk + 1);
-  for (int64_t i = 0; i < chunk->commands; i++) {
-    const Command *command = (const Command *)at;
-    if (!command->cancelled || !atomic_load_explicit(command->cancelled, memory_order_relaxed)) command->call((const double *)(command + 1));
-    at += sizeof(Command) + (size_t)command->count * sizeof(double);
+static int64_t now(void) {
+  struct timespec t;
+  clock_gettime(CLOCK_MONOTONIC, &t);
+  return (int64_t)t.tv_sec * 1000000000 + t.tv_nsec;
+}
+
+static int is_late(int64_t until) { return until != NEVER && now() >= until; }
+
+static int is_cancelled(const Command *c) { return c->cancelled && atomic_load_explicit(c->cancelled, memory_order_relaxed); }
+
+static size_t size_of(const Command *c) { return sizeof(Command) + (size_t)c->count * sizeof(double); }
+
+/* @returns 0 when it had to stop on the way */
+static int run_script(Chunk *chunk, const Command *command, int64_t until) {
+  Script *script = command->script;
+  if (chunk->step == 0) chunk->began = now();
+  while (chunk->step < script->used && !is_cancelled(command)) {
+    if (is_late(until)) return 0;
+    const Command *c = (const Command *)((char *)(script + 1) + chunk->step);
+    c->call((const double *)(c + 1));
+    chunk->step += size_of(c);
+  }
+  if (chunk->step == script->used) atomic_store_explicit(&script->nanoseconds, now() - chunk->began, memory_order_relaxed);
+  chunk->step = 0;
+  return 1;
+}
+
+/* @returns 0 when it had to stop on the way */
+static int run_chunk(Chunk *chunk, int64_t until) {
+  for (; chunk->ran < chunk->commands; chunk->ran++) {
+    const Command *command = (const Command *)((char *)(chunk + 1) + chunk->at);
+    if (command->script) {
+      if (!run_script(chunk, command, until)) return 0;
+    } else {
+      if (is_late(until)) return 0;
+      if (!is_cancelled(command)) command->call((const double *)(command + 1));
+    }
+    chunk->at += size_of(command);
     if (atomic_fetch_add(&queue.done, 1) + 1 < atomic_load(&queue.wanted)) continue;
     pthread_mutex_lock(&queue.lock);
     notify();
     pthread_mutex_unlock(&queue.lock);
   }
+  return 1;
+}
+
+/* Runs what stands in the queue, until then at most; nobody else does. The lock is held before and afterwards, and not in between. */
+static void run(int64_t until) {
+  queue.running = 1;
+  for (int whole = 1; whole && queue.first;) {
+    Chunk *chunk = queue.first;
+    queue.first = chunk->next;
+    if (!queue.first) queue.last = NULL;
+    pthread_mutex_unlock(&queue.lock);
+    whole = run_chunk(chunk, until);
+    pthread_mutex_lock(&queue.lock);
+    if (!whole) {
+      chunk->next = queue.first;
+      queue.first = chunk;
+      if (!queue.last) queue.last = chunk;
+    } else if (chunk->size == CHUNK && queue.spares < MOST_SPARE) {
+      chunk->next = queue.spare;
+      queue.spare = chunk;
+      queue.spares++;
+    } else
+      free(chunk);
+  }
+  queue.running = 0;
+}
+
+static void wake(void) {
+  queue.awake = 1;
+  pthread_cond_signal(&queue.work);
 }
 
 static void *execute(void *unused) {
   (void)unused;
   pthread_mutex_lock(&queue.lock);
   for (;;) {
-    while (!queue.first) {
-      queue.idle = 1;
-      pthread_cond_wait(&queue.work, &queue.lock);
-      queue.idle = 0;
-    }
-    Chunk *chunk = queue.first;
-    queue.first = chunk->next;
-    if (!queue.first) queue.last = NULL;
-    pthread_mutex_unlock(&queue.lock);
-    run_chunk(chunk);
-    pthread_mutex_lock(&queue.lock);
-    if (chunk->size == CHUNK && queue.spares < MOST_SPARE) {
-      chunk->next = queue.spare;
-      queue.spare = chunk;
-      queue.spares++;
-    } else
-      free(chunk);
+    while (!queue.awake || queue.running) pthread_cond_wait(&queue.work, &queue.lock);
+    run(NEVER);
+    queue.awake = 0;
   }
   return NULL;
 }
@@ -142,8 +206,8 @@ static Chunk *room_for_command(size_t bytes) {
     chunk->size = size;
   }
   chunk->next = NULL;
-  chunk->used = 0;
-  chunk->commands = 0;
+  chunk->used = chunk->at = chunk->step = 0;
+  chunk->commands = chunk->ran = 0;
   if (queue.last)
     queue.last->next = chunk;
   else
@@ -153,26 +217,25 @@ static Chunk *room_for_command(size_t bytes) {
 }
 
 /* The place of a command's arguments; the lock is held from here to `publish`, unless there is no memory: NULL. */
-static double *reserve(void (*call)(const double *), int64_t count, Flag *cancelled) {
+static double *reserve(Command command) {
   pthread_mutex_lock(&queue.lock);
-  size_t bytes = sizeof(Command) + (size_t)count * sizeof(double);
   Chunk *chunk = NULL;
-  if (queue.started || (queue.started = start())) chunk = room_for_command(bytes);
+  if (queue.started || (queue.started = start())) chunk = room_for_command(size_of(&command));
   if (!chunk) {
     pthread_mutex_unlock(&queue.lock);
     return NULL;
   }
-  Command *command = (Command *)((char *)(chunk + 1) + chunk->used);
-  *command = (Command){call, cancelled, count};
-  chunk->used += bytes;
+  Command *place = (Command *)((char *)(chunk + 1) + chunk->used);
+  *place = command;
+  chunk->used += size_of(&command);
   chunk->commands++;
-  return (double *)(command + 1);
+  return (double *)(place + 1);
 }
 
-/* @returns the number of commands that are done when this one is */
-static int64_t publish(void) {
+/* `isShort`: left to whoever waits for it. @returns the number of commands that are done when this one is */
+static int64_t publish(int isShort) {
   int64_t ticket = ++queue.asked;
-  if (queue.idle) pthread_cond_signal(&queue.work);
+  if (!isShort && !queue.awake) wake();
   pthread_mutex_unlock(&queue.lock);
   return ticket;
 }
@@ -180,10 +243,10 @@ static int64_t publish(void) {
 /* @returns the command's ticket; 0: no memory for it; -1: the entry reads more arguments */
 int64_t ww_enqueue(const WwEntry *entry, const double *arguments, int64_t count, Flag *cancelled) {
   if (count < entry->arguments) return -1;
-  double *to = reserve(entry->call, count, cancelled);
+  double *to = reserve((Command){.call = entry->call, .cancelled = cancelled, .count = count});
   if (!to) return 0;
   memcpy(to, arguments, (size_t)count * sizeof(double));
-  return publish();
+  return publish(0);
 }
 
 /* 1 when the ticket's command is done, 0 when it is not after so many microseconds (negative: without end). */
@@ -195,6 +258,9 @@ int ww_wait(int64_t ticket, int64_t microseconds) {
   until.tv_sec += microseconds / 1000000 + until.tv_nsec / 1000000000;
   until.tv_nsec %= 1000000000;
   pthread_mutex_lock(&queue.lock);
+  /* The thread was told of nothing: what stands there is short. */
+  if (!queue.awake && !queue.running) run(now() + SHORT);
+  if (queue.first || queue.awake) wake();
   for (int late = 0;;) {
     if (ticket < atomic_load(&queue.wanted)) atomic_store(&queue.wanted, ticket);
     if (atomic_load(&queue.done) >= ticket || late) break;
@@ -221,6 +287,7 @@ int ww_watch(int fd, int64_t ticket) {
     queue.watchersRoom = room;
   }
   queue.watchers[queue.watching++] = (Watcher){fd, ticket};
+  if (queue.first && !queue.awake) wake();
   if (ticket < atomic_load(&queue.wanted)) atomic_store(&queue.wanted, ticket);
   if (atomic_load(&queue.done) >= ticket) notify();
   pthread_mutex_unlock(&queue.lock);
@@ -253,17 +320,17 @@ static void copy_from(const double *a) {
 /* Copies `from` when all before is done; `from` is read before this returns. @returns as ww_enqueue */
 int64_t ww_upload(void *to, const void *from, size_t bytes) {
   if (bytes <= SMALL_UPLOAD) {
-    double *a = reserve(copy_here, 2 + (int64_t)((bytes + 7) / 8), NULL);
+    double *a = reserve((Command){.call = copy_here, .count = 2 + (int64_t)((bytes + 7) / 8)});
     if (!a) return 0;
     a[0] = (double)(uintptr_t)to;
     a[1] = (double)bytes;
     memcpy(a + 2, from, bytes);
-    return publish();
+    return publish(1);
   }
   void *block = malloc(bytes);
   if (!block) return 0;
   memcpy(block, from, bytes);
-  double *a = reserve(copy_from, 3, NULL);
+  double *a = reserve((Command){.call = copy_from, .count = 3});
   if (!a) {
     free(block);
     return 0;
@@ -271,11 +338,20 @@ int64_t ww_upload(void *to, const void *from, size_t bytes) {
   a[0] = (double)(uintptr_t)to;
   a[1] = (double)(uintptr_t)block;
   a[2] = (double)bytes;
-  return publish();
+  return publish(0);
 }
 
-static void ww_fetch(void *to, const void *from, double bytes) { memcpy(to, from, (size_t)bytes); }
-WW_QUEUED(ww_fetch, P(0), P(1), N(2))
+static void fetch(const double *a) { memcpy(P(0), P(1), (size_t)a[2]); }
+
+/* Copies from where the kernels write to memory between them and the host, which waits for it next. @returns as ww_enqueue */
+int64_t ww_fetch(void *to, const void *from, size_t bytes) {
+  double *a = reserve((Command){.call = fetch, .count = 3});
+  if (!a) return 0;
+  a[0] = (double)(uintptr_t)to;
+  a[1] = (double)(uintptr_t)from;
+  a[2] = (double)bytes;
+  return publish(bytes <= SMALL_UPLOAD);
+}
 
 /* Memory between a download and the host. */
 void *ww_block(size_t bytes) { return malloc(bytes); }
@@ -290,6 +366,38 @@ WW_QUEUED(ww_give_back, P(0), N(1))
 
 int64_t ww_unfreed(void) { return atomic_load(&queue.unfreed); }
 void ww_will_free(int64_t bytes) { atomic_fetch_add(&queue.unfreed, bytes); }
+
+/* --- scripts --------------------------------------------------------------------------------------------------------------------- */
+
+/* `words`: for each command its entry, the number of its arguments, these. @returns 0: no memory; -1: an entry reads more arguments */
+int64_t ww_script(const double *words, int64_t count) {
+  size_t used = 0;
+  for (int64_t i = 0; i < count; i += 2 + (int64_t)words[i + 1]) {
+    if (words[i + 1] < ((const WwEntry *)(uintptr_t)words[i])->arguments) return -1;
+    used += sizeof(Command) + (size_t)words[i + 1] * sizeof(double);
+  }
+  Script *script = malloc(sizeof(Script) + used);
+  if (!script) return 0;
+  script->used = used;
+  atomic_init(&script->nanoseconds, NEVER);
+  char *at = (char *)(script + 1);
+  for (int64_t i = 0; i < count; i += 2 + (int64_t)words[i + 1]) {
+    Command *c = (Command *)at;
+    *c = (Command){.call = ((const WwEntry *)(uintptr_t)words[i])->call, .count = (int64_t)words[i + 1]};
+    memcpy(c + 1, words + i + 2, (size_t)c->count * sizeof(double));
+    at += size_of(c);
+  }
+  return (int64_t)(uintptr_t)script;
+}
+
+/* Runs a script's commands once more. @returns as ww_enqueue */
+int64_t ww_replay(Script *script, Flag *cancelled) {
+  if (!reserve((Command){.script = script, .cancelled = cancelled})) return 0;
+  return publish(atomic_load_explicit(&script->nanoseconds, memory_order_relaxed) < SHORT);
+}
+
+static void ww_drop_script(void *script) { free(script); }
+WW_QUEUED(ww_drop_script, P(0))
 
 /* --- flags by which commands are left out ---------------------------------------------------------------------------------------- */
 
