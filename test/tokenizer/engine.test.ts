@@ -61,7 +61,7 @@ describe('the engine', () => {
           );
         }
       };
-      if (json === words) await check([long, '', 'the', long, `${long}.`, ''], [2]);
+      if (json === words) await check(['the', '', long, 'the'], [1]);
       await fc.assert(
         fc.asyncProperty(
           fc.array(fc.oneof(textsOf, fc.constantFrom('', ' ', '\ud800', '\udc00\ud800')), { maxLength: 8 }),
