@@ -6,7 +6,7 @@ import type { Linear } from '../models/blocks/linear.js';
 import type { Lora } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
 import { checkBelowOne, checkNumber, checkSeed, checkWhole } from '../util/checks.js';
-import { philox4x32 } from '../util/philox.js';
+import { philoxFill } from '../util/philox.js';
 import type { TableMap } from '../autograd/graph.js';
 import { freeTables, tableMap, type AdapterTables } from './tables.js';
 import { ownTargets, patternValues, targetModules } from './targets.js';
@@ -180,13 +180,11 @@ function ranksOf(config: LoraConfig, modules: readonly string[]): LoraModule[] {
 
 function initialPairs(seed: number): LoraSource {
   return (name, r, inFeatures, outFeatures) => {
-    const a = new Float32Array(r * inFeatures);
+    const words = new Uint32Array(r * inFeatures);
     const bound = 1 / Math.sqrt(inFeatures);
-    const key: [number, number] = [seed, streamOf(name)];
-    for (let i = 0; i < a.length; i += 4) {
-      const words = philox4x32([i >>> 2, 0, 0, INITIAL], key);
-      for (let j = 0; j < 4 && i + j < a.length; j++) a[i + j] = bound * (words[j]! / 2 ** 31 - 1);
-    }
+    philoxFill(words, [0, 0, 0, INITIAL], 1, [seed, streamOf(name)]);
+    const a = new Float32Array(words.length);
+    for (let i = 0; i < a.length; i++) a[i] = bound * (words[i]! / 2 ** 31 - 1);
     return { a, b: new Float32Array(outFeatures * r) };
   };
 }

@@ -14,7 +14,7 @@ import {
   toFloat32,
   writeCheckpoint,
   type Checkpoint,
-  type CheckpointTensor,
+  type TensorToWrite,
   type FloatDtype,
 } from '../files/index.js';
 import { modelLayout, readJson } from '../models/load.js';
@@ -116,7 +116,7 @@ class Merge {
   }
 
   /** All tensors of the merged model. Throws UserError where the base lacks one of the changed ones or has it in another shape. */
-  tensors(): CheckpointTensor[] {
+  tensors(): TensorToWrite[] {
     const names = new Set(this.base.names);
     if (this.apart) names.add(this.headName);
     const sources = [...names].map((name) => this.sourceOf(name));
@@ -150,7 +150,7 @@ class Merge {
     return { name, from: isEmbedding ? from(embedding, name) : { base: name }, pair };
   }
 
-  private tensor({ name, from, pair }: Source): CheckpointTensor {
+  private tensor({ name, from, pair }: Source): TensorToWrite {
     const { base, adapter, backend } = this;
     const own = base.info('base' in from ? from.base : base.has(name) ? name : this.embeddingName);
     const to = this.dtype !== undefined && isFloat(own.dtype) ? this.dtype : own.dtype;

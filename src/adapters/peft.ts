@@ -71,7 +71,7 @@ export async function saveAdapter(
     [adapter.tableNames.head, head],
   ] as const)
     if (table) tensors.push(tensorOf(`${name}.weight`, table.shape, await float32Of(table)));
-  writeSafetensors(join(folder, ADAPTER_WEIGHTS), tensors, { format: 'pt' });
+  await writeSafetensors(join(folder, ADAPTER_WEIGHTS), tensors, { format: 'pt' });
   const config = JSON.stringify(peftConfig(adapter, baseModel), null, 2);
   writeFileAtomic(join(folder, ADAPTER_CONFIG), config + '\n');
 }

@@ -8,7 +8,7 @@ import { writeFileAtomic } from '../util/atomic.js';
 import { UserError } from '../util/errors.js';
 import { readJsonFile } from '../util/read.js';
 import { refuseForeignFolder } from './foreign.js';
-import { SafetensorsWriter, tensorBytes, type TensorSpec } from './safetensors-writer.js';
+import { tensorBytes, writeSafetensors, type TensorToWrite } from './safetensors-writer.js';
 import { SafetensorsFile, type TensorData, type TensorInfo } from './safetensors.js';
 
 const SINGLE = 'model.safetensors';
@@ -135,11 +135,6 @@ function readWeightMap(path: string): [string, string][] {
   });
 }
 
-/** A tensor whose bytes may still have to come from a device. */
-export interface CheckpointTensor extends TensorSpec {
-  readonly data: Uint8Array | (() => Uint8Array | Promise<Uint8Array>);
-}
-
 export interface WriteCheckpointOptions {
   /** Bytes, or a number with KB, MB or GB (powers of 1000). A larger tensor has a shard to itself. Default '5GB'. */
   readonly maxShardSize?: number | string;
@@ -152,7 +147,7 @@ export interface WriteCheckpointOptions {
  */
 export async function writeCheckpoint(
   folder: string,
-  tensors: Iterable<CheckpointTensor>,
+  tensors: Iterable<TensorToWrite>,
   { maxShardSize = '5GB', metadata = { format: 'pt' } }: WriteCheckpointOptions = {},
 ): Promise<void> {
   const shards = cut([...tensors], parseSize(maxShardSize));
@@ -164,13 +159,7 @@ export async function writeCheckpoint(
   let totalSize = 0;
   for (const [i, shard] of shards.entries()) {
     const file = shards.length === 1 ? SINGLE : shardName(i + 1, shards.length);
-    const writer = new SafetensorsWriter(join(folder, file), shard, metadata);
-    try {
-      for (const { data } of writer.order) writer.write(typeof data === 'function' ? await data() : data);
-      writer.commit();
-    } finally {
-      writer.abort();
-    }
+    await writeSafetensors(join(folder, file), shard, metadata);
     stale.delete(file);
     for (const spec of shard) {
       weightMap.set(spec.name, file);
@@ -185,8 +174,8 @@ export async function writeCheckpoint(
   }
 }
 
-function cut(tensors: CheckpointTensor[], limit: number): CheckpointTensor[][] {
-  const shards: CheckpointTensor[][] = [[]];
+function cut(tensors: TensorToWrite[], limit: number): TensorToWrite[][] {
+  const shards: TensorToWrite[][] = [[]];
   let size = 0;
   for (const tensor of tensors) {
     const bytes = tensorBytes(tensor);

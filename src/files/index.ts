@@ -1,11 +1,5 @@
 /** Files that the field agrees on: safetensors, checkpoints of one file or many, and the hub with its cache. */
-export {
-  Checkpoint,
-  openCheckpoint,
-  writeCheckpoint,
-  type CheckpointTensor,
-  type WriteCheckpointOptions,
-} from './checkpoint.js';
+export { Checkpoint, openCheckpoint, writeCheckpoint, type WriteCheckpointOptions } from './checkpoint.js';
 export {
   bf16ToFloat32,
   f16ToFloat32,

@@ -12,9 +12,9 @@ export interface TensorSpec {
   readonly shape: readonly number[];
 }
 
-/** A tensor with its little-endian bytes, or a function that makes them when their turn has come. */
+/** A tensor with its little-endian bytes, or a function that makes them, or fetches them from a device, when their turn has come. */
 export interface TensorToWrite extends TensorSpec {
-  readonly data: Uint8Array | (() => Uint8Array);
+  readonly data: Uint8Array | (() => Uint8Array | Promise<Uint8Array>);
 }
 
 /** Bytes that a tensor takes in a file. */
@@ -25,59 +25,29 @@ export function tensorBytes(spec: TensorSpec): number {
   return count * DTYPE_BYTES[spec.dtype];
 }
 
-/** Writes a safetensors file. Throws UserError where the disk is full or the place is not writable. */
-export function writeSafetensors(
+/** Writes a safetensors file. Rejects with a UserError where the disk is full or the place is not writable. */
+export async function writeSafetensors(
   path: string,
   tensors: Iterable<TensorToWrite>,
   metadata: Readonly<Record<string, string>> = {},
-): void {
-  const writer = new SafetensorsWriter(path, tensors, metadata);
+): Promise<void> {
+  const order = [...tensors].sort(byLayout);
+  const header = encodeHeader(order, metadata);
+  const file = new AtomicFile(path);
   try {
-    for (const { data } of writer.order) writer.write(typeof data === 'function' ? data() : data);
-    writer.commit();
+    await file.write(header);
+    for (const { data, ...spec } of order) {
+      const bytes = typeof data === 'function' ? await data() : data;
+      if (bytes.byteLength !== tensorBytes(spec)) {
+        throw new RangeError(
+          `'${spec.name}': ${bytes.byteLength} bytes for ${spec.dtype} [${spec.shape.join(', ')}]`,
+        );
+      }
+      await file.write(bytes);
+    }
+    await file.commit();
   } finally {
-    writer.abort();
-  }
-}
-
-/** A file under construction: `write` each tensor of `order` in turn, then `commit`; `abort` in any case. */
-export class SafetensorsWriter<T extends TensorSpec> {
-  /** The tensors in the order in which their bytes are to be written. */
-  readonly order: readonly T[];
-  readonly #file: AtomicFile;
-  #written = 0;
-
-  constructor(path: string, tensors: Iterable<T>, metadata: Readonly<Record<string, string>>) {
-    this.order = [...tensors].sort(byLayout);
-    const header = encodeHeader(this.order, metadata);
-    this.#file = new AtomicFile(path);
-    try {
-      this.#file.write(header);
-    } catch (error) {
-      this.#file.abort();
-      throw error;
-    }
-  }
-
-  write(bytes: Uint8Array): void {
-    const spec = this.order[this.#written++];
-    if (spec === undefined) throw new RangeError('more tensors written than the header has');
-    if (bytes.byteLength !== tensorBytes(spec)) {
-      throw new RangeError(
-        `'${spec.name}': ${bytes.byteLength} bytes for ${spec.dtype} [${spec.shape.join(', ')}]`,
-      );
-    }
-    this.#file.write(bytes);
-  }
-
-  commit(): void {
-    if (this.#written !== this.order.length)
-      throw new RangeError('fewer tensors written than the header has');
-    this.#file.commit();
-  }
-
-  abort(): void {
-    this.#file.abort();
+    file.abort();
   }
 }
 

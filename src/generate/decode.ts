@@ -6,11 +6,12 @@
 import type { Graph } from '../autograd/graph.js';
 import type { Recording } from '../backends/contract.js';
 import type { KvCache } from '../models/blocks/cache.js';
-import type { CausalLM } from '../models/model.js';
+import { forward, type CausalLM } from '../models/model.js';
 import { linear } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
 import { answerPlace, inferenceGraph, runPrompts, type PassOptions, type Prompt } from './prompts.js';
 import { abortable, throwIfAborted } from '../util/abort.js';
+import { inTurns } from '../util/turns.js';
 import { drawOf, type SamplingOptions } from './sampler.js';
 
 /** A prompt that stands in a slot of the cache, or will, and what was generated behind it. */
@@ -44,14 +45,17 @@ export class Decoder {
     const { model, cache } = this;
     const prompts = sequences.map((s) => ({ slot: s.slot, ids: s.prompt.ids }));
     this.upload(sequences);
-    abortable(model.backend, this.options.signal, () => {
-      const g = inferenceGraph(model, this.options);
-      try {
-        this.choose(g, runPrompts(g, model, cache, prompts, prefix), sequences.length);
-      } finally {
-        g.close();
-      }
-    });
+    const ask = <T>(body: () => T): T => abortable(model.backend, this.options.signal, body);
+    const g = inferenceGraph(model, this.options);
+    try {
+      const hidden = await inTurns(
+        ask(() => runPrompts(g, model, cache, prompts, prefix)),
+        ask,
+      );
+      ask(() => this.choose(g, hidden, sequences.length));
+    } finally {
+      g.close();
+    }
     // While the device runs the prompts: most often the next steps are over as many sequences as there are slots.
     if (model.backend.runsAhead) this.recorded(cache.shape.slots);
     return this.tokens();
@@ -109,7 +113,7 @@ export class Decoder {
     const g = inferenceGraph(model, this.options);
     const input = (row: number): Tensor => g.own(this.inputs.view([count], row * slots));
     try {
-      const hidden = model.forward(g, {
+      const hidden = forward(model, g, {
         ids: input(0),
         positions: input(1),
         length: capacity,

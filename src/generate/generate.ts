@@ -6,7 +6,7 @@
 
 import { holdPairs, pairsOfCall, type CallAdapter } from '../adapters/call.js';
 import type { CausalLM } from '../models/model.js';
-import { abortable, throwIfAborted } from '../util/abort.js';
+import { throwIfAborted } from '../util/abort.js';
 import { Decoder, type DecodeOptions, type Sequence } from './decode.js';
 import {
   cacheFor,
@@ -100,10 +100,7 @@ async function* answerGroup(
   const cache = cacheFor(model, slots, { longest: lengthsOf(prompts).longest, newTokens, bf16 });
   const decoder = new Decoder(model, cache, options);
   try {
-    if (prefix > 0)
-      abortable(model.backend, signal, () =>
-        fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options),
-      );
+    if (prefix > 0) await fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options);
     const room = prefillTokens(model);
     const waiting = [...prompts].reverse();
     const free = Array.from({ length: slots }, (_, i) => slots - 1 - i);

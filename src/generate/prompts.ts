@@ -9,7 +9,9 @@ import type { KvCache } from '../models/blocks/cache.js';
 import type { CausalLM } from '../models/model.js';
 import { checkTokens, MOST_POSITIONS } from '../models/tokens.js';
 import { checkSeed, checkWhole } from '../util/checks.js';
+import { abortable } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
+import { inTurns } from '../util/turns.js';
 
 export interface Prompt {
   /** Names the prompt in the answers, and seeds its draws. */
@@ -148,23 +150,25 @@ export function lengthsOf(prompts: readonly Prompt[]): { shortest: number; longe
 }
 
 /** Runs the prefix into slot 0 and copies its keys and values to the others. */
-export function fillPrefix(
+export async function fillPrefix(
   model: CausalLM,
   cache: KvCache,
   ids: readonly number[],
   options: PassOptions,
-): void {
+): Promise<void> {
   const g = inferenceGraph(model, options);
+  const ask = <T>(body: () => T): T => abortable(model.backend, options.signal, body);
   try {
-    runPrompts(g, model, cache, [{ slot: 0, ids }], 0);
+    await inTurns(runPrompts(g, model, cache, [{ slot: 0, ids }], 0), ask);
     const { slots, capacity, kvHeads, headDim } = cache.shape;
     const size = capacity * kvHeads * headDim;
     const used = ids.length * kvHeads * headDim;
-    for (const t of [...cache.keys, ...cache.values]) {
-      for (let s = 1; s < slots; s++) {
-        g.kernels.copy({ x: slice(t, 0, used), y: slice(t, s * size, used), n: used });
+    ask(() => {
+      for (const t of [...cache.keys, ...cache.values]) {
+        for (let s = 1; s < slots; s++)
+          g.kernels.copy({ x: slice(t, 0, used), y: slice(t, s * size, used), n: used });
       }
-    }
+    });
   } finally {
     g.close();
   }
@@ -180,7 +184,7 @@ export function runPrompts(
   cache: KvCache,
   prompts: readonly { slot: number; ids: readonly number[] }[],
   prefix: number,
-): Tensor {
+): Generator<void, Tensor, void> {
   if (readsByEncoder(model)) return runEncoder(g, model, cache, prompts);
   const parts = prompts.map((p) => p.ids.slice(prefix));
   const ids = Int32Array.from(parts.flat());
@@ -189,7 +193,7 @@ export function runPrompts(
   const segments = Int32Array.from(parts.flatMap((part, i) => part.map(() => i)));
   let end = 0;
   const last = Int32Array.from(parts, (part) => (end += part.length) - 1);
-  return model.forward(g, {
+  return model.pass(g, {
     ids: g.from(ids),
     positions: g.from(positions),
     // The whole capacity, so that no table grows later, while steps are recorded.
@@ -206,13 +210,13 @@ function runEncoder(
   model: CausalLM,
   cache: KvCache,
   prompts: readonly { slot: number; ids: readonly number[] }[],
-): Tensor {
+): Generator<void, Tensor, void> {
   const count = prompts.length;
   const perToken = (value: (i: number, place: number) => number): Tensor =>
     g.from(Int32Array.from(prompts.flatMap((p, i) => p.ids.map((_, place) => value(i, place)))));
   const perPrompt = (value: (i: number) => number): Tensor =>
     g.from(Int32Array.from({ length: count }, (_, i) => value(i)));
-  return model.forward(g, {
+  return model.pass(g, {
     ids: perPrompt(() => model.config.decoder_start_token_id!),
     positions: perPrompt(() => 0),
     length: cache.shape.capacity,

@@ -6,9 +6,10 @@
 import { holdPairs, pairsOfCall, type CallAdapter } from '../adapters/call.js';
 import { linear } from '../ops/linear.js';
 import type { KvCache } from '../models/blocks/cache.js';
-import type { CausalLM } from '../models/model.js';
+import { forward, type CausalLM } from '../models/model.js';
 import { checkTokens } from '../models/tokens.js';
 import { abortable, throwIfAborted } from '../util/abort.js';
+import { inTurns } from '../util/turns.js';
 import {
   answerPlace,
   cacheFor,
@@ -84,13 +85,10 @@ async function* scoreGroup(
   continuations: readonly (readonly number[])[],
   options: CallOptions & { readonly prefix: number; readonly newTokens: number },
 ): AsyncGenerator<Scores> {
-  const { prefix, newTokens, bf16, signal } = options;
+  const { prefix, newTokens, bf16 } = options;
   const cache = cacheFor(model, slots, { longest: lengthsOf(prompts).longest, newTokens, bf16 });
   try {
-    if (prefix > 0)
-      abortable(model.backend, signal, () =>
-        fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options),
-      );
+    if (prefix > 0) await fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options);
     const room = prefillTokens(model);
     for (let i = 0; i < prompts.length;) {
       const batch: Prompt[] = [];
@@ -118,9 +116,12 @@ async function scoreBatch(
   const g = inferenceGraph(model, options);
   try {
     const placed = prompts.map((p, slot) => ({ slot, ids: p.ids }));
-    const first = abortable(model.backend, signal, () =>
-      linear(g, runPrompts(g, model, cache, placed, prefix), model.head, { path: 'rows', output: 'f32' }),
+    const ask = <T>(body: () => T): T => abortable(model.backend, signal, body);
+    const hidden = await inTurns(
+      ask(() => runPrompts(g, model, cache, placed, prefix)),
+      ask,
     );
+    const first = ask(() => linear(g, hidden, model.head, { path: 'rows', output: 'f32' }));
     const scores = prompts.map((p) => ({ index: p.index, logLikelihoods: [] as number[] }));
     for (const tokens of continuations) {
       const losses = g.empty([prompts.length], 'f32');
@@ -167,7 +168,7 @@ async function restLosses(
     const targets = inner.from(Int32Array.from(perRow((_, i) => tokens[i + 1]!)));
     const losses = inner.empty([rows], 'f32');
     abortable(model.backend, options.signal, () => {
-      const hidden = model.forward(inner, input);
+      const hidden = forward(model, inner, input);
       const logits = linear(inner, hidden, model.head, { path: 'rows', output: 'f32' });
       inner.kernels.crossEntropy({ logits, targets, losses, rows, vocab: logits.shape[1]! });
     });

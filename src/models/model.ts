@@ -8,6 +8,7 @@ import type { Tensor } from '../tensor/tensor.js';
 import type { KvCache } from './blocks/cache.js';
 import type { Embedding } from './blocks/embedding.js';
 import type { Linear } from './blocks/linear.js';
+import { atOnce } from '../util/turns.js';
 
 /** Token rows to run. Sequences stand one behind the other without padding; what keeps them apart is `segments` or `slotOf`. */
 export interface ModelInput {
@@ -73,6 +74,11 @@ export interface CacheRoom {
   readonly encoder?: number;
 }
 
+/** All of `model.pass` at once. */
+export function forward(model: CausalLM, g: Graph, input: ModelInput): Tensor {
+  return atOnce(model.pass(g, input));
+}
+
 export interface CausalLM {
   readonly backend: Backend;
   readonly config: ModelConfig;
@@ -88,8 +94,11 @@ export interface CausalLM {
   adapter: LoraPairs | undefined;
   /** Bytes of weights held. */
   readonly weightBytes: number;
-  /** Hidden states [rows, hidden_size], or those `wanted`, after the last norm: the head's input. */
-  forward(g: Graph, input: ModelInput): Tensor;
+  /**
+   * Hidden states [rows, hidden_size], or those `wanted`, after the last norm: the head's input. Asked for layer by layer: whoever asks may
+   * do something else in between (util/turns.ts).
+   */
+  pass(g: Graph, input: ModelInput): Generator<void, Tensor, void>;
   /** Keys and values have the type of activations in this precision. */
   createCache(slots: number, room: CacheRoom, precision?: 'f32' | 'bf16'): KvCache;
   /** Multiply-adds of one token's forward pass in matrix products, the head's included: for rates and plans. */

@@ -21,13 +21,12 @@ export async function saveCheckpoint(
   limit: number,
 ): Promise<string> {
   mkdirSync(folder, { recursive: true });
-  const tensors = [];
-  for (const [name, tensor] of contents(optimizer)) {
-    const data = new Uint8Array((await tensor.toFloat32()).buffer);
-    tensors.push({ name, dtype: 'F32' as const, shape: [...tensor.shape], data });
-  }
+  const tensors = [...contents(optimizer)].map(([name, tensor]) => ({
+    ...{ name, dtype: 'F32' as const, shape: [...tensor.shape] },
+    data: async () => new Uint8Array((await tensor.toFloat32()).buffer),
+  }));
   const path = join(folder, `step-${optimizer.step}.safetensors`);
-  writeSafetensors(path, tensors, { step: String(optimizer.step), run });
+  await writeSafetensors(path, tensors, { step: String(optimizer.step), run });
   const old = list(folder).slice(0, -limit || undefined);
   if (limit > 0) for (const step of old) rmSync(join(folder, `step-${step}.safetensors`), { force: true });
   return path;

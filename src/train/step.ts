@@ -10,6 +10,7 @@ import type { Neftune } from '../ops/embedding.js';
 import { Tensor } from '../tensor/tensor.js';
 import { abortable } from '../util/abort.js';
 import { checkInt32Array, checkLengths, checkWhole } from '../util/checks.js';
+import { inTurns } from '../util/turns.js';
 
 /** What one training brings to a pass. */
 export interface PassMember {
@@ -147,14 +148,12 @@ export async function forwardBackward(
   });
   const ask = <T>(body: () => T): T => abortable(model.backend, signal, body);
   try {
-    const hidden = ask(() =>
-      model.forward(g, {
-        ...modelInput(g, whole),
-        gradientCheckpointing: gradient_checkpointing,
-        neftune: neftuneOf(g, model, members),
-      }),
-    );
-    await turn();
+    const input = ask(() => ({
+      ...modelInput(g, whole),
+      gradientCheckpointing: gradient_checkpointing,
+      neftune: neftuneOf(g, model, members),
+    }));
+    const hidden = await inTurns(model.pass(g, input), ask);
     const dHidden = Tensor.zeros(g.backend, hidden.shape, g.activations);
     let first = 0;
     const losses = members.map(({ batch: { targets }, gradScale }, i) => {
@@ -162,26 +161,11 @@ export async function forwardBackward(
       first += targets.length;
       return ask(() => headLoss(g, hidden, model.head, rows, dHidden));
     });
-    const back = g.walkBack(hidden, dHidden);
-    while (!ask(() => goOn(back))) await turn();
+    await inTurns(g.walkBack(hidden, dHidden), ask);
     return losses.map((l) => l.toFloat32());
   } finally {
     g.close();
   }
-}
-
-/** Milliseconds for which a pass is asked for in one go. */
-const SLICE = 8;
-
-/** Some steps of `work`. @returns whether it is done */
-function goOn(work: Iterator<void>): boolean {
-  const start = performance.now();
-  while (performance.now() - start < SLICE) if (work.next().done) return true;
-  return false;
-}
-
-function turn(): Promise<void> {
-  return new Promise(setImmediate);
 }
 
 /** Batches one behind the other. */
@@ -236,7 +220,7 @@ export async function evaluateLoss(
   checkBatch(model, batch, pairs);
   const g = new Graph(model.backend, { precision, members: [{ seed: 0, step: 0, pairs }] });
   try {
-    const hidden = model.forward(g, modelInput(g, batch));
+    const hidden = await inTurns(model.pass(g, modelInput(g, batch)));
     const rows = { member: g.members[0]!, first: 0, targets: batch.targets, gradScale: 0 };
     return await headLoss(g, hidden, model.head, rows).toFloat32();
   } finally {

@@ -2,14 +2,31 @@
  * Files that appear whole or not at all: the content goes to a temporary file in the same folder, is flushed to the disk, and
  * takes its name by a rename, which POSIX makes atomic; the folder is flushed last so that the name itself survives a crash.
  */
-import { closeSync, existsSync, fsyncSync, openSync, renameSync, rmSync, writeSync } from 'node:fs';
+import {
+  closeSync,
+  existsSync,
+  fsync,
+  fsyncSync,
+  openSync,
+  renameSync,
+  rmSync,
+  write,
+  writeFileSync,
+} from 'node:fs';
 import { basename, dirname, join } from 'node:path';
+import { promisify } from 'node:util';
 import { writeFault } from './faults.js';
 import { readText } from './read.js';
 
 let serial = 0;
 
-/** A file under construction: write to it, then either `commit` (it replaces `path`) or `abort` (no trace is left). */
+const writeSome = promisify(write);
+const flush = promisify(fsync);
+
+/**
+ * A file under construction: write to it, then either `commit` (it replaces `path`) or `abort` (no trace is left). What is large is written
+ * and flushed behind the event loop's back.
+ */
 export class AtomicFile {
   readonly #temporary: string;
   readonly #fd: number;
@@ -26,22 +43,32 @@ export class AtomicFile {
   }
 
   /** Appends all bytes; a write may take only a part of them at once. */
-  write(bytes: Uint8Array): void {
+  async write(bytes: Uint8Array): Promise<void> {
     try {
       for (let done = 0; done < bytes.byteLength;) {
-        done += writeSync(this.#fd, bytes, done, Math.min(bytes.byteLength - done, 1 << 30));
+        const length = Math.min(bytes.byteLength - done, 1 << 30);
+        done += (await writeSome(this.#fd, bytes, done, length)).bytesWritten;
       }
     } catch (error) {
       throw writeFault(this.path, error);
     }
   }
 
-  commit(): void {
+  async commit(): Promise<void> {
     try {
+      await flush(this.#fd);
+      this.#publish();
+    } catch (error) {
+      throw writeFault(this.path, error);
+    }
+  }
+
+  /** All that the file holds, at once. */
+  commitWith(data: string | Uint8Array): void {
+    try {
+      writeFileSync(this.#fd, data);
       fsyncSync(this.#fd);
-      this.#close();
-      renameSync(this.#temporary, this.path);
-      syncFolder(dirname(this.path));
+      this.#publish();
     } catch (error) {
       throw writeFault(this.path, error);
     }
@@ -51,6 +78,12 @@ export class AtomicFile {
   abort(): void {
     this.#close();
     rmSync(this.#temporary, { force: true });
+  }
+
+  #publish(): void {
+    this.#close();
+    renameSync(this.#temporary, this.path);
+    syncFolder(dirname(this.path));
   }
 
   #close(): void {
@@ -63,8 +96,7 @@ export class AtomicFile {
 export function writeFileAtomic(path: string, data: string | Uint8Array): void {
   const file = new AtomicFile(path);
   try {
-    file.write(typeof data === 'string' ? Buffer.from(data, 'utf8') : data);
-    file.commit();
+    file.commitWith(data);
   } finally {
     file.abort();
   }

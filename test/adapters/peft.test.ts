@@ -92,15 +92,15 @@ const pair = (module = Q, [out, r, inputs]: [number, number, number] = [64, 4, 6
 });
 
 let written = 0;
-function writeAdapter(
+async function writeAdapter(
   tensors: Tensors,
   change: Record<string, unknown> = {},
   prefix = 'base_model.model.',
-): string {
+): Promise<string> {
   const path = join(folder, `adapter-${written++}`);
   mkdirSync(path);
   writeFileSync(join(path, 'adapter_config.json'), JSON.stringify({ ...CONFIG, ...change }));
-  writeSafetensors(
+  await writeSafetensors(
     join(path, 'adapter_model.safetensors'),
     Object.entries(tensors).map(([name, { shape, values }]) => ({
       name: prefix + name,
@@ -253,7 +253,7 @@ test('tables of the embedding and the head are used in answers and merged, of an
     for (const base of ['untied', 'tied'] as const) {
       for (const rows of [VOCAB, VOCAB + 7]) {
         const [e, h] = [tensor([rows, HIDDEN], 3), tensor([rows, HIDDEN], 4)];
-        const adapter = writeAdapter({ ...pair(), ...saved(e, h) }, change);
+        const adapter = await writeAdapter({ ...pair(), ...saved(e, h) }, change);
         const path = base === 'tied' ? tied() : untied();
         if (rows > VOCAB && (same === 'both' || same === base)) {
           await refusedBoth(path, adapter, /the embedding has \d+ rows and the output head \d+/);
@@ -280,7 +280,10 @@ test('tables of the embedding and the head are used in answers and merged, of an
 test('tables of a loaded adapter are saved with it', async () => {
   const [e, h] = [tensor([VOCAB + 3, HIDDEN], 3), tensor([VOCAB + 3, HIDDEN], 4)];
   for (const change of [{}, { modules_to_save: ['embed_tokens', 'lm_head'] }]) {
-    const adapter = writeAdapter({ ...pair(), [`${EMBEDDING}.weight`]: e, [`${HEAD}.weight`]: h }, change);
+    const adapter = await writeAdapter(
+      { ...pair(), [`${EMBEDDING}.weight`]: e, [`${HEAD}.weight`]: h },
+      change,
+    );
     const model = await loadModel(be, untied());
     const loaded = loadAdapter(model, adapter);
     const losses = await evaluateLoss(model, blocks);
@@ -295,12 +298,14 @@ test('tables of a loaded adapter are saved with it', async () => {
 test('tables belong to a call, as pairs do', async () => {
   const model = await loadModel(be, untied());
   const more = VOCAB + 7;
-  const folders = [1, 2].map((seed) =>
-    writeAdapter({
-      ...pair(),
-      [`${EMBEDDING}.weight`]: tensor([more, HIDDEN], seed),
-      [`${HEAD}.weight`]: tensor([more, HIDDEN], seed + 10),
-    }),
+  const folders = await Promise.all(
+    [1, 2].map((seed) =>
+      writeAdapter({
+        ...pair(),
+        [`${EMBEDDING}.weight`]: tensor([more, HIDDEN], seed),
+        [`${HEAD}.weight`]: tensor([more, HIDDEN], seed + 10),
+      }),
+    ),
   );
   const [one, two] = folders.map((path) => readAdapter(model, path));
   const options = {
@@ -360,12 +365,14 @@ test('tables belong to a call, as pairs do', async () => {
 test('adapters with tables of their own are trained side by side as alone', async () => {
   const model = await loadModel(be, untied());
   const seeds = [1, 2];
-  const folders = seeds.map((seed) =>
-    writeAdapter({
-      ...pair(),
-      [`${EMBEDDING}.weight`]: tensor([VOCAB + seed, HIDDEN], seed),
-      [`${HEAD}.weight`]: tensor([VOCAB + seed, HIDDEN], seed + 10),
-    }),
+  const folders = await Promise.all(
+    seeds.map((seed) =>
+      writeAdapter({
+        ...pair(),
+        [`${EMBEDDING}.weight`]: tensor([VOCAB + seed, HIDDEN], seed),
+        [`${HEAD}.weight`]: tensor([VOCAB + seed, HIDDEN], seed + 10),
+      }),
+    ),
   );
   const run = async (which: readonly number[]): Promise<Float32Array[]> => {
     const adapters = which.map((i) => readAdapter(model, folders[i]!));
@@ -393,7 +400,7 @@ test('adapters with tables of their own are trained side by side as alone', asyn
 test('a pair on a head, its table saved beside it, with rows for added tokens', async () => {
   for (const base of [untied(), tied()]) {
     for (const rows of [VOCAB, VOCAB + 5]) {
-      const adapter = writeAdapter(
+      const adapter = await writeAdapter(
         {
           ...pair(HEAD, [rows, 4, HIDDEN]),
           [`${HEAD}.base_layer.weight`]: tensor([rows, HIDDEN], 7),
@@ -419,7 +426,7 @@ test('a pair on a tied head is merged into a head of its own, in T5 and Gemma, t
     const random = await tinyModel(be, {}, config);
     await saveModel(random, base);
     random.dispose();
-    const adapter = writeAdapter(pair(HEAD, [VOCAB, 4, HIDDEN]), { target_modules: ['lm_head'] });
+    const adapter = await writeAdapter(pair(HEAD, [VOCAB, 4, HIDDEN]), { target_modules: ['lm_head'] });
     const out = fresh();
     await mergeAdapter(be, base, adapter, out);
     const model = await loadModel(be, base);
@@ -480,7 +487,7 @@ test('every tensor has the shape that model and configuration ask for', async ()
     [{ ...pair(), [`${EMBEDDING}.weight`]: tensor([VOCAB, 32], 3) }, /has shape \[96, 32\].*\[rows, 64\]/],
     [{ ...pair(), [`${EMBEDDING}.weight`]: tensor([0, 64], 3) }, /has shape \[0, 64\]/],
   ];
-  for (const [tensors, why] of shapes) await refusedBoth(untied(), writeAdapter(tensors), why);
+  for (const [tensors, why] of shapes) await refusedBoth(untied(), await writeAdapter(tensors), why);
 });
 
 test('what Westwind has not is refused by name, with its value', async () => {
@@ -526,15 +533,15 @@ test('what Westwind has not is refused by name, with its value', async () => {
     [{ [`${Q}.lora_A.other.weight`]: tensor([4, 64], 1) }, {}, /lora_A\.other\.weight'/],
   ];
   for (const [more, change, why] of refused)
-    await refusedBoth(untied(), writeAdapter({ ...pair(), ...more }, change), why);
-  await refusedBoth(untied(), writeAdapter(pair(), {}, ''), /is none of LoRA/);
-  const pickle = writeAdapter(pair());
+    await refusedBoth(untied(), await writeAdapter({ ...pair(), ...more }, change), why);
+  await refusedBoth(untied(), await writeAdapter(pair(), {}, ''), /is none of LoRA/);
+  const pickle = await writeAdapter(pair());
   rmSync(join(pickle, 'adapter_model.safetensors'));
   writeFileSync(join(pickle, 'adapter_model.bin'), 'PK');
   await refusedBoth(untied(), pickle, /adapter_model\.bin is a pickle.*safe_serialization/);
-  const mlx = writeAdapter(pair(), { peft_type: undefined, fine_tune_type: 'lora' });
+  const mlx = await writeAdapter(pair(), { peft_type: undefined, fine_tune_type: 'lora' });
   await refusedBoth(untied(), mlx, /an adapter of mlx-lm/);
-  const pointer = writeAdapter(pair());
+  const pointer = await writeAdapter(pair());
   writeFileSync(
     join(pointer, 'adapter_model.safetensors'),
     'version https://git-lfs.github.com/spec/v1\noid sha256:00\nsize 9\n',
@@ -543,7 +550,7 @@ test('what Westwind has not is refused by name, with its value', async () => {
 });
 
 test('what says nothing changes nothing', async () => {
-  const wanted = await lossesWith(untied(), writeAdapter(pair()));
+  const wanted = await lossesWith(untied(), await writeAdapter(pair()));
   const same: Record<string, unknown>[] = [
     { modules_to_save: [] },
     { layers_to_transform: [] },
@@ -568,14 +575,14 @@ test('what says nothing changes nothing', async () => {
   ];
   for (const change of same)
     assert.deepEqual(
-      await lossesWith(untied(), writeAdapter(pair(), change)),
+      await lossesWith(untied(), await writeAdapter(pair(), change)),
       wanted,
       JSON.stringify(change),
     );
   const raw = Object.fromEntries(
     Object.entries(pair()).map(([name, t]) => [name.replace('.weight', '.default.weight'), t]),
   );
-  assert.deepEqual(await lossesWith(untied(), writeAdapter(raw)), wanted);
+  assert.deepEqual(await lossesWith(untied(), await writeAdapter(raw)), wanted);
 });
 
 test('loading and merging agree on any damaged folder, and end in an adapter or one line', async () => {
@@ -658,7 +665,7 @@ test('loading and merging agree on any damaged folder, and end in an adapter or 
       if (typeof fields['name'] === 'string') fields['name'] = `base_model.model.${fields['name']}`;
       if (drop) entries.splice(at, 1);
       else Object.assign(entries[at]!, fields);
-      writeSafetensors(
+      await writeSafetensors(
         join(path, 'adapter_model.safetensors'),
         entries.map(({ name: of, dtype, shape: sizes }) => ({
           name: of,

@@ -37,10 +37,10 @@ describe('writeFileAtomic', () => {
 });
 
 describe('AtomicFile', () => {
-  it('shows nothing before commit, and nothing after abort', () => {
+  it('shows nothing before commit, and nothing after abort', async () => {
     const target = join(folder, 'y');
     const file = new AtomicFile(target);
-    file.write(Uint8Array.of(1));
+    await file.write(Uint8Array.of(1));
     assert.ok(!readdirSync(folder).includes('y'));
     file.abort();
     assert.ok(!readdirSync(folder).some((name) => name.includes('y')));

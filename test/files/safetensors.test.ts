@@ -44,8 +44,8 @@ function refuses(what: RegExp): void {
 }
 
 describe('writeSafetensors and SafetensorsFile', () => {
-  it('lay a file out as the Python library does', () => {
-    writeSafetensors(
+  it('lay a file out as the Python library does', async () => {
+    await writeSafetensors(
       path,
       [
         { name: 'b', dtype: 'F32', shape: [1], data: floats(1) },
@@ -78,7 +78,7 @@ describe('writeSafetensors and SafetensorsFile', () => {
     reader.close();
   });
 
-  it('give back any tensors and metadata', () => {
+  it('give back any tensors and metadata', async () => {
     const tensor = fc
       .record({
         name: fc.string({ unit: 'binary', maxLength: 8 }).filter((n) => n !== '__metadata__'),
@@ -90,12 +90,12 @@ describe('writeSafetensors and SafetensorsFile', () => {
         return fc.uint8Array({ minLength: size, maxLength: size }).map((data) => ({ ...spec, data }));
       });
     const text = fc.string({ unit: 'grapheme', maxLength: 5 });
-    fc.assert(
-      fc.property(
+    await fc.assert(
+      fc.asyncProperty(
         fc.uniqueArray(tensor, { selector: (t) => t.name, maxLength: 6 }),
         fc.dictionary(text, text, { maxKeys: 3 }),
-        (tensors, metadata) => {
-          writeSafetensors(path, tensors, metadata);
+        async (tensors, metadata) => {
+          await writeSafetensors(path, tensors, metadata);
           const file = SafetensorsFile.open(path);
           assert.deepEqual({ ...file.metadata }, { ...metadata });
           assert.equal(file.names.length, tensors.length);
@@ -107,8 +107,8 @@ describe('writeSafetensors and SafetensorsFile', () => {
     );
   });
 
-  it('read into given memory, whatever its alignment, and refuse too little of it', () => {
-    writeSafetensors(path, [{ name: 'a', dtype: 'F32', shape: [2], data: floats(1, 2) }]);
+  it('read into given memory, whatever its alignment, and refuse too little of it', async () => {
+    await writeSafetensors(path, [{ name: 'a', dtype: 'F32', shape: [2], data: floats(1, 2) }]);
     const file = SafetensorsFile.open(path);
     const memory = new Uint8Array(20);
     file.read('a', memory.subarray(3));
@@ -119,15 +119,15 @@ describe('writeSafetensors and SafetensorsFile', () => {
     file.close();
   });
 
-  it('leave the old file and no other where writing fails', () => {
+  it('leave the old file and no other where writing fails', async () => {
     writeFileSync(path, 'old');
     const before = readdirSync(folder);
     const wrong = [
       { name: 'a', dtype: 'U8' as const, shape: [1], data: bytes(1) },
       { name: 'b', dtype: 'U8' as const, shape: [1], data: (): Uint8Array => bytes(1, 2) },
     ];
-    assert.throws(() => writeSafetensors(path, wrong), RangeError);
-    assert.throws(() => writeSafetensors(path, [wrong[0]!, wrong[0]!]), RangeError);
+    await assert.rejects(writeSafetensors(path, wrong), RangeError);
+    await assert.rejects(writeSafetensors(path, [wrong[0]!, wrong[0]!]), RangeError);
     assert.equal(readFileSync(path, 'utf8'), 'old');
     assert.deepEqual(readdirSync(folder), before);
   });

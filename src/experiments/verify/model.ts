@@ -13,7 +13,7 @@ import { IGNORE_INDEX, type Block } from '../../data/index.js';
 import { SafetensorsFile } from '../../files/index.js';
 import { generate } from '../../generate/generate.js';
 import { loadModel } from '../../models/load.js';
-import type { CausalLM } from '../../models/model.js';
+import { forward, type CausalLM } from '../../models/model.js';
 import type { WeightOptions } from '../../models/weights.js';
 import { linear } from '../../ops/linear.js';
 import { evaluateLoss, flatten, modelInput } from '../../train/step.js';
@@ -189,7 +189,7 @@ async function logitsError(
     members: [{ seed: 0, step: 0, pairs: model.adapter }],
   });
   try {
-    const hidden = model.forward(g, modelInput(g, flatten(blocks)));
+    const hidden = forward(model, g, modelInput(g, flatten(blocks)));
     const logits = await linear(g, hidden, model.head, { output: 'f32' }).toFloat32();
     let at = 0;
     const errors = wanted.map((w, i) => {

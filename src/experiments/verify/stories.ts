@@ -6,6 +6,7 @@ import { Graph } from '../../autograd/graph.js';
 import type { Backend } from '../../backends/contract.js';
 import { generate } from '../../generate/generate.js';
 import { loadModel } from '../../models/load.js';
+import { forward } from '../../models/model.js';
 import { linear } from '../../ops/linear.js';
 import { Tokenizer } from '../../tokenizer/index.js';
 import { modelInput } from '../../train/step.js';
@@ -29,7 +30,8 @@ export async function* verifyStories(
   const g = new Graph(backend);
   try {
     const length = prefix.length;
-    const hidden = model.forward(
+    const hidden = forward(
+      model,
       g,
       modelInput(g, {
         ids: Int32Array.from(prefix),

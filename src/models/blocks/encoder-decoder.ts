@@ -136,29 +136,34 @@ export class EncoderDecoder implements CausalLM {
     return new EncoderDecoder(c, weights, { embed, encoder, decoder, head });
   }
 
-  forward(g: Graph, input: ModelInput): Tensor {
+  *pass(g: Graph, input: ModelInput): Generator<void, Tensor, void> {
     const { embed, decoder } = this.parts;
-    const encoded = input.encoder && this.encode(g, input.encoder, input);
+    const encoded = input.encoder && (yield* this.encode(g, input.encoder, input));
     const rows: Rows = {
       segments: input.segments,
       bias: relativeBias(g, decoder.biases, this.places.decoder),
       options: { path: input.path ?? 'tiles' },
     };
     let x = embedding(g, input.ids, embed);
-    decoder.layers.forEach((layer, i) => {
+    for (const [i, layer] of decoder.layers.entries()) {
       const body = (x: Tensor): Tensor => {
         const own = this.selfAttention(g, x, layer.self, rows, { input, index: i });
         const both = this.crossAttention(g, own, layer.across!, rows, { input, index: i, encoded });
         return this.mlp(g, both, layer.mlp, rows);
       };
       x = this.run(g, x, body, input, encoded ? [rows.bias, encoded] : [rows.bias]);
-    });
+      yield;
+    }
     if (input.wanted) x = pickRows(g, x, input.wanted);
     return scaleRows(g, rmsNorm(g, x, decoder.norm), this.config.head_scale);
   }
 
   /** The encoder's text as its last norm leaves it, [its rows, hidden_size]. */
-  private encode(g: Graph, { ids, segments }: EncoderInput, input: ModelInput): Tensor {
+  private *encode(
+    g: Graph,
+    { ids, segments }: EncoderInput,
+    input: ModelInput,
+  ): Generator<void, Tensor, void> {
     const { embed, encoder } = this.parts;
     const bias = relativeBias(g, encoder.biases, this.places.encoder);
     const rows: Rows = { segments, bias, options: { path: 'tiles', encoder: true } };
@@ -167,6 +172,7 @@ export class EncoderDecoder implements CausalLM {
       const body = (x: Tensor): Tensor =>
         this.mlp(g, this.selfAttention(g, x, layer.self, rows), layer.mlp, rows);
       x = this.run(g, x, body, input, [bias]);
+      yield;
     }
     return rmsNorm(g, x, encoder.norm);
   }

@@ -141,13 +141,14 @@ export class FusedDecoder implements CausalLM {
     return new FusedDecoder(c, traits, weights, { embed, layers, norm: lastNorm, head });
   }
 
-  forward(g: Graph, input: ModelInput): Tensor {
+  *pass(g: Graph, input: ModelInput): Generator<void, Tensor, void> {
     let x = embedding(g, input.ids, this.parts.embed, input.neftune);
-    this.parts.layers.forEach((layer, i) => {
+    for (const [i, layer] of this.parts.layers.entries()) {
       const body = (x: Tensor): Tensor => this.layer(g, x, layer, i, input);
       const before = x;
       x = input.gradientCheckpointing ? g.checkpoint(before, body) : g.scope(() => body(before));
-    });
+      yield;
+    }
     return layerNorm(g, x, this.parts.norm);
   }
 
