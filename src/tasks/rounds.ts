@@ -31,7 +31,7 @@ export async function encodeLater<R>(tokenizer: TokenizerLike, work: Encoding<R>
   let step = work.next();
   while (!step.done) {
     const ids = await batch(tokenizer, step.value);
-    await new Promise((resolve) => setImmediate(resolve));
+    await new Promise(setImmediate);
     step = work.next(ids);
   }
   return step.value;
