@@ -1,38 +1,68 @@
 /**
- * Verbs that compute by native code end with 0 however many threads they have, on a machine that has more to do: many are started at
- * once, which is the load. WESTWIND_STARTS=200 starts each verb 200 times.
+ * Verbs end with 0 however many threads they have, on a machine that has more to do: many are started at once, which is the load. Those that
+ * compute by native code are started once for each number of threads, the others once; WESTWIND_STARTS=200 starts each verb 200 times.
  */
 import assert from 'node:assert/strict';
-import { join } from 'node:path';
+import { cpSync } from 'node:fs';
+import { basename, join } from 'node:path';
 import { before, test } from 'node:test';
-import { makeJob, makeModel, temporaryFolder, westwind } from './support.js';
+import { makeJob, makeModel, runFolder, temporaryFolder, westwind, type JobFiles } from './support.js';
 
 const THREADS = [1, 2, 8, 64];
 const AT_ONCE = 6;
 let model: string;
+let job: JobFiles;
 before(async () => {
   model = await makeModel(join(temporaryFolder(), 'model'));
+  job = makeJob(model, SHORT);
+  const { code, stderr } = await westwind(['run', job.config]);
+  assert.equal(code, 0, stderr);
 });
 
-/** The words of a start, a number of its own for what it writes. */
-const VERBS: Readonly<Record<string, (start: number) => string[]>> = {
+const SHORT = { 'max_steps: 40': 'max_steps: 1' };
+const inRun = (...names: string[]): string => join(runFolder(job), 'subjects', ...names);
+const fresh = (name: string): string => join(temporaryFolder(), name);
+
+/** The words of a start. */
+type Words = () => string[];
+
+const NATIVE: Readonly<Record<string, Words>> = {
   generate: () => ['generate', model, '-p', 'The cat', '-n', '8'],
   doctor: () => ['doctor'],
   bench: () => ['bench', '--what', 'generate', '--weights', 'f32', '--batch', '4', '--new-tokens', '4'],
   verify: () => ['verify', 'test/golden/models/qwen2'],
-  run: () => ['run', makeJob(model, { 'max_steps: 40': 'max_steps: 1' }).config],
+  run: () => ['run', makeJob(model, SHORT).config],
+  merge: () => ['merge', inRun('adapter'), '--model', model, '--out', fresh('merged')],
 };
 
-for (const [verb, words] of Object.entries(VERBS))
+const OTHERS: Readonly<Record<string, Words>> = {
+  plan: () => ['plan', job.config],
+  inspect: () => ['inspect', job.config],
+  eval: () => ['eval', inRun('predictions-tuned.jsonl')],
+  compare: () => ['compare', runFolder(job), runFolder(job)],
+  ls: () => ['ls', job.runs],
+  report: () => ['report', job.runs, '--out', fresh('report')],
+  rm: () => ['rm', '--yes', copyOfRun()],
+  init: () => ['init', 'classification', '--out', fresh('job.yaml')],
+  schema: () => ['schema'],
+};
+
+function copyOfRun(): string {
+  const copy = fresh(basename(runFolder(job)));
+  cpSync(runFolder(job), copy, { recursive: true });
+  return copy;
+}
+
+const asked = process.env['WESTWIND_STARTS'];
+for (const [verb, words] of [...Object.entries(NATIVE), ...Object.entries(OTHERS)])
   test(`${verb} ends well on any number of threads, each time`, async () => {
-    const starts = Number(process.env['WESTWIND_STARTS'] ?? THREADS.length);
+    const starts = Number(asked ?? (verb in NATIVE ? THREADS.length : 1));
     let next = 0;
     const lane = async (): Promise<void> => {
       while (next < starts) {
-        const start = next++;
-        const threads = THREADS[start % THREADS.length]!;
+        const threads = THREADS[next++ % THREADS.length]!;
         const env = { WESTWIND_THREADS: String(threads) };
-        const { code, signal, stderr } = await westwind(words(start), { env });
+        const { code, signal, stderr } = await westwind(words(), { env });
         assert.deepEqual({ code, signal }, { code: 0, signal: null }, `${threads} threads: ${stderr}`);
       }
     };
