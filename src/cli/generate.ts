@@ -11,8 +11,8 @@ import { generate } from '../generate/generate.js';
 import type { Prompt } from '../generate/prompts.js';
 import { stopTokens } from '../generate/stop-tokens.js';
 import { loadModel } from '../models/load.js';
-import { encodePrompt } from '../tasks/index.js';
-import { Tokenizer, type ChatMessage } from '../tokenizer/index.js';
+import { encodePrompts } from '../tasks/index.js';
+import { Tokenizer, type ChatMessage, type TextStream } from '../tokenizer/index.js';
 import { UserError } from '../util/errors.js';
 import { readTableBytes } from '../util/read.js';
 import {
@@ -74,7 +74,8 @@ export const verb: Verb = (command) => {
       // An encoder's start token stands in the base's folder alone.
       const added = adapter !== undefined && own.decoderStartId === undefined && bringsTokenizer(adapter);
       const tokenizer = added ? Tokenizer.load(adapter) : own;
-      const prompts = asked.map((one, index): Prompt => ({ index, ids: encode(tokenizer, one, flags) }));
+      const all = await encode(tokenizer, asked, flags);
+      const prompts = all.map((ids, index): Prompt => ({ index, ids }));
       const backend = await openBackend(flags);
       const model = await loadModel(
         backend,
@@ -82,7 +83,7 @@ export const verb: Verb = (command) => {
         flags.loadIn4bit ? { quantization: { doubleQuant: true } } : {},
       );
       if (adapter !== undefined) loadAdapter(model, adapter);
-      const stream = prompts.length === 1 && !flags.json ? tokenizer.stream() : undefined;
+      const shown = prompts.length === 1 && !flags.json ? new Shown(tokenizer.stream()) : undefined;
       const answers = generate(model, prompts, {
         do_sample: flags.temperature > 0,
         temperature: flags.temperature,
@@ -92,12 +93,15 @@ export const verb: Verb = (command) => {
         max_new_tokens: flags.maxNewTokens,
         batch_size: flags.batchSize,
         stopTokens: stopTokens(folder, tokenizer.eosId),
-        ...(stream && { onToken: (_, token) => sayText(stream.push(token)) }),
+        ...(shown && { onToken: (_, token) => shown.push(token) }),
       });
       for await (const { index, tokens, finish } of answers) {
+        if (shown) {
+          await shown.end();
+          continue;
+        }
         const text = tokenizer.decode(tokens);
-        if (stream) sayText(stream.end() + '\n');
-        else if (flags.json)
+        if (flags.json)
           sayJson({
             index,
             ...(typeof asked[index] === 'string' ? { prompt: asked[index] } : { messages: asked[index] }),
@@ -109,6 +113,37 @@ export const verb: Verb = (command) => {
       model.dispose();
     });
 };
+
+/** An answer that is shown as it grows: decoded while the model is at the next tokens. */
+class Shown {
+  #waiting: number[] = [];
+  #showing: Promise<void> | undefined;
+  #failure: { readonly error: unknown } | undefined;
+
+  constructor(private readonly stream: TextStream) {}
+
+  push(token: number): void {
+    if (this.#failure) throw this.#failure.error;
+    this.#waiting.push(token);
+    this.#showing ??= this.#show();
+    this.#showing.catch((error: unknown) => (this.#failure = { error }));
+  }
+
+  async end(): Promise<void> {
+    await this.#showing;
+    sayText(this.stream.end() + '\n');
+  }
+
+  async #show(): Promise<void> {
+    while (this.#waiting.length > 0) {
+      const tokens = this.#waiting;
+      this.#waiting = [];
+      await this.stream.prepare(tokens);
+      for (const token of tokens) sayText(this.stream.push(token));
+    }
+    this.#showing = undefined;
+  }
+}
 
 function baseOf(adapter: string): string {
   const name = readAdapterConfig(adapter).base_model_name_or_path;
@@ -122,17 +157,23 @@ function baseOf(adapter: string): string {
 /** A prompt, or the messages so far. */
 type Question = string | readonly ChatMessage[];
 
-function encode(tokenizer: Tokenizer, asked: Question, { chat, system }: Flags): number[] {
-  if (!chat && typeof asked === 'string')
-    return tokenizer.decoderStartId === undefined ? tokenizer.encode(asked) : encodePrompt(tokenizer, asked);
-  const messages: ChatMessage[] = [
-    ...(system === undefined ? [] : [{ role: 'system', content: system }]),
-    ...(typeof asked === 'string' ? [{ role: 'user', content: asked }] : asked),
-  ];
-  // The template writes the special tokens itself.
-  return tokenizer.encode(tokenizer.applyChatTemplate(messages, { addGenerationPrompt: true }), {
-    addSpecialTokens: false,
+function encode(
+  tokenizer: Tokenizer,
+  asked: readonly Question[],
+  { chat, system }: Flags,
+): Promise<number[][]> {
+  const texts = asked.filter((one) => typeof one === 'string');
+  if (!chat && texts.length === asked.length)
+    return tokenizer.decoderStartId === undefined
+      ? tokenizer.encodeBatch(texts)
+      : encodePrompts(tokenizer, texts);
+  const before: ChatMessage[] = system === undefined ? [] : [{ role: 'system', content: system }];
+  const laidOut = asked.map((one) => {
+    const messages = typeof one === 'string' ? [{ role: 'user', content: one }] : one;
+    return tokenizer.applyChatTemplate([...before, ...messages], { addGenerationPrompt: true });
   });
+  // The template writes the special tokens itself.
+  return tokenizer.encodeBatch(laidOut, { addSpecialTokens: false });
 }
 
 async function questionsOf({ prompt, file, chat, system }: Flags): Promise<Question[]> {

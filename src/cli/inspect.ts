@@ -63,11 +63,11 @@ async function inspectTask(
 ): Promise<void> {
   const data = await readTaskData(settings, config.seed);
   if (!flags.json) say(paint('bold', `task ${settings.name}`));
-  for (const sample of chooseRows(data, flags)) printRow(data, settings, tokenizer, sample, flags);
+  for (const sample of chooseRows(data, flags)) await printRow(data, settings, tokenizer, sample, flags);
   if (flags.json) return;
   for (const notice of data.notices) say(paint('yellow', notice));
   // Rows that cannot be trained on are refused here, after they could be looked at.
-  const { blocks, notices } = trainingBlocks(data, settings, tokenizer);
+  const { blocks, notices } = await trainingBlocks(data, settings, tokenizer);
   for (const notice of notices) say(paint('yellow', notice));
   const tokens = blocks.reduce((n, b) => n + rowsOf(b), 0);
   const trained = blocks.reduce((n, b) => n + flatten([b]).trainedTokens, 0);
@@ -92,16 +92,16 @@ function chooseRows(data: TaskData, { rows, row }: Flags): readonly Sample[] {
   });
 }
 
-function printRow(
+async function printRow(
   data: TaskData,
   settings: ResolvedTask,
   tokenizer: Tokenizer,
   sample: Sample,
   flags: Flags,
-): void {
+): Promise<void> {
   let shown: ShownRow;
   try {
-    shown = showRow(data, settings, tokenizer, sample);
+    shown = await showRow(data, settings, tokenizer, sample);
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     say(paint('red', messageOf(error)));

@@ -1,8 +1,9 @@
 /** From the tokens that a model generated to its answer. */
 
-import { encodePair, endOfSequence } from './encode.js';
+import { endOfSequence, pair } from './encode.js';
 import { MARKER } from './ends.js';
 import { matchLabel } from './labels.js';
+import { encodeLater, encodeNow, sideBySide, type Encoding } from './rounds.js';
 import { render } from './template.js';
 import type { PromptKind } from './prompts.js';
 import type { Task, TokenizerLike } from './types.js';
@@ -57,9 +58,23 @@ function trimAs(text: string, reference: string): string {
  * it, since training ends there; a model that was not tuned has not learnt to end. Throws Error for a task without labels.
  */
 export function labelContinuations(task: Task, kind: PromptKind, tokenizer: TokenizerLike): number[][] {
+  return encodeNow(tokenizer, continuations(task, kind, tokenizer));
+}
+
+/** The same, encoded side by side. */
+export function labelContinuationsLater(
+  task: Task,
+  kind: PromptKind,
+  tokenizer: TokenizerLike,
+): Promise<number[][]> {
+  return encodeLater(tokenizer, continuations(task, kind, tokenizer));
+}
+
+function* continuations(task: Task, kind: PromptKind, tokenizer: TokenizerLike): Encoding<number[][]> {
   if (task.labels === undefined) throw new Error(`${task.task} has no labels`);
   const template = kind === 'tuned' ? task.prompt : task.baseline.query;
   const prompt = render(template, Object.fromEntries(template.columns.map((column) => [column, 'a'])));
   const ending = kind === 'tuned' ? [endOfSequence(tokenizer)] : [];
-  return task.labels.map((label) => [...encodePair(tokenizer, prompt, label).answer, ...ending]);
+  const pairs = yield* sideBySide(task.labels.map((label) => pair(tokenizer, prompt, label)));
+  return pairs.map(({ answer }) => [...answer, ...ending]);
 }

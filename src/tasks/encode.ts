@@ -6,6 +6,7 @@
  */
 
 import { UserError } from '../util/errors.js';
+import { encodeLater, encodeNow, sideBySide, type Encoding } from './rounds.js';
 import { shorten } from './shorten.js';
 import { render } from './template.js';
 import type { Sample, Task, TokenizerLike } from './types.js';
@@ -50,17 +51,37 @@ export function trainingExample(
   task: Task,
   sample: Sample,
   tokenizer: TokenizerLike,
-  { max_length = Infinity, completion_only_loss }: TrainingTextOptions,
+  options: TrainingTextOptions,
 ): TrainingExample {
+  return encodeNow(tokenizer, example(task, sample, tokenizer, options));
+}
+
+/** The same of many samples, which are encoded side by side. */
+export function trainingExamples(
+  task: Task,
+  samples: readonly Sample[],
+  tokenizer: TokenizerLike,
+  options: TrainingTextOptions,
+): Promise<TrainingExample[]> {
+  return encodeLater(
+    tokenizer,
+    sideBySide(samples.map((sample) => example(task, sample, tokenizer, options))),
+  );
+}
+
+function* example(
+  task: Task,
+  sample: Sample,
+  tokenizer: TokenizerLike,
+  { max_length = Infinity, completion_only_loss }: TrainingTextOptions,
+): Encoding<TrainingExample> {
   const eos = endOfSequence(tokenizer);
-  const encode = (body: string): { prompt: number[]; answer: number[] } => {
-    const prompt = render(task.prompt, { ...sample.values, [task.body]: body });
-    return encodePair(tokenizer, prompt, sample.answer);
-  };
+  const encode = (body: string): Encoding<Pair> =>
+    pair(tokenizer, render(task.prompt, { ...sample.values, [task.body]: body }), sample.answer);
   const body = sample.values[task.body]!;
   const { decoderStartId: start } = tokenizer;
-  const cut = shorten(body, max_length, (text) => {
-    const { prompt, answer } = encode(text);
+  const cut = yield* shorten(body, max_length, function* (text) {
+    const { prompt, answer } = yield* encode(text);
     const written = answer.length + 1;
     return start === undefined ? prompt.length + written : Math.max(prompt.length, 1 + written);
   });
@@ -70,7 +91,7 @@ export function trainingExample(
         `its ${task.body}; raise training.max_length or leave the row out`,
     );
   }
-  const { prompt, answer } = encode(cut);
+  const { prompt, answer } = yield* encode(cut);
   if (start !== undefined) {
     const written = [...answer, eos];
     return {
@@ -86,33 +107,53 @@ export function trainingExample(
   return { ids, labels, row: sample.row, shortened: cut !== body };
 }
 
-/** The ids of a prompt, and those of the answer behind it (without an end). */
-export function encodePair(
-  tokenizer: TokenizerLike,
-  prompt: string,
-  answer: string,
-): { prompt: number[]; answer: number[] } {
-  const promptIds = encodePrompt(tokenizer, prompt);
-  if (tokenizer.decoderStartId !== undefined)
-    return { prompt: promptIds, answer: tokenizer.encode(answer, { addSpecialTokens: false }) };
-  const both = encodeOpen(tokenizer, prompt + answer);
-  const apart = promptIds.some((id, i) => id !== both[i]);
-  return {
-    prompt: promptIds,
-    answer: apart ? tokenizer.encode(answer, { addSpecialTokens: false }) : both.slice(promptIds.length),
-  };
+export interface Pair {
+  readonly prompt: number[];
+  /** The ids of the answer behind it, without an end. */
+  readonly answer: number[];
+}
+
+export function encodePair(tokenizer: TokenizerLike, prompt: string, answer: string): Pair {
+  return encodeNow(tokenizer, pair(tokenizer, prompt, answer));
+}
+
+export function* pair(tokenizer: TokenizerLike, prompt: string, answer: string): Encoding<Pair> {
+  const alone = { text: answer, special: false };
+  if (tokenizer.decoderStartId !== undefined) {
+    const [read, written] = yield [{ text: prompt, special: true }, alone];
+    return { prompt: ended(tokenizer, read!), answer: written! };
+  }
+  const [first, both] = (yield [prompt, prompt + answer].map((text) => ({ text, special: true }))).map(
+    (ids) => open(tokenizer, ids),
+  );
+  if (first!.every((id, i) => id === both![i])) return { prompt: first!, answer: both!.slice(first!.length) };
+  const [apart] = yield [alone];
+  return { prompt: first!, answer: apart! };
 }
 
 /** What a model is given: a text that the answer follows, or the whole text of an encoder. */
 export function encodePrompt(tokenizer: TokenizerLike, text: string): number[] {
-  const ids = encodeOpen(tokenizer, text);
-  return tokenizer.decoderStartId === undefined ? ids : [...ids, endOfSequence(tokenizer)];
+  return encodeNow(tokenizer, prompt(tokenizer, text));
 }
 
-/** A text that something follows: with the tokenizer's beginning, without an end that some tokenizers put behind every text. */
-export function encodeOpen(tokenizer: TokenizerLike, text: string): number[] {
-  const ids = tokenizer.encode(text);
+/** The same of many texts. */
+export function encodePrompts(tokenizer: TokenizerLike, texts: readonly string[]): Promise<number[][]> {
+  return encodeLater(tokenizer, sideBySide(texts.map((text) => prompt(tokenizer, text))));
+}
+
+export function* prompt(tokenizer: TokenizerLike, text: string): Encoding<number[]> {
+  const [ids] = yield [{ text, special: true }];
+  return tokenizer.decoderStartId === undefined ? open(tokenizer, ids!) : ended(tokenizer, ids!);
+}
+
+/** Of a text that something follows: with the tokenizer's beginning, without an end that some tokenizers put behind every text. */
+export function open(tokenizer: TokenizerLike, ids: number[]): number[] {
   return ids.length > 0 && ids.at(-1) === tokenizer.eosId ? ids.slice(0, -1) : ids;
+}
+
+/** Of an encoder's text, whether the tokenizer puts an end behind it or not. */
+function ended(tokenizer: TokenizerLike, ids: number[]): number[] {
+  return [...open(tokenizer, ids), endOfSequence(tokenizer)];
 }
 
 /** Throws UserError for a tokenizer that has none. */

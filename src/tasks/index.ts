@@ -43,12 +43,21 @@ function definitionOf(settings: TaskSettings): TaskDefinition<TaskSettings> {
   return tasks[settings.task];
 }
 
-export { labelContinuations, parseAnswer, type AskedFor, type ParsedAnswer } from './answer.js';
+export {
+  labelContinuations,
+  labelContinuationsLater,
+  parseAnswer,
+  type AskedFor,
+  type ParsedAnswer,
+} from './answer.js';
 export {
   encodePair,
   encodePrompt,
+  encodePrompts,
   trainingExample,
+  trainingExamples,
   trainingParts,
+  type Pair,
   type Part,
   type TrainingExample,
   type TrainingTextOptions,
@@ -57,6 +66,7 @@ export { matchLabel } from './labels.js';
 export {
   chooseExamples,
   promptsFor,
+  promptsLater,
   type PromptKind,
   type PromptOptions,
   type PromptSet,

@@ -5,7 +5,8 @@
 
 import { UserError } from '../util/errors.js';
 import { philox4x32 } from '../util/philox.js';
-import { encodeOpen, encodePrompt } from './encode.js';
+import { open, prompt } from './encode.js';
+import { encodeLater, encodeNow, sideBySide, type Encoding } from './rounds.js';
 import { shorten } from './shorten.js';
 import { render } from './template.js';
 import type { Sample, Task, TokenizerLike } from './types.js';
@@ -43,22 +44,47 @@ export function promptsFor(
   kind: PromptKind,
   samples: readonly Sample[],
   tokenizer: TokenizerLike,
-  { limit, shown = [] }: PromptOptions,
+  options: PromptOptions,
 ): PromptSet {
-  const { text: head, ...examples } = headOf(task, kind, shown, tokenizer, limit);
-  const prompts = samples.map((sample) => {
-    const ask = (body: string): number[] =>
-      encodePrompt(tokenizer, head + queryText(task, kind, { ...sample.values, [task.body]: body }));
-    const body = sample.values[task.body]!;
-    const cut = shorten(body, limit, (text) => ask(text).length);
-    if (cut === undefined) {
-      throw new UserError(
-        `row ${sample.row + 1}: the ${kind} prompt has no room within ${limit} tokens even without its ${task.body}; ` +
-          'lower max_new_tokens, or take a model with a longer context',
-      );
-    }
-    return { index: sample.row, ids: ask(cut), shortened: cut !== body };
-  });
+  return encodeNow(tokenizer, promptSet(task, kind, samples, tokenizer, options));
+}
+
+/** The same, encoded side by side. */
+export function promptsLater(
+  task: Task,
+  kind: PromptKind,
+  samples: readonly Sample[],
+  tokenizer: TokenizerLike,
+  options: PromptOptions,
+): Promise<PromptSet> {
+  return encodeLater(tokenizer, promptSet(task, kind, samples, tokenizer, options));
+}
+
+function* promptSet(
+  task: Task,
+  kind: PromptKind,
+  samples: readonly Sample[],
+  tokenizer: TokenizerLike,
+  { limit, shown = [] }: PromptOptions,
+): Encoding<PromptSet> {
+  const { text: head, ...examples } = yield* headOf(task, kind, shown, tokenizer, limit);
+  const prompts = yield* sideBySide(
+    samples.map(function* (sample) {
+      const ask = (body: string): Encoding<number[]> =>
+        prompt(tokenizer, head + queryText(task, kind, { ...sample.values, [task.body]: body }));
+      const body = sample.values[task.body]!;
+      const cut = yield* shorten(body, limit, function* (text) {
+        return (yield* ask(text)).length;
+      });
+      if (cut === undefined) {
+        throw new UserError(
+          `row ${sample.row + 1}: the ${kind} prompt has no room within ${limit} tokens even without its ${task.body}; ` +
+            'lower max_new_tokens, or take a model with a longer context',
+        );
+      }
+      return { index: sample.row, ids: yield* ask(cut), shortened: cut !== body };
+    }),
+  );
   return { prompts, shortened: prompts.filter((p) => p.shortened).length, examples };
 }
 
@@ -100,13 +126,13 @@ interface Head {
  * What stands before the text that is asked about, the same for every prompt, so that a model need read it only once. Examples get half
  * of the limit at most: each is cut to an equal share, and where a share would say nothing, there are fewer.
  */
-function headOf(
+function* headOf(
   task: Task,
   kind: PromptKind,
   shown: readonly Sample[],
   tokenizer: TokenizerLike,
   limit: number,
-): Head {
+): Encoding<Head> {
   const { zeroShotInstruction, fewShotInstruction } = task.baseline;
   if (kind === 'tuned') return { text: '', shown: 0, shortened: 0, dropped: 0 };
   if (kind === 'zero_shot')
@@ -118,18 +144,21 @@ function headOf(
     );
     return paragraph(fewShotInstruction) + examples.join('');
   };
-  const tokensOf = (text: string): number => encodeOpen(tokenizer, text).length;
+  const tokensOf = function* (text: string): Encoding<number> {
+    const [ids] = yield [{ text, special: true }];
+    return open(tokenizer, ids!).length;
+  };
   const bodies = shown.map((sample) => sample.values[task.body]!);
   const room = Math.floor(limit / 2);
   const whole = textOf(shown, bodies);
-  if (tokensOf(whole) <= room) return { text: whole, shown: shown.length, shortened: 0, dropped: 0 };
+  if ((yield* tokensOf(whole)) <= room) return { text: whole, shown: shown.length, shortened: 0, dropped: 0 };
 
   for (let n = shown.length; n > 0; n--) {
     const samples = shown.slice(0, n);
-    const bare = tokensOf(textOf(samples, Array<string>(n).fill('')));
+    const bare = yield* tokensOf(textOf(samples, Array<string>(n).fill('')));
     const share = Math.floor((room - bare) / n);
     if (share < LEAST_EXAMPLE_TOKENS) continue;
-    const cut = samples.map((_, i) => shorten(bodies[i]!, share, tokensOf)!);
+    const cut = (yield* sideBySide(samples.map((_, i) => shorten(bodies[i]!, share, tokensOf)))) as string[];
     const shortened = cut.filter((body, i) => body !== bodies[i]).length;
     return { text: textOf(samples, cut), shown: n, shortened, dropped: shown.length - n };
   }

@@ -8,6 +8,8 @@ import type { Template } from './template.js';
 /** The part of a tokenizer that tasks use; the class of src/tokenizer is one. */
 export interface TokenizerLike {
   encode(text: string, options?: { addSpecialTokens?: boolean }): number[];
+  /** The same of many texts, where the tokenizer is quicker so. */
+  encodeBatch?(texts: readonly string[], options?: { addSpecialTokens?: boolean }): Promise<number[][]>;
   decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
   readonly eosId: number | undefined;
   /** Of a model with an encoder: what its decoder's text begins with. Prompts are the encoder's texts then, and end as texts do. */

@@ -19,7 +19,8 @@ import {
   type SpecialTokens,
 } from './files.js';
 import { ChatTemplate } from './jinja/index.js';
-import { TextStream } from './stream.js';
+import { Memo } from './memo.js';
+import { TextStream, type Decoder } from './stream.js';
 
 /** One turn of a conversation. Templates may read more of it, such as `tool_calls`. */
 export interface ChatMessage {
@@ -33,7 +34,15 @@ export interface EncodeOptions {
   readonly addSpecialTokens?: boolean;
 }
 
-/** UTF-16 units of text that the engine is given at once where a caller takes a promise. */
+export interface DecodeOptions {
+  /** Leaves them out; the default. */
+  readonly skipSpecialTokens?: boolean;
+}
+
+/** Where each token's text stands, in UTF-16 units; [0, 0) for a token that is put around the text. */
+export type Offsets = [from: number, to: number][];
+
+/** UTF-16 units of text, or ids, that the engine is given at once where a caller takes a promise. */
 const BATCH = 1 << 18;
 
 /** A token that stands for a byte. */
@@ -57,6 +66,9 @@ export class Tokenizer {
   readonly #patterns: string;
   readonly #special: SpecialTokens;
   readonly #template: ChatTemplate | undefined;
+  /** Of texts with and without special tokens, and of ids that were decoded leaving them out or not. */
+  readonly #ids = { true: new Memo<Int32Array>(1 << 22), false: new Memo<Int32Array>(1 << 22) };
+  readonly #texts = { true: new Memo<string>(1 << 20), false: new Memo<string>(1 << 20) };
   #told = false;
 
   private constructor(
@@ -124,72 +136,104 @@ export class Tokenizer {
   }
 
   /** Token ids of a text. Throws UserError where the tokenizer's patterns run without end on it. */
-  encode(text: string, options: EncodeOptions = {}): number[] {
-    const { addSpecialTokens = true } = options;
-    const { ids } = this.#guarded(() => this.#engine.encode([text], addSpecialTokens), text.length);
-    return this.#checked(text, Array.from(ids), addSpecialTokens);
+  encode(text: string, { addSpecialTokens = true }: EncodeOptions = {}): number[] {
+    // What is kept is a copy, for an engine's arrays are parts of larger ones.
+    const memo = this.#ids[`${addSpecialTokens}`];
+    let ids = memo.get(text);
+    if (ids === undefined) {
+      ids = this.#guarded(() => this.#engine.encode([text], addSpecialTokens), text.length).ids;
+      memo.set(text, ids.slice());
+    }
+    return this.#checked(text, ids, addSpecialTokens);
   }
 
-  /** The ids, and for each the UTF-16 units [from, to) of the text that it stands for; [0, 0) for a token that is put around it. */
+  /** The ids, and where the text of each stands. */
   encodeWithOffsets(
     text: string,
-    options: EncodeOptions = {},
-  ): { ids: number[]; offsets: [from: number, to: number][] } {
-    const { addSpecialTokens = true } = options;
-    const { ids, offsets } = this.#guarded(() => this.#engine.encode([text], addSpecialTokens), text.length);
-    if (!offsets)
-      throw new UserError(`offsets need the tokenizers package, which has no binary for ${process.platform}`);
+    { addSpecialTokens = true }: EncodeOptions = {},
+  ): { ids: number[]; offsets: Offsets } {
+    const { ids, offsets } = this.#guarded(
+      () => this.#engine.encode([text], addSpecialTokens, true),
+      text.length,
+    );
     return {
-      ids: this.#checked(text, Array.from(ids), addSpecialTokens),
-      offsets: Array.from(ids, (_, i) => [offsets[2 * i]!, offsets[2 * i + 1]!]),
+      ids: this.#checked(text, ids, addSpecialTokens),
+      offsets: pairsOf(offsets),
     };
   }
 
   /** The same ids of many texts, made on all processors while the caller does something else. */
-  async encodeBatch(texts: readonly string[], options: EncodeOptions = {}): Promise<number[][]> {
-    const { addSpecialTokens = true } = options;
+  async encodeBatch(
+    texts: readonly string[],
+    { addSpecialTokens = true }: EncodeOptions = {},
+  ): Promise<number[][]> {
+    const memo = this.#ids[`${addSpecialTokens}`];
     const all: number[][] = [];
-    for (let from = 0; from < texts.length;) {
-      let to = from;
-      let units = 0;
-      while (to < texts.length && (to === from || units + texts[to]!.length <= BATCH))
-        units += texts[to++]!.length;
-      const part = texts.slice(from, to);
-      let encoded: Encoded;
-      try {
-        encoded = await this.#engine.encodeLater(part, addSpecialTokens);
-      } catch (error) {
-        throw this.#fault(error, units);
-      }
-      const { ids, ends } = encoded;
-      part.forEach((text, i) => {
-        const own = Array.from(ids.subarray(i === 0 ? 0 : ends[i - 1], ends[i]));
-        all.push(this.#checked(text, own, addSpecialTokens));
-      });
-      from = to;
+    const missing = new Map<string, number[]>();
+    for (const [i, text] of texts.entries()) {
+      const ids = memo.get(text);
+      if (ids) all[i] = this.#checked(text, ids, addSpecialTokens);
+      else if (missing.has(text)) missing.get(text)!.push(i);
+      else missing.set(text, [i]);
+    }
+    for await (const { text, ids } of this.#encodings([...missing.keys()], addSpecialTokens, false)) {
+      memo.set(text, ids.slice());
+      for (const i of missing.get(text)!) all[i] = this.#checked(text, ids, addSpecialTokens);
     }
     return all;
   }
 
+  /** As `encodeWithOffsets`, of many texts. */
+  async encodeBatchWithOffsets(
+    texts: readonly string[],
+    { addSpecialTokens = true }: EncodeOptions = {},
+  ): Promise<{ ids: number[]; offsets: Offsets }[]> {
+    const all: { ids: number[]; offsets: Offsets }[] = [];
+    for await (const { text, ids, offsets } of this.#encodings(texts, addSpecialTokens, true))
+      all.push({
+        ids: this.#checked(text, ids, addSpecialTokens),
+        offsets: pairsOf(offsets),
+      });
+    return all;
+  }
+
   /** The text of token ids, without special tokens unless told otherwise. Ids beyond the vocabulary give nothing. */
-  decode(ids: readonly number[], { skipSpecialTokens = true }: { skipSpecialTokens?: boolean } = {}): string {
-    const known = ids.filter((id) => this.#vocabulary.tokens.has(id));
-    if (known.length === 0) return '';
-    const text = this.#guarded(() => this.#engine.decode(known, skipSpecialTokens), known.length);
-    return this.#cleanUp ? cleanedUp(text) : text;
+  decode(ids: readonly number[], options: DecodeOptions = {}): string {
+    return this.#decodeNow([ids], options)[0]!;
+  }
+
+  /** The same texts of many lists of ids. */
+  async decodeBatch(
+    all: readonly (readonly number[])[],
+    { skipSpecialTokens = true }: DecodeOptions = {},
+  ): Promise<string[]> {
+    const texts: string[] = [];
+    for (const part of slicesOf(all.map((ids) => this.#known(ids)))) {
+      try {
+        for (const text of await this.#engine.decodeLater(part, skipSpecialTokens))
+          texts.push(this.#cleaned(text));
+      } catch (error) {
+        throw this.#fault(error, sizeOf(part));
+      }
+    }
+    return texts;
   }
 
   /**
    * For an answer that grows token by token; see TextStream. Where bytes that are no text become U+FFFD all together, as with Llama 2, a
    * byte waits for the next token, unless the ids are known to spell a text.
    */
-  stream({ isText = false, ...options }: { skipSpecialTokens?: boolean; isText?: boolean } = {}): TextStream {
+  stream({ isText = false, ...options }: DecodeOptions & { isText?: boolean } = {}): TextStream {
     const isOpen = (id: number): boolean =>
       !isText && this.#bytesFallBack && BYTE.test(this.idToToken(id) ?? '');
     const { skipSpecialTokens = true } = options;
     const isNothing = (id: number): boolean =>
       this.idToToken(id) === undefined || (skipSpecialTokens && this.#specialIds.has(id));
-    return new TextStream((ids) => this.decode(ids, options), isOpen, isNothing);
+    const decoder: Decoder = {
+      now: (all) => this.#decodeNow(all, options),
+      later: (all) => this.decodeBatch(all, options),
+    };
+    return new TextStream(decoder, isOpen, isNothing);
   }
 
   tokenToId(token: string): number | undefined {
@@ -241,6 +285,60 @@ export class Tokenizer {
     });
   }
 
+  /** In order, and one slice is made while the one before is looked at. */
+  async *#encodings(
+    texts: readonly string[],
+    special: boolean,
+    offsets: boolean,
+  ): AsyncGenerator<{ text: string; ids: Int32Array; offsets: Int32Array | undefined }> {
+    const slices = slicesOf(texts);
+    const ask = (i: number): Promise<Encoded> | undefined =>
+      slices[i] &&
+      this.#engine.encodeLater(slices[i], special, offsets).catch((error: unknown) => {
+        throw this.#fault(error, sizeOf(slices[i]!));
+      });
+    let next = ask(0);
+    for (const [i, slice] of slices.entries()) {
+      const encoded = (await next)!;
+      next = ask(i + 1);
+      // Whoever looks at this slice may stop before the next one fails.
+      next?.catch(() => undefined);
+      for (const [j, text] of slice.entries()) {
+        const [from, to] = [j === 0 ? 0 : encoded.ends[j - 1]!, encoded.ends[j]!];
+        yield {
+          text,
+          ids: encoded.ids.subarray(from, to),
+          offsets: encoded.offsets?.subarray(2 * from, 2 * to),
+        };
+      }
+    }
+  }
+
+  #decodeNow(all: readonly (readonly number[])[], { skipSpecialTokens = true }: DecodeOptions): string[] {
+    const memo = this.#texts[`${skipSpecialTokens}`];
+    const known = all.map((ids) => this.#known(ids));
+    const keys = known.map((ids) => ids.join());
+    const texts = keys.map((key) => (key === '' ? '' : memo.get(key)));
+    const missing = known.filter((_, i) => texts[i] === undefined);
+    if (missing.length === 0) return texts as string[];
+    const decoded = this.#guarded(() => this.#engine.decode(missing, skipSpecialTokens), sizeOf(missing));
+    let next = 0;
+    return texts.map((there, i) => {
+      if (there !== undefined) return there;
+      const text = this.#cleaned(decoded[next++]!);
+      memo.set(keys[i]!, text);
+      return text;
+    });
+  }
+
+  #known(ids: readonly number[]): number[] {
+    return ids.filter((id) => this.#vocabulary.tokens.has(id));
+  }
+
+  #cleaned(text: string): string {
+    return this.#cleanUp ? cleanedUp(text) : text;
+  }
+
   #specialId(name: Special): number | undefined {
     const token = this.#special[name];
     return token === undefined ? undefined : this.tokenToId(token);
@@ -265,7 +363,7 @@ export class Tokenizer {
   }
 
   /** Tells once of a beginning that stands there twice: a chat template's text, for one, has its own. */
-  #checked(text: string, ids: number[], special: boolean): number[] {
+  #checked(text: string, ids: Int32Array, special: boolean): number[] {
     const { bosId } = this;
     if (special && !this.#told && bosId !== undefined && ids[0] === bosId && ids[1] === bosId) {
       this.#told = text !== '';
@@ -274,8 +372,40 @@ export class Tokenizer {
           `${this.folder}: a text that begins with ${this.#special.bos_token!} got a second one; encode it without adding special tokens`,
         );
     }
-    return ids;
+    return numbersOf(ids);
   }
+}
+
+/** As Array.from, which takes ten times as long. */
+function numbersOf(ids: Int32Array): number[] {
+  const numbers = new Array<number>(ids.length);
+  for (let i = 0; i < ids.length; i++) numbers[i] = ids[i]!;
+  return numbers;
+}
+
+function pairsOf(offsets: Int32Array | undefined): Offsets {
+  if (!offsets)
+    throw new UserError(`offsets need the tokenizers package, which has no binary for ${process.platform}`);
+  return Array.from({ length: offsets.length / 2 }, (_, i) => [offsets[2 * i]!, offsets[2 * i + 1]!]);
+}
+
+type Sized = readonly { readonly length: number }[];
+const sizeOf = (all: Sized): number => all.reduce((sum, { length }) => sum + length, 0);
+
+/** Slices of at most BATCH units, or of one item that has more. An item is something, also where it is empty. */
+function slicesOf<T extends Sized[number]>(all: readonly T[]): T[][] {
+  const slices: T[][] = [];
+  let room = 0;
+  for (const item of all) {
+    const size = item.length + 16;
+    if (slices.length === 0 || size > room) {
+      slices.push([]);
+      room = BATCH;
+    }
+    slices.at(-1)!.push(item);
+    room -= size;
+  }
+  return slices;
 }
 
 /** The regular expressions of parts of a tokenizer, for a message. */

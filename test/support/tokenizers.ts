@@ -1,5 +1,6 @@
 /** Small tokenizers of every kind of part, and texts that tell them apart. */
 import fc from 'fast-check';
+import { charsmap } from './charsmap.js';
 
 type Json = Record<string, unknown>;
 
@@ -81,8 +82,19 @@ const preTokenizers: readonly (Json | null)[] = [
     split: true,
   })),
   ...[{ type: 'CharDelimiterSplit', delimiter: 'n' }, { type: 'UnicodeScripts' }],
+  { type: 'FixedLength', length: 3 },
   { type: 'Sequence', pretokenizers: [{ type: 'Digits', individual_digits: true }, byteLevel] },
 ];
+
+/** Longer, shorter, nothing, of several characters, and with one key the beginning of another. */
+const precompiled = {
+  type: 'Precompiled',
+  precompiled_charsmap: charsmap({
+    ...{ '½': '1⁄2', '²': '2', '٣': '3', '①': '(1)', Ａ: 'A', ﬁ: 'fi', ß: 'ss', 日: '日本日本' },
+    ...{ '\t': ' ', '\r\n': '\n', '\u00a0': ' ', '\u0085': ' ', '\ufeff': '', '🙂': ':)', Σ: 'σ' },
+    ...{ e: 'e', 'e\u0301': 'é', ä: 'a\u0308' },
+  }),
+};
 
 const normalizers: readonly (Json | null)[] = [
   null,
@@ -100,6 +112,34 @@ const normalizers: readonly (Json | null)[] = [
   ],
   ...[{ String: ' ' }, { Regex: '\\s+' }].map((pattern) => ({ type: 'Replace', pattern, content: '▁' })),
   { type: 'Sequence', normalizers: [{ type: 'NFD' }, { type: 'StripAccents' }, { type: 'Lowercase' }] },
+  precompiled,
+  { type: 'Sequence', normalizers: [precompiled, { type: 'Lowercase' }] },
+];
+
+const postProcessors: readonly Json[] = [
+  { ...byteLevel, add_prefix_space: true },
+  { type: 'BertProcessing', sep: ['in', 258], cls: ['the', 261] },
+  ...[true, false].map((trim_offsets) => ({
+    ...{ type: 'RobertaProcessing', sep: ['in', 258], cls: ['the', 261] },
+    ...{ trim_offsets, add_prefix_space: true },
+  })),
+  {
+    type: 'Sequence',
+    processors: [byteLevel, { type: 'BertProcessing', sep: ['in', 258], cls: ['the', 261] }],
+  },
+];
+
+const decoders: readonly Json[] = [
+  ...[byteLevel, { type: 'BPEDecoder', suffix: 'e' }, { type: 'Fuse' }],
+  ...[true, false].map((cleanup) => ({ type: 'WordPiece', prefix: 'h', cleanup })),
+  ...[true, false].map((cleanup) => ({
+    ...{ type: 'CTC', pad_token: 'a', word_delimiter_token: 'e', cleanup },
+  })),
+  ...['always', 'never', 'first'].map((prepend_scheme) => ({
+    ...{ type: 'Metaspace', replacement: '▁', prepend_scheme, split: true },
+  })),
+  { type: 'Strip', content: 'h', start: 1, stop: 0 },
+  { type: 'Replace', pattern: { Regex: '[a-e]+' }, content: '-' },
 ];
 
 const added = (flags: Json): Json[] =>
@@ -137,6 +177,17 @@ export function builtTokenizers(): Map<string, Json> {
     );
   for (const normalizer of normalizers)
     all.set(`normalizer ${JSON.stringify(normalizer)}`, tokenizerOf({ normalizer, model: unigram }));
+  all.set('normalizer ByteLevel', tokenizerOf({ normalizer: { type: 'ByteLevel' }, model: byteBpe }));
+  for (const post_processor of postProcessors)
+    all.set(
+      `post-processor ${JSON.stringify(post_processor)}`,
+      tokenizerOf({ post_processor, pre_tokenizer: byteLevel, model: byteBpe }),
+    );
+  for (const decoder of decoders)
+    all.set(
+      `decoder ${JSON.stringify(decoder)}`,
+      tokenizerOf({ decoder, pre_tokenizer: byteLevel, model: byteBpe }),
+    );
   for (const flag of ['single_word', 'lstrip', 'rstrip', 'normalized'])
     all.set(
       `added ${flag}`,
@@ -197,8 +248,11 @@ export const textsOf = fc
         '12345',
         'ΣΑΣ ',
         "I'll",
+        'e\u0301',
+        'ﬁ①Ａ',
       ),
-      fc.string({ unit: 'binary', maxLength: 3 }),
+      // Any character there is, and of scripts that are written.
+      ...[0x10ffff, 0x3000].map((max) => fc.integer({ min: 0, max }).map((c) => String.fromCodePoint(c))),
     ),
     { maxLength: 24 },
   )

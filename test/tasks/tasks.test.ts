@@ -16,6 +16,7 @@ import {
   type Task,
 } from '../../src/tasks/index.js';
 import { parseTemplate, render } from '../../src/tasks/template.js';
+import { encodeNow } from '../../src/tasks/rounds.js';
 import { shorten } from '../../src/tasks/shorten.js';
 import { UserError } from '../../src/util/errors.js';
 import { WordTokenizer } from './word-tokenizer.js';
@@ -214,18 +215,27 @@ test('a prompt that leaves no room is shortened: the examples to half of it, the
   );
 });
 
+function cutTo(text: string, limit: number, measure: (text: string) => number): string | undefined {
+  return encodeNow(
+    tokenizer,
+    shorten(text, limit, function* (t) {
+      return measure(t);
+    }),
+  );
+}
+
 test('shortening keeps as much as fits and does not cut a character in two', () => {
   fc.assert(
     fc.property(fc.string({ unit: 'grapheme', maxLength: 300 }), fc.nat(80), (text, limit) => {
       const measure = (t: string): number => tokenizer.encode(t, { addSpecialTokens: false }).length;
-      const cut = shorten(text, limit, measure)!;
+      const cut = cutTo(text, limit, measure)!;
       assert.ok(text.startsWith(cut) && measure(cut) <= limit);
       assert.ok(cut === text || limit - measure(cut) <= 2, `${cut.length} of ${text.length}`);
       assert.ok(cut.isWellFormed());
     }),
   );
   assert.equal(
-    shorten('abc', 1, () => 2),
+    cutTo('abc', 1, () => 2),
     undefined,
   );
 });

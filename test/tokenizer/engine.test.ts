@@ -1,7 +1,6 @@
 /** The engine against the Rust library itself, its death, and the engine for platforms without it. WESTWIND_TEST_TEXTS: texts a tokenizer. */
 import assert from 'node:assert/strict';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
-import { createRequire } from 'node:module';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
@@ -10,9 +9,9 @@ import { EngineHandle } from '../../src/tokenizer/engine/index.js';
 import { scriptEngine } from '../../src/tokenizer/engine/script.js';
 import { Tokenizer } from '../../src/tokenizer/index.js';
 import { UserError } from '../../src/util/errors.js';
+import { compareWithLibrary, rust } from '../support/library.js';
 import { builtTokenizers, llamaLike, textsOf } from '../support/tokenizers.js';
 
-const rust = createRequire(import.meta.url)('tokenizers') as typeof import('tokenizers');
 const TEXTS = Number(process.env['WESTWIND_TEST_TEXTS'] ?? 30);
 const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
 after(() => rmSync(folder, { recursive: true }));
@@ -25,32 +24,63 @@ function load(json: Json, config: Json = {}): Tokenizer {
   return Tokenizer.load(folder);
 }
 
-/** Character offsets of the library as UTF-16 units. */
-const unitsOf = (text: string, at: number): number => Array.from(text).slice(0, at).join('').length;
-
 describe('the engine', () => {
   it('has ids, offsets and texts of the Rust library, whatever the parts', async () => {
-    for (const [name, json] of builtTokenizers()) {
-      const tokenizer = load(json);
-      const library = rust.Tokenizer.fromString(JSON.stringify(json));
-      const texts = fc.sample(textsOf, { numRuns: TEXTS, seed: 18 });
-      const batch = await tokenizer.encodeBatch(texts);
-      for (const [i, text] of texts.entries()) {
-        const whole = text.toWellFormed();
-        const encoding = await library.encode(whole);
-        const ids = encoding.getIds();
-        const where = `${name}: ${JSON.stringify(text)}`;
-        assert.deepEqual(batch[i], ids, where);
-        const { ids: same, offsets } = tokenizer.encodeWithOffsets(text);
-        assert.deepEqual(same, ids, where);
-        assert.deepEqual(
-          offsets,
-          encoding.getOffsets().map((pair) => pair.map((at) => unitsOf(whole, at))),
-          where,
-        );
-        assert.equal(tokenizer.decode(ids), await library.decode(ids, true), where);
-      }
+    const all = [...builtTokenizers()].map(([name, json]) => ({
+      ...{ name, tokenizer: load(json) },
+      library: rust.Tokenizer.fromString(JSON.stringify(json)),
+    }));
+    await compareWithLibrary(all, TEXTS);
+  });
+
+  it('gives in batches, however they are split, what it gives one by one', async () => {
+    const built = builtTokenizers();
+    const named = (part: RegExp): Json => [...built].find(([name]) => part.test(name))![1];
+    // Longer than all that goes to the engine at once, of few tokens.
+    const words = { ...named(/model wordLevel/), pre_tokenizer: { type: 'WhitespaceSplit' } };
+    const long = `\ud83d ${`${'🙂'.repeat(250)} the `.repeat(600)}\udc00`;
+    for (const json of [words, llamaLike(), named(/post-processor.*"Roberta/), named(/Precompiled/)]) {
+      const [tokenizer, other] = [load(json), load(json)];
+      const check = async (texts: readonly string[], cuts: readonly number[]): Promise<void> => {
+        const ends = [...new Set([...cuts.filter((cut) => cut < texts.length), texts.length])];
+        const parts = ends.sort((a, b) => a - b).map((end, i) => texts.slice(ends[i - 1] ?? 0, end));
+        for (const options of [{}, { addSpecialTokens: false }]) {
+          const batches = await Promise.all(parts.map((part) => tokenizer.encodeBatch(part, options)));
+          const both = await Promise.all(
+            parts.map((part) => tokenizer.encodeBatchWithOffsets(part, options)),
+          );
+          const ids = texts.map((text) => other.encode(text, options));
+          assert.deepEqual(batches.flat(), ids);
+          assert.deepEqual(
+            both.flat(),
+            texts.map((text) => other.encodeWithOffsets(text, options)),
+          );
+          assert.deepEqual(
+            await tokenizer.decodeBatch(ids),
+            ids.map((own) => other.decode(own)),
+          );
+        }
+      };
+      if (json === words) await check(['the', '', long, 'the'], [1]);
+      await fc.assert(
+        fc.asyncProperty(
+          fc.array(fc.oneof(textsOf, fc.constantFrom('', ' ', '\ud800', '\udc00\ud800')), { maxLength: 8 }),
+          fc.array(fc.nat(8), { maxLength: 3 }),
+          check,
+        ),
+        { numRuns: 5 },
+      );
     }
+  });
+
+  it('keeps what was asked for last, and hands out copies of it', async () => {
+    const tokenizer = load(llamaLike());
+    const first = tokenizer.encode('the inn');
+    const expected = [...first];
+    first.fill(0);
+    (await tokenizer.encodeBatch(['the inn', 'the inn'])).forEach((ids) => ids.fill(0));
+    assert.deepEqual(tokenizer.encode('the inn'), expected);
+    assert.notDeepEqual(tokenizer.encode('the inn', { addSpecialTokens: false }), expected);
   });
 
   it('splits by Unicode, puts named tokens by their ids, and decodes bytes', () => {
@@ -130,13 +160,21 @@ describe('the engine without the library', () => {
     const json = JSON.stringify(llamaLike());
     const script = scriptEngine(json);
     const library = rust.Tokenizer.fromString(json);
-    for (const text of fc.sample(textsOf, { numRuns: 5 * TEXTS, seed: 19 })) {
-      const ids = (await library.encode(text.toWellFormed())).getIds();
-      assert.deepEqual([...(await script.encode([text], true)).ids], ids, JSON.stringify(text));
-      assert.equal(await script.decode(ids, true), await library.decode(ids, true), JSON.stringify(text));
+    for (let from = 0; from < 5 * TEXTS; from += 1000) {
+      const texts = fc.sample(textsOf, { numRuns: Math.min(1000, 5 * TEXTS - from), seed: 19 + from });
+      const encodings = await library.encodeBatch(texts.map((text) => text.toWellFormed()));
+      const { ids, ends } = await script.encode(texts, true, false);
+      const wanted = encodings.map((encoding) => encoding.getIds());
+      const decoded = await script.decode(wanted, true);
+      const written = await library.decodeBatch(wanted, true);
+      for (const [i, text] of texts.entries()) {
+        const own = [...ids.subarray(ends[i - 1] ?? 0, ends[i])];
+        assert.deepEqual(own, wanted[i], JSON.stringify(text));
+        assert.equal(decoded[i], written[i], JSON.stringify(text));
+      }
     }
     for (const ids of fc.sample(fc.array(fc.nat(300), { maxLength: 12 }), { numRuns: 200, seed: 20 }))
-      assert.equal(await script.decode(ids, true), await library.decode(ids, true), String(ids));
+      assert.equal((await script.decode([ids], true))[0], await library.decode(ids, true), String(ids));
   });
 
   it('refuses the rest by name', () => {

@@ -50,9 +50,9 @@ export class Planner {
     for (const settings of config.tasks) {
       const { lora, training } = settings;
       const read = await data.data(settings, config.seed);
-      const job = (): FitJob => ({
+      const job = async (): Promise<FitJob> => ({
         ...{ model: shape, weights: config.weights, lora, training },
-        blocks: data.blocks(read, settings).blocks,
+        blocks: (await data.blocks(read, settings)).blocks,
       });
       const answers = await Promise.all(
         methodsOf(settings).map(async (method) => {
@@ -80,7 +80,7 @@ export class Planner {
       );
       plans.push({
         task: settings.name,
-        ...(settings.tune && { training: await fitTraining(this.target, job(), this.room) }),
+        ...(settings.tune && { training: await fitTraining(this.target, await job(), this.room) }),
         answers,
       });
     }
@@ -118,7 +118,7 @@ export async function planAnswers(
   target: Pick<Backend, 'name'>,
 ): Promise<GenerationPlan> {
   const max_position_embeddings = contextLength(model, 'config.json');
-  const { prompts } = promptSet({
+  const { prompts } = await promptSet({
     ...{ method, scoring: 'generate', data, settings, tokenizer, seed: config.seed },
     model: { config: { max_position_embeddings } },
   });

@@ -27,14 +27,14 @@ export interface ShownRow {
 }
 
 /** Throws UserError for a row that cannot be trained on. */
-export function showRow(
+export async function showRow(
   data: TaskData,
   settings: ResolvedTask,
   tokenizer: Tokenizer,
   sample: Sample,
-): ShownRow {
+): Promise<ShownRow> {
   const example = exampleOf(data, settings, tokenizer, sample);
-  const tokens = tokensOf(example, tokenizer, settings.training.packing !== 'concat');
+  const tokens = await tokensOf(example, tokenizer, settings.training.packing !== 'concat');
   const { row, shortened } = example;
   return { row, shortened, trained: tokens.filter((t) => t.trained).length, tokens };
 }
@@ -43,13 +43,18 @@ export function showRow(
  * What an encoder reads, where there is one, then the text. `firstAlone`: nothing stands before the text's first token, so that nothing
  * predicts it.
  */
-function tokensOf(example: TrainingExample, tokenizer: Tokenizer, firstAlone: boolean): ShownToken[] {
+async function tokensOf(
+  example: TrainingExample,
+  tokenizer: Tokenizer,
+  firstAlone: boolean,
+): Promise<ShownToken[]> {
   const { encoderIds, ...written } = example;
   if (encoderIds !== undefined) {
     const read = { ...written, ids: encoderIds, labels: encoderIds.map(() => IGNORE_INDEX) };
-    return [...tokensOf(read, tokenizer, true), ...tokensOf(written, tokenizer, true)];
+    return [...(await tokensOf(read, tokenizer, true)), ...(await tokensOf(written, tokenizer, true))];
   }
   const stream = tokenizer.stream({ skipSpecialTokens: false, isText: true });
+  await stream.prepare(example.ids);
   const last = example.ids.length - 1;
   return example.ids.map((id, i) => ({
     id,
@@ -62,13 +67,13 @@ function tokensOf(example: TrainingExample, tokenizer: Tokenizer, firstAlone: bo
 const SHOWN = 5;
 
 /** Writes the first rows of the first epoch to `folder`, once. */
-export function writeInspected(
+export async function writeInspected(
   folder: string,
   data: TaskData,
   settings: ResolvedTask,
   tokenizer: Tokenizer,
   blocks: readonly Block[],
-): void {
+): Promise<void> {
   const path = join(folder, 'inspected.json');
   if (existsSync(path)) return;
   const order = epochOrder(blocks.length, settings.training.seed, 0);
@@ -78,6 +83,8 @@ export function writeInspected(
     rows.push(...blocks[index]!.rows.filter((row) => !rows.includes(row)));
   }
   const samples = new Map(data.train.map((sample) => [sample.row, sample]));
-  const shown = rows.slice(0, SHOWN).map((row) => showRow(data, settings, tokenizer, samples.get(row)!));
+  const shown: ShownRow[] = [];
+  for (const row of rows.slice(0, SHOWN))
+    shown.push(await showRow(data, settings, tokenizer, samples.get(row)!));
   writeFileAtomic(path, JSON.stringify(shown, null, 2) + '\n');
 }

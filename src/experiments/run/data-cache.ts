@@ -13,7 +13,7 @@ interface Packed {
 
 export class DataCache {
   private readonly read = new Map<string, Promise<TaskData>>();
-  private readonly packed = new WeakMap<TaskData, Map<string, Packed>>();
+  private readonly packed = new WeakMap<TaskData, Map<string, Promise<Packed>>>();
 
   /** `signal` ends what is being read. */
   constructor(
@@ -33,10 +33,10 @@ export class DataCache {
   }
 
   /** As `trainingBlocks`. */
-  blocks(data: TaskData, task: ResolvedTask): Packed {
+  blocks(data: TaskData, task: ResolvedTask): Promise<Packed> {
     const { max_length, packing, completion_only_loss } = task.training;
     const key = canonicalJson([max_length, packing, completion_only_loss]);
-    const byKey = this.packed.get(data) ?? new Map<string, Packed>();
+    const byKey = this.packed.get(data) ?? new Map<string, Promise<Packed>>();
     this.packed.set(data, byKey);
     const there = byKey.get(key);
     if (there) return there;

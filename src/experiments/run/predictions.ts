@@ -6,9 +6,9 @@ import { scoreContinuations } from '../../generate/score.js';
 import type { CausalLM, ModelConfig } from '../../models/model.js';
 import {
   chooseExamples,
-  labelContinuations,
+  labelContinuationsLater,
   parseAnswer,
-  promptsFor,
+  promptsLater,
   type PromptKind,
   type PromptSet,
 } from '../../tasks/index.js';
@@ -63,7 +63,7 @@ export async function predict(args: PredictArguments): Promise<Prediction[] | un
   args.onAnswer(done.size, data.test.length);
   if (missing.length > 0) {
     // Prompts are made for all rows, that their shared beginning is the same for a resumed run.
-    const set = promptSet(args);
+    const set = await promptSet(args);
     if (done.size === 0) for (const notice of notices(set, args.method)) args.onNotice(notice);
     const prompts = set.prompts.filter((p) => !done.has(p.index));
     const sharedPrefix = commonPrefix(set.prompts.map((p) => p.ids));
@@ -95,7 +95,7 @@ async function* answers(
   const { batch_size } = settings.generation;
   const { bf16 } = settings.training;
   if (args.scoring === 'likelihood') {
-    const continuations = labelContinuations(task, args.method, tokenizer);
+    const continuations = await labelContinuationsLater(task, args.method, tokenizer);
     const lengths = task.labels!.map((label) => Array.from(label).length);
     for await (const { index, logLikelihoods } of scoreContinuations(model, prompts, continuations, {
       batch_size,
@@ -141,19 +141,22 @@ export function likeliest(labels: readonly string[], values: readonly number[]):
 }
 
 /** The prompts of a method for all test rows. */
-export function promptSet(args: PromptArguments): PromptSet {
+export async function promptSet(args: PromptArguments): Promise<PromptSet> {
   const { data, method, model, tokenizer, settings } = args;
   const longest =
     args.scoring === 'generate'
       ? newTokens(args)
-      : labelContinuations(data.task, method, tokenizer).reduce((most, c) => Math.max(most, c.length), 0);
+      : (await labelContinuationsLater(data.task, method, tokenizer)).reduce(
+          (most, c) => Math.max(most, c.length),
+          0,
+        );
   // An encoder's text and the answer have no room in common.
   const limit = model.config.max_position_embeddings - (tokenizer.decoderStartId === undefined ? longest : 0);
   const shown =
     method === 'few_shot'
       ? chooseExamples(data.task, data.examples, settings.few_shot_examples, args.seed)
       : [];
-  return promptsFor(data.task, method, data.test, tokenizer, { limit, shown });
+  return promptsLater(data.task, method, data.test, tokenizer, { limit, shown });
 }
 
 /** How long an answer may be. */

@@ -20,11 +20,13 @@ import {
   taskColumns,
   toSample,
   trainingExample,
+  trainingExamples,
   type DataRow,
   type Sample,
   type Task,
   type TokenizerLike,
   type TrainingExample,
+  type TrainingTextOptions,
 } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
 import { own } from '../../util/own.js';
@@ -193,19 +195,22 @@ export function exampleOf(
   tokenizer: TokenizerLike,
   sample: Sample,
 ): TrainingExample {
-  const { max_length, completion_only_loss, packing } = settings.training;
-  const limit = packing === 'concat' ? undefined : max_length;
-  return trainingExample(data.task, sample, tokenizer, { max_length: limit, completion_only_loss });
+  return trainingExample(data.task, sample, tokenizer, textOptions(settings));
+}
+
+function textOptions({ training }: ResolvedTask): TrainingTextOptions {
+  const { max_length, completion_only_loss, packing } = training;
+  return { max_length: packing === 'concat' ? undefined : max_length, completion_only_loss };
 }
 
 /** The training rows as packed blocks; texts that had to be shortened are counted in the notice. */
-export function trainingBlocks(
+export async function trainingBlocks(
   data: TaskData,
   settings: ResolvedTask,
   tokenizer: TokenizerLike & { readonly eosId: number | undefined },
-): { blocks: Block[]; notices: string[] } {
+): Promise<{ blocks: Block[]; notices: string[] }> {
   const { max_length, packing } = settings.training;
-  const examples = data.train.map((s) => exampleOf(data, settings, tokenizer, s));
+  const examples = await trainingExamples(data.task, data.train, tokenizer, textOptions(settings));
   const shortened = examples.filter((e) => e.shortened).length;
   const options = { length: max_length, describeRow: (row: number) => describeRow(data, row) };
   const blocks =

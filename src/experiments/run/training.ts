@@ -82,6 +82,8 @@ interface Lane {
 interface Member {
   readonly unit: Unit;
   readonly blocks: readonly Block[];
+  /** What there is to say about them. */
+  readonly notices: readonly string[];
   readonly steps: number;
 }
 
@@ -98,12 +100,12 @@ export async function trainUnits(
   const { backend, cache, modelFolder, signal } = shared;
   const { weights } = units[0]!.config;
   const ends = new Map<Unit, TrainingEnd>();
-  const lanes = lanesOf(
-    units.map((unit) => {
-      const { blocks } = cache.blocks(unit.data, unit.settings);
-      return { unit, blocks, steps: totalSteps(blocks.length, lasting(unit)) };
-    }),
-  );
+  const members: Member[] = [];
+  for (const unit of units) {
+    const packed = await cache.blocks(unit.data, unit.settings);
+    members.push({ unit, ...packed, steps: totalSteps(packed.blocks.length, lasting(unit)) });
+  }
+  const lanes = lanesOf(members);
   const fit = await fitTogether(
     backend,
     { model: readJson(join(modelFolder, 'config.json')), weights },
@@ -118,6 +120,8 @@ export async function trainUnits(
   const unpacked = unpackWeights(model, fit.unpackedBytes);
   const closers: (() => void)[] = [() => unpacked.dispose()];
   try {
+    for (const { unit, blocks } of chosen.flatMap(({ leader, shorter }) => [leader, ...shorter]))
+      await writeInspected(unit.folder, unit.data, unit.settings, shared.tokenizer, blocks);
     const trainees = chosen.map((lane, i) => {
       const made = traineeOf(shared, lane, fit.trainings[i]!, model, ends);
       closers.push(() => made.dispose());
@@ -260,11 +264,9 @@ class StepLog {
     private readonly shared: Shared,
     private readonly member: Member,
   ) {
-    const { unit, blocks } = member;
+    const { unit, notices } = member;
     const path = join(unit.folder, STEPS);
-    const { notices } = shared.cache.blocks(unit.data, unit.settings);
     for (const text of notices) shared.emit({ type: 'notice', ...this.about, text });
-    writeInspected(unit.folder, unit.data, unit.settings, shared.tokenizer, blocks);
     this.written = new Set(readRecords<LoggedStep>(path, stepSchema).map((s) => s.step));
     this.writer = new RecordWriter<LoggedStep>(path);
   }

@@ -46,7 +46,7 @@ const sklearnSchema = z.object({
   }),
 });
 
-export function* verifyText(folder: string): Generator<Check> {
+export async function* verifyText(folder: string): AsyncGenerator<Check> {
   const read = <T>(name: string, schema: z.ZodType<T>): T =>
     readChecked(join(folder, name), schema, 'fetch it again');
   for (const file of readdirSync(folder).sort()) {
@@ -57,10 +57,12 @@ export function* verifyText(folder: string): Generator<Check> {
       throw new UserError(`${home} does not exist: ${file} was made with the tokenizer there`);
     const tokenizer = Tokenizer.load(home);
     const texts = read(file, tokenizerSchema);
-    const ids = texts.map((t) => mismatch(tokenizer.encode(t.text), t.ids));
-    const decoded = texts.map((t) => (tokenizer.decode(t.ids) === t.decoded ? 0 : 1));
-    yield check(name, `ids of ${texts.length} texts`, Math.max(...ids), 0);
-    yield check(name, `${texts.length} decoded texts`, Math.max(...decoded), 0);
+    const ids = await tokenizer.encodeBatch(texts.map((t) => t.text));
+    const decoded = await tokenizer.decodeBatch(texts.map((t) => t.ids));
+    const misread = texts.map((t, i) => mismatch(ids[i]!, t.ids));
+    const miswritten = texts.map((t, i) => (decoded[i] === t.decoded ? 0 : 1));
+    yield check(name, `ids of ${texts.length} texts`, Math.max(...misread), 0);
+    yield check(name, `${texts.length} decoded texts`, Math.max(...miswritten), 0);
   }
   const { pairs, stems } = read('rouge.json', rougeSchema);
   const rougeError = pairs.map(({ reference, prediction, use_stemmer, scores }) => {

@@ -45,28 +45,36 @@ export class EngineHandle {
   }
 
   /** Throws EngineDeath. */
-  encode(texts: readonly string[], special: boolean): Encoded {
-    return service().wait(this.encoding(texts, special), limitOf(texts)) as Encoded;
+  encode(texts: readonly string[], special: boolean, offsets = false): Encoded {
+    return service().wait(this.encoding(texts, special, offsets), limitOf(texts)) as Encoded;
   }
 
   /** Rejects with EngineDeath. */
-  async encodeLater(texts: readonly string[], special: boolean): Promise<Encoded> {
-    return (await service().later(this.encoding(texts, special), limitOf(texts))) as Encoded;
+  async encodeLater(texts: readonly string[], special: boolean, offsets = false): Promise<Encoded> {
+    return (await service().later(this.encoding(texts, special, offsets), limitOf(texts))) as Encoded;
   }
 
   /** Throws EngineDeath. Ids that it does not know give nothing. */
-  decode(ids: readonly number[], skip: boolean): string {
-    const order: Order = { do: 'decode', key: this.key, ids, skip };
-    return (service().wait(order, limitFor(ids.length)) as { text: string }).text;
+  decode(all: readonly (readonly number[])[], skip: boolean): string[] {
+    return (service().wait(this.decoding(all, skip), limitOf(all)) as { texts: string[] }).texts;
   }
 
-  private encoding(texts: readonly string[], special: boolean): Order {
-    return { do: 'encode', key: this.key, texts, special };
+  /** Rejects with EngineDeath. */
+  async decodeLater(all: readonly (readonly number[])[], skip: boolean): Promise<string[]> {
+    return ((await service().later(this.decoding(all, skip), limitOf(all))) as { texts: string[] }).texts;
+  }
+
+  private encoding(texts: readonly string[], special: boolean, offsets: boolean): Order {
+    return { do: 'encode', key: this.key, texts, special, offsets };
+  }
+
+  private decoding(all: readonly (readonly number[])[], skip: boolean): Order {
+    return { do: 'decode', key: this.key, all, skip };
   }
 }
 
-const limitOf = (texts: readonly string[]): number =>
-  limitFor(texts.reduce((sum, { length }) => sum + length, 0));
+const limitOf = (all: readonly (string | readonly number[])[]): number =>
+  limitFor(all.reduce((sum, { length }) => sum + length, 0));
 
 let keys = 0;
 const unused = new FinalizationRegistry((key: number) => {

@@ -19,8 +19,8 @@ export function nativeEngine(library: Library, json: string): Engine {
   const tokenizer = library.Tokenizer.fromString(json);
   return {
     added: addedContents(json).map((content) => tokenizer.tokenToId(content) ?? undefined),
-    encode: (texts, addSpecialTokens) => encode(tokenizer, texts, addSpecialTokens),
-    decode: (ids, skip) => tokenizer.decode([...ids], skip),
+    encode: (texts, special, offsets) => encode(tokenizer, texts, special, offsets),
+    decode: (all, skip) => tokenizer.decodeBatch(all as number[][], skip),
   };
 }
 
@@ -33,22 +33,26 @@ async function encode(
   tokenizer: Tokenizer,
   texts: readonly string[],
   addSpecialTokens: boolean,
+  withOffsets: boolean,
 ): Promise<Encoded> {
   const whole = texts.map((text) => text.toWellFormed());
   const encodings = await tokenizer.encodeBatch(whole, { addSpecialTokens });
   const all = encodings.map((encoding) => encoding.getIds());
   const ids = new Int32Array(all.reduce((sum, { length }) => sum + length, 0));
-  const offsets = new Int32Array(2 * ids.length);
   const ends = new Int32Array(all.length);
+  // The library hands them over as an array of two for each id, which takes as long as encoding.
+  const offsets = withOffsets ? new Int32Array(2 * ids.length) : undefined;
   let at = 0;
-  encodings.forEach((encoding, i) => {
-    ids.set(all[i]!, at);
-    const units = unitsOf(whole[i]!);
-    encoding.getOffsets().forEach(([from, to], j) => {
-      offsets[2 * (at + j)] = units ? units[from!]! : from!;
-      offsets[2 * (at + j) + 1] = units ? units[to!]! : to!;
-    });
-    ends[i] = at += all[i]!.length;
+  all.forEach((own, i) => {
+    ids.set(own, at);
+    if (offsets) {
+      const units = unitsOf(whole[i]!);
+      encodings[i]!.getOffsets().forEach(([from, to], j) => {
+        offsets[2 * (at + j)] = units ? units[from!]! : from!;
+        offsets[2 * (at + j) + 1] = units ? units[to!]! : to!;
+      });
+    }
+    ends[i] = at += own.length;
   });
   return { ids, ends, offsets };
 }

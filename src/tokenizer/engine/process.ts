@@ -23,8 +23,8 @@ async function follow({ order }: Call): Promise<Result | Failure> {
     }
     const engine = engines.get(order.key)!;
     return order.do === 'encode'
-      ? await engine.encode(order.texts, order.special)
-      : { text: await engine.decode(order.ids, order.skip) };
+      ? await engine.encode(order.texts, order.special, order.offsets)
+      : { texts: await engine.decode(order.all, order.skip) };
   } catch (error) {
     return { error: messageOf(error) };
   }

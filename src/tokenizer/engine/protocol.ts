@@ -9,14 +9,20 @@ export type Order =
       readonly key: number;
       readonly texts: readonly string[];
       readonly special: boolean;
+      readonly offsets: boolean;
     }
-  | { readonly do: 'decode'; readonly key: number; readonly ids: readonly number[]; readonly skip: boolean };
+  | {
+      readonly do: 'decode';
+      readonly key: number;
+      readonly all: readonly (readonly number[])[];
+      readonly skip: boolean;
+    };
 
-/** The ids of all texts one behind the other, where each text's end, and for each id the UTF-16 units [from, to) that it stands for. */
+/** The ids of all texts one behind the other, where each text's end, and, if asked for, the UTF-16 units [from, to) that each id stands for. */
 export interface Encoded {
   readonly ids: Int32Array;
   readonly ends: Int32Array;
-  /** Of an engine that has none: undefined. */
+  /** Undefined, too, of an engine that has none. */
   readonly offsets: Int32Array | undefined;
 }
 
@@ -24,7 +30,7 @@ export interface Encoded {
 export type Result =
   | { readonly added: readonly (number | undefined)[] }
   | Encoded
-  | { readonly text: string }
+  | { readonly texts: readonly string[] }
   | { readonly done: true };
 
 /** `died`: of the order that was under way when the process with the engines went down, or that took too long. */
@@ -50,6 +56,6 @@ export const isFailure = (result: Result | Failure): result is Failure => 'error
 /** What an engine does, the library's own or the one in JavaScript. */
 export interface Engine {
   readonly added: readonly (number | undefined)[];
-  encode(texts: readonly string[], special: boolean): Promise<Encoded>;
-  decode(ids: readonly number[], skip: boolean): Promise<string>;
+  encode(texts: readonly string[], special: boolean, offsets: boolean): Promise<Encoded>;
+  decode(all: readonly (readonly number[])[], skip: boolean): Promise<string[]>;
 }

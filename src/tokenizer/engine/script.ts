@@ -32,10 +32,13 @@ export function scriptEngine(text: string): Engine {
   return {
     added: addedContents(text).map((content) => tokenizer.token_to_id(content)),
     encode: (texts, special) => Promise.resolve(encode(tokenizer, texts, special ? around : [[], []])),
-    decode: (ids, skip) => {
-      const tokens = ids.map((id) => tokenizer.id_to_token(id)).filter((token) => token !== undefined);
-      const own = skip ? tokens.filter((token) => !specials.has(token)) : tokens;
-      return Promise.resolve(decode(own, json['decoder'] as Json | null));
+    decode: (all, skip) => {
+      const texts = all.map((ids) => {
+        const tokens = ids.map((id) => tokenizer.id_to_token(id)).filter((token) => token !== undefined);
+        const own = skip ? tokens.filter((token) => !specials.has(token)) : tokens;
+        return decode(own, json['decoder'] as Json | null);
+      });
+      return Promise.resolve(texts);
     },
   };
 }

@@ -1,0 +1,101 @@
+/**
+ * Work that needs texts encoded, written once, as generators that ask for texts and are given their ids: done at once, text by text, or
+ * with many at work side by side, whose texts of a round are encoded together.
+ */
+
+import type { TokenizerLike } from './types.js';
+
+/** A text whose ids are wanted; `special`: with what the tokenizer puts around a text. */
+export interface Wanted {
+  readonly text: string;
+  readonly special: boolean;
+}
+
+/** Asks for texts and goes on with their ids, to a result. */
+export type Encoding<R> = Generator<readonly Wanted[], R, readonly number[][]>;
+
+/** UTF-16 units that works side by side ask for in a round, more or less. */
+const ROUND = 1 << 18;
+
+export function encodeNow<R>(tokenizer: TokenizerLike, work: Encoding<R>): R {
+  let step = work.next();
+  while (!step.done)
+    step = work.next(
+      step.value.map(({ text, special }) => tokenizer.encode(text, { addSpecialTokens: special })),
+    );
+  return step.value;
+}
+
+/** The same, a round's texts in one batch; other things have their turn after each. */
+export async function encodeLater<R>(tokenizer: TokenizerLike, work: Encoding<R>): Promise<R> {
+  let step = work.next();
+  while (!step.done) {
+    const ids = await batch(tokenizer, step.value);
+    await new Promise(setImmediate);
+    step = work.next(ids);
+  }
+  return step.value;
+}
+
+async function batch(tokenizer: TokenizerLike, wanted: readonly Wanted[]): Promise<number[][]> {
+  const of = async (addSpecialTokens: boolean): Promise<number[][]> => {
+    const texts = wanted.filter(({ special }) => special === addSpecialTokens).map(({ text }) => text);
+    return tokenizer.encodeBatch
+      ? tokenizer.encodeBatch(texts, { addSpecialTokens })
+      : texts.map((text) => tokenizer.encode(text, { addSpecialTokens }));
+  };
+  const [withSpecial, without] = await Promise.all([of(true), of(false)]);
+  let [i, j] = [0, 0];
+  return wanted.map(({ special }) => (special ? withSpecial[i++]! : without[j++]!));
+}
+
+/**
+ * Works side by side, as many as ask for ROUND units together; the results in their order. Throws what the first of the failing ones
+ * throws, as if one were done after the other.
+ */
+export function* sideBySide<R>(works: Iterable<Encoding<R>>): Encoding<R[]> {
+  const results: R[] = [];
+  let failed: { readonly index: number; readonly error: unknown } | undefined;
+  interface Active {
+    readonly index: number;
+    readonly work: Encoding<R>;
+    readonly wanted: readonly Wanted[];
+  }
+  const goOn = (index: number, work: Encoding<R>, ids?: number[][]): Active[] => {
+    try {
+      const step = ids ? work.next(ids) : work.next();
+      if (!step.done) return [{ index, work, wanted: step.value }];
+      results[index] = step.value;
+    } catch (error) {
+      failed = { index, error };
+    }
+    return [];
+  };
+  let active: Active[] = [];
+  let index = 0;
+  const waiting = works[Symbol.iterator]();
+  for (;;) {
+    let units = sizeOf(active.flatMap(({ wanted }) => wanted));
+    while (units < ROUND && !failed) {
+      const next = waiting.next();
+      if (next.done) break;
+      const begun = goOn(index++, next.value);
+      active.push(...begun);
+      units += sizeOf(begun.flatMap(({ wanted }) => wanted));
+    }
+    if (active.length === 0) break;
+    const ids = yield active.flatMap(({ wanted }) => wanted);
+    let from = 0;
+    const went: Active[] = [];
+    for (const { index, work, wanted } of active) {
+      const own = ids.slice(from, (from += wanted.length));
+      if (!failed || index < failed.index) went.push(...goOn(index, work, own));
+    }
+    active = went;
+  }
+  if (failed) throw failed.error;
+  return results;
+}
+
+const sizeOf = (wanted: readonly Wanted[]): number =>
+  wanted.reduce((sum, { text }) => sum + text.length + 16, 0);
