@@ -14,7 +14,7 @@ import {
 } from './resolve.js';
 
 /** Raised when a change to Westwind changes what the same configuration gives. */
-const RESULTS_VERSION = 5;
+const RESULTS_VERSION = 6;
 
 /** Hashes of contents (of large checkpoints: of pieces of them): a file that is moved or renamed gives the same result. */
 export interface Fingerprints {
