@@ -18,12 +18,12 @@ const files = readdirSync(golden, { recursive: true, encoding: 'utf8' }).filter(
 describe('safetensors files of the Python library', () => {
   assert.ok(files.length > 30);
   for (const name of files) {
-    it(`${name} is written again to the same bytes`, () => {
+    it(`${name} is written again to the same bytes`, async () => {
       const path = join(golden, name);
       const copy = join(folder, 'copy.safetensors');
       const file = SafetensorsFile.open(path);
       const tensors = file.names.map((n) => ({ name: n, ...file.info(n), data: () => file.read(n).data }));
-      writeSafetensors(copy, tensors, file.metadata);
+      await writeSafetensors(copy, tensors, file.metadata);
       file.close();
       assert.ok(readFileSync(copy).equals(readFileSync(path)));
     });
