@@ -3,7 +3,7 @@
  * so that merging a model takes one tensor's memory. Tables that the adapter brings take the places of the base's.
  */
 
-import { existsSync, rmSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Backend, Matrix } from '../backends/contract.js';
 import { createPlanBackend } from '../backends/select.js';
@@ -23,7 +23,7 @@ import { isTied, type CausalLM } from '../models/model.js';
 import { copyCompanions, untied, writeConfig } from '../models/save.js';
 import { Tensor } from '../tensor/tensor.js';
 import { throwIfAborted } from '../util/abort.js';
-import { claimFolder } from '../util/claim.js';
+import { claimFolder, removeMade } from '../util/claim.js';
 import { UserError } from '../util/errors.js';
 import {
   bringsTokenizer,
@@ -45,8 +45,8 @@ export interface MergeOptions {
 
 /**
  * Writes base + adapter into `out` as a Hugging Face model folder: the model that `loadAdapter` makes of them. Throws UserError for the
- * adapters that it refuses, and where `out` is one of the two or holds something already. After an error or an abort nothing of the merged
- * model is left.
+ * adapters that it refuses, and where `out` is one of the two or holds something already. After an error or an abort a folder that was not
+ * there before is gone again, and no weights are left that were half written.
  * @returns the modules that were changed
  */
 export async function mergeAdapter(
@@ -72,14 +72,14 @@ export async function mergeAdapter(
     const made = claimFolder(out, { force, inputs: [baseFolder, adapterFolder] });
     try {
       await writeCheckpoint(out, tensors, { ...(maxShardSize !== undefined && { maxShardSize }), signal });
+      writeConfig(out, merge.config(readJson(join(baseFolder, 'config.json'))), dtype);
+      copyCompanions(baseFolder, out);
+      // Tokens that were added are in the adapter's own tokenizer.
+      if (bringsTokenizer(adapterFolder)) copyCompanions(adapterFolder, out);
     } catch (error) {
-      if (made !== undefined) rmSync(made, { recursive: true });
+      if (made !== undefined) removeMade(out, made);
       throw error;
     }
-    writeConfig(out, merge.config(readJson(join(baseFolder, 'config.json'))), dtype);
-    copyCompanions(baseFolder, out);
-    // Tokens that were added are in the adapter's own tokenizer.
-    if (bringsTokenizer(adapterFolder)) copyCompanions(adapterFolder, out);
     return [...merge.changed];
   } finally {
     adapter.close();

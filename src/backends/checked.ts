@@ -102,6 +102,7 @@ export function checkedBackend(backend: Backend, limits: Limits): CheckedBackend
       backend.free(buffer);
     },
     upload(data, to) {
+      if (owner.recorded) throw new RangeError('upload: a recording is under way, which has none');
       checkSpan('upload: to', to);
       const room = to.length * BYTES_PER_ELEMENT[to.dtype];
       if (data.byteLength > room)
@@ -109,6 +110,7 @@ export function checkedBackend(backend: Backend, limits: Limits): CheckedBackend
       backend.upload(data, to);
     },
     record(body) {
+      if (owner.recorded) throw new RangeError('record: a recording is under way');
       const recorded = (owner.recorded = new Set<Owned>());
       let recording: Recording;
       try {
@@ -118,16 +120,23 @@ export function checkedBackend(backend: Backend, limits: Limits): CheckedBackend
       }
       // What it allocated and freed is its own; the rest has to live when it runs.
       const lent = [...recorded].filter((buffer) => buffer[OWNER] === owner);
+      let disposed = false;
       return {
         run() {
+          if (disposed) throw new RangeError('run: the recording was disposed of');
           if (lent.some((buffer) => buffer[OWNER] !== owner))
             throw new RangeError('run: memory that the recording has to do with was freed');
           recording.run();
         },
-        dispose: () => recording.dispose(),
+        dispose() {
+          if (disposed) return;
+          disposed = true;
+          recording.dispose();
+        },
       };
     },
     download(from) {
+      if (owner.recorded) throw new RangeError('download: a recording is under way, which has none');
       checkSpan('download: from', from);
       return backend.download(from);
     },

@@ -82,7 +82,10 @@ export class Pool<Handle> {
   apart(body: () => void): { release(): void } {
     const apart = (this.recordings ??= new Apart(this));
     apart.recordings++;
+    let released = false;
     const release = (): void => {
+      if (released) return;
+      released = true;
       if (--apart.recordings > 0) return;
       apart.dissolve();
       this.recordings = undefined;

@@ -170,15 +170,15 @@ export async function writeCheckpoint(
         totalSize += tensorBytes(spec);
       }
     }
+    for (const name of stale) rmSync(join(folder, name), { force: true });
+    if (shards.length > 1) {
+      const sorted = Object.fromEntries([...weightMap].sort(([a], [b]) => (a < b ? -1 : 1)));
+      const index = { metadata: { total_size: totalSize }, weight_map: sorted };
+      writeFileAtomic(join(folder, INDEX), JSON.stringify(index, null, 2) + '\n');
+    }
   } catch (error) {
     for (const file of new Set(weightMap.values())) rmSync(join(folder, file), { force: true });
     throw error;
-  }
-  for (const name of stale) rmSync(join(folder, name), { force: true });
-  if (shards.length > 1) {
-    const sorted = Object.fromEntries([...weightMap].sort(([a], [b]) => (a < b ? -1 : 1)));
-    const index = { metadata: { total_size: totalSize }, weight_map: sorted };
-    writeFileAtomic(join(folder, INDEX), JSON.stringify(index, null, 2) + '\n');
   }
 }
 

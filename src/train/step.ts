@@ -1,6 +1,6 @@
 /** One forward and backward pass over a few blocks of tokens. */
 
-import { pairsOfCall, type CallAdapter } from '../adapters/call.js';
+import { holdPairs, pairsOfCall, type CallAdapter } from '../adapters/call.js';
 import { Graph, randomOf, type Member } from '../autograd/graph.js';
 import { IGNORE_INDEX, type Block } from '../data/index.js';
 import { headLoss } from '../ops/cross-entropy.js';
@@ -218,6 +218,7 @@ export async function evaluateLoss(
 ): Promise<Float32Array> {
   const pairs = pairsOfCall(model, adapter);
   checkBatch(model, batch, pairs);
+  const letGo = holdPairs(pairs);
   const g = new Graph(model.backend, { precision, members: [{ seed: 0, step: 0, pairs }] });
   try {
     const hidden = await inTurns(model.pass(g, modelInput(g, batch)));
@@ -225,6 +226,7 @@ export async function evaluateLoss(
     return await headLoss(g, hidden, model.head, rows).toFloat32();
   } finally {
     g.close();
+    letGo();
   }
 }
 

@@ -1,6 +1,7 @@
 /** The door of everything that writes into a folder of the user's choice: what lies there already is not written over unasked. */
 
-import { mkdirSync, readdirSync, statSync } from 'node:fs';
+import { mkdirSync, readdirSync, rmdirSync, rmSync, statSync } from 'node:fs';
+import { dirname, resolve } from 'node:path';
 import { writeFault } from './faults.js';
 import { UserError } from './errors.js';
 
@@ -15,7 +16,7 @@ export interface ClaimOptions {
 
 /**
  * Makes a folder, with those above it. Throws UserError where it is an input, or holds something and `force` is not set.
- * @returns the outermost folder that was not there before, if any: where the work fails it may go again
+ * @returns the outermost folder that was not there before, if any: for `removeMade` where the work fails
  */
 export function claimFolder(
   folder: string,
@@ -41,6 +42,19 @@ export function claimFolder(
       `${folder} holds something already (${found}): name another folder, or write over it by --force (in a program: force: true)`,
     );
   return made;
+}
+
+/** Removes a folder that `claimFolder` made, and of those above it that it made with it the ones in which nobody else put something. */
+export function removeMade(folder: string, made: string): void {
+  rmSync(folder, { recursive: true, force: true });
+  const top = resolve(made);
+  for (let above = dirname(resolve(folder)); above.startsWith(top); above = dirname(above)) {
+    try {
+      rmdirSync(above);
+    } catch {
+      return;
+    }
+  }
 }
 
 function identity(path: string): string | undefined {

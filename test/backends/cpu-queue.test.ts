@@ -179,6 +179,49 @@ test('a recording over memory that was freed since is refused, and one that fail
   assert.equal(backend.memory().held, held);
 });
 
+test('what goes back to the system while something is recorded goes back once, and at once', async () => {
+  const n = 1 << 22;
+  const [x, other] = [span(16, 1), span(n)];
+  backend.free(other.buffer);
+  const script = backend.record(() => {
+    backend.trim();
+    kernels.scale({ x, y: x, n: 16, alpha: 2 });
+  });
+  const later: Span[] = [];
+  for (let i = 1; i <= 4; i++) {
+    script.run();
+    // It comes to lie where what went back lay.
+    later.push(span(n, i));
+    assert.equal(await first(x), 2 ** i);
+  }
+  for (const [i, one] of later.entries()) {
+    kernels.scale({ x: one, y: one, n, alpha: 2 });
+    assert.equal(await first(one), 2 * (i + 1));
+  }
+  script.dispose();
+  for (const one of [x, ...later]) backend.free(one.buffer);
+});
+
+test('a recording is disposed of once, runs no more then, and takes no uploads, downloads or recordings into it', async () => {
+  const x = span(16, 1);
+  const double = (): void => kernels.scale({ x, y: x, n: 16, alpha: 2 });
+  const [one, other] = [backend.record(double), backend.record(double)];
+  for (let i = 0; i < 3; i++) one.dispose();
+  assert.throws(() => one.run(), /^RangeError: .*disposed/);
+  other.run();
+  assert.equal(await first(x), 2);
+  other.dispose();
+  for (const within of [
+    () => backend.upload(new Float32Array(1), x),
+    () => void backend.download(x),
+    () => void backend.record(double),
+  ])
+    assert.throws(() => backend.record(within), /^RangeError: .*a recording is under way/);
+  double();
+  assert.equal(await first(x), 4);
+  backend.free(x.buffer);
+});
+
 test('waits of many sizes beside each other all end, and the loop has its turn among them', async () => {
   const x = span(1 << 16, 0);
   const waits = Array.from({ length: 50 }, async (_, i) => {

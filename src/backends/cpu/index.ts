@@ -77,8 +77,8 @@ export function createCpuBackend(options: CpuOptions = {}): CheckedBackend {
       return {
         run: () => recording!.run(),
         dispose() {
-          recording!.dispose();
           apart.release();
+          recording!.dispose();
         },
       };
     },

@@ -32,29 +32,30 @@ export class Queue {
   /** By which what is asked for now can be left out; 0: not at all. */
   private flag = 0;
   private readonly flags = new WeakMap<AbortSignal, number>();
-  private readonly lostSignals = new FinalizationRegistry<number>((flag) => this.dropFlag(flag));
+  private readonly lostSignals = new FinalizationRegistry<number>((flag) => this.drop(flag));
   private readonly watch: Watch;
   /** What is written down in place of being asked for: for each kernel its entry, the number of its arguments, these. */
   private script: number[] | undefined;
   private readonly giveBack: Enqueue;
-  private readonly dropFlag: Enqueue;
-  private readonly dropScript: Enqueue;
+  private readonly drop: Enqueue;
 
   constructor(private readonly library: Library) {
     this.native = bindNative(library);
     this.watch = new Watch(this.native);
     this.giveBack = this.always('ww_give_back');
-    this.dropFlag = this.always('ww_drop_flag');
-    this.dropScript = this.always('ww_drop_script');
+    this.drop = this.always('ww_drop');
   }
 
   /** A kernel of the library. */
   kernel(name: string): Enqueue {
     const entry = this.entry(name);
-    return (...args) => this.enqueue(name, entry, args, this.flag);
+    return (...args) => {
+      if (this.script) this.script.push(entry, args.length, ...args);
+      else this.enqueue(name, entry, args, this.flag);
+    };
   }
 
-  /** One that is never left out. */
+  /** One that is never left out, nor part of a recording: what it gives back is nobody's. */
   private always(name: string): Enqueue {
     const entry = this.entry(name);
     return (...args) => this.enqueue(name, entry, args, 0);
@@ -65,12 +66,9 @@ export class Queue {
   }
 
   private enqueue(name: string, entry: number, args: readonly number[], flag: number): void {
-    const { native, words, script } = this;
+    const { native, words } = this;
     const n = args.length;
-    if (script) {
-      script.push(entry, n);
-      for (let i = 0; i < n; i++) script.push(args[i]!);
-    } else if (n > WORDS) this.asked(native.enqueueFrom(entry, Float64Array.from(args), n, flag));
+    if (n > WORDS) this.asked(native.enqueueFrom(entry, Float64Array.from(args), n, flag));
     else {
       for (let i = 0; i < n; i++) words[i] = args[i]!;
       const ticket = native.enqueue(entry, this.wordsAt, n, flag);
@@ -86,6 +84,7 @@ export class Queue {
 
   /** Writes down the kernels that `body` asks for; they run when the result is called, until it is disposed of. */
   record(body: () => void): Recording {
+    if (this.script) throw new Error('a recording within a recording');
     const words: number[] = (this.script = []);
     try {
       body();
@@ -98,7 +97,7 @@ export class Queue {
     if (script === 0) throw outOfMemory();
     return {
       run: () => this.asked(native.replay(script, this.flag)),
-      dispose: () => this.dropScript(script),
+      dispose: () => this.drop(script),
     };
   }
 
@@ -144,7 +143,12 @@ export class Queue {
     const block = native.block(length);
     if (block === 0) throw outOfMemory();
     this.asked(native.fetch(block, from, length));
-    await this.watch.until(this.last);
+    try {
+      await this.watch.until(this.last);
+    } catch (error) {
+      this.drop(block);
+      throw error;
+    }
     for (let at = 0; at < length; at += PIECE) {
       if (at > 0) await new Promise(setImmediate);
       const part = bytes.subarray(at, at + PIECE);

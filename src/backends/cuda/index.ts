@@ -93,8 +93,15 @@ function open(): Backend {
         driver.call('cuStreamEndCapture', stream, out);
         graph = Number(out[0]);
       });
-      const exec = driver.get('cuGraphInstantiateWithFlags', graph, 0);
-      driver.call('cuGraphDestroy', graph);
+      let exec: number;
+      try {
+        exec = driver.get('cuGraphInstantiateWithFlags', graph, 0);
+      } catch (error) {
+        apart.release();
+        throw error;
+      } finally {
+        driver.call('cuGraphDestroy', graph);
+      }
       return {
         run: () => driver.call('cuGraphLaunch', exec, stream),
         dispose() {

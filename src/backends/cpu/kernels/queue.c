@@ -135,10 +135,13 @@ static int run_chunk(Chunk *chunk, int64_t until) {
   return 1;
 }
 
-/* Runs what stands in the queue, until then at most; nobody else does. The lock is held before and afterwards, and not in between. */
+/*
+ * Runs what stands in the queue; nobody else does. A waiter stops then, or where somebody left long work behind. The lock is held before and
+ * afterwards, and not in between.
+ */
 static void run(int64_t until) {
   queue.running = 1;
-  for (int whole = 1; whole && queue.first;) {
+  for (int whole = 1; whole && queue.first && (until == NEVER || !queue.awake);) {
     Chunk *chunk = queue.first;
     queue.first = chunk->next;
     if (!queue.first) queue.last = NULL;
@@ -396,13 +399,11 @@ int64_t ww_replay(Script *script, Flag *cancelled) {
   return publish(atomic_load_explicit(&script->nanoseconds, memory_order_relaxed) < SHORT);
 }
 
-static void ww_drop_script(void *script) { free(script); }
-WW_QUEUED(ww_drop_script, P(0))
-
 /* --- flags by which commands are left out ---------------------------------------------------------------------------------------- */
 
 void *ww_flag(void) { return calloc(1, sizeof(Flag)); }
 void ww_cancel(Flag *flag) { atomic_store(flag, 1); }
 
-static void ww_drop_flag(void *flag) { free(flag); }
-WW_QUEUED(ww_drop_flag, P(0))
+/* A flag's memory, a script's or a block's, when nothing that was asked reads it any more. */
+static void ww_drop(void *memory) { free(memory); }
+WW_QUEUED(ww_drop, P(0))
