@@ -97,6 +97,12 @@ const MAX_ANSWER = 32 << 20;
 const MAX_ANSWERS = 256 << 20;
 const LIST_PATIENCE = 10;
 
+/** Whether the other side closed a connection before it answered, as it may one that was kept open just as it is used again. */
+function isClosed(error: unknown): boolean {
+  const cause = error instanceof Error ? error.cause : undefined;
+  return cause instanceof Error && 'code' in cause && cause.code === 'UND_ERR_SOCKET';
+}
+
 /** How one repository at one revision is asked. What is thrown is UserError, or Unreachable where no answer came. */
 export interface HubRequests {
   /** For the hub's own answers, which come whole; for a list of them. */
@@ -117,7 +123,10 @@ export function hubRequests(
     if (token !== undefined && url.origin === origin) headers.set('Authorization', `Bearer ${token}`);
     let response: Response;
     try {
-      response = await fetch(url, { headers, signal: watch.signal });
+      response = await fetch(url, { headers, signal: watch.signal }).catch((error: unknown) => {
+        if (!isClosed(error)) throw error;
+        return fetch(url, { headers, signal: watch.signal });
+      });
     } catch (error) {
       throwIfAborted(signal);
       const cause = error instanceof Error && error.cause !== undefined ? error.cause : error;

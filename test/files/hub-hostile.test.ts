@@ -167,6 +167,19 @@ test('an answer that is none, has no end or does not come is left, and the cache
   }
 });
 
+test('a connection that is closed before it answers is asked for again, once', async () => {
+  let closed = 0;
+  const closing: Answer = (req, res) => {
+    if (closed++ === 0) req.socket.destroy();
+    else json([entry('config.json')])(req, res);
+  };
+  modes = { tree: closing };
+  await resolve({ files: ['config.json'] });
+  assert.ok(closed >= 2);
+  modes = { tree: (req) => void req.socket.destroy() };
+  await ends(() => resolve({ revision: 'other' }), /cannot reach .*other side closed/);
+});
+
 test('a download that stands still, drips, ends or never begins is given up in a line', async () => {
   // The answers before it must come within the time, on a busy machine, too.
   const patience = 800;
