@@ -48,10 +48,7 @@ export class Decoder {
     const ask = <T>(body: () => T): T => abortable(model.backend, this.options.signal, body);
     const g = inferenceGraph(model, this.options);
     try {
-      const hidden = await inTurns(
-        ask(() => runPrompts(g, model, cache, prompts, prefix)),
-        ask,
-      );
+      const hidden = await inTurns(runPrompts(g, model, cache, prompts, prefix), ask);
       ask(() => this.choose(g, hidden, sequences.length));
     } finally {
       g.close();

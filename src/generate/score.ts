@@ -117,10 +117,7 @@ async function scoreBatch(
   try {
     const placed = prompts.map((p, slot) => ({ slot, ids: p.ids }));
     const ask = <T>(body: () => T): T => abortable(model.backend, signal, body);
-    const hidden = await inTurns(
-      ask(() => runPrompts(g, model, cache, placed, prefix)),
-      ask,
-    );
+    const hidden = await inTurns(runPrompts(g, model, cache, placed, prefix), ask);
     const first = ask(() => linear(g, hidden, model.head, { path: 'rows', output: 'f32' }));
     const scores = prompts.map((p) => ({ index: p.index, logLikelihoods: [] as number[] }));
     for (const tokens of continuations) {
