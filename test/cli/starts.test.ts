@@ -3,8 +3,9 @@
  * compute by native code are started once for each number of threads, the others once; WESTWIND_STARTS=200 starts each verb 200 times.
  */
 import assert from 'node:assert/strict';
-import { cpSync } from 'node:fs';
-import { basename, join } from 'node:path';
+import { execFileSync } from 'node:child_process';
+import { cpSync, existsSync } from 'node:fs';
+import { basename, join, resolve } from 'node:path';
 import { before, test } from 'node:test';
 import { makeJob, makeModel, runFolder, temporaryFolder, westwind, type JobFiles } from './support.js';
 
@@ -68,3 +69,8 @@ for (const [verb, words] of [...Object.entries(NATIVE), ...Object.entries(OTHERS
     };
     await Promise.all(Array.from({ length: AT_ONCE }, lane));
   });
+
+const command = resolve(import.meta.dirname, '../../dist/cli/main.js');
+test('the build starts as a command of its own, as a shell starts it', { skip: !existsSync(command) }, () => {
+  assert.match(execFileSync(command, ['--version'], { encoding: 'utf8' }), /^\d+\.\d+\.\d+$/m);
+});
