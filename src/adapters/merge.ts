@@ -18,6 +18,7 @@ import {
   type TensorToWrite,
   type FloatDtype,
 } from '../files/index.js';
+import { familyOf } from '../models/families/index.js';
 import { modelLayout, readJson } from '../models/load.js';
 import { isTied, type CausalLM } from '../models/model.js';
 import { copyCompanions, untied, writeConfig } from '../models/save.js';
@@ -147,6 +148,11 @@ class Merge {
     return `${this.model.embedding.name}.weight`;
   }
 
+  /** Further names of the embedding's table. */
+  private get aliases(): string[] {
+    return familyOf(this.model.config).embeddingAliases.map((module) => `${module}.weight`);
+  }
+
   private sourceOf(name: string): Source {
     const { embedding, head } = this.adapter.tables;
     const from = (table: AdapterTable | undefined, base: string): Source['from'] =>
@@ -156,8 +162,7 @@ class Merge {
       const own = this.base.has(name) ? name : this.embeddingName;
       return { name, from: from(head, own), pair };
     }
-    // T5's checkpoints may have the one table under the names of its users.
-    const isEmbedding = name === this.embeddingName || ALIASES.has(name);
+    const isEmbedding = name === this.embeddingName || this.aliases.includes(name);
     return { name, from: isEmbedding ? from(embedding, name) : { base: name }, pair };
   }
 
@@ -192,8 +197,6 @@ class Merge {
     return { name, dtype: to, shape, data: bytes };
   }
 }
-
-const ALIASES: ReadonlySet<string> = new Set(['encoder.embed_tokens.weight', 'decoder.embed_tokens.weight']);
 
 /** values [out, in] += scaling · B [out, r] · A [r, in]. */
 async function addProduct(

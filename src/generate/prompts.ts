@@ -6,7 +6,7 @@
 import { Graph, type LoraPairs } from '../autograd/graph.js';
 import { slice, type Tensor } from '../tensor/tensor.js';
 import type { KvCache } from '../models/blocks/cache.js';
-import type { CausalLM } from '../models/model.js';
+import { readsByEncoder, type CausalLM } from '../models/model.js';
 import { checkTokens, MOST_POSITIONS } from '../models/tokens.js';
 import { checkSeed, checkWhole } from '../util/checks.js';
 import { abortable } from '../util/abort.js';
@@ -51,11 +51,6 @@ export function cacheFor(
     ? { capacity: 1 + newTokens, encoder: longest }
     : { capacity: longest + newTokens };
   return model.createCache(slots, room, bf16 ? 'bf16' : 'f32');
-}
-
-/** Whether a prompt is the text of the model's encoder. */
-export function readsByEncoder({ config }: Pick<CausalLM, 'config'>): boolean {
-  return config.decoder_start_token_id !== undefined;
 }
 
 /** The place of an answer's first token in its slot. */

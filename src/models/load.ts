@@ -1,11 +1,10 @@
 /**
- * From a Hugging Face folder to a model. The architecture is the file in families/ that bears config.json's `model_type`: adding one is
- * adding a file.
+ * From a Hugging Face folder to a model: config.json's `model_type` names its family, which takes the weights that it wants out of the
+ * checkpoint.
  */
 
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Backend } from '../backends/contract.js';
 import {
   openCheckpoint,
@@ -15,11 +14,10 @@ import {
 } from '../files/index.js';
 import { UserError } from '../util/errors.js';
 import { readJsonObject } from '../util/read.js';
+import { familyOf } from './families/index.js';
 import type { CausalLM } from './model.js';
 import { RandomWeights } from './random.js';
 import { WeightLoader, type WeightOptions, type WeightSource } from './weights.js';
-
-export type ModelBuilder = (config: unknown, path: string, weights: WeightLoader) => Promise<CausalLM>;
 
 /** Loads config.json and the safetensors of `folder`. Throws UserError on anything missing, malformed or unknown. */
 export async function loadModel(
@@ -99,18 +97,10 @@ async function buildModel(
   source: WeightSource | RandomWeights,
   options: WeightOptions,
 ): Promise<CausalLM> {
-  const type = config['model_type'];
-  if (typeof type !== 'string') throw new UserError(`${path}: model_type is missing`);
-  const known = architectures();
-  if (!known.includes(type)) {
-    throw new UserError(`${path}: model_type '${type}' is not supported; Westwind knows ${known.join(', ')}`);
-  }
-  const { build } = (await import(new URL(`./families/${type}.js`, import.meta.url).href)) as {
-    build: ModelBuilder;
-  };
+  const family = familyOf(config, path);
   const loader = new WeightLoader(backend, source, config, options);
   try {
-    return await build(config, path, loader);
+    return await family.build(config, path, loader);
   } catch (error) {
     loader.dispose();
     throw error;
@@ -118,14 +108,6 @@ async function buildModel(
     // What reading and quantizing took on the way.
     backend.trim();
   }
-}
-
-/** The model types that can be loaded. */
-export function architectures(): string[] {
-  return readdirSync(fileURLToPath(new URL('./families', import.meta.url)))
-    .map((file) => /^([a-z0-9_]+)\.(?:ts|js)$/.exec(file)?.[1] ?? '')
-    .filter((name) => name !== '')
-    .sort();
 }
 
 /** A file of a model or adapter folder. */

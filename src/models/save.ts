@@ -7,6 +7,7 @@ import { writeFileAtomic } from '../util/atomic.js';
 import { UserError } from '../util/errors.js';
 import { readBytes } from '../util/read.js';
 import { claimFolder, type ClaimOptions } from '../util/claim.js';
+import { familyOf } from './families/index.js';
 import { isTied, type CausalLM } from './model.js';
 
 /** What stands beside the weights in a model folder and goes along with them. */
@@ -55,11 +56,9 @@ export async function saveModel(model: CausalLM, folder: string, options: SaveOp
   await writeCheckpoint(folder, tensors, maxShardSize === undefined ? {} : { maxShardSize });
 }
 
-/** The config.json of the same model with an output head of its own. T5 scales what goes into a tied head, and then has to be told. */
+/** The config.json of the same model with an output head of its own. */
 export function untied(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const scaled = config['scale_decoder_outputs'] ?? config['tie_word_embeddings'] ?? true;
-  const isT5 = config['model_type'] === 't5';
-  return { ...config, tie_word_embeddings: false, ...(isT5 && { scale_decoder_outputs: scaled }) };
+  return { ...config, tie_word_embeddings: false, ...familyOf(config).untied(config) };
 }
 
 /** config.json, for weights of another type where `dtype` is given: transformers 5 calls the field so, earlier ones `torch_dtype`. */

@@ -5,7 +5,7 @@ import { runInNewContext } from 'node:vm';
 import type { Backend } from '../../backends/contract.js';
 import type { Block } from '../../data/index.js';
 import { randomModel } from '../../models/load.js';
-import { isTied, type CausalLM } from '../../models/model.js';
+import { isTied, readsByEncoder, type CausalLM } from '../../models/model.js';
 import type { WeightOptions } from '../../models/weights.js';
 import { philox4x32 } from '../../util/philox.js';
 import type { BenchShape } from './shapes.js';
@@ -43,17 +43,17 @@ export function collectGarbage(): void {
 
 /** Texts of the shape's length; for a model with an encoder that is what it reads, and what is written has a length of its own. */
 export function randomTexts(
-  { config }: CausalLM,
+  model: CausalLM,
   count: number,
   { length, decoderLength }: Pick<BenchShape, 'length' | 'decoderLength'>,
   seed: number,
 ): Block[] {
-  const encodes = config.decoder_start_token_id !== undefined;
+  const encodes = readsByEncoder(model);
   return Array.from({ length: count }, (_, row) => {
     const idsOf = (length: number, stream: number): Int32Array =>
       Int32Array.from(
         { length },
-        (_, i) => philox4x32([i, row, 0, 0], [seed, stream])[0] % config.vocab_size,
+        (_, i) => philox4x32([i, row, 0, 0], [seed, stream])[0] % model.config.vocab_size,
       );
     const written = encodes ? (decoderLength ?? length) : length;
     const ids = idsOf(written, 5);
