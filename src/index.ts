@@ -27,7 +27,7 @@ export {
   type GenerateFigures,
   type TrainFigures,
 } from './experiments/bench/index.js';
-export { benchShape, type BenchShape } from './experiments/bench/shapes.js';
+export { benchShape } from './experiments/bench/shapes.js';
 export { describeMachine } from './experiments/bench/machine.js';
 export {
   makeReport,
@@ -73,6 +73,7 @@ export { scoreContinuations, type Scores } from './generate/score.js';
 export { Session, type Answer, type Request, type SessionOptions } from './generate/session.js';
 export { stopTokens } from './generate/stop-tokens.js';
 export { architectures } from './models/families/index.js';
+export type { BenchShape } from './models/family.js';
 export { loadModel, randomModel } from './models/load.js';
 export type { CausalLM } from './models/model.js';
 export { saveModel } from './models/save.js';

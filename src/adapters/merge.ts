@@ -22,6 +22,7 @@ import { familyOf } from '../models/families/index.js';
 import { modelLayout, readJson } from '../models/load.js';
 import { isTied, type CausalLM } from '../models/model.js';
 import { copyCompanions, untied, writeConfig } from '../models/save.js';
+import { storedFormat } from '../quant/formats.js';
 import { Tensor } from '../tensor/tensor.js';
 import { throwIfAborted } from '../util/abort.js';
 import { claimFolder, removeMade } from '../util/claim.js';
@@ -64,10 +65,7 @@ export async function mergeAdapter(
   let base: Checkpoint | undefined;
   try {
     base = openCheckpoint(baseFolder);
-    if (base.names.some((name) => name.includes('.quant_state.')))
-      throw new UserError(
-        `${baseFolder} holds 4-bit weights: merge into the full-precision checkpoint that they were made from`,
-      );
+    refusePacked(base);
     const merge = new Merge(backend, model, base, adapter, dtype);
     const tensors = merge.tensors();
     const made = claimFolder(out, { force, inputs: [baseFolder, adapterFolder] });
@@ -86,6 +84,17 @@ export async function mergeAdapter(
     adapter.close();
     base?.close();
     model.dispose();
+  }
+}
+
+/** Throws UserError for a checkpoint whose weights are not those that the adapter was added to in full precision. */
+function refusePacked(base: Checkpoint): void {
+  for (const name of base.names) {
+    const format = storedFormat(base, name);
+    if (format)
+      throw new UserError(
+        `${base.folder} holds ${format.bits}-bit weights: merge into the full-precision checkpoint that they were made from`,
+      );
   }
 }
 

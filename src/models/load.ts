@@ -8,16 +8,19 @@ import { join } from 'node:path';
 import type { Backend } from '../backends/contract.js';
 import {
   openCheckpoint,
+  type Checkpoint,
   refuseForeignFolder,
   refuseQuantized,
   refuseQuantizedTensors,
 } from '../files/index.js';
 import { UserError } from '../util/errors.js';
 import { readJsonObject } from '../util/read.js';
+import { CheckpointArrays } from './checkpoint-arrays.js';
 import { familyOf } from './families/index.js';
 import type { CausalLM } from './model.js';
 import { RandomWeights } from './random.js';
-import { WeightLoader, type WeightOptions, type WeightSource } from './weights.js';
+import type { ArraySource } from './source.js';
+import { WeightLoader, type WeightOptions } from './weights.js';
 
 /** Loads config.json and the safetensors of `folder`. Throws UserError on anything missing, malformed or unknown. */
 export async function loadModel(
@@ -25,11 +28,12 @@ export async function loadModel(
   folder: string,
   options: WeightOptions = {},
 ): Promise<CausalLM> {
-  const { config, path, source } = openModel(folder);
+  const { config, path, checkpoint } = openModel(folder);
   try {
+    const source = new CheckpointArrays(backend, checkpoint, folder);
     return await buildModel(backend, config, path, source, options);
   } finally {
-    source.close();
+    checkpoint.close();
   }
 }
 
@@ -38,11 +42,12 @@ export async function loadModel(
  * weights only names are read, and what tells a head of its own from a tied one. Throws UserError as `loadModel` does.
  */
 export async function modelLayout(imagined: Backend, folder: string): Promise<CausalLM> {
-  const { config, path, source } = openModel(folder);
+  const { config, path, checkpoint } = openModel(folder);
   try {
-    return await buildModel(imagined, config, path, new RandomWeights(config, 0, source), {});
+    const like = new CheckpointArrays(imagined, checkpoint, folder);
+    return await buildModel(imagined, config, path, new RandomWeights(imagined, config, 0, like), {});
   } finally {
-    source.close();
+    checkpoint.close();
   }
 }
 
@@ -50,7 +55,7 @@ interface OpenModel {
   readonly config: Record<string, unknown>;
   /** Of config.json. */
   readonly path: string;
-  readonly source: WeightSource;
+  readonly checkpoint: Checkpoint;
 }
 
 function openModel(folder: string): OpenModel {
@@ -65,20 +70,13 @@ function openModel(folder: string): OpenModel {
   const config = readJson(path);
   refuseQuantized(config, path);
   const checkpoint = openCheckpoint(folder);
-  const source: WeightSource = {
-    path: folder,
-    has: (name) => checkpoint.has(name),
-    same: (a, b) => checkpoint.same(a, b),
-    read: (name, room) => checkpoint.read(name, room?.(checkpoint.info(name).byteLength)),
-    close: () => checkpoint.close(),
-  };
   try {
     refuseQuantizedTensors(checkpoint.names, folder);
   } catch (error) {
-    source.close();
+    checkpoint.close();
     throw error;
   }
-  return { config, path, source };
+  return { config, path, checkpoint };
 }
 
 /** A model of the given config.json with random weights, as transformers initializes them: for pretraining and for benchmarks. */
@@ -87,14 +85,15 @@ export function randomModel(
   config: Record<string, unknown>,
   options: WeightOptions & { seed?: number } = {},
 ): Promise<CausalLM> {
-  return buildModel(backend, config, 'config', new RandomWeights(config, options.seed ?? 0), options);
+  const source = new RandomWeights(backend, config, options.seed ?? 0);
+  return buildModel(backend, config, 'config', source, options);
 }
 
 async function buildModel(
   backend: Backend,
   config: Record<string, unknown>,
   path: string,
-  source: WeightSource | RandomWeights,
+  source: ArraySource,
   options: WeightOptions,
 ): Promise<CausalLM> {
   const family = familyOf(config, path);

@@ -3,6 +3,7 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromFloat32, writeCheckpoint, type FloatDtype } from '../files/index.js';
+import { formatOf } from '../quant/formats.js';
 import { writeFileAtomic } from '../util/atomic.js';
 import { UserError } from '../util/errors.js';
 import { readBytes } from '../util/read.js';
@@ -34,11 +35,11 @@ export interface SaveOptions extends Pick<ClaimOptions, 'force'> {
  */
 export async function saveModel(model: CausalLM, folder: string, options: SaveOptions = {}): Promise<void> {
   const { dtype = 'F32', maxShardSize, companionsOf, force } = options;
-  const packed = [...model.linears.values()].find(({ weight }) => weight.kind === 'nf4');
-  if (packed)
-    throw new UserError(
-      `${packed.name} is in 4 bits, which is not written: load the model without quantization, or save its adapter`,
-    );
+  for (const { name, weight } of model.linears.values())
+    if (weight.kind !== 'dense')
+      throw new UserError(
+        `${name} is in ${formatOf(weight).bits} bits, which is not written: load the model without quantization, or save its adapter`,
+      );
   claimFolder(folder, { force, inputs: companionsOf === undefined ? [] : [companionsOf] });
   if (companionsOf !== undefined) copyCompanions(companionsOf, folder);
   const config = model.sourceConfig;

@@ -4,13 +4,16 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Backend } from '../../backends/contract.js';
 import type { Block } from '../../data/index.js';
+import type { BenchShape } from '../../models/family.js';
 import { randomModel } from '../../models/load.js';
 import { isTied, readsByEncoder, type CausalLM } from '../../models/model.js';
 import type { WeightOptions } from '../../models/weights.js';
+import { PACKED_KINDS, type PackedKind } from '../../quant/formats.js';
 import { philox4x32 } from '../../util/philox.js';
-import type { BenchShape } from './shapes.js';
 
-export type WeightFormat = 'f32' | 'bf16' | 'nf4';
+const DENSE = ['f32', 'bf16'] as const;
+export type WeightFormat = (typeof DENSE)[number] | PackedKind;
+export const WEIGHT_FORMATS: readonly WeightFormat[] = [...DENSE, ...PACKED_KINDS];
 
 /** Time on the device by kernel. */
 export type KernelTimes = ReadonlyMap<string, { readonly calls: number; readonly milliseconds: number }>;
@@ -26,7 +29,9 @@ export async function benchModel(
 }
 
 export function weightOptions(weights: WeightFormat): WeightOptions {
-  return weights === 'nf4' ? { quantization: { doubleQuant: true }, dtype: 'bf16' } : { dtype: weights };
+  const dense = DENSE.find((type) => type === weights);
+  if (dense) return { dtype: dense };
+  return { quantization: { format: weights as PackedKind, doubleQuant: true }, dtype: 'bf16' };
 }
 
 /** Gives back what making the weights took, or an earlier measurement, that it is not counted with what follows. */

@@ -2,7 +2,9 @@
 
 import type { Backend, Nf4Matrix } from '../../backends/contract.js';
 import { SafetensorsFile } from '../../files/index.js';
-import { freeMatrix, quantizeMatrix, readBnbMatrix } from '../../quant/index.js';
+import { readBnbMatrix } from '../../quant/bnb.js';
+import { freeMatrix } from '../../quant/formats.js';
+import { quantizeMatrix } from '../../quant/nf4.js';
 import { Tensor } from '../../tensor/tensor.js';
 import { check, maxAbs, maxDifference, type Check } from './check.js';
 
