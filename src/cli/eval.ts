@@ -7,7 +7,7 @@ import { readTable, selectColumns, type Row } from '../data/index.js';
 import { confusionMatrix, type ClassificationReport } from '../eval/index.js';
 import { percent, withInterval } from '../experiments/store/results.js';
 import { scorePredictions, unreadNote, type Score } from '../eval/score.js';
-import { readJson } from '../models/load.js';
+import { readModelJson } from '../models/config.js';
 import type { Metric, RougeTokenizer } from '../tasks/index.js';
 import { UserError } from '../util/errors.js';
 import type { Verb } from './main.js';
@@ -79,7 +79,7 @@ export const verb: Verb = (command) => {
 /** The run's own result, which lies beside its predictions. */
 function resultBeside(path: string): Readonly<Record<string, unknown>> {
   const result = join(dirname(path), 'result.json');
-  return existsSync(result) ? readJson(result) : {};
+  return existsSync(result) ? readModelJson(result) : {};
 }
 
 function answersOf(table: readonly Row[], path: string, flags: Flags): Answered[] {

@@ -25,7 +25,7 @@ export function prefillTokens({ backend }: CausalLM): number {
 }
 
 /** What all passes of a call share. */
-export interface PassOptions {
+export interface InferenceOptions {
   /** Run in bf16 precision (`GraphOptions.precision`). */
   readonly bf16?: boolean | undefined;
   /** The call's adapter. */
@@ -164,7 +164,7 @@ export async function fillPrefix(
   cache: KvCache,
   ids: readonly number[],
   { from, to }: { readonly from?: number; readonly to: readonly number[] },
-  options: PassOptions,
+  options: InferenceOptions,
 ): Promise<void> {
   const source = from ?? to[0]!;
   const g = inferenceGraph(model, options.bf16, [options]);

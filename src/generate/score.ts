@@ -21,7 +21,7 @@ import {
   prefillTokens,
   runPrompts,
   sharedTokens,
-  type PassOptions,
+  type InferenceOptions,
   type Prompt,
   type BatchOptions,
   type PromptGroup,
@@ -29,7 +29,7 @@ import {
 import { MOST_POSITIONS } from '../models/tokens.js';
 import { checkWhole } from '../util/checks.js';
 
-export interface ScoreOptions extends BatchOptions {
+export interface LikelihoodOptions extends BatchOptions {
   /** As in GenerateOptions. */
   readonly bf16?: boolean;
   readonly adapter?: CallAdapter | undefined;
@@ -42,14 +42,14 @@ export interface Scores {
   readonly logLikelihoods: number[];
 }
 
-type CallOptions = ScoreOptions & Pick<PassOptions, 'pairs'>;
+type CallOptions = LikelihoodOptions & Pick<InferenceOptions, 'pairs'>;
 
 /** Yields each prompt's scores. Adapter, signal and errors are as `generate`'s. */
 export function scoreContinuations(
   model: CausalLM,
   prompts: readonly Prompt[],
   continuations: readonly (readonly number[])[],
-  options: ScoreOptions,
+  options: LikelihoodOptions,
 ): AsyncGenerator<Scores> {
   return scores(model, prompts, continuations, { ...options, pairs: pairsOfCall(model, options.adapter) });
 }

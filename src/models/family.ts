@@ -1,7 +1,7 @@
 /** What the rest of the program must know of an architecture, and only its own file in families/ knows. */
 
 import type { z } from 'zod';
-import { parseConfig } from './config.js';
+import { parseFields } from './config.js';
 import type { CausalLM } from './model.js';
 import type { WeightLoader } from './weights.js';
 
@@ -64,11 +64,11 @@ const MOST_DECODERS: FamilyFacts = {
   benchRows: (context) => ({ batch: 4, length: Math.min(512, context) }),
 };
 
-export function family<S extends z.ZodType>({ schema, ...file }: FamilyFile<S>): Family {
+export function defineFamily<S extends z.ZodType>({ schema, ...file }: FamilyFile<S>): Family {
   return {
     ...MOST_DECODERS,
     ...file,
-    build: (json, path, weights) => file.build(parseConfig(schema, json, path), path, weights),
-    contextLength: (json, path) => file.contextLength(parseConfig(schema, json, path)),
+    build: (json, path, weights) => file.build(parseFields(schema, json, path), path, weights),
+    contextLength: (json, path) => file.contextLength(parseFields(schema, json, path)),
   };
 }

@@ -7,7 +7,8 @@ import { loadAdapter, readAdapter, readAdapterConfig, saveAdapter } from '../../
 import { ownTargets, targetModules } from '../../adapters/targets.js';
 import type { Block } from '../../data/index.js';
 import { familyOf } from '../../models/families/index.js';
-import { loadModel, readJson } from '../../models/load.js';
+import { readModelJson } from '../../models/config.js';
+import { loadModel } from '../../models/load.js';
 import type { CausalLM } from '../../models/model.js';
 import { saveModel } from '../../models/save.js';
 import { unpackWeights } from '../../models/unpacked.js';
@@ -109,7 +110,7 @@ export async function trainUnits(
   const lanes = lanesOf(members);
   const fit = await fitTogether(
     backend,
-    { model: readJson(join(modelFolder, 'config.json')), weights },
+    { model: readModelJson(join(modelFolder, 'config.json')), weights },
     lanes.map(({ leader: { unit, blocks } }) => ({
       lora: unit.settings.lora,
       training: unit.settings.training,
