@@ -66,9 +66,9 @@ export class WeightLoader {
       weight = stored([outFeatures, inFeatures]);
       this.keep(weight);
     } else if (quantization && !(quantization.skipModules?.some((end) => name.endsWith(end)) ?? head)) {
-      const { pack } = PACKED_FORMATS[quantization.format ?? 'nf4'];
+      const format = PACKED_FORMATS[quantization.format ?? 'nf4'];
       weight = await this.source.packed(weightName, outFeatures, inFeatures, (values) =>
-        pack(this.backend, values, quantization),
+        format.pack(this.backend, values, quantization),
       );
       this.keep(weight);
     } else {
