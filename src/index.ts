@@ -1,89 +1,45 @@
-/** Westwind's typed API: what the command `westwind` is made of. */
-
-export { attachLora, type LoraAdapter, type LoraConfig } from './adapters/lora.js';
-export { targetModules } from './adapters/targets.js';
-export { mergeAdapter, type MergeOptions } from './adapters/merge.js';
-export { loadAdapter, readAdapter, readAdapterConfig, saveAdapter } from './adapters/peft.js';
-export type { Backend, DeviceName, MemoryUse } from './backends/contract.js';
+/**
+ * What most programs take, from a configuration or a table to a tuned model's answers. All else that is public stands in the subpaths, each
+ * the index.ts of the folder of its name: westwind/models, /generate, /train, /data, /tasks, /eval, /experiments.
+ */
 export { createBackend } from './backends/select.js';
-export * from './data/index.js';
-export * from './eval/index.js';
-export type { CheckFigure } from './experiments/checks/figures.js';
-export type { CheckFunction, CheckRow } from './experiments/checks/measures.js';
+export type { Backend } from './backends/contract.js';
+export { packIsolated, readTable, selectColumns } from './data/index.js';
 export {
-  jsonSchema,
   loadConfig,
-  parseConfig,
-  starterConfig,
-  type ConfigFile,
-  type ConfigInMemory,
-  type LoadedConfig,
-  type ResolvedConfig,
-  type ResolvedTask,
-} from './experiments/config/index.js';
-export {
-  benchGeneration,
-  benchTraining,
-  type GenerateFigures,
-  type TrainFigures,
-} from './experiments/bench/index.js';
-export { benchShape, type BenchShape } from './experiments/bench/shapes.js';
-export { describeMachine } from './experiments/machine.js';
-export {
   makeReport,
+  parseConfig,
   readRuns,
   readTestTexts,
+  superviseRun,
   writeReport,
-  type DamagedRun,
-  type FoundRuns,
-  type PublishedChoice,
-  type PublishedName,
-  type ReportFiles,
-  type ReportOptions,
-  type TestTexts,
-} from './experiments/report/index.js';
-export type { RunEvent } from './experiments/run/events.js';
-export type { Prediction } from './experiments/run/predictions.js';
-export { readRecords } from './experiments/run/records.js';
-export { resultsTable, type MethodResult, type TaskResult } from './experiments/run/results.js';
-export { scorePredictions, type Score } from './experiments/run/score.js';
+  type CheckFunction,
+  type CheckRow,
+  type RunEvent,
+  type RunOrder,
+  type Supervision,
+} from './experiments/index.js';
+export { resolveDataset } from './files/index.js';
 export {
-  findRunFolders,
-  readRun,
-  type Manifest,
-  type RunState,
-  type StoredRun,
-} from './experiments/run/stored.js';
-export { superviseRun, type RunOrder, type Supervision } from './experiments/run/supervise.js';
-export { describeRow, readTaskData, trainingBlocks, type TaskData } from './experiments/run/task-data.js';
-export { verifyFolder } from './experiments/verify/index.js';
-export type { Check } from './experiments/verify/check.js';
+  generate,
+  scoreContinuations,
+  stopTokens,
+  type Answer,
+  type GenerateOptions,
+} from './generate/index.js';
 export {
-  openCheckpoint,
-  resolveDataset,
+  attachLora,
+  loadAdapter,
+  loadModel,
+  mergeAdapter,
   resolveModel,
-  SafetensorsFile,
-  writeCheckpoint,
-  writeSafetensors,
-} from './files/index.js';
-export { generate, type Answer, type GenerateOptions } from './generate/generate.js';
-export { commonPrefix, type Prompt } from './generate/prompts.js';
-export type { SamplingOptions } from './generate/sampler.js';
-export { scoreContinuations, type Scores } from './generate/score.js';
-export { stopTokens } from './generate/stop-tokens.js';
-export { architectures, loadModel, randomModel } from './models/load.js';
-export type { CausalLM } from './models/model.js';
-export { saveModel } from './models/save.js';
-export type { WeightOptions } from './models/weights.js';
-export * from './tasks/index.js';
+  saveAdapter,
+  saveModel,
+  type CausalLM,
+  type LoraAdapter,
+  type LoraConfig,
+} from './models/index.js';
+export { createTask, parseAnswer, promptsLater, toSample, trainingExamples } from './tasks/index.js';
 export { TextStream, Tokenizer, type ChatMessage } from './tokenizer/index.js';
-export { evaluateLoss, flatten, type FlatBatch } from './train/step.js';
-export {
-  totalSteps,
-  train,
-  type StepRecord,
-  type TrainingArguments,
-  type TrainOptions,
-  type TrainResult,
-} from './train/trainer.js';
+export { evaluateLoss, train, type TrainingArguments } from './train/index.js';
 export { UserError } from './util/errors.js';

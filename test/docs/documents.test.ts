@@ -205,7 +205,11 @@ function diagnose(codes: ReadonlyMap<string, string>): string[] {
     config: { compilerOptions: object };
   };
   const { options } = ts.convertCompilerOptionsFromJson(
-    { ...config.compilerOptions, baseUrl: '.', paths: { westwind: ['./src/index.ts'] } },
+    {
+      ...config.compilerOptions,
+      baseUrl: '.',
+      paths: { westwind: ['./src/index.ts'], 'westwind/*': ['./src/*/index.ts'] },
+    },
     ROOT,
   );
   const host = ts.createCompilerHost(options);
