@@ -5,6 +5,7 @@
 export { createBackend } from './backends/select.js';
 export type { Backend } from './backends/contract.js';
 export { packIsolated, readTable, selectColumns } from './data/index.js';
+export type { CheckFunction, CheckRow } from './eval/index.js';
 export {
   loadConfig,
   makeReport,
@@ -13,8 +14,6 @@ export {
   readTestTexts,
   superviseRun,
   writeReport,
-  type CheckFunction,
-  type CheckRow,
   type RunEvent,
   type RunOrder,
   type Supervision,

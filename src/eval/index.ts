@@ -8,6 +8,7 @@ export {
   type Confusion,
   type LabelReport,
 } from './classification.js';
+export type { CheckFunction, CheckRow } from './measures.js';
 export { jaccard, lengthRatio, wordOverlap } from './overlap.js';
 export { stem } from './porter.js';
 export {
@@ -19,6 +20,7 @@ export {
   type RougeScores,
   type RougeType,
 } from './rouge.js';
+export { scorePredictions, type Score } from './score.js';
 export {
   alikeInterval,
   areAlike,

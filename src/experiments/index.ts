@@ -1,8 +1,7 @@
 /** Whole runs and studies: their configuration, their process, what they leave, reports, checks, benchmarks, golden folders. */
 export { benchGeneration, benchTraining, type GenerateFigures, type TrainFigures } from './bench/index.js';
 export { benchShape, type BenchShape } from './bench/shapes.js';
-export type { CheckFigure } from './checks/figures.js';
-export type { CheckFunction, CheckRow } from './checks/measures.js';
+export type { CheckFigure } from './store/check-figures.js';
 export {
   jsonSchema,
   loadConfig,
@@ -14,7 +13,7 @@ export {
   type ResolvedConfig,
   type ResolvedTask,
 } from './config/index.js';
-export { describeMachine } from './machine.js';
+export { describeMachine } from './bench/machine.js';
 export {
   makeReport,
   readRuns,
@@ -29,12 +28,11 @@ export {
   type TestTexts,
 } from './report/index.js';
 export type { RunEvent } from './run/events.js';
-export type { Prediction } from './run/predictions.js';
-export { readRecords } from './run/records.js';
-export { resultsTable, type MethodResult, type TaskResult } from './run/results.js';
-export { scorePredictions, type Score } from './run/score.js';
-export { findRunFolders, readRun, type Manifest, type RunState, type StoredRun } from './run/stored.js';
+export type { Prediction } from './store/predictions.js';
+export { readRecords } from './store/records.js';
+export { resultsTable, type MethodResult, type TaskResult } from './store/results.js';
+export { findRunFolders, readRun, type Manifest, type RunState, type StoredRun } from './store/stored.js';
 export { superviseRun, type RunOrder, type Supervision } from './run/supervise.js';
-export { describeRow, readTaskData, trainingBlocks, type TaskData } from './run/task-data.js';
+export { describeRow, readTaskData, trainingBlocks, type TaskData } from './data/task-data.js';
 export type { Check } from './verify/check.js';
 export { verifyFolder } from './verify/index.js';
