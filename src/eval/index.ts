@@ -8,7 +8,6 @@ export {
   type Confusion,
   type LabelReport,
 } from './classification.js';
-export type { CheckFunction, CheckRow } from './measures.js';
 export { jaccard, lengthRatio, wordOverlap } from './overlap.js';
 export { stem } from './porter.js';
 export {
@@ -20,7 +19,6 @@ export {
   type RougeScores,
   type RougeType,
 } from './rouge.js';
-export { scorePredictions, type Score } from './score.js';
 export {
   alikeInterval,
   areAlike,

@@ -6,17 +6,19 @@ import {
   existsSync,
   mkdirSync,
   mkdtempSync,
+  readdirSync,
   readFileSync,
   rmSync,
   symlinkSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
-import { dirname, join, resolve } from 'node:path';
+import { basename, join, resolve } from 'node:path';
 import { after, test } from 'node:test';
 import ts from 'typescript';
 
 const ROOT = resolve(import.meta.dirname, '../..');
+const API = join(ROOT, 'src/api');
 const { exports } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
   exports: Record<string, { types: string; default: string }>;
 };
@@ -31,12 +33,17 @@ const built = Object.values(exports).every((entry) => existsSync(join(ROOT, entr
 const consumer = mkdtempSync(join(tmpdir(), 'westwind-consumer-'));
 after(() => rmSync(consumer, { recursive: true }));
 
-test('each subpath is the index.ts of a folder of its name, and its types stand beside its code', () => {
+test('each subpath is a file of src/api, and its types stand beside its code', () => {
   for (const [subpath, entry] of Object.entries(exports)) {
-    assert.equal(entry.types.replace('.d.ts', '.js'), entry.default);
-    assert.equal(join(dirname(entry.default)), join('dist', subpath));
-    assert.ok(existsSync(sources.get(join('westwind', subpath))!), subpath);
+    assert.equal(entry.default, `./dist/api/${subpath === '.' ? 'index' : basename(subpath)}.js`);
+    assert.equal(entry.types, entry.default.replace(/js$/, 'd.ts'));
   }
+  assert.deepEqual(
+    [...sources.values()].sort(),
+    readdirSync(API)
+      .map((name) => join(API, name))
+      .sort(),
+  );
 });
 
 test('the package itself exports what a screen holds, and each export of an entry is documented', () => {
@@ -62,9 +69,9 @@ test('the package itself exports what a screen holds, and each export of an entr
 
 const USE = `
 ${[...sources.keys()].map((name, i) => `import * as entry${i} from '${name}';`).join('\n')}
-import { generate, loadModel, UserError, type CausalLM } from 'westwind';
+import { generate, loadModel, UserError, type CausalLM, type GenerateOptions } from 'westwind';
 export const entries = [${[...sources.keys()].map((_, i) => `entry${i}`).join(', ')}];
-export const answer = (model: CausalLM) => generate(model, [], { max_new_tokens: 8, stopTokens: [] });
+export const answer = (model: CausalLM, options: GenerateOptions) => generate(model, [{ index: 0, ids: [1] }], options);
 export const load: Parameters<typeof loadModel>[1] = 'a folder';
 // @ts-expect-error: a number is no message
 export const refused = new UserError(1);
@@ -90,6 +97,8 @@ for (const [resolution, module, extension] of [
         exactOptionalPropertyTypes: true,
         noEmit: true,
         types: ['node'],
+        skipLibCheck: resolution !== ts.ModuleResolutionKind.Node16, // our own declarations once, too
+        skipDefaultLibCheck: true,
         typeRoots: [join(ROOT, 'node_modules/@types')],
       });
       const faults = ts.getPreEmitDiagnostics(program).map((fault) => {

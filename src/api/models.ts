@@ -10,7 +10,7 @@ export {
   writeCheckpoint,
   writeSafetensors,
 } from '../files/index.js';
-export { architectures, loadModel, randomModel } from './load.js';
-export type { CausalLM } from './model.js';
-export { saveModel } from './save.js';
-export type { WeightOptions } from './weights.js';
+export { architectures, loadModel, randomModel } from '../models/load.js';
+export type { CausalLM } from '../models/model.js';
+export { saveModel } from '../models/save.js';
+export type { WeightOptions } from '../models/weights.js';

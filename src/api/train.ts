@@ -1,5 +1,5 @@
 /** Training: the loop, its settings, and the loss of texts that it does not train on. */
-export { evaluateLoss, flatten, type FlatBatch } from './step.js';
+export { evaluateLoss, flatten, type FlatBatch } from '../train/step.js';
 export {
   totalSteps,
   train,
@@ -7,4 +7,4 @@ export {
   type TrainingArguments,
   type TrainOptions,
   type TrainResult,
-} from './trainer.js';
+} from '../train/trainer.js';
