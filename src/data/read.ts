@@ -14,6 +14,7 @@ import { readParquet } from './parquet.js';
  */
 export type Row = Record<string, unknown>;
 
+/** The formats of tables. */
 export type TableFormat = 'csv' | 'tsv' | 'json' | 'jsonl' | 'parquet';
 
 const READERS: Readonly<Record<TableFormat, (path: string, options: CsvOptions) => Promise<Row[]>>> = {
@@ -34,6 +35,7 @@ const EXTENSIONS: Readonly<Record<string, TableFormat>> = {
   '.parquet': 'parquet',
 };
 
+/** How a table’s file is read. */
 export interface ReadOptions extends CsvOptions {
   /** The default goes by the file's extension. */
   readonly format?: TableFormat | undefined;

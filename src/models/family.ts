@@ -8,7 +8,7 @@ import type { WeightLoader } from './weights.js';
 /** The Linears of most decoders: `target_modules` are given by these names, whatever a family calls its own. */
 export type CommonModule = 'q_proj' | 'k_proj' | 'v_proj' | 'o_proj' | 'gate_proj' | 'up_proj' | 'down_proj';
 
-/** What a benchmark runs: config.json's fields, with random weights in the place of a checkpoint. */
+/** What a benchmark runs: a model's config.json, with random weights in the place of a checkpoint. */
 export interface BenchShape extends BenchRows {
   readonly config: Readonly<Record<string, unknown>>;
 }

@@ -16,6 +16,7 @@ import { Embedding } from './blocks/embedding.js';
 import { Linear } from './blocks/linear.js';
 import type { ArraySource } from './source.js';
 
+/** In which form a model’s weights are held. */
 export interface WeightOptions {
   /** Pack every Linear but those whose names end so; where `skipModules` is absent, but the output head. */
   readonly quantization?: QuantizationOptions | undefined;

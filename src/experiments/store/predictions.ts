@@ -1,5 +1,6 @@
 /** An answer to a test row, as a run keeps it. */
 
+/** A line of a predictions file: one test row and its answer. */
 export interface Prediction {
   /** The row's number in the test file, from 0. */
   readonly row: number;

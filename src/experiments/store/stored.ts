@@ -17,6 +17,7 @@ import { failureSchema, manifestSchema, predictionSchema, resultSchema, stepSche
 /** Stopped: nobody works on it, and it can go on. */
 export type RunState = 'finished' | 'failed' | 'running' | 'stopped';
 
+/** What a run is made of: manifest.json. */
 export interface Manifest {
   readonly id: string;
   readonly westwind: string;
@@ -27,6 +28,7 @@ export interface Manifest {
   readonly weights?: string;
 }
 
+/** A run as its folder tells of it. */
 export interface StoredRun {
   readonly folder: string;
   readonly id: string;
