@@ -4,7 +4,7 @@
  */
 
 import type { TableMap } from '../autograd/graph.js';
-import type { DenseMatrix } from '../backends/contract.js';
+import type { DenseMatrix } from '../backends/span.js';
 import { fromFloat32 } from '../files/index.js';
 import type { CausalLM } from '../models/model.js';
 import { Tensor } from '../tensor/tensor.js';

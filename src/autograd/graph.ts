@@ -4,9 +4,9 @@
  * it saved, and `checkpoint` (Chen et al., arXiv:1604.06174) trades that for running a piece of the forward a second time.
  */
 
-import type { Backend, DenseMatrix, DType } from '../backends/contract.js';
-import type { RowGroup } from '../backends/gemm.js';
-import type { RandomStream } from '../backends/kernels.js';
+import type { Backend } from '../backends/contract.js';
+import type { DenseMatrix, DType } from '../backends/span.js';
+import type { RandomStream, RowGroup } from '../backends/kernels.js';
 import type { Lora } from '../ops/linear.js';
 import { Tensor } from '../tensor/tensor.js';
 

@@ -4,7 +4,8 @@
  */
 
 import { Parameter } from '../autograd/parameter.js';
-import type { Backend, DenseMatrix, DType, Matrix } from '../backends/contract.js';
+import type { Backend } from '../backends/contract.js';
+import type { DenseMatrix, DType, Matrix } from '../backends/span.js';
 import { checkFinite, checkFits, fromFloat32, toFloat32 } from '../files/index.js';
 import type { EmbeddingWeights } from '../ops/embedding.js';
 import type { LayerNorm } from '../ops/norm.js';

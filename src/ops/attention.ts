@@ -4,9 +4,8 @@
  */
 
 import type { Graph } from '../autograd/graph.js';
-import type { Span } from '../backends/contract.js';
-import type { RowGroup } from '../backends/gemm.js';
-import type { AttentionShape, CrossKeys, DistanceBias, KvCacheShape } from '../backends/kernels.js';
+import type { Span } from '../backends/span.js';
+import type { AttentionShape, CrossKeys, DistanceBias, KvCacheShape, RowGroup } from '../backends/kernels.js';
 import { slice, type Tensor } from '../tensor/tensor.js';
 
 export interface Rotation {

@@ -2,7 +2,7 @@
 
 import type { Graph } from '../autograd/graph.js';
 import type { Parameter } from '../autograd/parameter.js';
-import type { DenseMatrix, Span } from '../backends/contract.js';
+import type { DenseMatrix, Span } from '../backends/span.js';
 import type { RandomStream } from '../backends/kernels.js';
 import { slice, type Tensor } from '../tensor/tensor.js';
 

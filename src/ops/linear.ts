@@ -6,9 +6,8 @@
 
 import { randomOf, type Graph, type Member } from '../autograd/graph.js';
 import type { Parameter } from '../autograd/parameter.js';
-import type { Matrix, Span } from '../backends/contract.js';
-import type { RowGroup } from '../backends/gemm.js';
-import type { Dropout, GemmArgs } from '../backends/kernels.js';
+import type { Matrix, Span } from '../backends/span.js';
+import type { Dropout, GemmArgs, RowGroup } from '../backends/kernels.js';
 import { slice, Tensor } from '../tensor/tensor.js';
 
 export interface Lora {
