@@ -3,7 +3,7 @@
  * They may have more rows: tokens that were added to the vocabulary.
  */
 
-import type { TableMap } from '../autograd/graph.js';
+import type { TableMap } from '../ops/pass.js';
 import type { DenseMatrix } from '../backends/span.js';
 import { fromFloat32 } from '../files/index.js';
 import type { CausalLM } from '../models/model.js';

@@ -3,7 +3,7 @@
  * work on other numbers, so it is recorded once for each number of sequences and run again, without the host's cost for each kernel.
  */
 
-import type { Graph } from '../autograd/graph.js';
+import type { Pass } from '../ops/pass.js';
 import type { Recording } from '../backends/contract.js';
 import type { KvCache } from '../models/blocks/cache.js';
 import { forward, type CausalLM } from '../models/model.js';
@@ -124,7 +124,7 @@ export class Decoder {
   }
 
   /** From hidden states [count, hidden] to logits and the tokens that they give. */
-  private choose(g: Graph, hidden: Tensor, count: number): void {
+  private choose(g: Pass, hidden: Tensor, count: number): void {
     const { head } = this.model;
     const { do_sample, temperature, top_k: topK, top_p: topP } = this.options;
     const logits = linear(g, hidden, head, { path: 'rows', output: 'f32' });

@@ -3,7 +3,7 @@
  * there, once; its decoder's text is then the start token and the answer.
  */
 
-import { Graph, type LoraPairs } from '../autograd/graph.js';
+import { Pass, type AdapterPairs } from '../ops/pass.js';
 import { slice, type Tensor } from '../tensor/tensor.js';
 import type { KvCache } from '../models/blocks/cache.js';
 import type { CausalLM } from '../models/model.js';
@@ -29,7 +29,7 @@ export interface PassOptions {
   /** Run in bf16 precision (`GraphOptions.precision`). */
   readonly bf16?: boolean | undefined;
   /** The call's adapter. */
-  readonly pairs: LoraPairs;
+  readonly pairs: AdapterPairs;
   readonly signal?: AbortSignal | undefined;
 }
 
@@ -37,8 +37,8 @@ export interface PassOptions {
 export function inferenceGraph(
   { backend }: CausalLM,
   { bf16 = false, pairs }: Pick<PassOptions, 'bf16' | 'pairs'>,
-): Graph {
-  return new Graph(backend, { precision: bf16 ? 'bf16' : 'f32', members: [{ seed: 0, step: 0, pairs }] });
+): Pass {
+  return new Pass(backend, { precision: bf16 ? 'bf16' : 'f32', members: [{ seed: 0, step: 0, pairs }] });
 }
 
 /** A cache for sequences whose prompts and answers are at most so long. */
@@ -117,7 +117,7 @@ export function checkPrompts(
   model: CausalLM,
   prompts: readonly Prompt[],
   { batch_size, sharedPrefix = 0 }: BatchOptions,
-  pairs: LoraPairs,
+  pairs: AdapterPairs,
 ): void {
   checkWhole('batch_size', batch_size, 1);
   checkWhole('sharedPrefix', sharedPrefix, 0);
@@ -179,7 +179,7 @@ export async function fillPrefix(
  * @returns hidden states of each prompt's last row, [prompts, hidden_size]
  */
 export function runPrompts(
-  g: Graph,
+  g: Pass,
   model: CausalLM,
   cache: KvCache,
   prompts: readonly { slot: number; ids: readonly number[] }[],
@@ -206,7 +206,7 @@ export function runPrompts(
 
 /** The prompts as the encoder's texts, and the start token of each answer behind them. */
 function runEncoder(
-  g: Graph,
+  g: Pass,
   model: CausalLM,
   cache: KvCache,
   prompts: readonly { slot: number; ids: readonly number[] }[],

@@ -7,7 +7,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { loadAdapter } from '../../adapters/peft.js';
-import { Graph } from '../../autograd/graph.js';
+import { Pass } from '../../ops/pass.js';
 import type { Backend } from '../../backends/contract.js';
 import { IGNORE_INDEX, type Block } from '../../data/index.js';
 import { SafetensorsFile } from '../../files/index.js';
@@ -185,7 +185,7 @@ async function logitsError(
   wanted: readonly Float32Array[],
   precision: Precision,
 ): Promise<number> {
-  const g = new Graph(model.backend, {
+  const g = new Pass(model.backend, {
     precision,
     members: [{ seed: 0, step: 0, pairs: model.adapter }],
   });
