@@ -1,0 +1,119 @@
+/** Answering the test rows by one method, each answer written as it comes; a resumed run answers only what is missing. */
+
+import { generate } from '../../generate/generate.js';
+import { commonPrefix, type Prompt } from '../../generate/prompts.js';
+import { scoreContinuations } from '../../generate/score.js';
+import type { CausalLM } from '../../models/model.js';
+import { labelContinuationsLater, parseAnswer, type PromptKind, type PromptSet } from '../../tasks/index.js';
+import { isAbort } from '../../util/abort.js';
+import { readRecords, RecordWriter } from '../store/records.js';
+import { predictionSchema } from '../store/schemas.js';
+import { newTokens, promptSet, type PromptArguments } from '../data/prompts.js';
+import type { Prediction } from '../store/predictions.js';
+
+export interface PredictArguments extends PromptArguments {
+  readonly model: CausalLM;
+  readonly stops: readonly number[];
+  /** Where the predictions go, as JSON lines. */
+  readonly path: string;
+  readonly onAnswer: (done: number, total: number) => void;
+  readonly onNotice: (text: string) => void;
+  readonly signal: AbortSignal;
+}
+
+/** @returns all predictions in the order of the test rows, or undefined when the signal came first */
+export async function predict(args: PredictArguments): Promise<Prediction[] | undefined> {
+  const { data, path, signal } = args;
+  const done = new Map(readRecords<Prediction>(path, predictionSchema).map((p) => [p.row, p]));
+  const missing = data.test.filter((s) => !done.has(s.row));
+  args.onAnswer(done.size, data.test.length);
+  if (missing.length > 0) {
+    // Prompts are made for all rows, that their shared beginning is the same for a resumed run.
+    const set = await promptSet(args);
+    if (done.size === 0) for (const notice of notices(set, args.method)) args.onNotice(notice);
+    const prompts = set.prompts.filter((p) => !done.has(p.index));
+    const sharedPrefix = commonPrefix(set.prompts.map((p) => p.ids));
+    const writer = new RecordWriter<Prediction>(path);
+    try {
+      for await (const prediction of answers(args, prompts, sharedPrefix)) {
+        writer.append(prediction);
+        done.set(prediction.row, prediction);
+        args.onAnswer(done.size, data.test.length);
+      }
+    } catch (error) {
+      // What is written stands; a resumed run asks for the rest.
+      if (!isAbort(error, signal)) throw error;
+    }
+    if (signal.aborted && done.size < data.test.length) return undefined;
+  }
+  return data.test.map((s) => done.get(s.row)!);
+}
+
+async function* answers(
+  args: PredictArguments,
+  prompts: readonly Prompt[],
+  sharedPrefix: number,
+): AsyncGenerator<Prediction> {
+  const { data, settings, model, tokenizer, signal } = args;
+  const { task } = data;
+  const references = new Map(data.test.map((s) => [s.row, s.answer]));
+  const lastTokens = new Map(prompts.map(({ index, ids }) => [index, ids.at(-1)]));
+  const { batch_size } = settings.generation;
+  const { bf16 } = settings.training;
+  if (args.scoring === 'likelihood') {
+    const continuations = await labelContinuationsLater(task, args.method, tokenizer);
+    const lengths = task.labels!.map((label) => Array.from(label).length);
+    for await (const { index, logLikelihoods } of scoreContinuations(model, prompts, continuations, {
+      batch_size,
+      sharedPrefix,
+      signal,
+      bf16,
+    })) {
+      const normalized = logLikelihoods.map((value, i) => value / lengths[i]!);
+      const shown = settings.likelihood_normalization === 'length' ? normalized : logLikelihoods;
+      yield {
+        row: index,
+        reference: references.get(index)!,
+        answer: likeliest(task.labels!, shown),
+        log_likelihoods: logLikelihoods,
+        normalized_log_likelihoods: normalized,
+      };
+    }
+    return;
+  }
+  const options = {
+    ...settings.generation,
+    max_new_tokens: newTokens(args),
+    stopTokens: args.stops,
+    sharedPrefix,
+    bf16,
+    signal,
+  };
+  for await (const { index, tokens, finish } of generate(model, prompts, options)) {
+    const reference = references.get(index)!;
+    // An encoder reads the prompt: the decoder's answer stands behind nothing.
+    const behind = tokenizer.decoderStartId === undefined ? lastTokens.get(index) : undefined;
+    const { text, answer } = parseAnswer(task, tokens, tokenizer, { method: args.method, reference, behind });
+    yield { row: index, reference, answer, text, tokens: tokens.length, finish };
+  }
+}
+
+/** The label of the highest value, the first of equal ones; null where the values are no numbers. */
+export function likeliest(labels: readonly string[], values: readonly number[]): string | null {
+  let best = -1;
+  for (const [i, value] of values.entries())
+    if (best < 0 ? value >= -Infinity : value > values[best]!) best = i;
+  return labels[best] ?? null;
+}
+
+function notices({ prompts, shortened, examples }: PromptSet, method: PromptKind): string[] {
+  const out: string[] = [];
+  if (shortened > 0)
+    out.push(`${method}: ${shortened} of ${prompts.length} prompts were shortened to the model's context`);
+  if (examples.shortened > 0 || examples.dropped > 0) {
+    out.push(
+      `${method}: of the examples in each prompt ${examples.shortened} were shortened and ${examples.dropped} had no room`,
+    );
+  }
+  return out;
+}
