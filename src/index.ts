@@ -27,7 +27,7 @@ export {
   type GenerateFigures,
   type TrainFigures,
 } from './experiments/bench/index.js';
-export { benchShape, type BenchShape } from './experiments/bench/shapes.js';
+export { benchShape } from './experiments/bench/shapes.js';
 export { describeMachine } from './experiments/bench/machine.js';
 export {
   makeReport,
@@ -66,12 +66,15 @@ export {
   writeCheckpoint,
   writeSafetensors,
 } from './files/index.js';
-export { generate, type Answer, type GenerateOptions } from './generate/generate.js';
+export { generate, type GenerateOptions } from './generate/generate.js';
 export { commonPrefix, type Prompt } from './generate/prompts.js';
 export type { SamplingOptions } from './generate/sampler.js';
 export { scoreContinuations, type Scores } from './generate/score.js';
+export { Session, type Answer, type Request, type SessionOptions } from './generate/session.js';
 export { stopTokens } from './generate/stop-tokens.js';
-export { architectures, loadModel, randomModel } from './models/load.js';
+export { architectures } from './models/families/index.js';
+export type { BenchShape } from './models/family.js';
+export { loadModel, randomModel } from './models/load.js';
 export type { CausalLM } from './models/model.js';
 export { saveModel } from './models/save.js';
 export type { WeightOptions } from './models/weights.js';

@@ -1,6 +1,8 @@
 /** Making LoRA (Hu et al., arXiv:2106.09685) for a model's Linears: which ones, with what rank, from where. Names are PEFT's. */
 
 import { Parameter } from '../autograd/parameter.js';
+import { familyOf } from '../models/families/index.js';
+import type { Family } from '../models/family.js';
 import type { CausalLM } from '../models/model.js';
 import type { Linear } from '../models/blocks/linear.js';
 import { Lora } from '../ops/lora.js';
@@ -30,7 +32,7 @@ export interface LoraAdapter {
   /** With `target_modules` as the model names them. */
   readonly config: LoraConfig;
   /** What kind of model it is for, as PEFT calls it. */
-  readonly taskType: 'CAUSAL_LM' | 'SEQ_2_SEQ_LM';
+  readonly taskType: Family['taskType'];
   readonly modules: readonly { readonly name: string; readonly linear: Linear; readonly scaling: number }[];
   /** What a call needs of it: the pairs, and the tables by the modules whose places they take. */
   readonly pairs: ReadonlyMap<Linear, Lora> & { readonly tables?: TableMap | undefined };
@@ -90,8 +92,11 @@ export function createLora(model: CausalLM, config: LoraConfig, start: LoraStart
   const given: Partial<Exclude<LoraStart, { seed: number }>> = 'source' in start ? start : {};
   const source = 'source' in start ? start.source : initialPairs(start.seed);
   const { tables } = given;
+  const family = familyOf(model.config);
   const all = [...model.linears.keys()];
-  const target_modules = given.modules ? config.target_modules : ownTargets(all, config.target_modules);
+  const target_modules = given.modules
+    ? config.target_modules
+    : ownTargets(family, all, config.target_modules);
   const chosen = given.modules ?? ranksOf(config, targetModules(all, model.head.name, target_modules));
   const picked = chosen.map(({ name, r, outFeatures }) => {
     const linear = model.linears.get(name)!;
@@ -132,7 +137,7 @@ export function createLora(model: CausalLM, config: LoraConfig, start: LoraStart
     config: { ...config, target_modules },
     ...{ modules, pairs, parameters, tables, detach },
     tableNames: { embedding: model.embedding.name, head: model.head.name },
-    taskType: model.config.decoder_start_token_id === undefined ? 'CAUSAL_LM' : 'SEQ_2_SEQ_LM',
+    taskType: family.taskType,
     attach: () => {
       model.adapter = pairs;
     },

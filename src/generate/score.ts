@@ -16,7 +16,7 @@ import {
   checkPrompts,
   fillPrefix,
   inferenceGraph,
-  groupsOf,
+  promptGroups,
   lengthsOf,
   prefillTokens,
   runPrompts,
@@ -72,7 +72,7 @@ async function* scores(
   const newTokens = Math.max(...continuations.map((c) => c.length));
   const letGo = holdPairs(options.pairs);
   try {
-    for (const group of groupsOf(prompts, options.batch_size, newTokens))
+    for (const group of promptGroups(prompts, options.batch_size, newTokens))
       yield* scoreGroup(model, group, continuations, { ...options, prefix, newTokens });
   } finally {
     letGo();
@@ -86,9 +86,10 @@ async function* scoreGroup(
   options: CallOptions & { readonly prefix: number; readonly newTokens: number },
 ): AsyncGenerator<Scores> {
   const { prefix, newTokens, bf16 } = options;
+  const all = Array.from({ length: slots }, (_, slot) => slot);
   const cache = cacheFor(model, slots, { longest: lengthsOf(prompts).longest, newTokens, bf16 });
   try {
-    if (prefix > 0) await fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options);
+    if (prefix > 0) await fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), { to: all }, options);
     const room = prefillTokens(model);
     for (let i = 0; i < prompts.length;) {
       const batch: Prompt[] = [];
@@ -113,7 +114,7 @@ async function scoreBatch(
   options: CallOptions,
 ): Promise<Scores[]> {
   const { signal } = options;
-  const g = inferenceGraph(model, options);
+  const g = inferenceGraph(model, options.bf16, [options]);
   try {
     const placed = prompts.map((p, slot) => ({ slot, ids: p.ids }));
     const ask = <T>(body: () => T): T => abortable(model.backend, signal, body);
@@ -146,7 +147,7 @@ async function restLosses(
 ): Promise<number[]> {
   const given = tokens.slice(0, -1);
   if (given.length === 0) return placed.map(() => 0);
-  const inner = inferenceGraph(model, options);
+  const inner = inferenceGraph(model, options.bf16, [options]);
   try {
     const rows = placed.length * given.length;
     const perRow = <T>(value: (p: (typeof placed)[number], i: number) => T): T[] =>

@@ -45,16 +45,6 @@ export const decoderSchema = z.object({
   sliding_window: z.int().positive().nullish(),
 });
 
-/** What GPT-NeoX and Falcon have where config.json says nothing, as Falcon-7B's. */
-const context = size.default(2048);
-
-/** max_position_embeddings of a model's config.json, T5's n_positions, before the model is built. */
-export function contextLength(config: unknown, path: string): number {
-  const schema = z.object({ n_positions: size.optional(), max_position_embeddings: context });
-  const { n_positions, max_position_embeddings } = parseConfig(schema, config, path);
-  return n_positions ?? max_position_embeddings;
-}
-
 /** The fields that GPT-NeoX and Falcon have in common. */
 export const fusedSchema = z.object({
   model_type: z.string(),
@@ -62,7 +52,8 @@ export const fusedSchema = z.object({
   hidden_size: size,
   num_hidden_layers: z.int().positive().max(4096),
   num_attention_heads: z.int().positive().max(4096),
-  max_position_embeddings: context,
+  /** Falcon-7B's says nothing of it. */
+  max_position_embeddings: size.default(2048),
   rope_theta: finite.nullish(),
   rope_scaling: ropeSchema.nullish(),
   rope_parameters: ropeSchema.nullish(),
@@ -98,6 +89,12 @@ export function activationOf(name: string, field: string, path: string): Activat
   throw new UserError(
     `${path}: ${field} '${name}' is not supported; Westwind knows ${Object.keys(ACTIVATIONS).join(', ')} in this family`,
   );
+}
+
+/** The token that a decoder's text begins with, of a config.json that tells of an encoder before it. */
+export function decoderStart(config: Readonly<Record<string, unknown>>): number | undefined {
+  const id = config['decoder_start_token_id'] ?? 0;
+  return config['is_encoder_decoder'] === true && Number.isInteger(id) ? (id as number) : undefined;
 }
 
 /** Validates with `schema`; a fault names the file and the field. */

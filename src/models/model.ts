@@ -62,6 +62,11 @@ export interface ModelConfig {
   readonly decoder_start_token_id?: number;
 }
 
+/** Whether what a model reads is its encoder's text, and what it writes its decoder's. */
+export function readsByEncoder({ config }: Pick<CausalLM, 'config'>): boolean {
+  return config.decoder_start_token_id !== undefined;
+}
+
 /** Whether the output head is the embedding's table, whatever config.json says: a checkpoint may have one beside it. */
 export function isTied({ embedding, head }: Pick<CausalLM, 'embedding' | 'head'>): boolean {
   return head.parameter === embedding.parameter;

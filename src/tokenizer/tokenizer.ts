@@ -4,12 +4,12 @@
  * lays out a conversation. config.json says whether an encoder reads the prompt.
  */
 import { join } from 'node:path';
+import { decoderStart } from '../models/config.js';
 import { UserError, messageOf } from '../util/errors.js';
 import { readJsonObject } from '../util/read.js';
 import { EngineDeath, EngineHandle, type Encoded } from './engine/index.js';
 import {
   chatTemplateSource,
-  decoderStart,
   readOptionalJson,
   settle,
   specialTokens,
@@ -123,7 +123,7 @@ export class Tokenizer {
     } catch (error) {
       throw new UserError(`${path} is damaged or of an unknown kind: ${messageOf(error).split('\n')[0]!}`);
     }
-    return new Tokenizer(folder, decoderStart(folder), {
+    return new Tokenizer(folder, decoderStart(readOptionalJson(join(folder, 'config.json'))), {
       engine,
       vocabulary: words,
       bytesFallBack: JSON.stringify(json['decoder'] ?? null).includes('"ByteFallback"'),

@@ -4,7 +4,7 @@ import { holdPairs, pairsOfCall, type CallAdapter } from '../adapters/call.js';
 import { Pass, type Member } from '../ops/pass.js';
 import { IGNORE_INDEX, type Block } from '../data/index.js';
 import { headLoss } from '../ops/cross-entropy.js';
-import type { CausalLM, ModelInput } from '../models/model.js';
+import { readsByEncoder, type CausalLM, type ModelInput } from '../models/model.js';
 import { checkPositions, checkTokens } from '../models/tokens.js';
 import type { Neftune } from '../ops/embedding.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -258,7 +258,7 @@ function checkBatch(
     checkRows({ ids: encoder.ids, segments: encoder.segments, lengths: encoder.lengths });
     checkSegments(encoder.segments);
   }
-  if ((encoder !== undefined) !== (model.config.decoder_start_token_id !== undefined))
+  if ((encoder !== undefined) !== readsByEncoder(model))
     throw new Error('texts for an encoder go with a model that has one');
   checkTokens(model, ids, pairs);
   if (encoder) checkTokens(model, encoder.ids, pairs);

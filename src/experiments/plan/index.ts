@@ -5,7 +5,7 @@ import type { Backend } from '../../backends/contract.js';
 import type { Work } from '../../backends/counting.js';
 import { createPlanBackend } from '../../backends/select.js';
 import { resolveModel } from '../../files/index.js';
-import { contextLength } from '../../models/config.js';
+import { familyOf } from '../../models/families/index.js';
 import { readJson } from '../../models/load.js';
 import type { PromptKind } from '../../tasks/index.js';
 import { Tokenizer } from '../../tokenizer/index.js';
@@ -117,7 +117,7 @@ export async function planAnswers(
   method: PromptKind,
   target: Pick<Backend, 'name'>,
 ): Promise<GenerationPlan> {
-  const max_position_embeddings = contextLength(model, 'config.json');
+  const max_position_embeddings = familyOf(model, 'config.json').contextLength(model, 'config.json');
   const { prompts } = await promptSet({
     ...{ method, scoring: 'generate', data, settings, tokenizer, seed: config.seed },
     model: { config: { max_position_embeddings } },

@@ -6,6 +6,7 @@ import { createLora, type LoraAdapter } from '../../adapters/lora.js';
 import { loadAdapter, readAdapter, readAdapterConfig, saveAdapter } from '../../adapters/peft.js';
 import { ownTargets, targetModules } from '../../adapters/targets.js';
 import type { Block } from '../../data/index.js';
+import { familyOf } from '../../models/families/index.js';
 import { loadModel, readJson } from '../../models/load.js';
 import type { CausalLM } from '../../models/model.js';
 import { saveModel } from '../../models/save.js';
@@ -234,7 +235,9 @@ function startingAdapter(
     if (canonicalJson(lora.target_modules) === canonicalJson(readAdapterConfig(folder).target_modules))
       return adapter;
     const all = [...model.linears.keys()];
-    const wanted = new Set(targetModules(all, model.head.name, ownTargets(all, lora.target_modules)));
+    const wanted = new Set(
+      targetModules(all, model.head.name, ownTargets(familyOf(model.config), all, lora.target_modules)),
+    );
     const there = new Set(adapter.modules.map(({ name }) => name));
     const differing = all.find((name) => wanted.has(name) !== there.has(name));
     if (differing !== undefined)

@@ -12,7 +12,8 @@ import type { Backend } from '../../backends/contract.js';
 import { IGNORE_INDEX, type Block } from '../../data/index.js';
 import { SafetensorsFile } from '../../files/index.js';
 import { generate } from '../../generate/generate.js';
-import { loadModel } from '../../models/load.js';
+import { decoderStart } from '../../models/config.js';
+import { loadModel, readJson } from '../../models/load.js';
 import { forward, type CausalLM } from '../../models/model.js';
 import type { WeightOptions } from '../../models/weights.js';
 import { linear } from '../../ops/linear.js';
@@ -293,7 +294,7 @@ function readExpected(folder: string): Expected {
     const mask = readIntegers(file, 'attention_mask');
     const labels = readIntegers(file, 'labels');
     const [, written] = file.info('labels').shape as [number, number];
-    const start = decoderStart(folder);
+    const start = decoderStart(readJson(join(folder, 'config.json')));
     const blocks = Array.from({ length: rows }, (_, row): Block => {
       const real = Array.from({ length }, (_, i) => row * length + i).filter((i) => mask[i] === 1);
       if (start !== undefined) {
@@ -324,17 +325,6 @@ function readExpected(folder: string): Expected {
   } finally {
     file.close();
   }
-}
-
-/** The token that a decoder behind an encoder begins with. */
-function decoderStart(folder: string): number | undefined {
-  const schema = z.object({
-    is_encoder_decoder: z.boolean().optional(),
-    decoder_start_token_id: z.int().optional(),
-  });
-  const path = join(folder, 'config.json');
-  const { is_encoder_decoder, decoder_start_token_id } = readChecked(path, schema, 'fetch it again');
-  return is_encoder_decoder ? decoder_start_token_id : undefined;
 }
 
 /** The decoder reads its labels one place later, behind the start token; the last row predicts nothing. */

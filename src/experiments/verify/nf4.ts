@@ -3,7 +3,9 @@
 import type { Backend } from '../../backends/contract.js';
 import type { Nf4Matrix } from '../../backends/span.js';
 import { SafetensorsFile } from '../../files/index.js';
-import { freeMatrix, quantizeMatrix, readBnbMatrix } from '../../quant/index.js';
+import { readBnbMatrix } from '../../quant/bnb.js';
+import { freeMatrix } from '../../quant/formats.js';
+import { quantizeMatrix } from '../../quant/nf4.js';
 import { Tensor } from '../../tensor/tensor.js';
 import { check, maxAbs, maxDifference, type Check } from './check.js';
 

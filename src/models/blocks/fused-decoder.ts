@@ -53,6 +53,12 @@ export interface FusedTraits {
   };
 }
 
+/** What its Linears are called, in the place of the common names. */
+export const FUSED_MODULES = {
+  ...{ q_proj: 'query_key_value', k_proj: 'query_key_value', v_proj: 'query_key_value', o_proj: 'dense' },
+  ...{ up_proj: 'dense_h_to_4h', down_proj: 'dense_4h_to_h' },
+} as const;
+
 interface Layer {
   readonly norm: LayerNorm;
   readonly queryKeyValue: Linear;
