@@ -13,13 +13,8 @@ import { EVENTS, TaskReports } from '../../src/experiments/trackers/reports.js';
 import { readEventFile } from '../../src/experiments/trackers/tfevents.js';
 import { makeReport } from '../../src/experiments/report/index.js';
 import { receiptSchema, checksSchema } from '../../src/experiments/store/schemas.js';
-import {
-  findRunFolders,
-  readChecked,
-  readPredictions,
-  readRun,
-  readSteps,
-} from '../../src/experiments/store/stored.js';
+import { findRunFolders, readPredictions, readRun, readSteps } from '../../src/experiments/store/stored.js';
+import { readChecked } from '../../src/util/json.js';
 import { savedResult } from '../../src/experiments/run/unit.js';
 import { openCheckpoint, resolveModel, SafetensorsFile } from '../../src/files/index.js';
 import { stopTokens } from '../../src/generate/stop-tokens.js';

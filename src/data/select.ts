@@ -1,7 +1,7 @@
 /** The columns that a task needs, out of a table: by name and as text. */
 import { UserError } from '../util/errors.js';
 import { nearest } from '../util/nearest.js';
-import type { Row } from './read.js';
+import type { Row } from './row.js';
 
 export interface SelectOptions<K extends string> {
   /** Groups of which one column at least must hold more than white space; the default is each column by itself. */

@@ -14,7 +14,7 @@ import {
   refuseQuantizedTensors,
 } from '../files/index.js';
 import { UserError } from '../util/errors.js';
-import { readJsonObject } from '../util/read.js';
+import { readJsonObject } from '../util/json.js';
 import type { CausalLM } from './model.js';
 import { RandomWeights } from './random.js';
 import { WeightLoader, type WeightOptions, type WeightSource } from './weights.js';

@@ -17,7 +17,7 @@ import type { Prediction } from '../store/predictions.js';
 import { readRecords } from '../store/records.js';
 import type { TaskResult } from '../store/results.js';
 import { checksSchema, predictionSchema } from '../store/schemas.js';
-import { readChecked } from '../store/stored.js';
+import { readChecked } from '../../util/json.js';
 import type { TaskData } from '../data/task-data.js';
 import type { CheckFigure } from '../store/check-figures.js';
 import { firstLine, type LoadedCheck } from './load.js';

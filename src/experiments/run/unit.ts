@@ -11,7 +11,7 @@ import type { DataCache } from '../data/data-cache.js';
 import type { RunEvent } from './events.js';
 import type { MethodResult, TaskResult } from '../store/results.js';
 import { resultSchema } from '../store/schemas.js';
-import { readChecked } from '../store/stored.js';
+import { readChecked } from '../../util/json.js';
 import type { TaskData } from '../data/task-data.js';
 
 /** What all runs of a process share: they are of one base model on one device. */

@@ -8,7 +8,8 @@ import { existsSync } from 'node:fs';
 import { z } from 'zod';
 import { UserError } from '../../util/errors.js';
 import { GrowingFile } from '../../util/growing.js';
-import { parseJson, readText } from '../../util/read.js';
+import { faultOf, parseJson } from '../../util/json.js';
+import { readText } from '../../util/read.js';
 
 /** Appends records to a file, each in one write. */
 export class RecordWriter<T> {
@@ -47,13 +48,6 @@ export function readRecords<T>(path: string, schema: z.ZodType = z.looseObject({
       if (!checked.success) throw damaged(faultOf(checked.error));
       return checked.data as T;
     });
-}
-
-/** The first fault that a schema finds: the field, and what is wrong there. */
-export function faultOf({ issues }: z.ZodError): string {
-  const [issue] = issues;
-  const place = issue!.path.map(String).join('.');
-  return `${place === '' ? '' : `${place}: `}${issue!.message}`;
 }
 
 function wholeLines(path: string): string {

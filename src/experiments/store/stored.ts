@@ -4,13 +4,13 @@ import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import type { StepRecord } from '../../train/trainer.js';
-import { messageOf, UserError } from '../../util/errors.js';
+import { UserError } from '../../util/errors.js';
 import { lockHolder } from '../../util/lock.js';
-import { parseJson, readText } from '../../util/read.js';
+import { readChecked } from '../../util/json.js';
 import type { Fingerprints, ResolvedConfig } from '../config/index.js';
 import { FAULT, LOCK } from './folder.js';
 import type { Prediction } from './predictions.js';
-import { faultOf, readRecords } from './records.js';
+import { readRecords } from './records.js';
 import type { MethodResult, TaskResult } from './results.js';
 import { failureSchema, manifestSchema, predictionSchema, resultSchema, stepSchema } from './schemas.js';
 
@@ -113,18 +113,4 @@ function predictionsFile(method: MethodResult['method'], scoring: 'generate' | '
 /** The steps of a task's training so far. */
 export function readSteps({ folder }: StoredRun, task: string): StepRecord[] {
   return readRecords(join(folder, task, 'train.jsonl'), stepSchema);
-}
-
-/** A JSON file of a known shape; `mend` is what to do where it is damaged. */
-export function readChecked<T>(path: string, schema: z.ZodType<T>, mend: string): T {
-  const text = readText(path);
-  let json: unknown;
-  try {
-    json = parseJson(text, 'it');
-  } catch (error) {
-    throw new UserError(`${path} is damaged (${messageOf(error)}): ${mend}`);
-  }
-  const checked = schema.safeParse(json);
-  if (checked.success) return checked.data;
-  throw new UserError(`${path} is damaged (${faultOf(checked.error)}): ${mend}`);
 }

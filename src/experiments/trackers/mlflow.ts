@@ -12,12 +12,12 @@ import type { z } from 'zod';
 import { writeFileAtomic } from '../../util/atomic.js';
 import { environment } from '../../util/environment.js';
 import { messageOf } from '../../util/errors.js';
-import { openRegular, parseJson } from '../../util/read.js';
+import { openRegular } from '../../util/read.js';
+import { parseJson, readChecked } from '../../util/json.js';
 import { isToken, masked } from '../../util/secrets.js';
 import type { ResolvedConfig } from '../config/index.js';
 import type { TaskResult } from '../store/results.js';
 import { manifestSchema, receiptSchema, stepSchema } from '../store/schemas.js';
-import { readChecked } from '../store/stored.js';
 import {
   flatten,
   MlflowClient,
