@@ -1,7 +1,7 @@
 /** Everything that reads a file: what it is given, and that it is used as the program uses it. A reader ends well or in a UserError. */
 
 import { readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { loadAdapter } from '../../src/adapters/peft.js';
 import { mergeAdapter } from '../../src/adapters/merge.js';
 import { createLora } from '../../src/adapters/lora.js';
@@ -12,9 +12,7 @@ import { parsePresetModels } from '../../src/experiments/config/presets.js';
 import { EVENTS, TaskReports } from '../../src/experiments/trackers/reports.js';
 import { readEventFile } from '../../src/experiments/trackers/tfevents.js';
 import { makeReport } from '../../src/experiments/report/index.js';
-import { receiptSchema, checksSchema } from '../../src/experiments/store/schemas.js';
 import { findRunFolders, readPredictions, readRun, readSteps } from '../../src/experiments/store/stored.js';
-import { readChecked } from '../../src/util/json.js';
 import { savedResult } from '../../src/experiments/run/unit.js';
 import { openCheckpoint, resolveModel, SafetensorsFile } from '../../src/files/index.js';
 import { stopTokens } from '../../src/generate/stop-tokens.js';
@@ -26,6 +24,8 @@ import { AdamW } from '../../src/train/optimizer.js';
 import type { Kind } from './mutate.js';
 import type { Random } from './random.js';
 import { LORA, OPTIMIZER, SMALL } from './seeds.js';
+import { TASK_FILES } from '../../src/experiments/store/layout.js';
+import { RECEIPT } from '../../src/experiments/trackers/mlflow.js';
 
 export interface Reader {
   /** The folder of its whole files, and those of them that are damaged. */
@@ -293,8 +293,9 @@ export async function makeReaders(backend: Backend, scratch: string): Promise<Re
             for (const { method } of result.methods) readPredictions(run, result, method, 'generate');
           }
         }
-        if (path.endsWith('mlflow.json')) readChecked(path, receiptSchema, 'again');
-        if (path.includes('checks-')) readChecked(path, checksSchema, 'again');
+        if (path.endsWith(RECEIPT.name)) RECEIPT.read(dirname(path));
+        const checks = TASK_FILES.checks('tuned');
+        if (path.endsWith(checks.name)) checks.read(dirname(path));
       },
     },
     report: {

@@ -4,7 +4,6 @@
  * is found in the run's folder and not done again.
  */
 
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createBackend } from '../../backends/select.js';
 import { resolveModel } from '../../files/index.js';
@@ -22,12 +21,15 @@ import { answer } from './answers.js';
 import { isFourBit, weightsHeldOf } from '../store/base-weights.js';
 import { DataCache } from '../data/data-cache.js';
 import type { RunEvent } from './events.js';
-import { Fingerprinting, openRunFolder, recordFault, runPath, type RunFolder } from '../store/folder.js';
+import { openRunFolder, recordFault, runPath, type RunFolder } from '../store/folder.js';
+import { Fingerprinting } from '../store/fingerprints.js';
 import { resultsTable, type TaskResult } from '../store/results.js';
 import type { WorkerOrder } from './supervise.js';
 import type { TaskData } from '../data/task-data.js';
-import { isTrained, loadTuned, trainingSummary, trainUnits, type TrainingEnd } from './training.js';
+import { isTrained, loadTuned, trainUnits, type TrainingEnd } from './training.js';
 import { finishUnit, savedResult, startUnit, type Shared, type Unit } from './unit.js';
+import { RUN_FILES, TASK_FILES } from '../store/layout.js';
+import { summaryOf } from '../store/steps.js';
 
 /** A run whose folder is held. */
 interface OpenRun {
@@ -96,7 +98,7 @@ export async function runJob(
         const path = runPath(loaded, prints);
         const held = weightsHeldOf(loaded.config.weights, modelFolder);
         const tuning = tuningName(loaded.config, held);
-        const finished = existsSync(join(path, 'results.json'));
+        const finished = RUN_FILES.results.isIn(path);
         const twin = runs.some(({ folder }) => folder.path === path);
         const folder = twin ? undefined : openRunFolder(loaded, prints, backend, held);
         emit({ type: 'run', run: number, folder: path, finished, tuning });
@@ -215,7 +217,7 @@ class Job {
   }
 
   private async answerTuned(unit: Unit): Promise<boolean> {
-    unit.training = trainingSummary(unit);
+    unit.training = summaryOf(TASK_FILES.steps.read(unit.folder));
     if (!unit.settings.test) return true;
     const tuned = await loadTuned(this.shared, unit, () => this.model(unit));
     try {
@@ -275,8 +277,8 @@ class Job {
     if (results.size < config.tasks.length) return;
     const all = config.tasks.map((task) => results.get(task.name)!);
     // Those of a finished run are written again where it is checked for something else.
-    writeIfChanged(join(folder.path, 'report.md'), resultsTable(all, tuning) + '\n');
-    writeIfChanged(join(folder.path, 'results.json'), JSON.stringify(all, null, 2) + '\n');
+    writeIfChanged(join(folder.path, RUN_FILES.table), resultsTable(all, tuning) + '\n');
+    RUN_FILES.results.update(folder.path, all);
     folder.release();
   }
 }

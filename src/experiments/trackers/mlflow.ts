@@ -8,16 +8,14 @@ import { constants } from 'node:buffer';
 import { closeSync, existsSync, readSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { z } from 'zod';
-import { writeFileAtomic } from '../../util/atomic.js';
+import { z } from 'zod';
 import { environment } from '../../util/environment.js';
 import { messageOf } from '../../util/errors.js';
 import { openRegular } from '../../util/read.js';
-import { parseJson, readChecked } from '../../util/json.js';
+import { parseJson } from '../../util/json.js';
 import { isToken, masked } from '../../util/secrets.js';
 import type { ResolvedConfig } from '../config/index.js';
 import type { TaskResult } from '../store/results.js';
-import { manifestSchema, receiptSchema, stepSchema } from '../store/schemas.js';
 import {
   flatten,
   MlflowClient,
@@ -27,9 +25,11 @@ import {
   type MlflowServer,
   type RunStatus,
 } from './mlflow-client.js';
-import type { Program } from '../store/program.js';
-import { evalScalars, stepScalars, type LoggedStep } from './reports.js';
+import { evalScalars, stepScalars } from './reports.js';
+import type { LoggedStep } from '../store/steps.js';
 import type { Scalars } from './tfevents.js';
+import { JsonFile } from '../store/files.js';
+import { RUN_FILES, TASK_FILES } from '../store/layout.js';
 
 /** A step's metrics in the order in which they are sent: where the server has the last, it has all. */
 const LAST_OF_STEP = Object.keys(stepScalars({} as LoggedStep)).at(-1)!;
@@ -87,16 +87,26 @@ function requestMs(text: string | undefined): number {
   return 1000 * (seconds > 0 ? Math.min(seconds, MAX_SECONDS) : DEFAULT_SECONDS);
 }
 
-interface Manifest extends Program {
-  readonly id: string;
-  readonly started: string;
-  readonly config: ResolvedConfig;
-}
+const receiptSchema = z.looseObject({
+  tracking_uri: z.string(),
+  experiment_name: z.string(),
+  run_id: z.string(),
+  figures: z.record(
+    z.string(),
+    z
+      .number()
+      .nullable()
+      .transform((x) => x ?? Number.NaN),
+  ),
+});
 
-/** What stands in TASK/mlflow.json: that the server has all of a finished task. */
-type Receipt = z.infer<typeof receiptSchema>;
-
-const ASKED_AGAIN = 'the server is asked what it has';
+/** In a task's folder: that the server has all of a finished task. */
+export const RECEIPT = new JsonFile<{
+  readonly tracking_uri: string;
+  readonly experiment_name: string;
+  readonly run_id: string;
+  readonly figures: Scalars;
+}>('mlflow.json', receiptSchema, 'the server is asked what it has');
 
 /** A task of a run as a run of the server's. */
 class MlflowTask {
@@ -122,8 +132,7 @@ class MlflowTask {
     this.over = 'FINISHED';
     // Until the receipt says otherwise; it may be damaged.
     this.waiting = true;
-    const path = this.path('mlflow.json');
-    const receipt = existsSync(path) ? readChecked(path, receiptSchema, ASKED_AGAIN) : undefined;
+    const receipt = RECEIPT.find(this.own);
     const { uri, experiment } = this.server;
     this.waiting =
       receipt?.tracking_uri !== uri ||
@@ -152,8 +161,8 @@ class MlflowTask {
   }
 
   private async find(client: MlflowClient): Promise<NonNullable<MlflowTask['known']>> {
-    const manifest = readChecked(join(this.folder, 'manifest.json'), manifestSchema, 'nothing is told of it');
-    const { id, started, commit, code, westwind, config } = manifest as unknown as Manifest;
+    const manifest = RUN_FILES.manifest.read(this.folder, 'nothing is told of it');
+    const { id, started, commit, code, westwind, config } = manifest;
     const { tasks, ...common } = config;
     const tags: KeyValue[] = [
       { key: 'westwind.id', value: id },
@@ -161,7 +170,7 @@ class MlflowTask {
     ];
     const about: KeyValue[] = [
       { key: 'westwind.version', value: westwind },
-      { key: 'westwind.code', value: code },
+      ...(code === undefined ? [] : [{ key: 'westwind.code', value: code }]),
       ...(commit === undefined ? [] : [{ key: 'westwind.commit', value: commit }]),
       { key: 'mlflow.source.name', value: 'westwind' },
       { key: 'mlflow.source.type', value: 'LOCAL' },
@@ -191,7 +200,7 @@ class MlflowTask {
 
   /** The steps that were recorded since the last time, whole lines only. */
   private newSteps(): Metric[] {
-    const path = this.path('train.jsonl');
+    const path = TASK_FILES.steps.in(this.own);
     if (!existsSync(path)) return [];
     const { fd, size } = openRegular(path, constants.MAX_STRING_LENGTH);
     try {
@@ -205,7 +214,7 @@ class MlflowTask {
         .toString('utf8')
         .split('\n')
         .filter((line) => line !== '')
-        .map((line) => stepSchema.parse(parseJson(line, path)))
+        .map((line) => TASK_FILES.steps.parse(parseJson(line, path)))
         .filter(({ step }) => step > this.step)
         .flatMap((record) => metricsOf(stepScalars(record), record.step, 1000 * record.time));
     } finally {
@@ -216,7 +225,7 @@ class MlflowTask {
   private newFigures(there: ReadonlyMap<string, number>): Metric[] {
     if (this.result === undefined) return [];
     const { methods, training } = this.result;
-    const { mtimeMs } = statSync(this.path('result.json'));
+    const { mtimeMs } = statSync(TASK_FILES.result.in(this.own));
     return methods
       .flatMap((of) =>
         metricsOf(evalScalars(of), of.method === 'tuned' ? (training?.steps ?? 0) : 0, mtimeMs),
@@ -231,17 +240,17 @@ class MlflowTask {
 
   private writeReceipt(run_id: string): void {
     const { uri, experiment } = this.server;
-    const receipt: Receipt = {
+    RECEIPT.write(this.own, {
       tracking_uri: uri,
       experiment_name: experiment,
       run_id,
       figures: this.figures(),
-    };
-    writeFileAtomic(this.path('mlflow.json'), JSON.stringify(receipt, null, 2) + '\n');
+    });
   }
 
-  private path(file: string): string {
-    return join(this.folder, this.task, file);
+  /** The task's folder. */
+  private get own(): string {
+    return join(this.folder, this.task);
   }
 }
 

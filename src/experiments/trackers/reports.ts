@@ -7,16 +7,10 @@ import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import type { StepRecord } from '../../train/trainer.js';
 import type { ResolvedConfig } from '../config/index.js';
-import { readRecords } from '../store/records.js';
 import type { MethodResult } from '../store/results.js';
-import { stepSchema } from '../store/schemas.js';
 import { EventFile, type Scalars } from './tfevents.js';
-
-/** A line of train.jsonl. */
-export interface LoggedStep extends StepRecord {
-  /** When it ended, in seconds since 1970. */
-  readonly time: number;
-}
+import { TASK_FILES } from '../store/layout.js';
+import type { LoggedStep } from '../store/steps.js';
 
 /** The step's figures by the names that transformers gives them. */
 export function stepScalars(record: StepRecord): Scalars {
@@ -45,7 +39,7 @@ export class TaskReports {
   constructor(folder: string, { report_to }: Pick<ResolvedConfig, 'report_to'>) {
     mkdirSync(folder, { recursive: true });
     if (report_to.includes('tensorboard')) this.events = new EventFile(join(folder, EVENTS));
-    for (const record of readRecords<LoggedStep>(join(folder, 'train.jsonl'), stepSchema)) this.step(record);
+    for (const record of TASK_FILES.steps.read(folder)) this.step(record);
   }
 
   /** A step that stands in train.jsonl. */

@@ -6,7 +6,8 @@ import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { flatten, MlflowClient, MlflowError } from '../../../src/experiments/trackers/mlflow-client.js';
 import { mlflowServer } from '../../../src/experiments/trackers/mlflow.js';
-import { evalScalars, stepScalars, type LoggedStep } from '../../../src/experiments/trackers/reports.js';
+import { evalScalars, stepScalars } from '../../../src/experiments/trackers/reports.js';
+import type { LoggedStep } from '../../../src/experiments/store/steps.js';
 import { readRecords } from '../../../src/experiments/store/records.js';
 import type { TaskResult } from '../../../src/experiments/store/results.js';
 import {
