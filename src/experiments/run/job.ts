@@ -16,7 +16,6 @@ import { UserError } from '../../util/errors.js';
 import { withChecks } from '../checks/index.js';
 import { loadChecks, type LoadedCheck } from '../checks/load.js';
 import type { LoadedConfig, ResolvedConfig, ResolvedTask } from '../config/index.js';
-import { TaskReports } from '../trackers/reports.js';
 import { answer } from './answers.js';
 import { isFourBit, weightsHeldOf } from '../store/base-weights.js';
 import { DataCache } from '../data/data-cache.js';
@@ -27,6 +26,7 @@ import { resultsTable, type TaskResult } from '../store/results.js';
 import type { WorkerOrder } from './supervise.js';
 import type { TaskData } from '../data/task-data.js';
 import { isTrained, loadTuned, trainUnits, type TrainingEnd } from './training.js';
+import { Reports } from './reports.js';
 import { finishUnit, savedResult, startUnit, type Shared, type Unit } from './unit.js';
 import { RUN_FILES, TASK_FILES } from '../store/layout.js';
 import { summaryOf } from '../store/steps.js';
@@ -60,7 +60,9 @@ export async function runJob(
     throw error;
   }
   const tokenizer = Tokenizer.load(modelFolder);
-  const shared = { backend, modelFolder, tokenizer, cache: new DataCache(tokenizer, signal), emit, signal };
+  const reports = new Reports('computing', (text) => emit({ type: 'notice', text }));
+  const cache = new DataCache(tokenizer, signal);
+  const shared = { backend, modelFolder, tokenizer, cache, emit, reports, signal };
   const runs: OpenRun[] = [];
   try {
     const fingerprints = new Fingerprinting(modelFolder, backend);
@@ -153,7 +155,7 @@ class Job {
       this.guarded(run, async () => {
         if (unit.settings.tune && !(await this.answerTuned(unit))) return false;
         if (this.shared.signal.aborted) return false;
-        await this.finished(run, unit.settings, finishUnit(unit), unit.reports);
+        await this.finished(run, unit.settings, finishUnit(unit));
         return true;
       });
     const untrained = ([, unit]: readonly [OpenRun, Unit]): boolean => unit.settings.tune && !isTrained(unit);
@@ -260,18 +262,12 @@ class Job {
   }
 
   /** What is done with a task's result, a new one or one that stood there: checks, and telling of it. */
-  private async finished(
-    run: OpenRun,
-    settings: ResolvedTask,
-    result: TaskResult,
-    told?: TaskReports,
-  ): Promise<void> {
+  private async finished(run: OpenRun, settings: ResolvedTask, result: TaskResult): Promise<void> {
     const { number, config, folder, tuning, results } = run;
     const path = join(folder.path, settings.name);
     const data = (): Promise<TaskData> => this.shared.cache.data(settings, config.seed);
     const checked = await withChecks(result, run.checks.get(settings.name)!, settings, path, data);
-    const reports = told ?? new TaskReports(path, config);
-    for (const method of checked.methods) reports.answered(method);
+    this.shared.reports.see(config, folder.path, settings.name, checked);
     results.set(result.task, checked);
     this.shared.emit({ type: 'result', run: number, task: result.task, result: checked });
     if (results.size < config.tasks.length) return;

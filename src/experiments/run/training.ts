@@ -23,7 +23,7 @@ import type { LoggedStep } from '../store/steps.js';
 import { fitTogether, roomOf } from '../plan/fit.js';
 import { RecordWriter } from '../store/records.js';
 import { describeRow } from '../data/task-data.js';
-import type { Shared, Unit } from './unit.js';
+import { tellRecorded, type Shared, type Unit } from './unit.js';
 import { TASK_FILES } from '../store/layout.js';
 
 export function isTrained({ folder }: Unit): boolean {
@@ -274,7 +274,7 @@ class StepLog {
     if (!this.written.has(record.step)) {
       const logged = { ...record, time: Date.now() / 1000 };
       this.writer.append(logged);
-      unit.reports.step(logged);
+      tellRecorded(this.shared, unit);
     }
     this.written.add(record.step);
     this.shared.emit({ type: 'step', ...this.about, record });

@@ -1,11 +1,11 @@
 /** A task of a run that is under way: what its stages share, and what stands in its folder already. */
 
 import { mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import type { Backend } from '../../backends/contract.js';
 import type { Tokenizer } from '../../tokenizer/index.js';
 import type { ResolvedConfig, ResolvedTask } from '../config/index.js';
-import { TaskReports } from '../trackers/reports.js';
+import type { Reports } from './reports.js';
 import type { DataCache } from '../data/data-cache.js';
 import type { RunEvent } from './events.js';
 import type { MethodResult, TaskResult } from '../store/results.js';
@@ -19,6 +19,7 @@ export interface Shared {
   readonly tokenizer: Tokenizer;
   readonly cache: DataCache;
   readonly emit: (event: RunEvent) => void;
+  readonly reports: Reports;
   readonly signal: AbortSignal;
 }
 
@@ -30,8 +31,6 @@ export interface Unit {
   /** The task's part of the run's folder. */
   readonly folder: string;
   readonly data: TaskData;
-  /** Who else is told of it. */
-  readonly reports: TaskReports;
   readonly methods: MethodResult[];
   training?: TaskResult['training'];
 }
@@ -48,8 +47,17 @@ export async function startUnit(
   const { run, config, settings, folder } = parts;
   mkdirSync(folder, { recursive: true });
   const data = await shared.cache.data(settings, config.seed);
+  tellRecorded(shared, parts);
   for (const text of data.notices) shared.emit({ type: 'notice', run, task: settings.name, text });
-  return { ...parts, data, reports: new TaskReports(folder, config), methods: [] };
+  return { ...parts, data, methods: [] };
+}
+
+/** Trackers are told that something was recorded of a unit. */
+export function tellRecorded(
+  { reports }: Shared,
+  { config, folder, settings }: Pick<Unit, 'config' | 'folder' | 'settings'>,
+): void {
+  reports.see(config, dirname(folder), settings.name);
 }
 
 /** Writes what the unit came to; its checkpoints are of no use then. */

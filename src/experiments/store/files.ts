@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { z } from 'zod';
 import { writeFileAtomic, writeIfChanged } from '../../util/atomic.js';
 import { readChecked } from '../../util/json.js';
-import { readRecords, RecordWriter } from './records.js';
+import { readRecords, readRecordsFrom, RecordWriter } from './records.js';
 
 /** A value as JSON, written whole or not at all. */
 export class JsonFile<T> {
@@ -69,9 +69,9 @@ export class LinesFile<T> {
     return readRecords<T>(this.in(folder), this.schema);
   }
 
-  /** One record's value, checked. Throws ZodError. */
-  parse(record: unknown): T {
-    return this.schema.parse(record) as T;
+  /** Those behind an earlier call's `end`; 0: all. */
+  readFrom(folder: string, from: number): { readonly records: T[]; readonly end: number } {
+    return readRecordsFrom<T>(this.in(folder), from, this.schema);
   }
 
   /** Appends behind the whole records that are there. */
