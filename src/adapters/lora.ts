@@ -11,6 +11,7 @@ import type { TableMap } from '../autograd/graph.js';
 import { freeTables, tableMap, type AdapterTables } from './tables.js';
 import { ownTargets, patternValues, targetModules } from './targets.js';
 
+/** PEFT’s LoraConfig (Hu et al., arXiv 2106.09685), as far as Westwind trains it. */
 export interface LoraConfig {
   readonly r: number;
   readonly lora_alpha: number;

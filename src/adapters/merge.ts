@@ -33,6 +33,7 @@ import {
   type AdapterTable,
 } from './file.js';
 
+/** How a merged model is written. */
 export interface MergeOptions {
   /** As the base has them where absent. */
   readonly dtype?: FloatDtype | undefined;

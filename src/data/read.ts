@@ -9,6 +9,7 @@ import { readJsonRows, readJsonLines } from './json.js';
 import { readParquet } from './parquet.js';
 import type { Row } from './row.js';
 
+/** The formats of tables. */
 export type TableFormat = 'csv' | 'tsv' | 'json' | 'jsonl' | 'parquet';
 
 const READERS: Readonly<Record<TableFormat, (path: string, options: CsvOptions) => Promise<Row[]>>> = {
@@ -29,6 +30,7 @@ const EXTENSIONS: Readonly<Record<string, TableFormat>> = {
   '.parquet': 'parquet',
 };
 
+/** How a table’s file is read. */
 export interface ReadOptions extends CsvOptions {
   /** The default goes by the file's extension. */
   readonly format?: TableFormat | undefined;

@@ -23,6 +23,7 @@ import {
 import { MOST_POSITIONS } from '../models/tokens.js';
 import { checkNumber, checkPositive, checkSeed, checkWhole } from '../util/checks.js';
 
+/** How prompts are answered: names and meanings are those of transformers’ GenerationConfig where it has them. */
 export interface GenerateOptions extends Omit<DecodeOptions, 'pairs'>, BatchOptions {
   readonly max_new_tokens: number;
   /** Tokens that end an answer; they are not part of it. */
@@ -35,6 +36,7 @@ export interface GenerateOptions extends Omit<DecodeOptions, 'pairs'>, BatchOpti
   readonly onToken?: (index: number, token: number) => void;
 }
 
+/** What a model wrote for one prompt. */
 export interface Answer {
   readonly index: number;
   /** New tokens, without the stop token. */

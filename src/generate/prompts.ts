@@ -13,6 +13,7 @@ import { abortable } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
 import { inTurns } from '../util/turns.js';
 
+/** A prompt by its ids. */
 export interface Prompt {
   /** Names the prompt in the answers, and seeds its draws. */
   readonly index: number;

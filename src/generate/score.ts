@@ -36,6 +36,7 @@ export interface ScoreOptions extends BatchOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How likely the continuations of one prompt are. */
 export interface Scores {
   readonly index: number;
   /** The sum of the tokens' natural log-probabilities, for each continuation. */

@@ -4,6 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { readJson } from '../models/load.js';
 
+/** The ids that end an answer of the model in `folder`: `eos_token_id` of generation_config.json and config.json, and the tokenizer’s. */
 export function stopTokens(folder: string, eosId: number | undefined): number[] {
   const stops = new Set<number>(eosId === undefined ? [] : [eosId]);
   for (const file of ['generation_config.json', 'config.json']) {

@@ -34,6 +34,7 @@ export interface WeightSource extends BnbSource {
   close(): void;
 }
 
+/** In which form a model’s weights are held. */
 export interface WeightOptions {
   /** Quantize every Linear to NF4 but those whose names end so; where `skipModules` is absent, but the output head. */
   readonly quantization?: QuantizationOptions | undefined;

@@ -134,6 +134,7 @@ function flanT5(
 
 const FLAN_T5 = { batch: 16, length: 512, decoderLength: 128 };
 
+/** A model’s config.json for the bench, in name and size. */
 export interface BenchShape {
   readonly config: Record<string, unknown>;
   /** Sequences a step, and their length. */

@@ -25,6 +25,7 @@ import { configSchema, type ConfigFile } from './schema.js';
 import { runsOfPoints, type PointRun } from './study.js';
 import { adapterFolder } from './trained-adapter.js';
 
+/** A configuration that was read and checked, with the text that it was read from. */
 export interface LoadedConfig {
   readonly config: ResolvedConfig;
   /** The configuration's file, and a text that gives this very run, of which its folder keeps a copy. */

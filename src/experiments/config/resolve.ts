@@ -100,6 +100,7 @@ export interface ResolvedCheck {
   readonly max?: number;
 }
 
+/** A task of a configuration with every default filled in. */
 export interface ResolvedTask {
   readonly name: string;
   /** The configuration that it comes from, where the file itself only extends that. */
@@ -127,6 +128,7 @@ export interface ResolvedTask {
   readonly generation: ResolvedGeneration;
 }
 
+/** A configuration with every default filled in: what a run does, and what its id is a hash of. */
 export interface ResolvedConfig {
   readonly model_name_or_path: string;
   readonly revision: string;

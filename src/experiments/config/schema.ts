@@ -452,6 +452,7 @@ export const SETTING_SECTIONS: Readonly<Record<string, readonly string[]>> = {
   generation: Object.keys(generation.shape),
 };
 
+/** A configuration that stands in a file. */
 export type ConfigFile = z.infer<typeof configSchema>;
 export type TaskFile = ConfigFile['tasks'][string];
 export type CheckSection = z.infer<typeof check>;

@@ -24,6 +24,7 @@ export interface DamagedRun {
   readonly failure: string;
 }
 
+/** The runs of some folders, and those that cannot be read. */
 export interface FoundRuns {
   readonly runs: readonly StoredRun[];
   readonly damaged: readonly DamagedRun[];

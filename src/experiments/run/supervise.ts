@@ -24,6 +24,7 @@ export interface WorkerOrder {
   readonly plan?: boolean | undefined;
 }
 
+/** A run in its child process, as its parent holds it. */
 export interface Supervision {
   /** Resolves when the child has ended; rejects with its error, or with how it died. */
   readonly done: Promise<'finished' | 'stopped'>;

@@ -3,6 +3,7 @@
 import type { Fingerprints, ResolvedConfig } from '../config/index.js';
 import type { Program } from './program.js';
 
+/** What a run is made of. */
 export interface Manifest extends Partial<Program> {
   readonly id: string;
   readonly westwind: string;

@@ -14,6 +14,7 @@ import type { LoggedStep } from './steps.js';
 /** Stopped: nobody works on it, and it can go on. */
 export type RunState = 'finished' | 'failed' | 'running' | 'stopped';
 
+/** A run as its folder tells of it. */
 export interface StoredRun {
   readonly folder: string;
   readonly id: string;
@@ -93,8 +94,6 @@ export function readSteps({ folder }: StoredRun, task: string): LoggedStep[] {
 }
 
 /** The rows that a task's training kept, token by token; undefined where it kept none. Throws UserError where they are damaged. */
-export function readInspected(
-  { folder }: StoredRun,
-  task: string): readonly KeptRow[] | undefined {
+export function readInspected({ folder }: StoredRun, task: string): readonly KeptRow[] | undefined {
   return TASK_FILES.inspected.find(join(folder, task));
 }
