@@ -1,9 +1,9 @@
 /** jinja2's filters and tests. What prints an address, a chance or HTML is refused by name. */
-import { bind, text, whole } from './arguments.js';
+import { bind, text, whole } from './python/arguments.js';
 import { SPACE } from './lexer.js';
-import { toJson } from './json.js';
-import { binary, percent, sized } from './operators.js';
-import { capitalize, center, isLower, isUpper, replace, splitLines, strip } from './strings.js';
+import { toJson } from './python/json.js';
+import { binary, percent, sized } from './python/operators.js';
+import { capitalize, center, isLower, isUpper, replace, splitLines, strip } from './python/strings.js';
 import {
   Callable,
   characters,
@@ -30,7 +30,7 @@ import {
   View,
   type CallArguments,
   type Value,
-} from './values.js';
+} from './python/values.js';
 
 /** What filters need of the engine. */
 export interface Engine {

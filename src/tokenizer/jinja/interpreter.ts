@@ -1,9 +1,9 @@
 /** A parsed template, rendered as jinja2 3.1.6 does it in the sandbox and with the functions that transformers gives templates. */
 import { applyFilter, applyTest, type Engine } from './filters.js';
-import { binary, described, place, slice, unary } from './operators.js';
+import { binary, described, place, slice, unary } from './python/operators.js';
 import type { Arguments, Body, Expression, Signature, Statement, Target } from './parser.js';
-import { stringMethod } from './strings.js';
-import { bind, whole } from './arguments.js';
+import { stringMethod } from './python/strings.js';
+import { bind, whole } from './python/arguments.js';
 import {
   Callable,
   compare,
@@ -25,7 +25,7 @@ import {
   View,
   type CallArguments,
   type Value,
-} from './values.js';
+} from './python/values.js';
 
 /** UTF-16 units that a template may write. */
 const MOST_WRITTEN = 1 << 26;

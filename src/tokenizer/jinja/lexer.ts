@@ -1,5 +1,5 @@
 /** A template's text as tokens, by the rules of jinja2 3.1 with `trim_blocks` and `lstrip_blocks`, as transformers sets them. */
-import { JinjaError } from './values.js';
+import { JinjaError } from './python/values.js';
 
 export type TokenType =
   'data' | 'name' | 'string' | 'integer' | 'float' | 'operator' | 'begin' | 'end' | 'eof';

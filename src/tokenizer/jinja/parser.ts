@@ -1,6 +1,6 @@
 /** Tokens as a tree, by the grammar of jinja2 3.1 with loop controls and transformers' `generation` tag. */
 import { tokenize, type Token } from './lexer.js';
-import { JinjaError } from './values.js';
+import { JinjaError } from './python/values.js';
 
 interface At {
   readonly line: number;

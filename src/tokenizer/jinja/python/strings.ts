@@ -1,6 +1,6 @@
 /** The methods of Python's str, over characters. */
 import { bind, text, whole } from './arguments.js';
-import { SPACE } from './lexer.js';
+import { SPACE } from '../lexer.js';
 import { described, formatted, place, sized, type Format } from './operators.js';
 import {
   Callable,
