@@ -1,18 +1,16 @@
-/** Python's arithmetic, indexing and the formatting of numbers. */
+/** Python's arithmetic and indexing. */
+import { percent } from './format.js';
+import { bounded, MOST_BITS, sized } from './limits.js';
 import {
-  Callable,
   characters,
+  described,
   Dict,
   fault,
   isNumeric,
-  known,
   Markup,
   plain,
-  print,
-  printFloat,
   Range,
   refuse,
-  repr,
   Tuple,
   typeName,
   Undefined,
@@ -20,28 +18,13 @@ import {
   type Value,
 } from './values.js';
 
-/** What a template may make at most: characters or items, and bits of a number. */
-export const MOST = 1 << 24;
-const MOST_BITS = 1 << 16;
-
-export function sized(length: number): number {
-  if (length > MOST) throw new RangeError('it makes a value of more than 16 million characters or items');
-  return length;
-}
-
-function bounded(value: bigint): bigint {
-  if (value > 1n << BigInt(MOST_BITS) || value < -(1n << BigInt(MOST_BITS)))
-    throw new RangeError('it makes a number of more than 65536 bits');
-  return value;
-}
-
-const whole = (value: Value): value is bigint | boolean =>
+const isWhole = (value: Value): value is bigint | boolean =>
   typeof value === 'bigint' || typeof value === 'boolean';
 
 export function binary(sign: string, a: Value, b: Value): Value {
   if (sign === '%' && typeof a === 'string') return percent(a, b);
   for (const value of [a, b]) if (value instanceof Undefined) value.fail();
-  if (whole(a) && whole(b)) return integers(sign, BigInt(a), BigInt(b));
+  if (isWhole(a) && isWhole(b)) return integers(sign, BigInt(a), BigInt(b));
   if (isNumeric(a) && isNumeric(b)) return floats(sign, Number(plain(a)), Number(plain(b)));
   if (a instanceof Markup || b instanceof Markup) return refuse(`'${sign}' of an escaped string`);
   if (sign === '+') {
@@ -58,7 +41,7 @@ export function binary(sign: string, a: Value, b: Value): Value {
     if (Array.isArray(a)) return fault(`can only concatenate list (not "${typeName(b)}") to list`);
   }
   if (sign === '*') {
-    const [many, times] = whole(b) ? [a, Number(b)] : whole(a) ? [b, Number(a)] : [undefined, 0];
+    const [many, times] = isWhole(b) ? [a, Number(b)] : isWhole(a) ? [b, Number(a)] : [undefined, 0];
     const count = Math.max(0, times);
     if (typeof many === 'string') {
       sized(many.length * count);
@@ -135,17 +118,11 @@ export function unary(sign: string, value: Value): Value {
   return sign === '-' ? -plain(value) : plain(value);
 }
 
-/** An index from the front or, below zero, from the back; undefined outside. */
-export function place(index: bigint | boolean, length: number): number | undefined {
-  const at = Number(index) < 0 ? Number(index) + length : Number(index);
-  return at >= 0 && at < length ? at : undefined;
-}
-
 /** `of[start:stop:step]`. */
 export function slice(of: Value, parts: readonly (Value | undefined)[]): Value {
   const bound = (part: Value | undefined): number | undefined => {
     if (part === undefined || part === null) return undefined;
-    return whole(part)
+    return isWhole(part)
       ? Number(part)
       : fault('slice indices must be integers or None or have an __index__ method');
   };
@@ -174,158 +151,4 @@ export function slice(of: Value, parts: readonly (Value | undefined)[]): Value {
   if (of instanceof Undefined) return of.fail();
   if (of instanceof Dict) return fault("unhashable type: 'slice'");
   return new Undefined(`${described(of)} has no element slice`);
-}
-
-/** As jinja2 names an object in its errors. */
-export function described(value: Value): string {
-  if (value === null) return 'None';
-  if (value instanceof Callable) return `${value.type} object`;
-  return `${typeName(value)} object`;
-}
-
-/** What stands behind a colon in Python's format strings, or between % and a letter. */
-export interface Format {
-  readonly fill: string;
-  readonly align: string;
-  readonly sign: string;
-  readonly alternate: boolean;
-  readonly width: number;
-  readonly comma: string;
-  readonly precision: number | undefined;
-  readonly type: string;
-}
-
-function padded(text: string, { fill, align, width }: Format, numeric: boolean): string {
-  const room = sized(width) - characters(text).length;
-  if (room <= 0) return text;
-  const pad = fill.repeat(room);
-  const side = align || (numeric ? '>' : '<');
-  if (side === '<') return text + pad;
-  if (side === '>') return pad + text;
-  if (side === '^') return fill.repeat(Math.floor(room / 2)) + text + fill.repeat(Math.ceil(room / 2));
-  const [, sign, digits] = /^([-+ ]?(?:0[xob])?)(.*)$/i.exec(text)!;
-  return sign! + pad + digits!;
-}
-
-/** A value by a format, of str.format or %. */
-export function formatted(value: Value, format: Format): string {
-  const { type, precision } = format;
-  if (typeof value === 'string' && (type === '' || type === 's')) {
-    const text = precision === undefined ? value : characters(value).slice(0, precision).join('');
-    if (format.comma !== '') fault(`Cannot specify '${format.comma}' with 's'.`);
-    if (format.align === '=') fault("'=' alignment not allowed in string format specifier");
-    return padded(text, format, false);
-  }
-  if (!isNumeric(value)) return fault(`unsupported format string passed to ${typeName(value)}.__format__`);
-  if (typeof value === 'boolean' && type === '') return refuse('a bool by a format');
-  const number = plain(value);
-  const below = typeof number === 'bigint' ? number < 0n : number < 0 || Object.is(number, -0);
-  const sign = below ? '-' : format.sign === '+' || format.sign === ' ' ? format.sign : '';
-  const size = below ? -number : number;
-  return padded(sign + grouped(digitsOf(size, format), format.comma), format, true);
-}
-
-function grouped(text: string, comma: string): string {
-  if (comma === '') return text;
-  const [, digits, rest] = /^(\d*)(.*)$/s.exec(text)!;
-  return digits!.replace(/\B(?=(\d{3})+$)/g, comma) + rest!;
-}
-
-function digitsOf(
-  size: bigint | number,
-  { type, precision = 6, alternate, precision: given }: Format,
-): string {
-  const bases: Readonly<Record<string, readonly [number, string]>> = {
-    x: [16, '0x'],
-    X: [16, '0X'],
-    o: [8, '0o'],
-    b: [2, '0b'],
-  };
-  if (typeof size === 'bigint' && (type === 'd' || type === '')) return String(size);
-  if (typeof size === 'bigint' && bases[type]) {
-    const [base, prefix] = bases[type];
-    const digits = size.toString(base);
-    return (alternate ? prefix : '') + (type === 'X' ? digits.toUpperCase() : digits);
-  }
-  if (typeof size === 'bigint' && type === 'c') return String.fromCodePoint(Number(size));
-  const number = Number(size);
-  if (!Number.isFinite(number)) return printFloat(number);
-  if (precision > 100) refuse('a precision of more than 100 digits');
-  if (type === '' && given === undefined) return printFloat(number);
-  if (type === 'f' || type === 'F')
-    return number < 1e21 ? number.toFixed(precision) : refuse('a float of that size by f');
-  if (type === '%') return `${(number * 100).toFixed(precision)}%`;
-  if (type === 'e' || type === 'E') {
-    const text = number.toExponential(precision).replace(/e([+-])(\d)$/, 'e$10$2');
-    return type === 'E' ? text.toUpperCase() : text;
-  }
-  return refuse(`the format '${type}' of a ${typeof size === 'bigint' ? 'int' : 'float'}`);
-}
-
-const PERCENT = /%(?:\(([^)]*)\))?([-+ 0#]*)(\*|\d+)?(?:\.(\*|\d+))?[hlL]?(.)/gs;
-
-/** `text % values`. */
-export function percent(text: string, values: Value): string {
-  const list = values instanceof Tuple ? values.items : [values];
-  let used = 0;
-  let named = false as boolean;
-  const next = (): Value =>
-    used < list.length ? list[used++]! : fault('not enough arguments for format string');
-  if (/%$/.test(text.replaceAll('%%', ''))) fault('incomplete format');
-  const out = text.replace(
-    PERCENT,
-    (
-      _,
-      key: string | undefined,
-      flags: string,
-      wide: string | undefined,
-      exact: string | undefined,
-      type: string,
-    ) => {
-      if (type === '%') return '%';
-      if (wide === '*' || exact === '*') refuse("'*' in a format");
-      let value: Value;
-      if (key === undefined) value = next();
-      else if (values instanceof Dict) {
-        named = true;
-        value = known(values.get(key), () => fault(`'${key}'`));
-      } else return fault('format requires a mapping');
-      const width = wide === undefined ? 0 : Number(wide);
-      const precision = exact === undefined ? undefined : Number(exact);
-      const left = flags.includes('-');
-      const zero = flags.includes('0') && !left;
-      const align = left ? '<' : '>';
-      const sign = flags.includes('+') ? '+' : flags.includes(' ') ? ' ' : '-';
-      const common = { sign, alternate: flags.includes('#'), width, comma: '' };
-      if ('sra'.includes(type)) {
-        if (type === 'a') refuse('%a');
-        const shown = type === 'r' ? repr(value) : print(value);
-        return formatted(shown, { ...common, fill: ' ', align, precision, type: 's' });
-      }
-      const numeric = { ...common, fill: zero ? '0' : ' ', align: zero ? '=' : align };
-      if ('diu'.includes(type)) {
-        if (!isNumeric(value))
-          return fault(`%${type} format: a real number is required, not ${typeName(value)}`);
-        if (precision !== undefined) refuse('a precision of a whole number');
-        const number = plain(value);
-        return formatted(typeof number === 'bigint' ? number : BigInt(Math.trunc(number)), {
-          ...numeric,
-          precision: undefined,
-          type: 'd',
-        });
-      }
-      if ('xXo'.includes(type) && typeof value !== 'bigint')
-        return fault(`%${type} format: an integer is required, not ${typeName(value)}`);
-      if (!'xXofFeE'.includes(type))
-        return 'gGc'.includes(type) ? refuse(`%${type}`) : fault(`unsupported format character '${type}'`);
-      if (!isNumeric(value)) return fault(`must be real number, not ${typeName(value)}`);
-      const given = 'xXo'.includes(type) ? plain(value) : Number(plain(value));
-      return formatted(given, { ...numeric, precision, type });
-    },
-  );
-  // What has items may stand for one argument, or for none.
-  const many =
-    values instanceof Dict || values instanceof Range || values instanceof Undefined || Array.isArray(values);
-  if (!named && used < list.length && !many) fault('not all arguments converted during string formatting');
-  return out;
 }
