@@ -30,7 +30,7 @@ const WORK: Readonly<Record<string, readonly string[]>> = {
 /** Student's t for an interval of 95 %, by degrees of freedom from 1. */
 const T = [12.706, 4.303, 3.182, 2.776, 2.571, 2.447, 2.365, 2.306, 2.262, 2.228];
 
-export interface Ratio {
+interface Ratio {
   /** How many times as long it takes now. */
   readonly ratio: number;
   readonly low: number;
