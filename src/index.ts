@@ -8,8 +8,8 @@ export type { Backend, DeviceName, MemoryUse } from './backends/contract.js';
 export { createBackend } from './backends/select.js';
 export * from './data/index.js';
 export * from './eval/index.js';
-export type { CheckFigure } from './experiments/checks/figures.js';
-export type { CheckFunction, CheckRow } from './experiments/checks/measures.js';
+export type { CheckFigure } from './experiments/store/check-figures.js';
+export type { CheckFunction, CheckRow } from './eval/measures.js';
 export {
   jsonSchema,
   loadConfig,
@@ -28,7 +28,7 @@ export {
   type TrainFigures,
 } from './experiments/bench/index.js';
 export { benchShape, type BenchShape } from './experiments/bench/shapes.js';
-export { describeMachine } from './experiments/machine.js';
+export { describeMachine } from './experiments/bench/machine.js';
 export {
   makeReport,
   readRuns,
@@ -43,19 +43,19 @@ export {
   type TestTexts,
 } from './experiments/report/index.js';
 export type { RunEvent } from './experiments/run/events.js';
-export type { Prediction } from './experiments/run/predictions.js';
-export { readRecords } from './experiments/run/records.js';
-export { resultsTable, type MethodResult, type TaskResult } from './experiments/run/results.js';
-export { scorePredictions, type Score } from './experiments/run/score.js';
+export type { Prediction } from './experiments/run/predict.js';
+export { readRecords } from './experiments/store/records.js';
+export { resultsTable, type MethodResult, type TaskResult } from './experiments/store/results.js';
+export { scorePredictions, type Score } from './eval/score.js';
 export {
   findRunFolders,
   readRun,
   type Manifest,
   type RunState,
   type StoredRun,
-} from './experiments/run/stored.js';
+} from './experiments/store/stored.js';
 export { superviseRun, type RunOrder, type Supervision } from './experiments/run/supervise.js';
-export { describeRow, readTaskData, trainingBlocks, type TaskData } from './experiments/run/task-data.js';
+export { describeRow, readTaskData, trainingBlocks, type TaskData } from './experiments/data/task-data.js';
 export { verifyFolder } from './experiments/verify/index.js';
 export type { Check } from './experiments/verify/check.js';
 export {

@@ -3,7 +3,7 @@
  * Lines, too; lines, numbers and telling pieces of texts.
  */
 
-import { readTfRecords, tfRecord } from '../../src/experiments/records/tfevents.js';
+import { readTfRecords, tfRecord } from '../../src/experiments/trackers/tfevents.js';
 import { isDeep } from '../../src/util/read.js';
 import type { Random } from './random.js';
 

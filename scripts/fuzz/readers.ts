@@ -9,17 +9,17 @@ import type { Backend } from '../../src/backends/contract.js';
 import { readTable, selectColumns } from '../../src/data/index.js';
 import { loadStudy, parseStudy } from '../../src/experiments/config/index.js';
 import { parsePresetModels } from '../../src/experiments/config/presets.js';
-import { EVENTS, TaskReports } from '../../src/experiments/records/reports.js';
-import { readEventFile } from '../../src/experiments/records/tfevents.js';
+import { EVENTS, TaskReports } from '../../src/experiments/trackers/reports.js';
+import { readEventFile } from '../../src/experiments/trackers/tfevents.js';
 import { makeReport } from '../../src/experiments/report/index.js';
-import { receiptSchema, checksSchema } from '../../src/experiments/run/schemas.js';
+import { receiptSchema, checksSchema } from '../../src/experiments/store/schemas.js';
 import {
   findRunFolders,
   readChecked,
   readPredictions,
   readRun,
   readSteps,
-} from '../../src/experiments/run/stored.js';
+} from '../../src/experiments/store/stored.js';
 import { savedResult } from '../../src/experiments/run/unit.js';
 import { openCheckpoint, resolveModel, SafetensorsFile } from '../../src/files/index.js';
 import { stopTokens } from '../../src/generate/stop-tokens.js';

@@ -6,14 +6,14 @@ import { parquetWriteBuffer } from 'hyparquet-writer';
 import { createLora } from '../../src/adapters/lora.js';
 import { saveAdapter } from '../../src/adapters/peft.js';
 import type { Backend } from '../../src/backends/contract.js';
-import { EVENTS } from '../../src/experiments/records/reports.js';
-import { EventFile } from '../../src/experiments/records/tfevents.js';
+import { EVENTS } from '../../src/experiments/trackers/reports.js';
+import { EventFile } from '../../src/experiments/trackers/tfevents.js';
 import { writeCheckpoint } from '../../src/files/index.js';
 import { randomModel } from '../../src/models/load.js';
 import { saveModel } from '../../src/models/save.js';
 import { saveCheckpoint } from '../../src/train/checkpoint.js';
 import { AdamW } from '../../src/train/optimizer.js';
-import { writeRun } from '../../test/report/fixtures.js';
+import { writeRun } from '../../test/experiments/report/fixtures.js';
 import { familyConfig, tinyConfig, tinyT5 } from '../../test/support/tiny.js';
 import { TOKENIZERS } from './tokenizers.js';
 

@@ -12,8 +12,8 @@ import {
   type Point,
 } from '../experiments/report/study.js';
 import { beginning, readTestTexts, type TestTexts } from '../experiments/report/test-texts.js';
-import { percent, withInterval } from '../experiments/run/results.js';
-import { readRun } from '../experiments/run/stored.js';
+import { percent, withInterval } from '../experiments/store/results.js';
+import { readRun } from '../experiments/store/stored.js';
 import { UserError } from '../util/errors.js';
 import { own } from '../util/own.js';
 import { nonNegativeInteger } from './device.js';

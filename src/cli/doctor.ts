@@ -1,6 +1,6 @@
 /** `westwind doctor`: what this machine offers, and what is missing with the way to mend it. */
 
-import { describeMachine } from '../experiments/machine.js';
+import { describeMachine } from '../experiments/bench/machine.js';
 import type { Verb } from './main.js';
 import { say, sayJson } from './output.js';
 

@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { join } from 'node:path';
 import { readRuns } from '../experiments/report/gather.js';
-import { LOCK } from '../experiments/run/folder.js';
+import { LOCK } from '../experiments/store/folder.js';
 import { UserError } from '../util/errors.js';
 import { lockHolder } from '../util/lock.js';
 import type { Verb } from './main.js';

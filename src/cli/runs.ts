@@ -2,7 +2,7 @@
 
 import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { isRunFolder } from '../experiments/run/stored.js';
+import { isRunFolder } from '../experiments/store/stored.js';
 import { UserError } from '../util/errors.js';
 
 /** The folder of a run. `runs`: where ids are looked for. Throws UserError where there is none, or several. */

@@ -1,9 +1,9 @@
 /** A study as text: its grid with what it will take, and what it came to. */
 
-import { failedChecks } from '../experiments/checks/figures.js';
+import { failedChecks } from '../experiments/store/check-figures.js';
 import { labelOf, shortName, shown, type Study } from '../experiments/config/index.js';
 import type { RunForecast } from '../experiments/plan/index.js';
-import { figureColumns, methodName, withInterval } from '../experiments/run/results.js';
+import { figureColumns, methodName, withInterval } from '../experiments/store/results.js';
 import type { RunState } from '../experiments/run/study.js';
 import { tableText } from './table.js';
 import { duration, gib } from './units.js';

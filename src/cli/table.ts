@@ -1,6 +1,6 @@
 /** Tables as wide as the screen: as Markdown where that fits, else with cells on several lines, and columns that have no room below. */
 
-import { markdownTable } from '../experiments/run/results.js';
+import { markdownTable } from '../experiments/store/results.js';
 import { columnsOf, oneLine } from '../util/visible.js';
 import { screenColumns } from './output.js';
 

@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { test } from 'node:test';
-import type { TaskResult } from '../../src/experiments/run/results.js';
+import type { TaskResult } from '../../src/experiments/store/results.js';
 import { runFolder, temporaryFolder, westwind } from '../../test/cli/support.js';
 
 const shared = resolve(process.env['WESTWIND_SHARED'] ?? '../shared');

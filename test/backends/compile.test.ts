@@ -20,7 +20,7 @@ import { delimiter, join } from 'node:path';
 import { after, beforeEach, describe, it } from 'node:test';
 import { compileKernels, findCompiler } from '../../src/backends/cpu/compile.js';
 import { openLibrary } from '../../src/backends/cpu/library.js';
-import { describeMachine } from '../../src/experiments/machine.js';
+import { describeMachine } from '../../src/experiments/bench/machine.js';
 import { createBackend } from '../../src/backends/select.js';
 import { kernelCache } from '../../src/util/environment.js';
 import { UserError } from '../../src/util/errors.js';

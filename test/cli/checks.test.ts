@@ -4,9 +4,9 @@ import assert from 'node:assert/strict';
 import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { readRecords } from '../../src/experiments/run/records.js';
-import type { Prediction } from '../../src/experiments/run/predictions.js';
-import type { TaskResult } from '../../src/experiments/run/results.js';
+import { readRecords } from '../../src/experiments/store/records.js';
+import type { Prediction } from '../../src/experiments/run/predict.js';
+import type { TaskResult } from '../../src/experiments/store/results.js';
 import { makeJob, makeModel, runFolder, temporaryFolder, westwind, type JobFiles } from './support.js';
 
 const SHORT = { 'max_steps: 40': 'max_steps: 6' };

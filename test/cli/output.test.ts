@@ -11,7 +11,7 @@ import { tableText } from '../../src/cli/table.js';
 import type { RunEvent } from '../../src/experiments/run/events.js';
 import { columnsOf } from '../../src/util/visible.js';
 import { temporaryFolder, westwind } from './support.js';
-import { writeRun } from '../report/fixtures.js';
+import { writeRun } from '../experiments/report/fixtures.js';
 
 describe('a table on a screen', () => {
   const cell = fc.oneof(

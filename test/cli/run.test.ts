@@ -5,8 +5,8 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EVENTS } from '../../src/experiments/records/reports.js';
-import { readEventFile } from '../../src/experiments/records/tfevents.js';
+import { EVENTS } from '../../src/experiments/trackers/reports.js';
+import { readEventFile } from '../../src/experiments/trackers/tfevents.js';
 import { philox4x32 } from '../../src/util/philox.js';
 import {
   artefacts,

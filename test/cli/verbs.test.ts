@@ -5,7 +5,7 @@ import { cpSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { parseConfig } from '../../src/experiments/config/index.js';
-import type { TaskResult } from '../../src/experiments/run/results.js';
+import type { TaskResult } from '../../src/experiments/store/results.js';
 import { makeJob, makeModel, runFolder, temporaryFolder, westwind, type JobFiles } from './support.js';
 
 let model: string;

@@ -14,7 +14,7 @@ import { rouge, type RougeOptions } from '../../src/eval/index.js';
 import { benchShape } from '../../src/experiments/bench/shapes.js';
 import { loadStudy, modelSettings, parseConfig, starterConfig } from '../../src/experiments/config/index.js';
 import { makeReport, readRuns, type PublishedName } from '../../src/experiments/report/index.js';
-import { scorePredictions } from '../../src/experiments/run/score.js';
+import { scorePredictions } from '../../src/eval/score.js';
 import { refuseQuantized } from '../../src/files/foreign.js';
 import { randomModel } from '../../src/models/load.js';
 import {
@@ -27,7 +27,7 @@ import {
 import { UserError } from '../../src/util/errors.js';
 import { own } from '../../src/util/own.js';
 import { backend, familyConfig, tinyConfig } from '../support/tiny.js';
-import { writeRun } from '../report/fixtures.js';
+import { writeRun } from '../experiments/report/fixtures.js';
 
 const INHERITED = Object.getOwnPropertyNames(Object.prototype);
 /** Those that the rules for names of tasks and columns of checks allow. */

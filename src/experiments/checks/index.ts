@@ -13,15 +13,15 @@ import { writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
 import { readText } from '../../util/read.js';
 import { canonicalJson, type ResolvedTask } from '../config/index.js';
-import type { Prediction } from '../run/predictions.js';
-import { readRecords } from '../run/records.js';
-import type { TaskResult } from '../run/results.js';
-import { checksSchema, predictionSchema } from '../run/schemas.js';
-import { readChecked } from '../run/stored.js';
-import type { TaskData } from '../run/task-data.js';
-import type { CheckFigure } from './figures.js';
+import type { Prediction } from '../run/predict.js';
+import { readRecords } from '../store/records.js';
+import type { TaskResult } from '../store/results.js';
+import { checksSchema, predictionSchema } from '../store/schemas.js';
+import { readChecked } from '../store/stored.js';
+import type { TaskData } from '../data/task-data.js';
+import type { CheckFigure } from '../store/check-figures.js';
 import { firstLine, type LoadedCheck } from './load.js';
-import type { CheckRow } from './measures.js';
+import type { CheckRow } from '../../eval/measures.js';
 
 /** A file TASK/checks-METHOD.json. */
 interface ChecksFile {

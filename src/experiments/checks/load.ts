@@ -6,7 +6,7 @@ import { fileURLToPath, pathToFileURL } from 'node:url';
 import { messageOf, UserError } from '../../util/errors.js';
 import { readText } from '../../util/read.js';
 import type { ResolvedCheck, ResolvedTask } from '../config/index.js';
-import { isCheckFile, MEASURES, type CheckFunction } from './measures.js';
+import { isCheckFile, MEASURES, type CheckFunction } from '../../eval/measures.js';
 
 export interface LoadedCheck extends ResolvedCheck {
   readonly run: CheckFunction;

@@ -10,7 +10,7 @@ import { messageOf, UserError } from '../../util/errors.js';
 import { readText } from '../../util/read.js';
 import { isAdapterFolder } from '../../adapters/merge.js';
 import { readAdapterConfig } from '../../adapters/peft.js';
-import { isCheckFile } from '../checks/measures.js';
+import { isCheckFile } from '../../eval/measures.js';
 import { expandGrid, isMapping, type Axis, type GridPoint } from './grid.js';
 import { readLayers, type Layers } from './layers.js';
 import { problemsOf, type Path, type Problem } from './problems.js';

@@ -11,7 +11,7 @@ import type { GenerateOptions } from '../../generate/generate.js';
 import type { WeightOptions } from '../../models/weights.js';
 import { taskColumns, type TaskName, type TaskSettings } from '../../tasks/index.js';
 import type { TrainingArguments } from '../../train/trainer.js';
-import { isCheckFile } from '../checks/measures.js';
+import { isCheckFile } from '../../eval/measures.js';
 import { unknownKey, type Path, type Problem } from './problems.js';
 import type {
   CheckSection,

@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { MOST_RANK } from '../../adapters/lora.js';
 import { messageOf } from '../../util/errors.js';
 import { parseTemplate } from '../../tasks/index.js';
-import { isCheck, MEASURES } from '../checks/measures.js';
+import { isCheck, MEASURES } from '../../eval/measures.js';
 import {
   atLeastZero,
   belowOne,

@@ -10,9 +10,9 @@ import { readJson } from '../../models/load.js';
 import type { PromptKind } from '../../tasks/index.js';
 import { Tokenizer } from '../../tokenizer/index.js';
 import { canonicalJson, type ResolvedConfig, type ResolvedTask } from '../config/index.js';
-import { newTokens, promptSet } from '../run/predictions.js';
-import { DataCache } from '../run/data-cache.js';
-import type { TaskData } from '../run/task-data.js';
+import { newTokens, promptSet } from '../run/predict.js';
+import { DataCache } from '../data/data-cache.js';
+import type { TaskData } from '../data/task-data.js';
 import { fitTraining, type Fit, type FitJob } from './fit.js';
 import { planGeneration, type GenerationPlan } from './generation.js';
 

@@ -1,7 +1,7 @@
 /** A report as data, from which Markdown, HTML and CSV are made: texts are plain, whoever writes them escapes them. */
 
 import type { Estimate } from './evidence.js';
-import { percent, withInterval } from '../run/results.js';
+import { percent, withInterval } from '../store/results.js';
 
 export interface Report {
   readonly title: string;

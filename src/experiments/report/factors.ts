@@ -3,9 +3,9 @@
 import { basename } from 'node:path';
 import { own } from '../../util/own.js';
 import type { ResolvedSource, ResolvedTask } from '../config/index.js';
-import { weightsHeld } from '../run/base-weights.js';
-import type { MethodResult, TaskResult } from '../run/results.js';
-import type { Manifest } from '../run/stored.js';
+import { weightsHeld } from '../store/base-weights.js';
+import type { MethodResult, TaskResult } from '../store/results.js';
+import type { Manifest } from '../store/stored.js';
 
 export type Value = string | number | boolean;
 /** By dotted name, as in a configuration. */

@@ -5,7 +5,7 @@
 import { basename, join, resolve } from 'node:path';
 import { messageOf, UserError } from '../../util/errors.js';
 import { readText } from '../../util/read.js';
-import { findRunFolders, readPredictions, readRun, readSteps, type StoredRun } from '../run/stored.js';
+import { findRunFolders, readPredictions, readRun, readSteps, type StoredRun } from '../store/stored.js';
 import { inspectedRows } from './sections/training.js';
 
 /** A run's folder that cannot be used. */

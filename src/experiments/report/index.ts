@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { writeFileAtomic } from '../../util/atomic.js';
 import { writeFault } from '../../util/faults.js';
 import { claimFolder, type ClaimOptions } from '../../util/claim.js';
-import type { StoredRun } from '../run/stored.js';
+import type { StoredRun } from '../store/stored.js';
 import type { Context } from './context.js';
 import { capital, count, type Chapter, type Report } from './document.js';
 import { soundRuns, type DamagedRun } from './gather.js';

@@ -1,7 +1,7 @@
 /** A report as Markdown. */
 
 import { oneLine, visibleLines } from '../../util/visible.js';
-import { markdownTable } from '../run/results.js';
+import { markdownTable } from '../store/results.js';
 import { numbered, type Block, type Report, type Table } from './document.js';
 
 export function toMarkdown(report: Report): string {

@@ -5,9 +5,9 @@
 
 import { canonicalJson } from '../config/hash.js';
 import { dependsOnSeed, isDrawn, type ResolvedTask } from '../config/index.js';
-import { isFourBit } from '../run/base-weights.js';
-import type { MethodResult, TaskResult } from '../run/results.js';
-import type { StoredRun } from '../run/stored.js';
+import { isFourBit } from '../store/base-weights.js';
+import type { MethodResult, TaskResult } from '../store/results.js';
+import type { StoredRun } from '../store/stored.js';
 import type { DamagedRun } from './gather.js';
 import {
   compareValues,

@@ -10,9 +10,9 @@ import { writeFileAtomic } from '../../util/atomic.js';
 import { roomBeside, roomOf } from '../plan/fit.js';
 import { planAnswers } from '../plan/index.js';
 import type { ResolvedTask } from '../config/index.js';
-import { likeliest, predict, type Prediction } from './predictions.js';
-import type { MethodResult } from './results.js';
-import { scorePredictions, unreadNote, type Score, type ScoreOptions } from './score.js';
+import { likeliest, predict, type Prediction } from './predict.js';
+import type { MethodResult } from '../store/results.js';
+import { scorePredictions, unreadNote, type Score, type ScoreOptions } from '../../eval/score.js';
 import type { Shared, Unit } from './unit.js';
 
 /** Answers and scores, with as many weights unpacked as memory allows. Undefined when the signal came first. */

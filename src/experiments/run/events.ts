@@ -2,7 +2,7 @@
 
 import type { StepRecord } from '../../train/trainer.js';
 import type { RunForecast } from '../plan/index.js';
-import type { TaskResult } from './results.js';
+import type { TaskResult } from '../store/results.js';
 
 /** What a task is doing: one of its baselines, training, or answering with what was trained. */
 export type Stage = 'zero_shot' | 'few_shot' | 'train' | 'tuned';

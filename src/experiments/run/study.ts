@@ -7,8 +7,8 @@ import { UserError } from '../../util/errors.js';
 import { canonicalJson, type Study, type StudyRun } from '../config/index.js';
 import type { RunForecast } from '../plan/index.js';
 import type { RunEvent } from './events.js';
-import { recordFault } from './folder.js';
-import type { TaskResult } from './results.js';
+import { recordFault } from '../store/folder.js';
+import type { TaskResult } from '../store/results.js';
 import { ProcessDeath, superviseWorker, type Supervision } from './supervise.js';
 
 /** What is known of a run. */

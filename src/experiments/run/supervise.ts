@@ -8,7 +8,7 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UserError } from '../../util/errors.js';
 import { loadConfig, type ConfigInMemory, type LoadedConfig, type LoadOptions } from '../config/index.js';
-import { MlflowReports } from '../records/mlflow.js';
+import { MlflowReports } from '../trackers/mlflow.js';
 import type { RunEvent } from './events.js';
 
 /** What the child is told to do. */

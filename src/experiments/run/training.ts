@@ -20,13 +20,13 @@ import {
 import { writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
 import { canonicalJson } from '../config/index.js';
-import { writeInspected } from '../records/inspected.js';
-import type { LoggedStep } from '../records/reports.js';
+import { writeInspected } from '../data/inspected.js';
+import type { LoggedStep } from '../trackers/reports.js';
 import { fitTogether, roomOf } from '../plan/fit.js';
-import { readRecords, RecordWriter } from './records.js';
-import type { TaskResult } from './results.js';
-import { stepSchema } from './schemas.js';
-import { describeRow } from './task-data.js';
+import { readRecords, RecordWriter } from '../store/records.js';
+import type { TaskResult } from '../store/results.js';
+import { stepSchema } from '../store/schemas.js';
+import { describeRow } from '../data/task-data.js';
 import type { Shared, Unit } from './unit.js';
 
 /** Marks that what was trained is whole. */

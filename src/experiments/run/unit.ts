@@ -6,13 +6,13 @@ import type { Backend } from '../../backends/contract.js';
 import type { Tokenizer } from '../../tokenizer/index.js';
 import { writeFileAtomic } from '../../util/atomic.js';
 import type { ResolvedConfig, ResolvedTask } from '../config/index.js';
-import { TaskReports } from '../records/reports.js';
-import type { DataCache } from './data-cache.js';
+import { TaskReports } from '../trackers/reports.js';
+import type { DataCache } from '../data/data-cache.js';
 import type { RunEvent } from './events.js';
-import type { MethodResult, TaskResult } from './results.js';
-import { resultSchema } from './schemas.js';
-import { readChecked } from './stored.js';
-import type { TaskData } from './task-data.js';
+import type { MethodResult, TaskResult } from '../store/results.js';
+import { resultSchema } from '../store/schemas.js';
+import { readChecked } from '../store/stored.js';
+import type { TaskData } from '../data/task-data.js';
 
 /** What all runs of a process share: they are of one base model on one device. */
 export interface Shared {

@@ -19,7 +19,7 @@ import { linear } from '../../ops/linear.js';
 import { evaluateLoss, flatten, modelInput } from '../../train/step.js';
 import { train, type StepRecord, type TrainingArguments } from '../../train/trainer.js';
 import { UserError } from '../../util/errors.js';
-import { readChecked } from '../run/stored.js';
+import { readChecked } from '../store/stored.js';
 import { check, maxAbs, maxDifference, mismatch, type Check } from './check.js';
 
 type Precision = 'f32' | 'bf16';

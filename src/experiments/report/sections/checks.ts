@@ -2,7 +2,7 @@
 
 import { spread } from '../../../eval/index.js';
 import { own } from '../../../util/own.js';
-import { boundsText, figureText, isOut, type CheckFigure } from '../../checks/figures.js';
+import { boundsText, figureText, isOut, type CheckFigure } from '../../store/check-figures.js';
 import type { Context } from '../context.js';
 import { csvFigure, toCsv, type CsvCell } from '../csv.js';
 import { count, type Cell, type Section } from '../document.js';

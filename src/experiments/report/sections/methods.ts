@@ -25,7 +25,7 @@ import {
   type DataSet,
   type Point,
 } from '../study.js';
-import { overlapNotes } from '../../run/overlap.js';
+import { overlapNotes } from '../../data/overlap.js';
 import { reading } from './sizes.js';
 
 /** More tuned points than these and the table would be one of an ablation, which has its own. */

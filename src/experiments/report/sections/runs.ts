@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { readText } from '../../../util/read.js';
-import type { StoredRun } from '../../run/stored.js';
+import type { StoredRun } from '../../store/stored.js';
 import type { Context } from '../context.js';
 import { csvFigure, toCsv, type CsvCell } from '../csv.js';
 import { count, figureCell, type Block, type Cell, type Chapter, type Section } from '../document.js';

@@ -3,7 +3,7 @@
 import { join } from 'node:path';
 import { existsSync } from 'node:fs';
 import { z } from 'zod';
-import { readChecked, readSteps, type StoredRun } from '../../run/stored.js';
+import { readChecked, readSteps, type StoredRun } from '../../store/stored.js';
 import { curveChart, type Series } from '../charts/curve.js';
 import { count, type Block, type Section } from '../document.js';
 import { estimate, mainFigure } from '../evidence.js';

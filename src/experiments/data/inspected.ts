@@ -1,0 +1,90 @@
+/** Training rows as the model sees them, token by token: for `westwind inspect`, and beside a run's figures as inspected.json. */
+
+import { existsSync } from 'node:fs';
+import { join } from 'node:path';
+import { epochOrder, IGNORE_INDEX, type Block } from '../../data/index.js';
+import type { Sample, TrainingExample } from '../../tasks/index.js';
+import type { Tokenizer } from '../../tokenizer/index.js';
+import { writeFileAtomic } from '../../util/atomic.js';
+import type { ResolvedTask } from '../config/index.js';
+import { exampleOf, type TaskData } from './task-data.js';
+
+/** A token with its own text; several tokens of one character share the last one's. */
+export interface ShownToken {
+  readonly id: number;
+  readonly text: string;
+  readonly trained: boolean;
+}
+
+export interface ShownRow {
+  /** Its number in the data, from 0. */
+  readonly row: number;
+  /** Its body was cut to fit. */
+  readonly shortened: boolean;
+  /** Tokens that are trained on. */
+  readonly trained: number;
+  readonly tokens: readonly ShownToken[];
+}
+
+/** Throws UserError for a row that cannot be trained on. */
+export async function showRow(
+  data: TaskData,
+  settings: ResolvedTask,
+  tokenizer: Tokenizer,
+  sample: Sample,
+): Promise<ShownRow> {
+  const example = exampleOf(data, settings, tokenizer, sample);
+  const tokens = await tokensOf(example, tokenizer, settings.training.packing !== 'concat');
+  const { row, shortened } = example;
+  return { row, shortened, trained: tokens.filter((t) => t.trained).length, tokens };
+}
+
+/**
+ * What an encoder reads, where there is one, then the text. `firstAlone`: nothing stands before the text's first token, so that nothing
+ * predicts it.
+ */
+async function tokensOf(
+  example: TrainingExample,
+  tokenizer: Tokenizer,
+  firstAlone: boolean,
+): Promise<ShownToken[]> {
+  const { encoderIds, ...written } = example;
+  if (encoderIds !== undefined) {
+    const read = { ...written, ids: encoderIds, labels: encoderIds.map(() => IGNORE_INDEX) };
+    return [...(await tokensOf(read, tokenizer, true)), ...(await tokensOf(written, tokenizer, true))];
+  }
+  const stream = tokenizer.stream({ skipSpecialTokens: false, isText: true });
+  await stream.prepare(example.ids);
+  const last = example.ids.length - 1;
+  return example.ids.map((id, i) => ({
+    id,
+    text: stream.push(id) + (i === last ? stream.end() : ''),
+    trained: example.labels[i]! >= 0 && (i > 0 || !firstAlone),
+  }));
+}
+
+/** Rows that a run shows. */
+const SHOWN = 5;
+
+/** Writes the first rows of the first epoch to `folder`, once. */
+export async function writeInspected(
+  folder: string,
+  data: TaskData,
+  settings: ResolvedTask,
+  tokenizer: Tokenizer,
+  blocks: readonly Block[],
+): Promise<void> {
+  const path = join(folder, 'inspected.json');
+  if (existsSync(path)) return;
+  const order = epochOrder(blocks.length, settings.training.seed, 0);
+  const rows: number[] = [];
+  for (const index of order) {
+    if (rows.length >= SHOWN) break;
+    rows.push(...blocks[index]!.rows.filter((row) => !rows.includes(row)));
+  }
+  const samples = new Map(data.train.map((sample) => [sample.row, sample]));
+  const shown: ShownRow[] = [];
+  for (const row of rows.slice(0, SHOWN))
+    shown.push(await showRow(data, settings, tokenizer, samples.get(row)!));
+  writeFileAtomic(path, JSON.stringify(shown, null, 2) + '\n');
+}

@@ -1,0 +1,185 @@
+/**
+ * The shapes of what a run's folder holds, as its readers rely on them; what they do not know is passed on as it is. A folder may have
+ * come from anyone, or from an earlier version, so each file is held to its schema when it is read (stored.ts, records.ts).
+ */
+
+import { z } from 'zod';
+import type { Overlap } from '../data/overlap.js';
+
+const count = z.int().nonnegative();
+
+/** Names become paths. */
+const taskName = z.string().regex(/^(?!\.{1,2}$)[^/\\\0]+$/);
+
+/** JSON has no NaN: a figure that was none is null. */
+const figure = z
+  .number()
+  .nullable()
+  .transform((x) => x ?? Number.NaN);
+
+const source = z.looseObject({
+  from: z.union([
+    z.looseObject({
+      path: z.string(),
+      format: z.string().optional(),
+      delimiter: z.string().length(1).optional(),
+    }),
+    z.looseObject({ hub: z.string(), split: z.string() }),
+  ]),
+  columns: z.record(z.string(), z.string()),
+  fraction: z.number().optional(),
+  count: count.optional(),
+  seed: count.optional(),
+  part: z
+    .looseObject({ of: z.string(), test: z.number().optional(), validation: z.number().optional() })
+    .optional(),
+});
+
+const section = z.record(z.string(), z.unknown());
+
+const lora = z.looseObject({
+  r: count,
+  lora_alpha: z.number(),
+  target_modules: z.union([z.string(), z.array(z.string())]),
+});
+
+const task = z.looseObject({
+  name: taskName,
+  settings: z.looseObject({
+    task: z.enum(['classification', 'summarization', 'custom']),
+    labels: z.array(z.string()).optional(),
+  }),
+  train: source.optional(),
+  test: source.optional(),
+  tune: z.boolean(),
+  baselines: z.array(z.string()),
+  scoring: z.enum(['generate', 'likelihood', 'both']),
+  few_shot_examples: count,
+  lora: z.union([z.literal(false), lora]),
+  training: section,
+  generation: section,
+});
+
+export const manifestSchema = z.looseObject({
+  id: z.string(),
+  westwind: z.string(),
+  started: z.iso.datetime(),
+  commit: z.string().optional(),
+  code: z.string().optional(),
+  machine: section.optional(),
+  dependencies: z.record(z.string(), z.string()).optional(),
+  fingerprints: z.looseObject({
+    model: z.string(),
+    data: z.record(z.string(), z.string()),
+    backend: z.string(),
+  }),
+  weights: z.string().optional(),
+  config: z.looseObject({
+    model_name_or_path: z.string(),
+    revision: z.string(),
+    seed: count,
+    weights: z.looseObject({
+      dtype: z.string(),
+      quantization: z.looseObject({ doubleQuant: z.boolean() }).optional(),
+    }),
+    tasks: z.array(task),
+  }),
+});
+
+const interval = z.object({ low: figure, high: figure });
+const check = z.object({
+  mean: figure,
+  interval,
+  min: z.number().optional(),
+  max: z.number().optional(),
+});
+
+const OVERLAP = {
+  shared: count,
+  shared_examples: count,
+  test_in_train: count,
+  validation_in_train: count,
+  train_repeats: count,
+  test_repeats: count,
+} satisfies Record<keyof Overlap, typeof count>;
+
+/** TASK/result.json, and each of results.json. */
+export const resultSchema = z.looseObject({
+  task: taskName,
+  kind: z.enum(['classification', 'summarization', 'custom']),
+  metric: z.enum(['classification', 'rouge', 'exact_match']),
+  rouge_tokenizer: z.enum(['ascii', 'unicode']).optional(),
+  train_rows: count,
+  validation_rows: count.optional(),
+  test_rows: count,
+  overlap: z.looseObject(OVERLAP).optional(),
+  methods: z.array(
+    z.looseObject({
+      method: z.enum(['zero_shot', 'few_shot', 'tuned']),
+      metrics: z.record(z.string(), figure),
+      intervals: z.record(z.string(), interval).default({}),
+      rows: count,
+      unanswered: count,
+      unread: count.optional(),
+      seconds: z.number(),
+      checks: z.record(z.string(), check).optional(),
+    }),
+  ),
+  training: z
+    .looseObject({ steps: count, first_loss: figure, last_loss: figure, tokens: count, seconds: z.number() })
+    .optional(),
+});
+
+/** failed.json */
+export const failureSchema = z.looseObject({ message: z.string() });
+
+/** Of a label that the model cannot say, JSON has null for −∞. */
+const logLikelihoods = z
+  .array(
+    z
+      .number()
+      .nullable()
+      .transform((x) => x ?? -Infinity),
+  )
+  .optional();
+
+/** A line of TASK/predictions-*.jsonl. */
+export const predictionSchema = z.looseObject({
+  row: count,
+  reference: z.string(),
+  answer: z.string().nullable(),
+  text: z.string().optional(),
+  tokens: count.optional(),
+  finish: z.enum(['stop', 'length']).optional(),
+  log_likelihoods: logLikelihoods,
+  normalized_log_likelihoods: logLikelihoods,
+});
+
+/** A line of TASK/train.jsonl. */
+export const stepSchema = z.looseObject({
+  step: z.int().positive(),
+  steps: z.int().positive(),
+  epoch: z.number(),
+  loss: figure,
+  grad_norm: figure,
+  learning_rate: z.number(),
+  tokens: count,
+  trained_tokens: count,
+  seconds: z.number(),
+  time: z.number(),
+});
+
+/** TASK/checks-METHOD.json */
+export const checksSchema = z.looseObject({
+  from: z.string(),
+  checks: z.record(z.string(), check),
+  rows: z.array(z.record(z.string(), z.number())),
+});
+
+/** TASK/mlflow.json */
+export const receiptSchema = z.looseObject({
+  tracking_uri: z.string(),
+  experiment_name: z.string(),
+  run_id: z.string(),
+  figures: z.record(z.string(), figure),
+});
