@@ -78,12 +78,6 @@ export type { WeightOptions } from './models/weights.js';
 export * from './tasks/index.js';
 export { TextStream, Tokenizer, type ChatMessage } from './tokenizer/index.js';
 export { evaluateLoss, flatten, type FlatBatch } from './train/step.js';
-export {
-  totalSteps,
-  train,
-  type StepRecord,
-  type TrainingArguments,
-  type TrainOptions,
-  type TrainResult,
-} from './train/trainer.js';
+export { totalSteps, type TrainingArguments } from './train/arguments.js';
+export { train, type StepRecord, type TrainOptions, type TrainResult } from './train/trainer.js';
 export { UserError } from './util/errors.js';
