@@ -43,7 +43,7 @@ export {
   type TestTexts,
 } from './experiments/report/index.js';
 export type { RunEvent } from './experiments/run/events.js';
-export type { Prediction } from './experiments/run/predict.js';
+export type { Prediction } from './experiments/store/predictions.js';
 export { readRecords } from './experiments/store/records.js';
 export { resultsTable, type MethodResult, type TaskResult } from './experiments/store/results.js';
 export { scorePredictions, type Score } from './eval/score.js';

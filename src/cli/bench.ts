@@ -3,7 +3,8 @@
 import { availableParallelism } from 'node:os';
 import { InvalidArgumentError } from 'commander';
 import type { Backend } from '../backends/contract.js';
-import { benchGeneration, benchLoading, benchProduct, benchTraining } from '../experiments/bench/index.js';
+import { benchGeneration, benchLoading, benchTraining } from '../experiments/bench/index.js';
+import { benchProduct } from '../experiments/plan/products.js';
 import { collectGarbage, type KernelTimes, type WeightFormat } from '../experiments/bench/model.js';
 import { benchShape, shapeNames, type BenchShape } from '../experiments/bench/shapes.js';
 import { deviceOptions, nonNegative, openBackend, positiveInteger, type DeviceFlags } from './device.js';

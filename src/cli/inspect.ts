@@ -1,7 +1,7 @@
 /** `westwind inspect CONFIG`: some training rows as the model will see them, and what of the whole data is trained on. */
 
 import type { ResolvedConfig, ResolvedTask, Study } from '../experiments/config/index.js';
-import { showRow, type ShownRow, type ShownToken } from '../experiments/data/inspected.js';
+import { showRow, type ShownRow, type ShownToken } from '../experiments/data/shown-rows.js';
 import { describeRow, readTaskData, trainingBlocks, type TaskData } from '../experiments/data/task-data.js';
 import { resolveModel } from '../files/index.js';
 import type { Sample } from '../tasks/index.js';

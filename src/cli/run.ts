@@ -1,7 +1,7 @@
 /** `westwind run CONFIG`: shows a run, or a study of many, while its process computes, and passes Ctrl-C on. */
 
 import { basename } from 'node:path';
-import { failedChecks } from '../experiments/store/check-figures.js';
+import { failedChecks } from '../experiments/checks/failed.js';
 import { labelOf, type Study } from '../experiments/config/index.js';
 import { resultsTable, type TaskResult } from '../experiments/store/results.js';
 import { planStudy, superviseStudy } from '../experiments/run/study.js';

@@ -1,6 +1,6 @@
 /** A study as text: its grid with what it will take, and what it came to. */
 
-import { failedChecks } from '../experiments/store/check-figures.js';
+import { failedChecks } from '../experiments/checks/failed.js';
 import { labelOf, shortName, shown, type Study } from '../experiments/config/index.js';
 import type { RunForecast } from '../experiments/plan/index.js';
 import { figureColumns, methodName, withInterval } from '../experiments/store/results.js';

@@ -13,7 +13,6 @@ import {
 } from './index.js';
 import type { Metric, RougeTokenizer } from '../tasks/index.js';
 import { checkOneOf } from '../util/checks.js';
-import type { Prediction } from '../experiments/run/predict.js';
 
 export interface Score {
   readonly metrics: Readonly<Record<string, number>>;
@@ -26,7 +25,11 @@ export interface Score {
   readonly report?: ClassificationReport;
 }
 
-type Answered = Pick<Prediction, 'reference' | 'answer'>;
+/** What is scored of a row. A null answer is none that counts. */
+export interface Answered {
+  readonly reference: string;
+  readonly answer: string | null;
+}
 
 export interface ScoreOptions {
   readonly rouge_tokenizer?: RougeTokenizer | undefined;

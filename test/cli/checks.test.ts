@@ -5,7 +5,7 @@ import { existsSync, readFileSync, statSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { readRecords } from '../../src/experiments/store/records.js';
-import type { Prediction } from '../../src/experiments/run/predict.js';
+import type { Prediction } from '../../src/experiments/store/predictions.js';
 import type { TaskResult } from '../../src/experiments/store/results.js';
 import { makeJob, makeModel, runFolder, temporaryFolder, westwind, type JobFiles } from './support.js';
 

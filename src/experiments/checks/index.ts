@@ -13,7 +13,7 @@ import { writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
 import { readText } from '../../util/read.js';
 import { canonicalJson, type ResolvedTask } from '../config/index.js';
-import type { Prediction } from '../run/predict.js';
+import type { Prediction } from '../store/predictions.js';
 import { readRecords } from '../store/records.js';
 import type { TaskResult } from '../store/results.js';
 import { checksSchema, predictionSchema } from '../store/schemas.js';

@@ -10,7 +10,7 @@ import { readJson } from '../../models/load.js';
 import type { PromptKind } from '../../tasks/index.js';
 import { Tokenizer } from '../../tokenizer/index.js';
 import { canonicalJson, type ResolvedConfig, type ResolvedTask } from '../config/index.js';
-import { newTokens, promptSet } from '../run/predict.js';
+import { newTokens, promptSet } from '../data/prompts.js';
 import { DataCache } from '../data/data-cache.js';
 import type { TaskData } from '../data/task-data.js';
 import { fitTraining, type Fit, type FitJob } from './fit.js';

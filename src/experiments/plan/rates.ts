@@ -2,7 +2,7 @@
 
 import type { Backend } from '../../backends/contract.js';
 import type { Work } from '../../backends/counting.js';
-import { benchCopy, benchProduct } from '../bench/index.js';
+import { benchCopy, benchProduct } from './products.js';
 
 /** Operations and bytes a second. */
 export interface Rates {

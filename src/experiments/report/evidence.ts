@@ -15,7 +15,7 @@ import {
   type RougeType,
 } from '../../eval/index.js';
 import { readPredictions } from '../store/stored.js';
-import type { Prediction } from '../run/predict.js';
+import type { Prediction } from '../store/predictions.js';
 import type { DataSet, Measurement, Point } from './study.js';
 
 /** The figures that tables show, by a data set's metric, with their headings; the first is the one that findings are about. */

@@ -3,47 +3,13 @@
 import { generate } from '../../generate/generate.js';
 import { commonPrefix, type Prompt } from '../../generate/prompts.js';
 import { scoreContinuations } from '../../generate/score.js';
-import type { CausalLM, ModelConfig } from '../../models/model.js';
-import {
-  chooseExamples,
-  labelContinuationsLater,
-  parseAnswer,
-  promptsLater,
-  type PromptKind,
-  type PromptSet,
-} from '../../tasks/index.js';
-import type { Tokenizer } from '../../tokenizer/index.js';
-import type { ResolvedTask } from '../config/index.js';
+import type { CausalLM } from '../../models/model.js';
+import { labelContinuationsLater, parseAnswer, type PromptKind, type PromptSet } from '../../tasks/index.js';
 import { isAbort } from '../../util/abort.js';
 import { readRecords, RecordWriter } from '../store/records.js';
 import { predictionSchema } from '../store/schemas.js';
-import type { TaskData } from '../data/task-data.js';
-
-export interface Prediction {
-  /** The row's number in the test file, from 0. */
-  readonly row: number;
-  readonly reference: string;
-  /** Null: the model gave no answer that counts. */
-  readonly answer: string | null;
-  /** Generated: what it wrote, in how many tokens, and what ended it. */
-  readonly text?: string;
-  readonly tokens?: number;
-  readonly finish?: 'stop' | 'length';
-  /** Scored: the natural log-likelihood of each label, in the labels' order, and that for each of the label's characters. */
-  readonly log_likelihoods?: readonly number[];
-  readonly normalized_log_likelihoods?: readonly number[];
-}
-
-export interface PromptArguments {
-  readonly method: PromptKind;
-  /** Generate an answer, or take the likeliest label. */
-  readonly scoring: 'generate' | 'likelihood';
-  readonly data: TaskData;
-  readonly settings: ResolvedTask;
-  readonly model: { readonly config: Pick<ModelConfig, 'max_position_embeddings'> };
-  readonly tokenizer: Tokenizer;
-  readonly seed: number;
-}
+import { newTokens, promptSet, type PromptArguments } from '../data/prompts.js';
+import type { Prediction } from '../store/predictions.js';
 
 export interface PredictArguments extends PromptArguments {
   readonly model: CausalLM;
@@ -138,32 +104,6 @@ export function likeliest(labels: readonly string[], values: readonly number[]):
   for (const [i, value] of values.entries())
     if (best < 0 ? value >= -Infinity : value > values[best]!) best = i;
   return labels[best] ?? null;
-}
-
-/** The prompts of a method for all test rows. */
-export async function promptSet(args: PromptArguments): Promise<PromptSet> {
-  const { data, method, model, tokenizer, settings } = args;
-  const longest =
-    args.scoring === 'generate'
-      ? newTokens(args)
-      : (await labelContinuationsLater(data.task, method, tokenizer)).reduce(
-          (most, c) => Math.max(most, c.length),
-          0,
-        );
-  // An encoder's text and the answer have no room in common.
-  const limit = model.config.max_position_embeddings - (tokenizer.decoderStartId === undefined ? longest : 0);
-  const shown =
-    method === 'few_shot'
-      ? chooseExamples(data.task, data.examples, settings.few_shot_examples, args.seed)
-      : [];
-  return promptsLater(data.task, method, data.test, tokenizer, { limit, shown });
-}
-
-/** How long an answer may be. */
-export function newTokens({ method, settings }: Pick<PromptArguments, 'method' | 'settings'>): number {
-  return method === 'tuned'
-    ? settings.generation.max_new_tokens
-    : settings.generation.baseline_max_new_tokens;
 }
 
 function notices({ prompts, shortened, examples }: PromptSet, method: PromptKind): string[] {

@@ -73,7 +73,7 @@ export function superviseWorker(order: WorkerOrder, onEvent: (event: RunEvent) =
     let last: RunEvent | undefined;
     child.on('message', (message) => {
       last = message as RunEvent;
-      if ('run' in last) mlflow.see(last, order.runs[last.run]!.config);
+      if (isTracked(last)) mlflow.see(last, order.runs[last.run]!.config);
       onEvent(last);
     });
     child.on('error', reject);
@@ -97,6 +97,10 @@ export function superviseWorker(order: WorkerOrder, onEvent: (event: RunEvent) =
       child.kill('SIGKILL');
     },
   };
+}
+
+function isTracked(event: RunEvent): event is RunEvent & { type: 'run' | 'stage' | 'step' | 'result' } {
+  return ['run', 'stage', 'step', 'result'].includes(event.type);
 }
 
 function failure({ message, stack }: RunEvent & { type: 'failed' }): Error {

@@ -15,7 +15,7 @@ import { trainTogether, type StepRecord, type Trainee } from '../../train/traine
 import { writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
 import { canonicalJson } from '../config/index.js';
-import { writeInspected } from '../data/inspected.js';
+import { writeInspected } from './inspected.js';
 import type { LoggedStep } from '../trackers/reports.js';
 import { fitTogether, roomOf } from '../plan/fit.js';
 import { readRecords, RecordWriter } from '../store/records.js';

@@ -1,7 +1,6 @@
-/** What checks came to: for tables, and for the command's exit code. */
+/** What a check came to, and how tables show it. */
 
 import type { Interval } from '../../eval/index.js';
-import type { TaskResult } from './results.js';
 
 /** What a check came to over all test rows. */
 export interface CheckFigure {
@@ -11,21 +10,6 @@ export interface CheckFigure {
   /** Its bounds, as the configuration has them. */
   readonly min?: number;
   readonly max?: number;
-}
-
-/** A line for each figure that is out of its check's bounds: of the tuned model where there is one, else of every method. */
-export function failedChecks(results: readonly TaskResult[]): string[] {
-  return results.flatMap(({ task, methods }) => {
-    const tuned = methods.filter(({ method }) => method === 'tuned');
-    return (tuned.length > 0 ? tuned : methods).flatMap(({ method, checks = {} }) =>
-      Object.entries(checks).flatMap(([name, figure]) => {
-        if (!isOut(figure)) return [];
-        const { mean, min, max } = figure;
-        const bound = min !== undefined && mean < min ? `below its min ${min}` : `above its max ${max!}`;
-        return [`${task}, ${method}: ${name} is ${Number(mean.toPrecision(6))}, ${bound}`];
-      }),
-    );
-  });
 }
 
 /** Whether a figure fails its check. */

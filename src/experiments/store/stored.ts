@@ -9,7 +9,7 @@ import { lockHolder } from '../../util/lock.js';
 import { parseJson, readText } from '../../util/read.js';
 import type { Fingerprints, ResolvedConfig } from '../config/index.js';
 import { FAULT, LOCK } from './folder.js';
-import type { Prediction } from '../run/predict.js';
+import type { Prediction } from './predictions.js';
 import { faultOf, readRecords } from './records.js';
 import type { MethodResult, TaskResult } from './results.js';
 import { failureSchema, manifestSchema, predictionSchema, resultSchema, stepSchema } from './schemas.js';

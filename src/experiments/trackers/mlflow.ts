@@ -15,7 +15,6 @@ import { messageOf } from '../../util/errors.js';
 import { openRegular, parseJson } from '../../util/read.js';
 import { isToken, masked } from '../../util/secrets.js';
 import type { ResolvedConfig } from '../config/index.js';
-import type { RunEvent } from '../run/events.js';
 import type { TaskResult } from '../store/results.js';
 import { manifestSchema, receiptSchema, stepSchema } from '../store/schemas.js';
 import { readChecked } from '../store/stored.js';
@@ -40,6 +39,12 @@ const SEND_EVERY_MS = 2000;
 const QUIET_MS = 30_000;
 /** The most that the end of a process waits for the server. */
 const END_MS: Readonly<Record<Outcome, number>> = { finished: 15_000, stopped: 5000, failed: 3000 };
+
+/** What is to be known of a run while it goes on. */
+export type TrackedEvent =
+  | { readonly type: 'run'; readonly folder: string }
+  | { readonly type: 'stage' | 'step'; readonly task: string }
+  | { readonly type: 'result'; readonly task: string; readonly result: TaskResult };
 
 export type Outcome = 'finished' | 'stopped' | 'failed';
 
@@ -258,7 +263,7 @@ export class MlflowReports {
   constructor(private readonly notice: (text: string) => void) {}
 
   /** `config`: of the run that the event is about. */
-  see(event: RunEvent, config: ResolvedConfig): void {
+  see(event: TrackedEvent, config: ResolvedConfig): void {
     if (!config.report_to.includes('mlflow')) return;
     try {
       this.note(event, config);
@@ -267,9 +272,11 @@ export class MlflowReports {
     }
   }
 
-  private note(event: RunEvent, config: ResolvedConfig): void {
-    if (event.type === 'run') this.folders.set(config, event.folder);
-    if (event.type !== 'step' && event.type !== 'stage' && event.type !== 'result') return;
+  private note(event: TrackedEvent, config: ResolvedConfig): void {
+    if (event.type === 'run') {
+      this.folders.set(config, event.folder);
+      return;
+    }
     const task = this.taskOf(config, event.task);
     if (task === undefined) return;
     this.timer ??= setTimeout(() => {

@@ -58,9 +58,9 @@ async function tell(uri: string, receipt?: string): Promise<{ notices: string[];
   if (receipt !== undefined) writeFileSync(join(task, 'mlflow.json'), receipt);
   const notices: string[] = [];
   const reports = new MlflowReports((text) => notices.push(text));
-  reports.see({ type: 'run', run: 0, folder, finished: false, tuning: 'LoRA' }, config);
-  for (const record of steps) reports.see({ type: 'step', run: 0, task: 'pets', record }, config);
-  reports.see({ type: 'result', run: 0, task: 'pets', result: RESULT }, config);
+  reports.see({ type: 'run', folder }, config);
+  steps.forEach(() => reports.see({ type: 'step', task: 'pets' }, config));
+  reports.see({ type: 'result', task: 'pets', result: RESULT }, config);
   await reports.end('finished');
   return { notices, task };
 }

@@ -1,11 +1,8 @@
-/** Training rows as the model sees them, token by token: for `westwind inspect`, and beside a run's figures as inspected.json. */
+/** Training rows as the model sees them, token by token. */
 
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
-import { epochOrder, IGNORE_INDEX, type Block } from '../../data/index.js';
+import { IGNORE_INDEX } from '../../data/index.js';
 import type { Sample, TrainingExample } from '../../tasks/index.js';
 import type { Tokenizer } from '../../tokenizer/index.js';
-import { writeFileAtomic } from '../../util/atomic.js';
 import type { ResolvedTask } from '../config/index.js';
 import { exampleOf, type TaskData } from './task-data.js';
 
@@ -61,30 +58,4 @@ async function tokensOf(
     text: stream.push(id) + (i === last ? stream.end() : ''),
     trained: example.labels[i]! >= 0 && (i > 0 || !firstAlone),
   }));
-}
-
-/** Rows that a run shows. */
-const SHOWN = 5;
-
-/** Writes the first rows of the first epoch to `folder`, once. */
-export async function writeInspected(
-  folder: string,
-  data: TaskData,
-  settings: ResolvedTask,
-  tokenizer: Tokenizer,
-  blocks: readonly Block[],
-): Promise<void> {
-  const path = join(folder, 'inspected.json');
-  if (existsSync(path)) return;
-  const order = epochOrder(blocks.length, settings.training.seed, 0);
-  const rows: number[] = [];
-  for (const index of order) {
-    if (rows.length >= SHOWN) break;
-    rows.push(...blocks[index]!.rows.filter((row) => !rows.includes(row)));
-  }
-  const samples = new Map(data.train.map((sample) => [sample.row, sample]));
-  const shown: ShownRow[] = [];
-  for (const row of rows.slice(0, SHOWN))
-    shown.push(await showRow(data, settings, tokenizer, samples.get(row)!));
-  writeFileAtomic(path, JSON.stringify(shown, null, 2) + '\n');
 }
