@@ -9,7 +9,7 @@ export { createBackend } from './backends/select.js';
 export * from './data/index.js';
 export * from './eval/index.js';
 export type { CheckFigure } from './experiments/store/check-figures.js';
-export type { CheckFunction, CheckRow } from './eval/measures.js';
+export type { CheckFunction, CheckRow } from './experiments/checks/load.js';
 export {
   jsonSchema,
   loadConfig,
@@ -46,7 +46,6 @@ export type { RunEvent } from './experiments/run/events.js';
 export type { Prediction } from './experiments/store/predictions.js';
 export { readRecords } from './experiments/store/records.js';
 export { resultsTable, type MethodResult, type TaskResult } from './experiments/store/results.js';
-export { scorePredictions, type Score } from './eval/score.js';
 export {
   findRunFolders,
   readRun,

@@ -8,9 +8,10 @@ import { createHash } from 'node:crypto';
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { alikeInterval, areAlike, meanIntervals, shareInterval } from '../../eval/index.js';
-import type { PromptKind } from '../../tasks/index.js';
+import type { Method } from '../../tasks/index.js';
 import { writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
+import { own } from '../../util/own.js';
 import { readText } from '../../util/read.js';
 import { canonicalJson, type ResolvedTask } from '../config/index.js';
 import type { Prediction } from '../store/predictions.js';
@@ -20,8 +21,8 @@ import { checksSchema, predictionSchema } from '../store/schemas.js';
 import { readChecked } from '../store/stored.js';
 import type { TaskData } from '../data/task-data.js';
 import type { CheckFigure } from '../store/check-figures.js';
-import { firstLine, type LoadedCheck } from './load.js';
-import type { CheckRow } from '../../eval/measures.js';
+import { firstLine, type CheckRow, type LoadedCheck } from './load.js';
+import { MEASURES } from '../../eval/measures.js';
 
 /** A file TASK/checks-METHOD.json. */
 interface ChecksFile {
@@ -51,7 +52,7 @@ export async function withChecks(
 }
 
 async function checkMethod(
-  method: PromptKind,
+  method: Method,
   checks: readonly LoadedCheck[],
   settings: ResolvedTask,
   folder: string,
@@ -97,7 +98,7 @@ async function checkMethod(
     const range = [0, 2 * Math.max(1, ...values)] as const;
     const interval = share
       ? shareInterval(sum, total)
-      : check === 'length' && areAlike(values)
+      : own(MEASURES, check)?.unbounded === true && areAlike(values)
         ? alikeInterval(values, undefined, range)
         : intervals[name]!;
     const bounds = { ...(min !== undefined && { min }), ...(max !== undefined && { max }) };
