@@ -222,6 +222,8 @@ export function taskProblems(path: Path, task: TaskFile): Problem[] {
     add(['split', 'test'], `cannot be given together with 'test': the one makes what the other names`);
   if (task.train === undefined && task.baselines?.includes('few_shot'))
     add(['baselines'], `few_shot needs 'train' to take examples from`);
+  const settings = settingsOf(task);
+  for (const { path: key, message } of definitionOf(task).problems?.(settings, task) ?? []) add(key, message);
   if (!isTested(task) && (task.baselines?.length ?? 0) > 0) add(['baselines'], `need 'test' rows to answer`);
   const names = (task.checks ?? []).map((one) => resolveCheck(one).name);
   for (const [i, name] of names.entries())
@@ -229,13 +231,12 @@ export function taskProblems(path: Path, task: TaskFile): Problem[] {
   if (names.length > 0 && !isTested(task)) add(['checks'], `need 'test' rows to look at`);
   if (task.likelihood_normalization !== undefined && (task.scoring ?? 'generate') === 'generate')
     add(['likelihood_normalization'], 'goes with scoring: likelihood or both');
-  const settings = settingsOf(task);
-  for (const { path: key, message } of definitionOf(task).problems?.(settings, task) ?? []) add(key, message);
+  problems.push(...columnProblems(path, task, rolesOf(settings)));
   if (!isLabelled(settings)) {
     for (const part of ['split', 'train', 'test'] as const)
       if (task[part]?.stratify === true) add([part, 'stratify'], 'needs labels, and this task has none');
   }
-  return [...problems, ...columnProblems(path, task, rolesOf(settings))];
+  return problems;
 }
 
 /** Names for columns that the task has not. */
