@@ -21,6 +21,7 @@ export interface MetricOptions {
   readonly rouge_tokenizer?: RougeTokenizer | undefined;
 }
 
+/** The figures of one method’s answers. */
 export interface Score {
   readonly metrics: Readonly<Record<string, number>>;
   /** 95 % intervals over the rows, of the figures that tables show: Wilson's of shares, else by bootstrap. */

@@ -13,6 +13,7 @@ const QUERY = parseTemplate('### Sentence: ```{text}```\n### Class:', 'query');
 
 const SETTINGS = { labels: LABELS };
 
+/** One label of several for each text. */
 export type ClassificationSettings = { readonly task: 'classification' } & Values<typeof SETTINGS>;
 
 const DEFAULTS: TaskDefaults = { r: 8, num_train_epochs: 5, max_new_tokens: 20, few_shot_examples: 1 };

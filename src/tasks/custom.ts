@@ -50,6 +50,7 @@ const SETTINGS = {
   labels: LABELS,
 };
 
+/** A task by templates of the user’s own. */
 export type CustomSettings = { readonly task: 'custom' } & Values<typeof SETTINGS>;
 
 const DEFAULTS: TaskDefaults = { r: 8, num_train_epochs: 5, max_new_tokens: 100, few_shot_examples: 2 };

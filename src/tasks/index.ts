@@ -10,6 +10,7 @@ import type { DataRow, Task, TaskColumns, TaskDefinition } from './types.js';
 /** The one list of the tasks: a configuration's kinds, the names that a run's files may have and `westwind init` are made of it. */
 export const tasks = { classification, summarization, custom };
 
+/** The tasks’ names. */
 export type TaskName = keyof typeof tasks;
 export const TASK_NAMES = Object.keys(tasks) as [TaskName, ...TaskName[]];
 

@@ -6,6 +6,7 @@ export const METHODS = {
   tuned: { words: 'tuned' },
 } as const;
 
+/** How a model is asked: after tuning, by an instruction alone, or by an instruction and examples. */
 export type Method = keyof typeof METHODS;
 /** A way of asking a model that was not tuned. */
 export type Baseline = Exclude<Method, 'tuned'>;

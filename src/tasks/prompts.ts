@@ -12,6 +12,7 @@ import { shorten } from './shorten.js';
 import { render } from './template.js';
 import type { Sample, Task, TokenizerLike } from './types.js';
 
+/** What prompts are made with. */
 export interface PromptOptions {
   /** Tokens of a prompt at most: the model's context less the new tokens. */
   readonly limit: number;
@@ -19,6 +20,7 @@ export interface PromptOptions {
   readonly shown?: readonly Sample[];
 }
 
+/** The prompts of some samples. */
 export interface PromptSet {
   readonly prompts: readonly {
     readonly index: number;

@@ -30,6 +30,7 @@ const TASK: Omit<Task, 'ends'> = {
 
 const SETTINGS = METRICS.rouge.settings;
 
+/** A short text for a long one. */
 export type SummarizationSettings = { readonly task: 'summarization' } & Values<typeof SETTINGS>;
 
 const DEFAULTS = {

@@ -22,6 +22,7 @@ export interface TokenizerLike {
 /** A row of data: its cells by column. */
 export type DataRow = Readonly<Record<string, unknown>>;
 
+/** A row as a task sees it. */
 export interface Sample {
   /** The row's number in its file, from 0. */
   readonly row: number;
@@ -37,6 +38,7 @@ export interface AnswerEnds {
   readonly marker: boolean;
 }
 
+/** What a task’s file makes of its settings and rows: templates, labels, how answers are read and scored. */
 export interface Task {
   /** Its kind, by the name that `tasks` has for it. */
   readonly task: string;

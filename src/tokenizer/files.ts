@@ -5,7 +5,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../util/errors.js';
-import { readJsonObject, readText } from '../util/read.js';
+import { readText } from '../util/read.js';
+import { readJsonObject } from '../util/json.js';
 
 export type Json = Record<string, unknown>;
 
@@ -155,13 +156,6 @@ function surrounding(
     pair: [...text('A', 0), ...text('B', 1)],
     special_tokens: Object.fromEntries(put.map((id) => [id, { id, ids: [idOf(id)], tokens: [id] }])),
   };
-}
-
-/** config.json's `decoder_start_token_id` where it says `is_encoder_decoder`. */
-export function decoderStart(folder: string): number | undefined {
-  const config = readOptionalJson(join(folder, 'config.json'));
-  const id = config['decoder_start_token_id'] ?? 0;
-  return config['is_encoder_decoder'] === true && Number.isInteger(id) ? (id as number) : undefined;
 }
 
 /** chat_template.jinja, else the config's chat_template: a template, or a list of named ones of which 'default' counts. */

@@ -2,6 +2,7 @@
 
 import type { Backend } from '../../backends/contract.js';
 import { generate } from '../../generate/generate.js';
+import type { BenchShape } from '../../models/family.js';
 import { unpackWeights } from '../../models/unpacked.js';
 import {
   benchModel,
@@ -12,7 +13,6 @@ import {
   weightOptions,
   type WeightFormat,
 } from './model.js';
-import type { BenchShape } from './shapes.js';
 
 export interface GenerateBench {
   readonly weights: WeightFormat;
@@ -24,6 +24,7 @@ export interface GenerateBench {
   readonly profile: boolean;
 }
 
+/** What `benchGeneration` measured. */
 export interface GenerateFigures {
   /** New tokens a second, the prompts' time included. */
   readonly tokensPerSecond: number;
@@ -35,6 +36,7 @@ export interface GenerateFigures {
   readonly kernels?: KernelTimes;
 }
 
+/** Generates by a model of random weights, and measures it. */
 export async function benchGeneration(
   backend: Backend,
   shape: BenchShape,

@@ -3,6 +3,7 @@
 import { attachLora } from '../../adapters/lora.js';
 import type { Backend } from '../../backends/contract.js';
 import { createPlanBackend } from '../../backends/select.js';
+import type { BenchShape } from '../../models/family.js';
 import { unpackWeights } from '../../models/unpacked.js';
 import { AdamW } from '../../train/optimizer.js';
 import { flatten, forwardBackward, rowsOf } from '../../train/step.js';
@@ -18,7 +19,6 @@ import {
 } from './model.js';
 import type { TrainingArguments } from '../../train/arguments.js';
 import { planTraining } from '../plan/training.js';
-import type { BenchShape } from './shapes.js';
 
 export interface TrainBench {
   readonly weights: WeightFormat;
@@ -44,6 +44,7 @@ export interface TrainBench {
   readonly onStep?: ((step: number) => void) | undefined;
 }
 
+/** What `benchTraining` measured. */
 export interface TrainFigures {
   readonly tokensPerSecond: number;
   /** Counted as 4 operations a parameter and token, 6 with checkpointing, 2 more where weights are trained: frozen ones have no gradient. */
@@ -61,6 +62,7 @@ export interface TrainFigures {
   readonly kernels?: KernelTimes;
 }
 
+/** Trains a model of random weights for some steps, and measures it. */
 export async function benchTraining(
   backend: Backend,
   shape: BenchShape,

@@ -6,13 +6,14 @@
 import type { DeviceName } from '../../backends/contract.js';
 import type { WeightOptions } from '../../models/weights.js';
 import { withDefaults } from '../../util/settings.js';
+import type { TrackerName } from '../trackers/index.js';
+import type { TrackerSettings } from '../trackers/tracker.js';
 import type { Problem } from './problems.js';
 import { TOP, type ConfigFile } from './schema.js';
 import { resolveTask, taskProblems, type ResolvedTask } from './settings/task.js';
 import { QUANTIZATION } from './settings/tuning.js';
 
-export type Report = 'tensorboard' | 'mlflow';
-
+/** A configuration with every default filled in: what a run does, and what its id is a hash of. */
 export interface ResolvedConfig {
   readonly model_name_or_path: string;
   readonly revision: string;
@@ -22,8 +23,8 @@ export interface ResolvedConfig {
   /** How the base model's weights are kept where they are not trained. */
   readonly weights: Required<Pick<WeightOptions, 'dtype' | 'quantization'>>;
   /** Who is told of steps and figures. */
-  readonly report_to: readonly Report[];
-  readonly mlflow: { readonly tracking_uri?: string; readonly experiment_name?: string };
+  readonly report_to: readonly TrackerName[];
+  readonly mlflow: TrackerSettings['mlflow'];
   readonly tasks: readonly ResolvedTask[];
 }
 

@@ -5,6 +5,7 @@
 
 import { z } from 'zod';
 import { bitless, section, seed, setting, text, type Values } from '../../util/settings.js';
+import { TRACKER_NAMES } from '../trackers/index.js';
 import { GENERATION } from './settings/answers.js';
 import { orFalse, taskSection } from './settings/task.js';
 import { LORA, QUANTIZATION, TRAINING } from './settings/tuning.js';
@@ -75,7 +76,7 @@ export const TOP = {
   generation: setting(section(GENERATION), 'For all tasks; a task’s own section comes first.'),
   grid: setting(section(GRID), 'How lists in other fields, each an axis of a grid of runs, go together.'),
   report_to: setting(
-    z.array(z.enum(['tensorboard', 'mlflow'])),
+    z.array(z.enum(TRACKER_NAMES)),
     'Who is told each step and figure: tensorboard (an event file in the task’s folder), mlflow (a server).',
     { default: ['tensorboard' as const], bits: false },
   ),
@@ -90,6 +91,7 @@ export const TOP = {
 
 export const configSchema = section(TOP);
 
+/** A configuration that stands in a file. */
 export type ConfigFile = Values<typeof TOP>;
 
 /** By dotted name, what changes no bit of a result. */

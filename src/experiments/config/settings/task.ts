@@ -127,6 +127,7 @@ export interface TopLevel {
   readonly generation?: CommonSection['generation'];
 }
 
+/** A task of a configuration with every default filled in. */
 export interface ResolvedTask {
   readonly name: string;
   /** The configuration that it comes from, where the file itself only extends that. */
