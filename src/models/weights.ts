@@ -26,7 +26,7 @@ export interface WeightOptions {
   readonly trainable?: boolean;
 }
 
-export interface QuantizationOptions extends PackOptions {
+interface QuantizationOptions extends PackOptions {
   /** NF4 where absent. */
   readonly format?: PackedKind;
   /** transformers' `llm_int8_skip_modules`. */

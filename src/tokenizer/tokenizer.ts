@@ -29,7 +29,7 @@ export interface ChatMessage {
   readonly [key: string]: unknown;
 }
 
-export interface EncodeOptions {
+interface EncodeOptions {
   /** The tokens that the tokenizer puts around a text (BOS and the like); the default. */
   readonly addSpecialTokens?: boolean;
 }
