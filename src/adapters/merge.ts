@@ -5,7 +5,8 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Backend, Matrix } from '../backends/contract.js';
+import type { Backend } from '../backends/contract.js';
+import type { Matrix } from '../backends/span.js';
 import { createPlanBackend } from '../backends/select.js';
 import {
   checkFinite,

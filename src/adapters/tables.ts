@@ -3,8 +3,8 @@
  * They may have more rows: tokens that were added to the vocabulary.
  */
 
-import type { TableMap } from '../autograd/graph.js';
-import type { DenseMatrix } from '../backends/contract.js';
+import type { TableMap } from '../ops/pass.js';
+import type { DenseMatrix } from '../backends/span.js';
 import { FLOAT_NAMES, fromFloat32, type FloatType } from '../files/index.js';
 import type { CausalLM } from '../models/model.js';
 import { Tensor } from '../tensor/tensor.js';

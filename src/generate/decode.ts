@@ -4,7 +4,7 @@
  * pass, each adapter over its own rows; those that are drawn by different rules part at the logits.
  */
 
-import type { Graph, LoraPairs } from '../autograd/graph.js';
+import type { Pass, AdapterPairs } from '../ops/pass.js';
 import type { Recording } from '../backends/contract.js';
 import type { KvCache } from '../models/blocks/cache.js';
 import { forward, type CausalLM } from '../models/model.js';
@@ -21,12 +21,12 @@ export interface Sequence {
   readonly slot: number;
   readonly tokens: readonly number[];
   /** The adapter that answers it. */
-  readonly pairs: LoraPairs;
+  readonly pairs: AdapterPairs;
   readonly sampling: SamplingOptions;
 }
 
 /** Sequences that go through the model at once: those of an adapter next to each other, among them those of a rule. */
-interface Pass {
+interface DecodePass {
   readonly sequences: readonly Sequence[];
   readonly adapters: readonly AdapterRows[];
   readonly rules: readonly Rule[];
@@ -47,8 +47,8 @@ export class NextTokens {
   private readonly inputs: Tensor;
   private readonly chosen: Tensor;
   /** The one that was run last comes last. */
-  private readonly steps = new Map<string, { readonly pairs: LoraPairs; readonly recording: Recording }>();
-  private readonly numbers = new WeakMap<LoraPairs, number>();
+  private readonly steps = new Map<string, { readonly pairs: AdapterPairs; readonly recording: Recording }>();
+  private readonly numbers = new WeakMap<AdapterPairs, number>();
   private adapters = 0;
 
   constructor(
@@ -107,7 +107,7 @@ export class NextTokens {
   }
 
   /** Drops what is recorded of an adapter. */
-  forget(pairs: LoraPairs): void {
+  forget(pairs: AdapterPairs): void {
     for (const [key, step] of this.steps) if (step.pairs === pairs) this.drop(key);
   }
 
@@ -116,7 +116,7 @@ export class NextTokens {
     for (const t of [this.inputs, this.chosen]) t.release();
   }
 
-  private run(pass: Pass, signal: AbortSignal | undefined): Promise<ArrayLike<number>> {
+  private run(pass: DecodePass, signal: AbortSignal | undefined): Promise<ArrayLike<number>> {
     const { backend } = this.model;
     const { sequences, adapters, rules } = pass;
     const { pairs, sampling } = sequences[0]!;
@@ -141,7 +141,7 @@ export class NextTokens {
     return chosen;
   }
 
-  private recorded(pairs: LoraPairs, sampling: SamplingOptions, count: number): Recording {
+  private recorded(pairs: AdapterPairs, sampling: SamplingOptions, count: number): Recording {
     let number = this.numbers.get(pairs);
     if (number === undefined) this.numbers.set(pairs, (number = this.adapters++));
     const key = `${number}/${ruleOf(sampling)}/${count}`;
@@ -197,7 +197,7 @@ export class NextTokens {
   }
 
   /** From hidden states [rows, hidden] to logits and the tokens that they give. */
-  private choose(g: Graph, hidden: Tensor, rules: readonly Rule[]): void {
+  private choose(g: Pass, hidden: Tensor, rules: readonly Rule[]): void {
     const logits = linear(g, hidden, this.model.head, { path: 'rows', output: 'f32' });
     const vocab = logits.shape[1]!;
     const { slots } = this.cache.shape;
@@ -228,8 +228,8 @@ function rulesOf(sequences: readonly Sequence[]): Rule[] {
 }
 
 /** As few passes as there can be: adapters that bring tables, of which the embedding and the head are, take turns. */
-function passesOf(sequences: readonly Sequence[]): Pass[] {
-  const byAdapter = new Map<LoraPairs, Sequence[]>();
+function passesOf(sequences: readonly Sequence[]): DecodePass[] {
+  const byAdapter = new Map<AdapterPairs, Sequence[]>();
   for (const sequence of sequences) {
     const { pairs } = sequence;
     byAdapter.set(pairs, [...(byAdapter.get(pairs) ?? []), sequence]);

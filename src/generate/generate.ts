@@ -1,7 +1,7 @@
 /** Answers to a list of prompts of different lengths, by a session for all that share one size of slots. */
 
 import { holdPairs, pairsOfCall, type CallAdapter } from '../adapters/call.js';
-import type { LoraPairs } from '../autograd/graph.js';
+import type { AdapterPairs } from '../ops/pass.js';
 import type { CausalLM } from '../models/model.js';
 import { throwIfAborted } from '../util/abort.js';
 import {
@@ -43,7 +43,7 @@ export function generate(
 async function* answers(
   model: CausalLM,
   prompts: readonly Prompt[],
-  pairs: LoraPairs,
+  pairs: AdapterPairs,
   options: GenerateOptions,
 ): AsyncGenerator<Answer> {
   throwIfAborted(options.signal);

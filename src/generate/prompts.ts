@@ -3,7 +3,7 @@
  * there, once; its decoder's text is then the start token and the answer.
  */
 
-import { Graph, type LoraPairs } from '../autograd/graph.js';
+import { Pass, type AdapterPairs } from '../ops/pass.js';
 import { slice, type Tensor } from '../tensor/tensor.js';
 import type { KvCache } from '../models/blocks/cache.js';
 import { readsByEncoder, type CausalLM } from '../models/model.js';
@@ -30,13 +30,13 @@ export interface InferenceOptions {
   /** Run in bf16 precision (`GraphOptions.precision`). */
   readonly bf16?: boolean | undefined;
   /** The call's adapter. */
-  readonly pairs: LoraPairs;
+  readonly pairs: AdapterPairs;
   readonly signal?: AbortSignal | undefined;
 }
 
 /** The rows of a pass that an adapter answers; absent: all. */
 export interface AdapterRows {
-  readonly pairs: LoraPairs;
+  readonly pairs: AdapterPairs;
   readonly rows?: number;
 }
 
@@ -45,12 +45,12 @@ export function inferenceGraph(
   { backend }: CausalLM,
   bf16: boolean | undefined,
   adapters: readonly AdapterRows[],
-): Graph {
+): Pass {
   const alone = adapters.length === 1;
   const members = adapters.map(({ pairs, rows }) => {
     return { seed: 0, step: 0, pairs, ...(!alone && rows !== undefined && { rows }) };
   });
-  return new Graph(backend, { precision: bf16 ? 'bf16' : 'f32', members });
+  return new Pass(backend, { precision: bf16 ? 'bf16' : 'f32', members });
 }
 
 /** A cache for sequences whose prompts and answers are at most so long. */
@@ -121,7 +121,7 @@ export interface BatchOptions {
 }
 
 /** Throws UserError for a prompt that is empty, longer than the model's context or not of its tokens. */
-export function checkPrompt(model: CausalLM, { index, ids }: Prompt, pairs: LoraPairs): void {
+export function checkPrompt(model: CausalLM, { index, ids }: Prompt, pairs: AdapterPairs): void {
   // T5 knows distances alone, of any size.
   const context = readsByEncoder(model) ? MOST_POSITIONS : model.config.max_position_embeddings;
   checkSeed('index', index);
@@ -138,7 +138,7 @@ export function checkPrompts(
   model: CausalLM,
   prompts: readonly Prompt[],
   { batch_size, sharedPrefix = 0 }: BatchOptions,
-  pairs: LoraPairs,
+  pairs: AdapterPairs,
 ): void {
   checkWhole('batch_size', batch_size, 1);
   checkWhole('sharedPrefix', sharedPrefix, 0);
@@ -191,7 +191,7 @@ export async function fillPrefix(
  * @returns hidden states of each prompt's last row, [prompts, hidden_size]
  */
 export function runPrompts(
-  g: Graph,
+  g: Pass,
   model: CausalLM,
   cache: KvCache,
   prompts: readonly { slot: number; ids: readonly number[] }[],
@@ -218,7 +218,7 @@ export function runPrompts(
 
 /** The prompts as the encoder's texts, and the start token of each answer behind them. */
 function runEncoder(
-  g: Graph,
+  g: Pass,
   model: CausalLM,
   cache: KvCache,
   prompts: readonly { slot: number; ids: readonly number[] }[],

@@ -4,7 +4,7 @@
  * bit, whatever runs beside it.
  */
 
-import type { LoraPairs } from '../autograd/graph.js';
+import type { AdapterPairs } from '../ops/pass.js';
 import { holdPairs, pairsOfCall, type CallAdapter } from '../adapters/call.js';
 import type { KvCache } from '../models/blocks/cache.js';
 import { readsByEncoder, type CausalLM } from '../models/model.js';
@@ -56,7 +56,7 @@ export interface Answer {
 
 /** A request that is not answered yet. */
 interface Pending extends Request {
-  readonly pairs: LoraPairs;
+  readonly pairs: AdapterPairs;
   /** How many of its tokens are the session's prefix. */
   readonly prefix: number;
   resolve(answer: Answer): void;
@@ -80,9 +80,9 @@ export class Session {
   private active: Growing[] = [];
   private readonly free: number[];
   /** The adapters with which the prefix stands in the slots. */
-  private readonly prefixes: (LoraPairs | undefined)[];
+  private readonly prefixes: (AdapterPairs | undefined)[];
   /** How many requests each adapter and each signal has; of adapters without any, the one that was asked for last comes last. */
-  private readonly adapters = new Map<LoraPairs, { requests: number; readonly letGo: () => void }>();
+  private readonly adapters = new Map<AdapterPairs, { requests: number; readonly letGo: () => void }>();
   private readonly signals = new Map<AbortSignal, number>();
   private running: Promise<void> | undefined;
   /** Why no more is answered. */
@@ -141,7 +141,7 @@ export class Session {
     return this.closed;
   }
 
-  private check({ ids, index, sampling, max_new_tokens, stopTokens }: Request, pairs: LoraPairs): void {
+  private check({ ids, index, sampling, max_new_tokens, stopTokens }: Request, pairs: AdapterPairs): void {
     checkEnd({ max_new_tokens, stopTokens });
     checkSampling(sampling);
     checkPrompt(this.model, { ids, index }, pairs);

@@ -4,7 +4,8 @@
  */
 
 import { Parameter } from '../autograd/parameter.js';
-import type { Backend, DenseMatrix, Matrix } from '../backends/contract.js';
+import type { Backend } from '../backends/contract.js';
+import type { DenseMatrix, Matrix } from '../backends/span.js';
 import { FLOAT_NAMES, fromFloat32, toFloat32, type FloatType } from '../files/index.js';
 import type { EmbeddingWeights } from '../ops/embedding.js';
 import type { LayerNorm } from '../ops/norm.js';

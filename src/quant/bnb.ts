@@ -5,7 +5,8 @@
  */
 
 import { z } from 'zod';
-import type { Backend, Nf4Matrix } from '../backends/contract.js';
+import type { Backend } from '../backends/contract.js';
+import type { Nf4Matrix } from '../backends/span.js';
 import { checkFinite } from '../files/index.js';
 import { messageOf, UserError } from '../util/errors.js';
 import { NF4_BLOCK, NF4_CODES } from '../util/nf4.js';

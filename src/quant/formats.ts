@@ -1,6 +1,7 @@
 /** The formats of packed weights, by a matrix's `kind`. */
 
-import type { Backend, DeviceBuffer, Matrix, Span } from '../backends/contract.js';
+import type { Backend } from '../backends/contract.js';
+import type { DeviceBuffer, Matrix, Span } from '../backends/span.js';
 import { isBnbWeight, readBnbMatrix } from './bnb.js';
 import { nf4Bytes, quantizeMatrix } from './nf4.js';
 import type { PackedFormat, PackedMatrix, StoredSource } from './packed.js';

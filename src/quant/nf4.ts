@@ -3,13 +3,8 @@
  * what a model takes can be reckoned to the byte before anything is loaded.
  */
 
-import {
-  BYTES_PER_ELEMENT,
-  type Backend,
-  type DType,
-  type Nf4Matrix,
-  type Span,
-} from '../backends/contract.js';
+import type { Backend } from '../backends/contract.js';
+import { BYTES_PER_ELEMENT, type DType, type Nf4Matrix, type Span } from '../backends/span.js';
 import { UserError } from '../util/errors.js';
 import { NF4_BLOCK } from '../util/nf4.js';
 import { dynamicMap, NESTED_BLOCK } from '../util/double-quant.js';

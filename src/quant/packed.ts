@@ -1,6 +1,7 @@
 /** What a format of packed weights is, whichever it is. */
 
-import type { Backend, DenseMatrix, Matrix, Span } from '../backends/contract.js';
+import type { Backend } from '../backends/contract.js';
+import type { DenseMatrix, Matrix, Span } from '../backends/span.js';
 import type { FloatType } from '../files/index.js';
 
 /** A matrix that is not of plain numbers. */

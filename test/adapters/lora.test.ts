@@ -77,7 +77,7 @@ test('an adapter starts as the base, its scale follows rank, alpha and rsLoRA', 
     { seed: 1 },
   );
   assert.deepEqual(await evaluateLoss(model, blocks), base);
-  const scaling = (name: string): number => adapter.pairs.get(model.linears.get(name)!)!.scaling;
+  const scaling = (name: string): number => adapter.modules.find((module) => module.name === name)!.scaling;
   assert.equal(scaling('model.layers.1.self_attn.q_proj'), 8 / 4);
   assert.equal(scaling('model.layers.0.self_attn.v_proj'), 3 / 2);
   adapter.dispose();

@@ -1,7 +1,8 @@
 /** What bitsandbytes made of a matrix against what we make of it: every byte of its serialized form, and the numbers it stands for. */
 
 import assert from 'node:assert/strict';
-import type { Backend, Matrix, Span } from '../../src/backends/contract.js';
+import type { Backend } from '../../src/backends/contract.js';
+import type { Matrix, Span } from '../../src/backends/span.js';
 import { toFloat32, type FloatDtype } from '../../src/files/convert.js';
 import type { SafetensorsFile } from '../../src/files/safetensors.js';
 import { readBnbMatrix, writeBnbMatrix } from '../../src/quant/bnb.js';

@@ -17,7 +17,7 @@ import {
   type KernelTimes,
   type WeightFormat,
 } from './model.js';
-import type { TrainingArguments } from '../../train/trainer.js';
+import type { TrainingArguments } from '../../train/arguments.js';
 import { planTraining } from '../plan/training.js';
 
 export interface TrainBench {

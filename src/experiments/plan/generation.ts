@@ -1,6 +1,6 @@
 /** What answering will take, found as training's needs are: by running the longest prompts over a backend that only counts. */
 
-import type { LoraPairs } from '../../autograd/graph.js';
+import type { AdapterPairs } from '../../ops/pass.js';
 import type { Backend } from '../../backends/contract.js';
 import { countWork, type Work } from '../../backends/counting.js';
 import { NextTokens } from '../../generate/decode.js';
@@ -75,7 +75,7 @@ async function planGroup(
   backend.resetPeak();
   const decoder = new NextTokens(model, cache, bf16);
   const sampling = { do_sample: false, temperature: 1, top_p: 1, top_k: 0, seed: 0 };
-  const pairs: LoraPairs = new Map();
+  const pairs: AdapterPairs = new Map();
   const sequences = longest.map((prompt, slot) => ({ prompt, slot, tokens: [0], pairs, sampling }));
   const room = prefillTokens(model);
   const entering: typeof sequences = [];

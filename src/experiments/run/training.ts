@@ -12,13 +12,8 @@ import { loadModel } from '../../models/load.js';
 import type { CausalLM } from '../../models/model.js';
 import { saveModel } from '../../models/save.js';
 import { unpackWeights } from '../../models/unpacked.js';
-import {
-  totalSteps,
-  trainTogether,
-  type StepRecord,
-  type Trainee,
-  type TrainingArguments,
-} from '../../train/trainer.js';
+import { totalSteps, type TrainingArguments } from '../../train/arguments.js';
+import { trainTogether, type StepRecord, type Trainee } from '../../train/trainer.js';
 import { writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
 import { canonicalJson } from '../config/index.js';

@@ -7,7 +7,7 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { loadAdapter } from '../../adapters/peft.js';
-import { Graph } from '../../autograd/graph.js';
+import { Pass } from '../../ops/pass.js';
 import type { Backend } from '../../backends/contract.js';
 import { IGNORE_INDEX, type Block } from '../../data/index.js';
 import { SafetensorsFile } from '../../files/index.js';
@@ -18,7 +18,8 @@ import { forward, type CausalLM } from '../../models/model.js';
 import type { WeightOptions } from '../../models/weights.js';
 import { linear } from '../../ops/linear.js';
 import { evaluateLoss, flatten, modelInput } from '../../train/step.js';
-import { train, type StepRecord, type TrainingArguments } from '../../train/trainer.js';
+import type { TrainingArguments } from '../../train/arguments.js';
+import { train, type StepRecord } from '../../train/trainer.js';
 import { UserError } from '../../util/errors.js';
 import { readChecked } from '../store/stored.js';
 import { check, maxAbs, maxDifference, mismatch, type Check } from './check.js';
@@ -185,7 +186,7 @@ async function logitsError(
   wanted: readonly Float32Array[],
   precision: Precision,
 ): Promise<number> {
-  const g = new Graph(model.backend, {
+  const g = new Pass(model.backend, {
     precision,
     members: [{ seed: 0, step: 0, pairs: model.adapter }],
   });
