@@ -37,13 +37,8 @@ export type { RunEvent } from '../experiments/run/events.js';
 export type { Prediction } from '../experiments/store/predictions.js';
 export { readRecords } from '../experiments/store/records.js';
 export { resultsTable, type MethodResult, type TaskResult } from '../experiments/store/results.js';
-export {
-  findRunFolders,
-  readRun,
-  type Manifest,
-  type RunState,
-  type StoredRun,
-} from '../experiments/store/stored.js';
+export { findRunFolders, readRun, type RunState, type StoredRun } from '../experiments/store/stored.js';
+export type { Manifest } from '../experiments/store/manifest.js';
 export { superviseRun, type RunOrder, type Supervision } from '../experiments/run/supervise.js';
 export { describeRow, readTaskData, trainingBlocks, type TaskData } from '../experiments/data/task-data.js';
 export type { Check } from '../experiments/verify/check.js';

@@ -5,14 +5,9 @@ import { checkOneOf } from '../util/checks.js';
 import { UserError } from '../util/errors.js';
 import { own } from '../util/own.js';
 import { readCsv, type CsvOptions } from './csv.js';
-import { readJson, readJsonLines } from './json.js';
+import { readJsonRows, readJsonLines } from './json.js';
 import { readParquet } from './parquet.js';
-
-/**
- * One row by column name. The values are JSON's: strings only from CSV. A number that JavaScript would write in another way (1.10, or one
- * of more digits than it holds) is its digits as they stand in the file, a string.
- */
-export type Row = Record<string, unknown>;
+import type { Row } from './row.js';
 
 /** The formats of tables. */
 export type TableFormat = 'csv' | 'tsv' | 'json' | 'jsonl' | 'parquet';
@@ -20,7 +15,7 @@ export type TableFormat = 'csv' | 'tsv' | 'json' | 'jsonl' | 'parquet';
 const READERS: Readonly<Record<TableFormat, (path: string, options: CsvOptions) => Promise<Row[]>>> = {
   csv: readCsv,
   tsv: (path, { delimiter = '\t', signal }) => readCsv(path, { delimiter, signal }),
-  json: readJson,
+  json: readJsonRows,
   jsonl: readJsonLines,
   parquet: readParquet,
 };

@@ -1,7 +1,7 @@
 /** The columns that a task needs, out of a table: by name and as text. */
 import { UserError } from '../util/errors.js';
 import { nearest } from '../util/nearest.js';
-import type { Row } from './read.js';
+import type { Row } from './row.js';
 
 /** What a row must hold to be selected. */
 export interface SelectOptions<K extends string> {

@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { decoderStart } from '../models/config.js';
 import { UserError, messageOf } from '../util/errors.js';
-import { readJsonObject } from '../util/read.js';
+import { readJsonObject } from '../util/json.js';
 import { EngineDeath, EngineHandle, type Encoded } from './engine/index.js';
 import {
   chatTemplateSource,

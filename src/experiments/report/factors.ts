@@ -6,7 +6,7 @@ import { own } from '../../util/own.js';
 import type { ResolvedSource, ResolvedTask } from '../config/index.js';
 import { weightsHeld } from '../store/base-weights.js';
 import type { MethodResult, TaskResult } from '../store/results.js';
-import type { Manifest } from '../store/stored.js';
+import type { Manifest } from '../store/manifest.js';
 
 export type Value = string | number | boolean;
 /** By dotted name, as in a configuration. */

@@ -60,11 +60,10 @@ async function answerAndScore(
   for (const scoring of settings.scoring === 'both'
     ? (['generate', 'likelihood'] as const)
     : [settings.scoring]) {
-    const suffix = scoring === 'generate' ? '' : '-likelihood';
     const predictions = await predict({
       ...{ method, scoring, data, settings, model, tokenizer, stops, signal },
       seed: config.seed,
-      path: join(folder, `predictions-${method}${suffix}.jsonl`),
+      folder,
       onAnswer: (done, total) => emit({ type: 'answers', ...about, stage: method, done, total }),
       onNotice: (text) => {
         if (!told.has(text)) emit({ type: 'notice', ...about, text });

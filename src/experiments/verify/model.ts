@@ -21,7 +21,7 @@ import { evaluateLoss, flatten, modelInput } from '../../train/step.js';
 import type { TrainingArguments } from '../../train/arguments.js';
 import { train, type StepRecord } from '../../train/trainer.js';
 import { UserError } from '../../util/errors.js';
-import { readChecked } from '../store/stored.js';
+import { readChecked } from '../../util/json.js';
 import { check, maxAbs, maxDifference, mismatch, type Check } from './check.js';
 
 type Precision = 'f32' | 'bf16';
