@@ -234,7 +234,7 @@ function rulesOf(sequences: readonly Sequence[]): Rule[] {
 function passesOf(
   sequences: readonly Sequence[],
   { batchInvariant }: Pick<Backend, 'batchInvariant'>,
-): Pass[] {
+): DecodePass[] {
   const byAdapter = new Map<AdapterPairs, Sequence[]>();
   for (const sequence of sequences) {
     const { pairs } = sequence;
