@@ -76,13 +76,13 @@ export interface TaskDefaults {
 }
 
 /** What a configuration's section has beside the settings that are a task's own, as far as these may not fit it. */
-export interface TaskSection {
+interface TaskSection {
   readonly train?: unknown;
   readonly scoring?: 'generate' | 'likelihood' | 'both' | undefined;
 }
 
 /** Settings that do not fit together; `path` is that of the setting, [] of the task. */
-export interface TaskProblem {
+interface TaskProblem {
   readonly path: readonly string[];
   readonly message: string;
 }
