@@ -91,6 +91,8 @@ interface TaskProblem {
 export interface TaskDefinition<S extends { readonly task: string }> {
   /** What it is, for people. */
   readonly description: string;
+  /** What a report calls one: 'A classification'. */
+  readonly noun: string;
   /** The settings that are its own. With `labels` among them answers may be compared by likelihood. */
   readonly settings: Settings;
   /** How a configuration names the data's columns. */
