@@ -89,12 +89,6 @@ export function makeReport(stored: readonly StoredRun[], options: ReportOptions 
   return { markdown: toMarkdown(report), html: toHtml(report), tables };
 }
 
-const KINDS: Readonly<Record<DataSet['kind'], string>> = {
-  classification: 'A classification',
-  summarization: 'A summarization',
-  custom: 'A task of its own prompts',
-};
-
 function dataSetChapter(set: DataSet, context: Context): Chapter {
   const sections = [
     sizeSection(set, context),
@@ -108,7 +102,7 @@ function dataSetChapter(set: DataSet, context: Context): Chapter {
     inspectedSection(set),
     allSection(set, context),
   ];
-  const text = `${KINDS[set.kind]}, tested on ${count(set.testRows, 'row')} of ${set.source}.`;
+  const text = `${tasks[set.kind].noun}, tested on ${count(set.testRows, 'row')} of ${set.source}.`;
   return {
     id: `task-${set.slug}`,
     title: capital(set.title),
