@@ -4,7 +4,7 @@
  */
 
 import { availableParallelism } from 'node:os';
-import { BYTES_PER_ELEMENT, type DType, type Matrix, type Span } from '../src/backends/contract.js';
+import { BYTES_PER_ELEMENT, type DType, type Matrix, type Span } from '../src/backends/span.js';
 import type { GemmArgs } from '../src/backends/kernels.js';
 import { createCpuBackend } from '../src/backends/cpu/index.js';
 import { compareWithOpenBlas, median, numbers, seconds } from '../src/backends/cpu/peer.js';

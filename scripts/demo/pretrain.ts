@@ -12,7 +12,8 @@ import { packConcat } from '../../src/data/index.js';
 import { randomModel } from '../../src/models/load.js';
 import { saveModel } from '../../src/models/save.js';
 import { Tokenizer } from '../../src/tokenizer/index.js';
-import { train, type TrainingArguments } from '../../src/train/trainer.js';
+import type { TrainingArguments } from '../../src/train/arguments.js';
+import { train } from '../../src/train/trainer.js';
 import { modelFiles } from './model-files.js';
 import { pretrainCorpus } from './pretrain-corpus.js';
 

@@ -10,7 +10,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { checkFinite, SafetensorsFile } from '../files/index.js';
 import type { Linear } from '../models/blocks/linear.js';
-import { isTied, type CausalLM } from '../models/model.js';
+import { isTied, readsByEncoder, type CausalLM } from '../models/model.js';
 import { UserError } from '../util/errors.js';
 import { moduleScaling } from './lora.js';
 import { ADAPTER_CONFIG, readAdapterConfig, type PeftConfig } from './peft-config.js';
@@ -271,7 +271,7 @@ function keptModules(model: ModelShape, config: PeftConfig, where: string): Set<
     throw new UserError(
       `${where}: modules_to_save names '${other}', which is not supported; of the embedding and the output head whole tables are read`,
     );
-  if (model.config.decoder_start_token_id !== undefined && kept.has(model.embedding.name))
+  if (readsByEncoder(model) && kept.has(model.embedding.name))
     // PEFT would train a copy that neither of the two texts goes through.
     throw new UserError(
       `${where}: modules_to_save names the embedding of a model with an encoder, which is not supported`,

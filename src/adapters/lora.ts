@@ -1,13 +1,15 @@
 /** Making LoRA (Hu et al., arXiv:2106.09685) for a model's Linears: which ones, with what rank, from where. Names are PEFT's. */
 
 import { Parameter } from '../autograd/parameter.js';
+import { familyOf } from '../models/families/index.js';
+import type { Family } from '../models/family.js';
 import type { CausalLM } from '../models/model.js';
 import type { Linear } from '../models/blocks/linear.js';
-import type { Lora } from '../ops/linear.js';
+import { Lora } from '../ops/lora.js';
 import { Tensor } from '../tensor/tensor.js';
 import { checkBelowOne, checkNumber, checkSeed, checkWhole } from '../util/checks.js';
 import { philoxFill } from '../util/philox.js';
-import type { TableMap } from '../autograd/graph.js';
+import type { TableMap } from '../ops/pass.js';
 import { freeTables, tableMap, type AdapterTables } from './tables.js';
 import { ownTargets, patternValues, targetModules } from './targets.js';
 
@@ -31,8 +33,8 @@ export interface LoraAdapter {
   /** With `target_modules` as the model names them. */
   readonly config: LoraConfig;
   /** What kind of model it is for, as PEFT calls it. */
-  readonly taskType: 'CAUSAL_LM' | 'SEQ_2_SEQ_LM';
-  readonly modules: readonly { readonly name: string; readonly linear: Linear }[];
+  readonly taskType: Family['taskType'];
+  readonly modules: readonly { readonly name: string; readonly linear: Linear; readonly scaling: number }[];
   /** What a call needs of it: the pairs, and the tables by the modules whose places they take. */
   readonly pairs: ReadonlyMap<Linear, Lora> & { readonly tables?: TableMap | undefined };
   /** Whole tables that it brings for the model's embedding and head; they are not trained. */
@@ -91,18 +93,22 @@ export function createLora(model: CausalLM, config: LoraConfig, start: LoraStart
   const given: Partial<Exclude<LoraStart, { seed: number }>> = 'source' in start ? start : {};
   const source = 'source' in start ? start.source : initialPairs(start.seed);
   const { tables } = given;
+  const family = familyOf(model.config);
   const all = [...model.linears.keys()];
-  const target_modules = given.modules ? config.target_modules : ownTargets(all, config.target_modules);
+  const target_modules = given.modules
+    ? config.target_modules
+    : ownTargets(family, all, config.target_modules);
   const chosen = given.modules ?? ranksOf(config, targetModules(all, model.head.name, target_modules));
-  const modules = chosen.map(({ name, r, outFeatures }) => {
+  const picked = chosen.map(({ name, r, outFeatures }) => {
     const linear = model.linears.get(name)!;
     const { inFeatures } = linear;
     return { name, linear, r, inFeatures, outFeatures: outFeatures ?? linear.outFeatures };
   });
   const scaling = moduleScaling(
     config,
-    modules.map(({ name }) => name),
+    picked.map(({ name }) => name),
   );
+  const modules = picked.map((module) => ({ ...module, scaling: scaling(module.name, module.r) }));
   const parameters: Parameter[] = [];
   const pairs = Object.assign(new Map<Linear, Lora>(), { tables: tables && tableMap(model, tables) });
   // One behind the other, so that the optimizer updates all in one go.
@@ -117,18 +123,12 @@ export function createLora(model: CausalLM, config: LoraConfig, start: LoraStart
     parameters.push(made);
     return made;
   };
-  for (const { name, linear, r, inFeatures, outFeatures } of modules) {
+  for (const { name, linear, r, scaling, inFeatures, outFeatures } of modules) {
     const pair = source(name, r, inFeatures, outFeatures);
     const a = parameter(`${name}.lora_A.weight`, pair.a, [r, inFeatures]);
     const b = parameter(`${name}.lora_B.weight`, pair.b, [outFeatures, r]);
-    pairs.set(linear, {
-      a,
-      b,
-      r,
-      scaling: scaling(name, r),
-      dropout: config.lora_dropout,
-      stream: streamOf(name),
-    });
+    const options = { scaling, dropout: config.lora_dropout, stream: streamOf(name) };
+    pairs.set(linear, new Lora(a, b, options));
   }
   values.release();
   const detach = (): void => {
@@ -138,7 +138,7 @@ export function createLora(model: CausalLM, config: LoraConfig, start: LoraStart
     config: { ...config, target_modules },
     ...{ modules, pairs, parameters, tables, detach },
     tableNames: { embedding: model.embedding.name, head: model.head.name },
-    taskType: model.config.decoder_start_token_id === undefined ? 'CAUSAL_LM' : 'SEQ_2_SEQ_LM',
+    taskType: family.taskType,
     attach: () => {
       model.adapter = pairs;
     },

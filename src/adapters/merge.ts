@@ -5,7 +5,8 @@
 
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import type { Backend, Matrix } from '../backends/contract.js';
+import type { Backend } from '../backends/contract.js';
+import type { Matrix } from '../backends/span.js';
 import { createPlanBackend } from '../backends/select.js';
 import {
   checkFinite,
@@ -18,9 +19,12 @@ import {
   type TensorToWrite,
   type FloatDtype,
 } from '../files/index.js';
-import { modelLayout, readJson } from '../models/load.js';
+import { familyOf } from '../models/families/index.js';
+import { readModelJson } from '../models/config.js';
+import { modelLayout } from '../models/load.js';
 import { isTied, type CausalLM } from '../models/model.js';
 import { copyCompanions, untied, writeConfig } from '../models/save.js';
+import { storedFormat } from '../quant/formats.js';
 import { Tensor } from '../tensor/tensor.js';
 import { throwIfAborted } from '../util/abort.js';
 import { claimFolder, removeMade } from '../util/claim.js';
@@ -64,16 +68,13 @@ export async function mergeAdapter(
   let base: Checkpoint | undefined;
   try {
     base = openCheckpoint(baseFolder);
-    if (base.names.some((name) => name.includes('.quant_state.')))
-      throw new UserError(
-        `${baseFolder} holds 4-bit weights: merge into the full-precision checkpoint that they were made from`,
-      );
+    refusePacked(base);
     const merge = new Merge(backend, model, base, adapter, dtype);
     const tensors = merge.tensors();
     const made = claimFolder(out, { force, inputs: [baseFolder, adapterFolder] });
     try {
       await writeCheckpoint(out, tensors, { ...(maxShardSize !== undefined && { maxShardSize }), signal });
-      writeConfig(out, merge.config(readJson(join(baseFolder, 'config.json'))), dtype);
+      writeConfig(out, merge.config(readModelJson(join(baseFolder, 'config.json'))), dtype);
       copyCompanions(baseFolder, out);
       // Tokens that were added are in the adapter's own tokenizer.
       if (bringsTokenizer(adapterFolder)) copyCompanions(adapterFolder, out);
@@ -86,6 +87,17 @@ export async function mergeAdapter(
     adapter.close();
     base?.close();
     model.dispose();
+  }
+}
+
+/** Throws UserError for a checkpoint whose weights are not those that the adapter was added to in full precision. */
+function refusePacked(base: Checkpoint): void {
+  for (const name of base.names) {
+    const format = storedFormat(base, name);
+    if (format)
+      throw new UserError(
+        `${base.folder} holds ${format.bits}-bit weights: merge into the full-precision checkpoint that they were made from`,
+      );
   }
 }
 
@@ -148,6 +160,11 @@ class Merge {
     return `${this.model.embedding.name}.weight`;
   }
 
+  /** Further names of the embedding's table. */
+  private get aliases(): string[] {
+    return familyOf(this.model.config).embeddingAliases.map((module) => `${module}.weight`);
+  }
+
   private sourceOf(name: string): Source {
     const { embedding, head } = this.adapter.tables;
     const from = (table: AdapterTable | undefined, base: string): Source['from'] =>
@@ -157,8 +174,7 @@ class Merge {
       const own = this.base.has(name) ? name : this.embeddingName;
       return { name, from: from(head, own), pair };
     }
-    // T5's checkpoints may have the one table under the names of its users.
-    const isEmbedding = name === this.embeddingName || ALIASES.has(name);
+    const isEmbedding = name === this.embeddingName || this.aliases.includes(name);
     return { name, from: isEmbedding ? from(embedding, name) : { base: name }, pair };
   }
 
@@ -193,8 +209,6 @@ class Merge {
     return { name, dtype: to, shape, data: bytes };
   }
 }
-
-const ALIASES: ReadonlySet<string> = new Set(['encoder.embed_tokens.weight', 'decoder.embed_tokens.weight']);
 
 /** values [out, in] += scaling · B [out, r] · A [r, in]. */
 async function addProduct(

@@ -3,8 +3,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { parseConfig } from '../models/config.js';
-import { readJson } from '../models/load.js';
+import { parseFields, readModelJson } from '../models/config.js';
+
 import { UserError } from '../util/errors.js';
 
 export const ADAPTER_CONFIG = 'adapter_config.json';
@@ -64,7 +64,7 @@ export function readAdapterConfig(folder: string): PeftConfig {
   if (!existsSync(path))
     throw new UserError(`${folder} holds no ${ADAPTER_CONFIG}; an adapter folder as PEFT writes it has one`);
   // An empty list, or nothing, is as if the field were not there: so PEFT takes it.
-  const json = new Map(Object.entries(readJson(path)).filter(([, value]) => !isNone(value)));
+  const json = new Map(Object.entries(readModelJson(path)).filter(([, value]) => !isNone(value)));
   const refuse = (field: string, why: string): UserError =>
     new UserError(`${path}: ${field}: ${shown(json.get(field))} ${why}`);
   const type = json.get('peft_type');
@@ -85,7 +85,7 @@ export function readAdapterConfig(folder: string): PeftConfig {
       'init_lora_weights',
       "changes the base's weights or LoRA itself, which is not supported; PEFT's save_pretrained can convert such adapters to plain LoRA",
     );
-  return parseConfig(configSchema, Object.fromEntries(json), path);
+  return parseFields(configSchema, Object.fromEntries(json), path);
 }
 
 function isNone(value: unknown): boolean {

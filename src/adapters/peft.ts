@@ -1,7 +1,14 @@
 /** PEFT's adapter folders: adapter_config.json and adapter_model.safetensors, so that either side loads the other's. */
 
 import { join } from 'node:path';
-import { fromFloat32, toFloat32, writeSafetensors, type TensorToWrite } from '../files/index.js';
+import {
+  FLOAT_NAMES,
+  fromFloat32,
+  toFloat32,
+  writeSafetensors,
+  type FloatType,
+  type TensorToWrite,
+} from '../files/index.js';
 import type { CausalLM } from '../models/model.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { writeFileAtomic } from '../util/atomic.js';
@@ -81,8 +88,7 @@ function tensorOf(name: string, shape: readonly number[], values: Float32Array):
 }
 
 async function float32Of(table: Tensor): Promise<Float32Array> {
-  const type = { f32: 'F32', bf16: 'BF16', f16: 'F16' } as const;
-  return toFloat32(type[table.dtype as keyof typeof type], await table.backend.download(table));
+  return toFloat32(FLOAT_NAMES[table.dtype as FloatType], await table.backend.download(table));
 }
 
 function peftConfig(

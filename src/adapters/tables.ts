@@ -3,14 +3,12 @@
  * They may have more rows: tokens that were added to the vocabulary.
  */
 
-import type { TableMap } from '../autograd/graph.js';
-import type { DenseMatrix } from '../backends/contract.js';
-import { fromFloat32 } from '../files/index.js';
+import type { TableMap } from '../ops/pass.js';
+import type { DenseMatrix } from '../backends/span.js';
+import { FLOAT_NAMES, fromFloat32, type FloatType } from '../files/index.js';
 import type { CausalLM } from '../models/model.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { AdapterFile } from './file.js';
-
-const TYPE_NAMES = { f32: 'F32', bf16: 'BF16', f16: 'F16' } as const;
 
 /** [rows, hidden_size] each, in the type of the model's own; one that serves as both is the same tensor. */
 export interface AdapterTables {
@@ -26,10 +24,10 @@ export function uploadTables(model: CausalLM, file: AdapterFile): AdapterTables 
   const { tables, config } = file;
   const { backend } = model;
   const base = model.embedding.table;
-  const type = base.data.dtype as keyof typeof TYPE_NAMES;
+  const type = base.data.dtype as FloatType;
   const upload = ({ tensor, rows }: { readonly tensor: string; readonly rows: number }): Tensor => {
     const table = Tensor.empty(backend, [rows, base.cols], type);
-    backend.upload(fromFloat32(TYPE_NAMES[type], file.read(tensor)), table);
+    backend.upload(fromFloat32(FLOAT_NAMES[type], file.read(tensor)), table);
     return table;
   };
   if (!tables.embedding && !tables.head) return undefined;

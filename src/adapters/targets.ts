@@ -1,31 +1,27 @@
 /** Which of a model's Linears `target_modules` means: PEFT's rules, and one name for what architectures name differently. */
 
+import { embeddingNames } from '../models/families/index.js';
+import type { Family } from '../models/family.js';
 import { UserError } from '../util/errors.js';
 import { Pattern } from '../util/pattern.js';
 import type { LoraConfig } from './lora.js';
 
 /**
- * What other architectures have in the place of the Linears that most decoders have, so that one configuration serves them all, as PEFT's
- * defaults do. T5's names, then those of Falcon and GPT-NeoX, which have queries, keys and values in one.
+ * `targets` by the names of the model's own modules, so that one configuration serves all architectures, as PEFT's defaults do: q_proj is q
+ * in a T5, query_key_value in a Falcon. A string stays as it is.
  */
-const IN_PLACE: ReadonlyMap<string, readonly string[]> = new Map([
-  ['q_proj', ['q', 'query_key_value']],
-  ['k_proj', ['k', 'query_key_value']],
-  ['v_proj', ['v', 'query_key_value']],
-  ['o_proj', ['o', 'dense']],
-  ['gate_proj', ['wi_0']],
-  ['up_proj', ['wi_1', 'dense_h_to_4h']],
-  ['down_proj', ['wo', 'dense_4h_to_h']],
-]);
-
-/** `targets` by the names of the model's own modules: q_proj is q in a T5, query_key_value in a Falcon. A string stays as it is. */
 export function ownTargets(
+  family: Pick<Family, 'modules'>,
   names: readonly string[],
   targets: LoraConfig['target_modules'],
 ): LoraConfig['target_modules'] {
   if (typeof targets === 'string') return targets;
-  const own = (target: string): string =>
-    [target, ...(IN_PLACE.get(target) ?? [])].find((name) => names.some((n) => isNamed(n, name))) ?? target;
+  const there = (target: string): boolean => names.some((name) => isNamed(name, target));
+  const modules = new Map<string, string>(Object.entries(family.modules));
+  const own = (target: string): string => {
+    const name = modules.get(target);
+    return name !== undefined && !there(target) && there(name) ? name : target;
+  };
   return [...new Set(targets.map(own))];
 }
 
@@ -153,8 +149,10 @@ export function patternValues(
   return values;
 }
 
-/** The ends of names that models have for their embeddings. */
-const EMBEDDING = /(^|[.*])(embed_tokens|embed_in|word_embeddings|wte|shared)\$?$/;
+/** Whether `target` ends as the embeddings of models do, GPT-2's among them. */
+function namesEmbedding(target: string): boolean {
+  return [...embeddingNames(), 'wte'].some((name) => new RegExp(`(^|[.*])${name}\\$?$`).test(target));
+}
 
 function noModule(
   where: string,
@@ -165,7 +163,7 @@ function noModule(
   const endings = [...new Set(names.map((n) => n.slice(n.lastIndexOf('.') + 1)))];
   const what = unknown.length > 0 ? unknown.join(', ') : JSON.stringify(targets);
   const named = unknown.length > 0 ? unknown : [targets].flat();
-  const why = named.some((target) => EMBEDDING.test(target))
+  const why = named.some(namesEmbedding)
     ? 'is the embedding, on which LoRA is not supported'
     : 'matches no module';
   return new UserError(`${where}.target_modules: ${what} ${why}; this model has ${endings.join(', ')}`);

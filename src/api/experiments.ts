@@ -5,7 +5,8 @@ export {
   type GenerateFigures,
   type TrainFigures,
 } from '../experiments/bench/index.js';
-export { benchShape, type BenchShape } from '../experiments/bench/shapes.js';
+export { benchShape } from '../experiments/bench/shapes.js';
+export type { BenchShape } from '../models/family.js';
 export type { CheckFigure } from '../experiments/store/check-figures.js';
 export {
   jsonSchema,

@@ -10,7 +10,8 @@ export {
   writeCheckpoint,
   writeSafetensors,
 } from '../files/index.js';
-export { architectures, loadModel, randomModel } from '../models/load.js';
+export { architectures } from '../models/families/index.js';
+export { loadModel, randomModel } from '../models/load.js';
 export type { CausalLM } from '../models/model.js';
 export { saveModel } from '../models/save.js';
 export type { WeightOptions } from '../models/weights.js';

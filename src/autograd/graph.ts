@@ -4,10 +4,8 @@
  * it saved, and `checkpoint` (Chen et al., arXiv:1604.06174) trades that for running a piece of the forward a second time.
  */
 
-import type { Backend, DenseMatrix, DType } from '../backends/contract.js';
-import type { RowGroup } from '../backends/gemm.js';
-import type { RandomStream } from '../backends/kernels.js';
-import type { Lora } from '../ops/linear.js';
+import type { Backend } from '../backends/contract.js';
+import type { DType } from '../backends/span.js';
 import { Tensor } from '../tensor/tensor.js';
 
 interface Node {
@@ -18,66 +16,11 @@ interface Node {
   backward(dOutput: Tensor): void;
 }
 
-/** Whole tables by the modules (the embedding, the output head) whose places they take. */
-export type TableMap = ReadonlyMap<object, DenseMatrix & { readonly data: Tensor }>;
-
-/** An adapter's pairs by their Linears, and what tables it brings. */
-export type LoraPairs = ReadonlyMap<object, Lora> & { readonly tables?: TableMap | undefined };
-
-/**
- * Rows of a pass, behind those of the member before, that one training brings: several adapters that are trained over one model share its
- * passes, and each gets what it gets alone.
- */
-export interface Member {
-  /** Absent: all rows, of the only member. */
-  readonly rows?: number;
-  /** Of its rows in a model's encoder, which stand behind each other likewise. */
-  readonly encoderRows?: number;
-  /** The run's seed and the number of its forward pass: together with a layer's stream they fix every random mask. */
-  readonly seed: number;
-  readonly step: number;
-  readonly pairs?: LoraPairs | undefined;
-}
-
-/** Members next to each other with as many rows each, where a pass has several members. */
-export interface MemberGroup {
-  readonly rows: RowGroup;
-  readonly encoderRows: RowGroup;
-}
-
-function groupsOf(members: readonly Member[]): MemberGroup[] {
-  const groups: MemberGroup[] = [];
-  let [first, firstEncoder] = [0, 0];
-  for (const { rows = 0, encoderRows = 0 } of members) {
-    const last = groups.at(-1);
-    if (last?.rows.rows === rows && last.encoderRows.rows === encoderRows) {
-      const count = last.rows.count + 1;
-      groups[groups.length - 1] = {
-        rows: { ...last.rows, count },
-        encoderRows: { ...last.encoderRows, count },
-      };
-    } else
-      groups.push({
-        rows: { first, rows, count: 1 },
-        encoderRows: { first: firstEncoder, rows: encoderRows, count: 1 },
-      });
-    first += rows;
-    firstEncoder += encoderRows;
-  }
-  return groups;
-}
-
-/** A layer's random numbers for a member. */
-export function randomOf({ seed, step }: Member, stream: number): RandomStream {
-  return { seed, stream, step };
-}
-
 export interface GraphOptions {
   /** Record for a backward pass, and let dropout and NEFTune act. */
   readonly training?: boolean;
   /** bf16: products' factors are rounded to it where the backend gains by that, activations where it keeps them so. */
   readonly precision?: 'f32' | 'bf16';
-  readonly members?: readonly Member[];
 }
 
 export class Graph {
@@ -85,9 +28,6 @@ export class Graph {
   readonly precision: 'f32' | 'bf16';
   /** The type of activations and their gradients. */
   readonly activations: 'f32' | 'bf16';
-  readonly members: readonly Member[];
-  /** Absent: one member. */
-  readonly groups: readonly MemberGroup[] | undefined;
   private nodes: Node[] = [];
   private grads = new Map<Tensor, Tensor>();
   private scopes: Set<Tensor>[] = [new Set()];
@@ -104,8 +44,6 @@ export class Graph {
     this.recording = this.training;
     this.precision = options.precision ?? 'f32';
     this.activations = this.precision === 'bf16' ? backend.activations : 'f32';
-    this.members = options.members ?? [{ seed: 0, step: 0 }];
-    if (this.members.length > 1) this.groups = groupsOf(this.members);
   }
 
   get kernels(): Backend['kernels'] {

@@ -4,14 +4,8 @@
  * some microseconds each, and one function that walks over the rules of all kernels would take a tenth of its time.
  */
 
-import {
-  BYTES_PER_ELEMENT,
-  type Backend,
-  type DeviceBuffer,
-  type DType,
-  type Recording,
-  type Span,
-} from './contract.js';
+import type { Backend, Recording } from './contract.js';
+import { BYTES_PER_ELEMENT, type DeviceBuffer, type DType, type Span } from './span.js';
 import type { Kernels } from './kernels.js';
 import type { AnyRule, AnySignature, Limits } from './rules.js';
 import { DENSE, NF4, SIGNATURES } from './signatures.js';

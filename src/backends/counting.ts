@@ -3,7 +3,8 @@
  * may lie a device that is only imagined (`createPlanBackend`), which then tells a program's cost before anything is loaded.
  */
 
-import { BYTES_PER_ELEMENT, type Backend, type Span } from './contract.js';
+import type { Backend } from './contract.js';
+import { BYTES_PER_ELEMENT, type Span } from './span.js';
 import type { GemmArgs, Kernels } from './kernels.js';
 
 /** What a program asked of a backend. */

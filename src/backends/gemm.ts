@@ -2,13 +2,6 @@
 
 import type { GemmArgs, ThinProduct } from './kernels.js';
 
-/** Rows first … first + count · rows - 1: `count` times as many that one training brings to a pass. */
-export interface RowGroup {
-  readonly first: number;
-  readonly rows: number;
-  readonly count: number;
-}
-
 /** Rows of a product: a thin one's, or such that have none. */
 export interface Band {
   readonly first: number;

@@ -3,7 +3,8 @@
  * runs over it lays out its memory in milliseconds, whatever the size of the model.
  */
 
-import { BYTES_PER_ELEMENT, type Backend, type DeviceBuffer } from './contract.js';
+import type { Backend } from './contract.js';
+import { BYTES_PER_ELEMENT, type DeviceBuffer } from './span.js';
 import type { Kernels } from './kernels.js';
 import { Pool } from './pool.js';
 

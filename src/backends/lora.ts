@@ -1,8 +1,7 @@
 /** LoRA's products out of plain ones and dropout's passes over copies, for backends and types that have no kernels of their own. */
 
-import type { DeviceBuffer, Span } from './contract.js';
+import { BYTES_PER_ELEMENT, type DeviceBuffer, type Span } from './span.js';
 import type { Dropout, Kernels } from './kernels.js';
-import { BYTES_PER_ELEMENT } from './contract.js';
 
 export type LoraKernels = Pick<Kernels, 'loraDown' | 'loraDownBackward' | 'loraUpBackward'>;
 

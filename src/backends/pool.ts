@@ -5,7 +5,8 @@
  */
 
 import { UserError } from '../util/errors.js';
-import type { DeviceBuffer, MemoryUse } from './contract.js';
+import type { MemoryUse } from './contract.js';
+import type { DeviceBuffer } from './span.js';
 
 /** A device's plain allocator. */
 export interface SystemMemory<Handle> {

@@ -4,7 +4,7 @@
  * kernel's own.
  */
 
-import type { DType, Matrix, Span } from './contract.js';
+import type { DType, Matrix, Span } from './span.js';
 
 /** What of a backend decides about arguments. */
 export interface Limits {

@@ -4,8 +4,7 @@
  * product needs a check of its own.
  */
 
-import { BYTES_PER_ELEMENT, type DenseMatrix, type DType, type Nf4Matrix, type Span } from './contract.js';
-import type { RowGroup } from './gemm.js';
+import { BYTES_PER_ELEMENT, type DenseMatrix, type DType, type Nf4Matrix, type Span } from './span.js';
 import type {
   Activation,
   AttentionShape,
@@ -18,6 +17,7 @@ import type {
   KvCacheShape,
   LoraShape,
   RandomStream,
+  RowGroup,
   ThinProduct,
 } from './kernels.js';
 import {

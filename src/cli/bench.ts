@@ -5,15 +5,20 @@ import { InvalidArgumentError } from 'commander';
 import type { Backend } from '../backends/contract.js';
 import { benchGeneration, benchLoading, benchTraining } from '../experiments/bench/index.js';
 import { benchProduct } from '../experiments/plan/products.js';
-import { collectGarbage, type KernelTimes, type WeightFormat } from '../experiments/bench/model.js';
-import { benchShape, shapeNames, type BenchShape } from '../experiments/bench/shapes.js';
+import {
+  collectGarbage,
+  WEIGHT_FORMATS,
+  type KernelTimes,
+  type WeightFormat,
+} from '../experiments/bench/model.js';
+import { benchShape, shapeNames } from '../experiments/bench/shapes.js';
+import type { BenchShape } from '../models/family.js';
 import { deviceOptions, nonNegative, openBackend, positiveInteger, type DeviceFlags } from './device.js';
 import type { Verb } from './main.js';
 import { say, sayJson, sayLines } from './output.js';
 import { tableText } from './table.js';
 
 const WHAT = ['gemm', 'train', 'generate', 'load'] as const;
-const WEIGHTS: readonly WeightFormat[] = ['f32', 'bf16', 'nf4'];
 const PRECISIONS = ['f32', 'bf16'] as const;
 
 interface Flags extends DeviceFlags {
@@ -54,7 +59,7 @@ export const verb: Verb = (command) => {
     .option('--model <name>', `${shapeNames().join(', ')}, or a folder with a config.json`, '6m')
     .option('--random-weights', 'take random weights (the only ones that bench takes; says so in a script)')
     .option('--what <list>', WHAT.join(', '), oneOf(WHAT), ['gemm', 'train', 'generate'])
-    .option('--weights <list>', WEIGHTS.join(', '), oneOf(WEIGHTS), [...WEIGHTS])
+    .option('--weights <list>', WEIGHT_FORMATS.join(', '), oneOf(WEIGHT_FORMATS), [...WEIGHT_FORMATS])
     .option('--precision <list>', "training's matrix products: f32, bf16", oneOf(PRECISIONS), [
       'f32' as const,
     ])

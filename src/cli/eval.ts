@@ -8,7 +8,7 @@ import { confusionMatrix, type ClassificationReport } from '../eval/index.js';
 import { TASK_FILES } from '../experiments/store/layout.js';
 import { percent, withInterval } from '../experiments/store/results.js';
 import { scorePredictions, unreadNote, type Score } from '../eval/score.js';
-import { readJson } from '../models/load.js';
+import { readJsonObject } from '../util/json.js';
 import type { Metric, RougeTokenizer } from '../tasks/index.js';
 import { UserError } from '../util/errors.js';
 import type { Verb } from './main.js';
@@ -80,7 +80,7 @@ export const verb: Verb = (command) => {
 /** The run's own result, which lies beside its predictions. */
 function resultBeside(path: string): Readonly<Record<string, unknown>> {
   const result = TASK_FILES.result.in(dirname(path));
-  return existsSync(result) ? readJson(result) : {};
+  return existsSync(result) ? readJsonObject(result) : {};
 }
 
 function answersOf(table: readonly Row[], path: string, flags: Flags): Answered[] {

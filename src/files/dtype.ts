@@ -19,6 +19,11 @@ export const DTYPE_BYTES = {
 
 export type Dtype = keyof typeof DTYPE_BYTES;
 
+/** What the format calls the types of weights that backends have. */
+export const FLOAT_NAMES = { f32: 'F32', bf16: 'BF16', f16: 'F16' } as const satisfies Record<string, Dtype>;
+
+export type FloatType = keyof typeof FLOAT_NAMES;
+
 export function isDtype(name: unknown): name is Dtype {
   return typeof name === 'string' && Object.hasOwn(DTYPE_BYTES, name);
 }

@@ -9,7 +9,7 @@ export {
   toFloat32,
   type FloatDtype,
 } from './convert.js';
-export { DTYPE_BYTES, elementCount, isDtype, type Dtype } from './dtype.js';
+export { DTYPE_BYTES, elementCount, FLOAT_NAMES, isDtype, type Dtype, type FloatType } from './dtype.js';
 export { checkFinite, checkFits } from './finite.js';
 export { refuseForeignFolder, refuseQuantized, refuseQuantizedTensors } from './foreign.js';
 export { readFault } from '../util/faults.js';

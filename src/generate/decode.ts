@@ -1,38 +1,60 @@
 /**
- * One step of generation: the next token of each of some sequences. A step over sequences that stand in the cache is always the same
- * work on other numbers, so it is recorded once for each number of sequences and run again, without the host's cost for each kernel.
+ * The next tokens of sequences that stand in a cache. A step over some number of them is always the same work on other numbers, so it is
+ * recorded once for each number and run again, without the host's cost for each kernel. Sequences with different adapters go through one
+ * pass, each adapter over its own rows; those that are drawn by different rules part at the logits.
  */
 
-import type { Graph } from '../autograd/graph.js';
+import type { Pass, AdapterPairs } from '../ops/pass.js';
 import type { Recording } from '../backends/contract.js';
 import type { KvCache } from '../models/blocks/cache.js';
 import { forward, type CausalLM } from '../models/model.js';
 import { linear } from '../ops/linear.js';
-import { Tensor } from '../tensor/tensor.js';
-import { answerPlace, inferenceGraph, runPrompts, type PassOptions, type Prompt } from './prompts.js';
+import { slice, Tensor } from '../tensor/tensor.js';
 import { abortable, throwIfAborted } from '../util/abort.js';
 import { inTurns } from '../util/turns.js';
-import { drawOf, type SamplingOptions } from './sampler.js';
+import { answerPlace, inferenceGraph, runPrompts, type AdapterRows, type Prompt } from './prompts.js';
+import { drawOf, ruleOf, type SamplingOptions } from './sampler.js';
 
 /** A prompt that stands in a slot of the cache, or will, and what was generated behind it. */
 export interface Sequence {
   readonly prompt: Prompt;
   readonly slot: number;
   readonly tokens: readonly number[];
+  /** The adapter that answers it. */
+  readonly pairs: AdapterPairs;
+  readonly sampling: SamplingOptions;
 }
 
-export interface DecodeOptions extends SamplingOptions, PassOptions {}
+/** Sequences that go through the model at once: those of an adapter next to each other, among them those of a rule. */
+interface DecodePass {
+  readonly sequences: readonly Sequence[];
+  readonly adapters: readonly AdapterRows[];
+  readonly rules: readonly Rule[];
+}
 
-export class Decoder {
+/** Rows whose next tokens are chosen in the same way. */
+interface Rule {
+  readonly sampling: SamplingOptions;
+  readonly first: number;
+  readonly rows: number;
+}
+
+/** Recordings that are kept: those that were run last. */
+const MOST_STEPS = 64;
+
+export class NextTokens {
   /** Last tokens, their positions, their slots, the draws of the next ones and the prompts' last places, i32 [5, slots]. */
   private readonly inputs: Tensor;
   private readonly chosen: Tensor;
-  private readonly steps = new Map<number, Recording>();
+  /** The one that was run last comes last. */
+  private readonly steps = new Map<string, { readonly pairs: AdapterPairs; readonly recording: Recording }>();
+  private readonly numbers = new WeakMap<AdapterPairs, number>();
+  private adapters = 0;
 
   constructor(
     private readonly model: CausalLM,
     private readonly cache: KvCache,
-    private readonly options: DecodeOptions,
+    private readonly bf16: boolean,
   ) {
     const { backend } = model;
     const { slots } = cache.shape;
@@ -40,74 +62,125 @@ export class Decoder {
     this.chosen = Tensor.empty(backend, [slots], 'i32');
   }
 
-  /** The first tokens after prompts whose first `prefix` tokens stand in the cache already. */
-  async first(sequences: readonly Sequence[], prefix: number): Promise<ArrayLike<number>> {
+  /**
+   * The first tokens after prompts of one adapter whose first `prefix` tokens stand in the cache already. As `next` otherwise.
+   * @param signal once it is aborted, the pass is left out and ends with an AbortError
+   */
+  async first(
+    sequences: readonly Sequence[],
+    prefix: number,
+    signal?: AbortSignal,
+  ): Promise<ArrayLike<number>> {
     const { model, cache } = this;
     const prompts = sequences.map((s) => ({ slot: s.slot, ids: s.prompt.ids }));
+    const { pairs, sampling } = sequences[0]!;
+    const rules = rulesOf(sequences);
     this.upload(sequences);
-    const ask = <T>(body: () => T): T => abortable(model.backend, this.options.signal, body);
-    const g = inferenceGraph(model, this.options);
+    const ask = <T>(body: () => T): T => abortable(model.backend, signal, body);
+    const g = inferenceGraph(model, this.bf16, [{ pairs }]);
     try {
       const hidden = await inTurns(runPrompts(g, model, cache, prompts, prefix), ask);
-      ask(() => this.choose(g, hidden, sequences.length));
+      ask(() => this.choose(g, hidden, rules));
     } finally {
       g.close();
     }
     // While the device runs the prompts: most often the next steps are over as many sequences as there are slots.
-    if (model.backend.runsAhead) this.recorded(cache.shape.slots);
-    return this.tokens();
+    if (model.backend.runsAhead && rules.length === 1) this.recorded(pairs, sampling, cache.shape.slots);
+    return this.tokens(signal);
   }
 
-  /** The next token of sequences that have some. */
-  async next(sequences: readonly Sequence[]): Promise<ArrayLike<number>> {
-    const { backend } = this.model;
-    const { slots } = this.cache.shape;
-    // A device's recording costs many steps, so that few sizes of step are recorded; else none is larger than it must.
-    const count = backend.runsAhead ? Math.min(slots, sizeOfStep(sequences.length)) : sequences.length;
-    this.upload(sequences, count);
-    const step = this.recorded(count);
-    abortable(this.model.backend, this.options.signal, () => step.run());
-    return this.tokens();
+  /** The next tokens of sequences that have some, in their order. */
+  async next(sequences: readonly Sequence[], signal?: AbortSignal): Promise<ArrayLike<number>> {
+    const { pairs, sampling } = sequences[0]!;
+    if (sequences.every((s) => s.pairs === pairs && s.sampling === sampling))
+      return this.run(
+        { sequences, adapters: [{ pairs }], rules: [{ sampling, first: 0, rows: sequences.length }] },
+        signal,
+      );
+    const tokens = new Int32Array(sequences.length);
+    const places = new Map(sequences.map((sequence, i) => [sequence, i]));
+    for (const pass of passesOf(sequences)) {
+      const chosen = await this.run(pass, signal);
+      for (const [i, sequence] of pass.sequences.entries()) tokens[places.get(sequence)!] = chosen[i]!;
+    }
+    return tokens;
   }
 
-  /** What was chosen; an AbortError where that may be anything. */
-  private async tokens(): Promise<ArrayLike<number>> {
-    const chosen = await this.chosen.toInt32();
-    throwIfAborted(this.options.signal);
-    return chosen;
-  }
-
-  private recorded(count: number): Recording {
-    let step = this.steps.get(count);
-    if (!step) this.steps.set(count, (step = this.model.backend.record(() => this.step(count))));
-    return step;
+  /** Drops what is recorded of an adapter. */
+  forget(pairs: AdapterPairs): void {
+    for (const [key, step] of this.steps) if (step.pairs === pairs) this.drop(key);
   }
 
   dispose(): void {
-    for (const step of this.steps.values()) step.dispose();
+    for (const key of this.steps.keys()) this.drop(key);
     for (const t of [this.inputs, this.chosen]) t.release();
+  }
+
+  private run(pass: DecodePass, signal: AbortSignal | undefined): Promise<ArrayLike<number>> {
+    const { backend } = this.model;
+    const { sequences, adapters, rules } = pass;
+    const { pairs, sampling } = sequences[0]!;
+    const isMixed = adapters.length > 1 || rules.length > 1;
+    // A device's recording costs many steps, so that few sizes of step are recorded; else none is larger than it must.
+    const padded = backend.runsAhead && !isMixed;
+    const count = padded ? Math.min(this.cache.shape.slots, sizeOfStep(sequences.length)) : sequences.length;
+    this.upload(sequences, count);
+    // Mixtures hardly come again.
+    const step = isMixed ? undefined : this.recorded(pairs, sampling, count);
+    abortable(backend, signal, () => {
+      if (step) step.run();
+      else this.step(count, adapters, rules);
+    });
+    return this.tokens(signal);
+  }
+
+  /** What was chosen; an AbortError where that may be anything. */
+  private async tokens(signal: AbortSignal | undefined): Promise<ArrayLike<number>> {
+    const chosen = await this.chosen.toInt32();
+    throwIfAborted(signal);
+    return chosen;
+  }
+
+  private recorded(pairs: AdapterPairs, sampling: SamplingOptions, count: number): Recording {
+    let number = this.numbers.get(pairs);
+    if (number === undefined) this.numbers.set(pairs, (number = this.adapters++));
+    const key = `${number}/${ruleOf(sampling)}/${count}`;
+    const there = this.steps.get(key);
+    const rule = { sampling, first: 0, rows: count };
+    const step = there ?? {
+      pairs,
+      recording: this.model.backend.record(() => this.step(count, [{ pairs }], [rule])),
+    };
+    this.steps.delete(key);
+    this.steps.set(key, step);
+    if (this.steps.size > MOST_STEPS) this.drop(this.steps.keys().next().value!);
+    return step.recording;
+  }
+
+  private drop(key: string): void {
+    this.steps.get(key)?.recording.dispose();
+    this.steps.delete(key);
   }
 
   /** Up to `count` the first sequence again: what it writes into the cache is the same. */
   private upload(sequences: readonly Sequence[], count = sequences.length): void {
     const { slots } = this.cache.shape;
-    const { do_sample, seed } = this.options;
     const inputs = new Int32Array(5 * slots);
     for (let i = 0; i < count; i++) {
-      const { prompt, slot, tokens } = sequences[i] ?? sequences[0]!;
+      const { prompt, slot, tokens, sampling } = sequences[i] ?? sequences[0]!;
       inputs[i] = tokens.at(-1) ?? 0;
       inputs[slots + i] = answerPlace(this.model, prompt.ids) + tokens.length - 1;
       inputs[2 * slots + i] = slot;
-      if (do_sample) inputs[3 * slots + i] = drawOf(seed, prompt.index, tokens.length);
+      if (sampling.do_sample) inputs[3 * slots + i] = drawOf(sampling.seed, prompt.index, tokens.length);
       inputs[4 * slots + i] = prompt.ids.length - 1;
     }
     this.model.backend.upload(inputs, this.inputs);
   }
 
-  private step(count: number): void {
+  private step(count: number, adapters: readonly AdapterRows[], rules: readonly Rule[]): void {
     const { model, cache } = this;
     const { slots, capacity } = cache.shape;
-    const g = inferenceGraph(model, this.options);
+    const g = inferenceGraph(model, this.bf16, adapters);
     const input = (row: number): Tensor => g.own(this.inputs.view([count], row * slots));
     try {
       const hidden = forward(model, g, {
@@ -117,26 +190,72 @@ export class Decoder {
         cache: { store: cache, slotOf: input(2), encoderEnds: input(4) },
         path: 'rows',
       });
-      this.choose(g, hidden, count);
+      this.choose(g, hidden, rules);
     } finally {
       g.close();
     }
   }
 
-  /** From hidden states [count, hidden] to logits and the tokens that they give. */
-  private choose(g: Graph, hidden: Tensor, count: number): void {
-    const { head } = this.model;
-    const { do_sample, temperature, top_k: topK, top_p: topP } = this.options;
-    const logits = linear(g, hidden, head, { path: 'rows', output: 'f32' });
-    const [out, vocab] = [this.chosen, logits.shape[1]!];
-    if (!do_sample) {
-      g.kernels.argmax({ x: logits, out, rows: count, cols: vocab });
-      return;
-    }
+  /** From hidden states [rows, hidden] to logits and the tokens that they give. */
+  private choose(g: Pass, hidden: Tensor, rules: readonly Rule[]): void {
+    const logits = linear(g, hidden, this.model.head, { path: 'rows', output: 'f32' });
+    const vocab = logits.shape[1]!;
     const { slots } = this.cache.shape;
-    const draws = g.own(this.inputs.view([count], 3 * slots));
-    g.kernels.sample({ logits, draws, out, rows: count, vocab, temperature, topK, topP });
+    for (const { sampling, first, rows } of rules) {
+      const { do_sample, temperature, top_k: topK, top_p: topP } = sampling;
+      const x = slice(logits, first * vocab, rows * vocab);
+      const out = slice(this.chosen, first, this.chosen.length - first);
+      if (!do_sample) {
+        g.kernels.argmax({ x, out, rows, cols: vocab });
+        continue;
+      }
+      const draws = slice(this.inputs, 3 * slots + first, rows);
+      g.kernels.sample({ logits: x, draws, out, rows, vocab, temperature, topK, topP });
+    }
   }
+}
+
+/** Runs of neighbours that are chosen by one rule. */
+function rulesOf(sequences: readonly Sequence[]): Rule[] {
+  const rules: Rule[] = [];
+  for (const [first, { sampling }] of sequences.entries()) {
+    const last = rules.at(-1);
+    const same = last && (last.sampling === sampling || ruleOf(last.sampling) === ruleOf(sampling));
+    if (same) rules[rules.length - 1] = { ...last, rows: last.rows + 1 };
+    else rules.push({ sampling, first, rows: 1 });
+  }
+  return rules;
+}
+
+/** As few passes as there can be: adapters that bring tables, of which the embedding and the head are, take turns. */
+function passesOf(sequences: readonly Sequence[]): DecodePass[] {
+  const byAdapter = new Map<AdapterPairs, Sequence[]>();
+  for (const sequence of sequences) {
+    const { pairs } = sequence;
+    byAdapter.set(pairs, [...(byAdapter.get(pairs) ?? []), sequence]);
+  }
+  const together: Sequence[][] = [];
+  const passes: Sequence[][][] = [];
+  for (const [pairs, own] of byAdapter) {
+    const ordered = rulesOf(own).length === 1 ? own : byRule(own);
+    if (pairs.tables) passes.push([ordered]);
+    else together.push(ordered);
+  }
+  if (together.length > 0) passes.push(together);
+  return passes.map((parts) => {
+    const all = parts.flat();
+    const adapters = parts.map((own) => ({ pairs: own[0]!.pairs, rows: own.length }));
+    return { sequences: all, adapters, rules: rulesOf(all) };
+  });
+}
+
+function byRule(sequences: readonly Sequence[]): Sequence[] {
+  const groups = new Map<string, Sequence[]>();
+  for (const sequence of sequences) {
+    const rule = ruleOf(sequence.sampling);
+    groups.set(rule, [...(groups.get(rule) ?? []), sequence]);
+  }
+  return [...groups.values()].flat();
 }
 
 /** The least of 1, 2, 3, 4, 6, 8, 12, 16, 24 … that is not below n. */

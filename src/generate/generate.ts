@@ -1,33 +1,25 @@
-/**
- * Generation over a batch of prompts of different lengths. Sequences live in the slots of a key-value cache; one that is finished
- * gives its slot to the next prompt at once. On a batch-invariant backend a
- * prompt's answer is the same, bit for bit, whatever stands beside it.
- */
+/** Answers to a list of prompts of different lengths, by a session for all that share one size of slots. */
 
 import { holdPairs, pairsOfCall, type CallAdapter } from '../adapters/call.js';
+import type { AdapterPairs } from '../ops/pass.js';
 import type { CausalLM } from '../models/model.js';
 import { throwIfAborted } from '../util/abort.js';
-import { Decoder, type DecodeOptions, type Sequence } from './decode.js';
 import {
-  cacheFor,
   checkPrompts,
-  fillPrefix,
-  groupsOf,
   lengthsOf,
-  prefillTokens,
+  promptGroups,
   sharedTokens,
-  type Prompt,
   type BatchOptions,
+  type Prompt,
   type PromptGroup,
 } from './prompts.js';
-import { MOST_POSITIONS } from '../models/tokens.js';
-import { checkNumber, checkPositive, checkSeed, checkWhole } from '../util/checks.js';
+import { checkSampling, type SamplingOptions } from './sampler.js';
+import { checkEnd, Session, type Answer, type AnswerEnd } from './session.js';
 
 /** How prompts are answered: names and meanings are those of transformers’ GenerationConfig where it has them. */
-export interface GenerateOptions extends Omit<DecodeOptions, 'pairs'>, BatchOptions {
-  readonly max_new_tokens: number;
-  /** Tokens that end an answer; they are not part of it. */
-  readonly stopTokens: readonly number[];
+export interface GenerateOptions extends SamplingOptions, AnswerEnd, BatchOptions {
+  /** Run in bf16 precision (`GraphOptions.precision`). */
+  readonly bf16?: boolean | undefined;
   /** The adapter to answer with; null: none; absent: the one that is attached to the model when `generate` is called. */
   readonly adapter?: CallAdapter | undefined;
   /** Ends the call, within a pass too: the iterator rejects with an AbortError, and what the call took is given back. */
@@ -35,31 +27,6 @@ export interface GenerateOptions extends Omit<DecodeOptions, 'pairs'>, BatchOpti
   /** Sees each token of an answer as it is chosen. */
   readonly onToken?: (index: number, token: number) => void;
 }
-
-/** What a model wrote for one prompt. */
-export interface Answer {
-  readonly index: number;
-  /** New tokens, without the stop token. */
-  readonly tokens: number[];
-  readonly finish: 'stop' | 'length';
-}
-
-interface Growing extends Sequence {
-  readonly tokens: number[];
-}
-
-/** Throws RangeError or TypeError, which names the option. */
-function checkOptions(options: GenerateOptions): void {
-  checkWhole('max_new_tokens', options.max_new_tokens, 1, MOST_POSITIONS);
-  for (const token of options.stopTokens) checkWhole('stopTokens', token, 0);
-  if (!options.do_sample) return;
-  checkPositive('temperature', options.temperature);
-  checkWhole('top_k', options.top_k, 0);
-  checkNumber('top_p', options.top_p, 'a number above 0, 1 at most', (p) => p > 0 && p <= 1);
-  checkSeed('seed', options.seed);
-}
-
-type CallOptions = GenerateOptions & Pick<DecodeOptions, 'pairs'>;
 
 /**
  * Yields answers as they are finished, each step's in the order of the slots; those to very long prompts come last. Rejects with an
@@ -70,23 +37,25 @@ export function generate(
   prompts: readonly Prompt[],
   options: GenerateOptions,
 ): AsyncGenerator<Answer> {
-  return answers(model, prompts, { ...options, pairs: pairsOfCall(model, options.adapter) });
+  return answers(model, prompts, pairsOfCall(model, options.adapter), options);
 }
 
 async function* answers(
   model: CausalLM,
   prompts: readonly Prompt[],
-  options: CallOptions,
+  pairs: AdapterPairs,
+  options: GenerateOptions,
 ): AsyncGenerator<Answer> {
   throwIfAborted(options.signal);
-  checkOptions(options);
-  checkPrompts(model, prompts, options, options.pairs);
+  checkEnd(options);
+  checkSampling(options);
+  checkPrompts(model, prompts, options, pairs);
   if (prompts.length === 0) return;
   const prefix = sharedTokens(model, options.sharedPrefix, lengthsOf(prompts).shortest);
-  const letGo = holdPairs(options.pairs);
+  const letGo = holdPairs(pairs);
   try {
-    for (const group of groupsOf(prompts, options.batch_size, options.max_new_tokens))
-      yield* answerGroup(model, group, prefix, options);
+    for (const group of promptGroups(prompts, options.batch_size, options.max_new_tokens))
+      yield* answerGroup(model, group, prefix, { ...options, adapter: { pairs } });
   } finally {
     letGo();
   }
@@ -96,47 +65,58 @@ async function* answerGroup(
   model: CausalLM,
   { prompts, slots }: PromptGroup,
   prefix: number,
-  options: CallOptions,
+  options: GenerateOptions,
 ): AsyncGenerator<Answer> {
-  const { max_new_tokens: newTokens, bf16, signal } = options;
-  const cache = cacheFor(model, slots, { longest: lengthsOf(prompts).longest, newTokens, bf16 });
-  const decoder = new Decoder(model, cache, options);
+  const { max_new_tokens, stopTokens, adapter, bf16, onToken } = options;
+  const session = new Session(model, {
+    ...{ slots, longest: lengthsOf(prompts).longest, newTokens: max_new_tokens, bf16 },
+    prefix: prompts[0]!.ids.slice(0, prefix),
+  });
+  // A consumer that goes away ends the pass that is under way, too.
+  const end = new AbortController();
+  const abort = (): void => end.abort(options.signal?.reason);
+  options.signal?.addEventListener('abort', abort);
   try {
-    if (prefix > 0) await fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options);
-    const room = prefillTokens(model);
-    const waiting = [...prompts].reverse();
-    const free = Array.from({ length: slots }, (_, i) => slots - 1 - i);
-    let active: Growing[] = [];
-    while (active.length > 0 || waiting.length > 0) {
-      throwIfAborted(signal);
-      const entering: Growing[] = [];
-      for (let tokens = 0; free.length > 0 && waiting.length > 0 && tokens < room;) {
-        const prompt = waiting.pop()!;
-        tokens += prompt.ids.length - prefix;
-        entering.push({ prompt, slot: free.pop()!, tokens: [] });
-      }
-      // Those that enter get their first token from their prompt, the others their next from their last.
-      const stepped = entering.length > 0 ? entering : active;
-      const chosen = await (entering.length > 0 ? decoder.first(stepped, prefix) : decoder.next(stepped));
-      const finished: Answer[] = [];
-      const going = stepped.filter((s, i) => {
-        const token = chosen[i]!;
-        const stop = options.stopTokens.includes(token);
-        if (!stop) {
-          s.tokens.push(token);
-          options.onToken?.(s.prompt.index, token);
-        }
-        if (!stop && s.tokens.length < options.max_new_tokens) return true;
-        finished.push({ index: s.prompt.index, tokens: s.tokens, finish: stop ? 'stop' : 'length' });
-        free.push(s.slot);
-        return false;
-      });
-      active = entering.length > 0 ? [...active, ...going] : going;
-      yield* finished;
-      await new Promise(setImmediate);
-    }
+    const finished = new Arrivals<Answer>();
+    for (const { index, ids } of prompts)
+      finished.add(
+        session.submit({
+          ...{ index, ids, max_new_tokens, stopTokens, sampling: options, adapter, signal: end.signal },
+          onToken: onToken && ((token) => onToken(index, token)),
+        }),
+      );
+    yield* finished;
   } finally {
-    decoder.dispose();
-    cache.dispose();
+    options.signal?.removeEventListener('abort', abort);
+    end.abort();
+    await session.close();
+  }
+}
+
+/** What promises give, as they are fulfilled; ends with the first that is rejected. */
+class Arrivals<T> {
+  private readonly arrived: T[] = [];
+  private left = 0;
+  private failure: { readonly error: unknown } | undefined;
+  private wake: (() => void) | undefined;
+
+  add(promise: Promise<T>): void {
+    this.left++;
+    promise
+      .then(
+        (value) => void this.arrived.push(value),
+        (error: unknown) => (this.failure ??= { error }),
+      )
+      .finally(() => this.wake?.());
+  }
+
+  async *[Symbol.asyncIterator](): AsyncGenerator<T> {
+    for (; this.left > 0; this.left--) {
+      while (this.arrived.length === 0) {
+        if (this.failure) throw this.failure.error;
+        await new Promise<void>((resolve) => (this.wake = resolve));
+      }
+      yield this.arrived.shift()!;
+    }
   }
 }

@@ -3,10 +3,10 @@
  * there, once; its decoder's text is then the start token and the answer.
  */
 
-import { Graph, type LoraPairs } from '../autograd/graph.js';
+import { Pass, type AdapterPairs } from '../ops/pass.js';
 import { slice, type Tensor } from '../tensor/tensor.js';
 import type { KvCache } from '../models/blocks/cache.js';
-import type { CausalLM } from '../models/model.js';
+import { readsByEncoder, type CausalLM } from '../models/model.js';
 import { checkTokens, MOST_POSITIONS } from '../models/tokens.js';
 import { checkSeed, checkWhole } from '../util/checks.js';
 import { abortable } from '../util/abort.js';
@@ -26,20 +26,31 @@ export function prefillTokens({ backend }: CausalLM): number {
 }
 
 /** What all passes of a call share. */
-export interface PassOptions {
+export interface InferenceOptions {
   /** Run in bf16 precision (`GraphOptions.precision`). */
   readonly bf16?: boolean | undefined;
   /** The call's adapter. */
-  readonly pairs: LoraPairs;
+  readonly pairs: AdapterPairs;
   readonly signal?: AbortSignal | undefined;
 }
 
-/** A graph that records nothing. */
+/** The rows of a pass that an adapter answers; absent: all. */
+export interface AdapterRows {
+  readonly pairs: AdapterPairs;
+  readonly rows?: number;
+}
+
+/** A graph that records nothing, for the rows of each adapter, one behind the other; of the only one all rows are. */
 export function inferenceGraph(
   { backend }: CausalLM,
-  { bf16 = false, pairs }: Pick<PassOptions, 'bf16' | 'pairs'>,
-): Graph {
-  return new Graph(backend, { precision: bf16 ? 'bf16' : 'f32', members: [{ seed: 0, step: 0, pairs }] });
+  bf16: boolean | undefined,
+  adapters: readonly AdapterRows[],
+): Pass {
+  const alone = adapters.length === 1;
+  const members = adapters.map(({ pairs, rows }) => {
+    return { seed: 0, step: 0, pairs, ...(!alone && rows !== undefined && { rows }) };
+  });
+  return new Pass(backend, { precision: bf16 ? 'bf16' : 'f32', members });
 }
 
 /** A cache for sequences whose prompts and answers are at most so long. */
@@ -52,11 +63,6 @@ export function cacheFor(
     ? { capacity: 1 + newTokens, encoder: longest }
     : { capacity: longest + newTokens };
   return model.createCache(slots, room, bf16 ? 'bf16' : 'f32');
-}
-
-/** Whether a prompt is the text of the model's encoder. */
-export function readsByEncoder({ config }: Pick<CausalLM, 'config'>): boolean {
-  return config.decoder_start_token_id !== undefined;
 }
 
 /** The place of an answer's first token in its slot. */
@@ -79,7 +85,11 @@ export interface PromptGroup {
 }
 
 /** The prompts in the order given, but the long ones apart, fewer at once: one among many would make every slot as long. */
-export function groupsOf(prompts: readonly Prompt[], batchSize: number, newTokens: number): PromptGroup[] {
+export function promptGroups(
+  prompts: readonly Prompt[],
+  batchSize: number,
+  newTokens: number,
+): PromptGroup[] {
   const groups: PromptGroup[] = [];
   let rest = prompts;
   for (let slots = Math.min(batchSize, prompts.length); rest.length > 0; slots = Math.ceil(slots / 2)) {
@@ -110,30 +120,29 @@ export interface BatchOptions {
   readonly sharedPrefix?: number;
 }
 
-/**
- * Throws UserError for a prompt that is empty, longer than the model's context or not of its tokens; RangeError and TypeError for options
- * that say nothing sensible.
- */
+/** Throws UserError for a prompt that is empty, longer than the model's context or not of its tokens. */
+export function checkPrompt(model: CausalLM, { index, ids }: Prompt, pairs: AdapterPairs): void {
+  // T5 knows distances alone, of any size.
+  const context = readsByEncoder(model) ? MOST_POSITIONS : model.config.max_position_embeddings;
+  checkSeed('index', index);
+  if (ids.length === 0) throw new UserError(`prompt ${index} holds no token; a prompt needs one at least`);
+  if (ids.length > context)
+    throw new UserError(
+      `prompt ${index} has ${ids.length} tokens, and the model's context is ${context}: shorten the prompt`,
+    );
+  checkTokens(model, ids, pairs);
+}
+
+/** `checkPrompt` of all; RangeError and TypeError for options that say nothing sensible. */
 export function checkPrompts(
   model: CausalLM,
   prompts: readonly Prompt[],
   { batch_size, sharedPrefix = 0 }: BatchOptions,
-  pairs: LoraPairs,
+  pairs: AdapterPairs,
 ): void {
   checkWhole('batch_size', batch_size, 1);
   checkWhole('sharedPrefix', sharedPrefix, 0);
-  const { max_position_embeddings } = model.config;
-  // T5 knows distances alone, of any size.
-  const context = readsByEncoder(model) ? MOST_POSITIONS : max_position_embeddings;
-  for (const { index, ids } of prompts) {
-    checkSeed('index', index);
-    if (ids.length === 0) throw new UserError(`prompt ${index} holds no token; a prompt needs one at least`);
-    if (ids.length > context)
-      throw new UserError(
-        `prompt ${index} has ${ids.length} tokens, and the model's context is ${context}: shorten the prompt`,
-      );
-    checkTokens(model, ids, pairs);
-  }
+  for (const prompt of prompts) checkPrompt(model, prompt, pairs);
   const shared = sharedPrefix > 0 ? commonPrefix(prompts.map(({ ids }) => ids)) : 0;
   if (sharedPrefix > shared)
     throw new RangeError(`sharedPrefix is ${sharedPrefix}, but the prompts share ${shared} leading tokens`);
@@ -150,24 +159,26 @@ export function lengthsOf(prompts: readonly Prompt[]): { shortest: number; longe
   );
 }
 
-/** Runs the prefix into slot 0 and copies its keys and values to the others. */
+/** Runs the prefix into the first of the slots and copies its keys and values to the others; `from`: a slot that has it already. */
 export async function fillPrefix(
   model: CausalLM,
   cache: KvCache,
   ids: readonly number[],
-  options: PassOptions,
+  { from, to }: { readonly from?: number; readonly to: readonly number[] },
+  options: InferenceOptions,
 ): Promise<void> {
-  const g = inferenceGraph(model, options);
+  const source = from ?? to[0]!;
+  const g = inferenceGraph(model, options.bf16, [options]);
   const ask = <T>(body: () => T): T => abortable(model.backend, options.signal, body);
   try {
-    await inTurns(runPrompts(g, model, cache, [{ slot: 0, ids }], 0), ask);
-    const { slots, capacity, kvHeads, headDim } = cache.shape;
+    if (from === undefined) await inTurns(runPrompts(g, model, cache, [{ slot: source, ids }], 0), ask);
+    const { capacity, kvHeads, headDim } = cache.shape;
     const size = capacity * kvHeads * headDim;
     const used = ids.length * kvHeads * headDim;
     ask(() => {
       for (const t of [...cache.keys, ...cache.values]) {
-        for (let s = 1; s < slots; s++)
-          g.kernels.copy({ x: slice(t, 0, used), y: slice(t, s * size, used), n: used });
+        for (const slot of to.filter((slot) => slot !== source))
+          g.kernels.copy({ x: slice(t, source * size, used), y: slice(t, slot * size, used), n: used });
       }
     });
   } finally {
@@ -180,7 +191,7 @@ export async function fillPrefix(
  * @returns hidden states of each prompt's last row, [prompts, hidden_size]
  */
 export function runPrompts(
-  g: Graph,
+  g: Pass,
   model: CausalLM,
   cache: KvCache,
   prompts: readonly { slot: number; ids: readonly number[] }[],
@@ -207,7 +218,7 @@ export function runPrompts(
 
 /** The prompts as the encoder's texts, and the start token of each answer behind them. */
 function runEncoder(
-  g: Graph,
+  g: Pass,
   model: CausalLM,
   cache: KvCache,
   prompts: readonly { slot: number; ids: readonly number[] }[],

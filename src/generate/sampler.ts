@@ -3,6 +3,7 @@
  * which others were generated beside it; the choice is the kernel `sample`'s.
  */
 
+import { checkNumber, checkPositive, checkSeed, checkWhole } from '../util/checks.js';
 import { philox4x32 } from '../util/philox.js';
 
 /** Named as transformers' GenerationConfig. */
@@ -14,6 +15,20 @@ export interface SamplingOptions {
   /** 0: all. */
   readonly top_k: number;
   readonly seed: number;
+}
+
+/** What sequences have in common whose tokens one kernel can choose: all but their draws. */
+export function ruleOf({ do_sample, temperature, top_p, top_k }: SamplingOptions): string {
+  return do_sample ? `${temperature} ${top_p} ${top_k}` : 'greedy';
+}
+
+/** Throws RangeError or TypeError, which names the option. */
+export function checkSampling({ do_sample, temperature, top_p, top_k, seed }: SamplingOptions): void {
+  if (!do_sample) return;
+  checkPositive('temperature', temperature);
+  checkWhole('top_k', top_k, 0);
+  checkNumber('top_p', top_p, 'a number above 0, 1 at most', (p) => p > 0 && p <= 1);
+  checkSeed('seed', seed);
 }
 
 /** The 32 bits that draw a prompt's token at a position of its answer, from 0. */

@@ -16,12 +16,12 @@ import {
   checkPrompts,
   fillPrefix,
   inferenceGraph,
-  groupsOf,
+  promptGroups,
   lengthsOf,
   prefillTokens,
   runPrompts,
   sharedTokens,
-  type PassOptions,
+  type InferenceOptions,
   type Prompt,
   type BatchOptions,
   type PromptGroup,
@@ -29,7 +29,7 @@ import {
 import { MOST_POSITIONS } from '../models/tokens.js';
 import { checkWhole } from '../util/checks.js';
 
-export interface ScoreOptions extends BatchOptions {
+export interface LikelihoodOptions extends BatchOptions {
   /** As in GenerateOptions. */
   readonly bf16?: boolean;
   readonly adapter?: CallAdapter | undefined;
@@ -43,14 +43,14 @@ export interface Scores {
   readonly logLikelihoods: number[];
 }
 
-type CallOptions = ScoreOptions & Pick<PassOptions, 'pairs'>;
+type CallOptions = LikelihoodOptions & Pick<InferenceOptions, 'pairs'>;
 
 /** Yields each prompt's scores. Adapter, signal and errors are as `generate`'s. */
 export function scoreContinuations(
   model: CausalLM,
   prompts: readonly Prompt[],
   continuations: readonly (readonly number[])[],
-  options: ScoreOptions,
+  options: LikelihoodOptions,
 ): AsyncGenerator<Scores> {
   return scores(model, prompts, continuations, { ...options, pairs: pairsOfCall(model, options.adapter) });
 }
@@ -73,7 +73,7 @@ async function* scores(
   const newTokens = Math.max(...continuations.map((c) => c.length));
   const letGo = holdPairs(options.pairs);
   try {
-    for (const group of groupsOf(prompts, options.batch_size, newTokens))
+    for (const group of promptGroups(prompts, options.batch_size, newTokens))
       yield* scoreGroup(model, group, continuations, { ...options, prefix, newTokens });
   } finally {
     letGo();
@@ -87,9 +87,10 @@ async function* scoreGroup(
   options: CallOptions & { readonly prefix: number; readonly newTokens: number },
 ): AsyncGenerator<Scores> {
   const { prefix, newTokens, bf16 } = options;
+  const all = Array.from({ length: slots }, (_, slot) => slot);
   const cache = cacheFor(model, slots, { longest: lengthsOf(prompts).longest, newTokens, bf16 });
   try {
-    if (prefix > 0) await fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), options);
+    if (prefix > 0) await fillPrefix(model, cache, prompts[0]!.ids.slice(0, prefix), { to: all }, options);
     const room = prefillTokens(model);
     for (let i = 0; i < prompts.length;) {
       const batch: Prompt[] = [];
@@ -114,7 +115,7 @@ async function scoreBatch(
   options: CallOptions,
 ): Promise<Scores[]> {
   const { signal } = options;
-  const g = inferenceGraph(model, options);
+  const g = inferenceGraph(model, options.bf16, [options]);
   try {
     const placed = prompts.map((p, slot) => ({ slot, ids: p.ids }));
     const ask = <T>(body: () => T): T => abortable(model.backend, signal, body);
@@ -147,7 +148,7 @@ async function restLosses(
 ): Promise<number[]> {
   const given = tokens.slice(0, -1);
   if (given.length === 0) return placed.map(() => 0);
-  const inner = inferenceGraph(model, options);
+  const inner = inferenceGraph(model, options.bf16, [options]);
   try {
     const rows = placed.length * given.length;
     const perRow = <T>(value: (p: (typeof placed)[number], i: number) => T): T[] =>

@@ -1,8 +1,10 @@
 /** Reading config.json: transformers 4 wrote `rope_theta`, `rope_scaling` and `torch_dtype`, transformers 5 `rope_parameters` and `dtype`. */
 
+import { existsSync } from 'node:fs';
 import { z } from 'zod';
 import type { Activation } from '../backends/kernels.js';
 import { UserError } from '../util/errors.js';
+import { readJsonObject } from '../util/read.js';
 import type { RopeParameters } from './blocks/rotary.js';
 import type { DecoderConfig } from './blocks/decoder.js';
 
@@ -45,16 +47,6 @@ export const decoderSchema = z.object({
   sliding_window: z.int().positive().nullish(),
 });
 
-/** What GPT-NeoX and Falcon have where config.json says nothing, as Falcon-7B's. */
-const context = size.default(2048);
-
-/** max_position_embeddings of a model's config.json, T5's n_positions, before the model is built. */
-export function contextLength(config: unknown, path: string): number {
-  const schema = z.object({ n_positions: size.optional(), max_position_embeddings: context });
-  const { n_positions, max_position_embeddings } = parseConfig(schema, config, path);
-  return n_positions ?? max_position_embeddings;
-}
-
 /** The fields that GPT-NeoX and Falcon have in common. */
 export const fusedSchema = z.object({
   model_type: z.string(),
@@ -62,7 +54,8 @@ export const fusedSchema = z.object({
   hidden_size: size,
   num_hidden_layers: z.int().positive().max(4096),
   num_attention_heads: z.int().positive().max(4096),
-  max_position_embeddings: context,
+  /** Falcon-7B's says nothing of it. */
+  max_position_embeddings: size.default(2048),
   rope_theta: finite.nullish(),
   rope_scaling: ropeSchema.nullish(),
   rope_parameters: ropeSchema.nullish(),
@@ -100,8 +93,14 @@ export function activationOf(name: string, field: string, path: string): Activat
   );
 }
 
+/** The token that a decoder's text begins with, of a config.json that tells of an encoder before it. */
+export function decoderStart(config: Readonly<Record<string, unknown>>): number | undefined {
+  const id = config['decoder_start_token_id'] ?? 0;
+  return config['is_encoder_decoder'] === true && Number.isInteger(id) ? (id as number) : undefined;
+}
+
 /** Validates with `schema`; a fault names the file and the field. */
-export function parseConfig<S extends z.ZodType>(schema: S, json: unknown, path: string): z.infer<S> {
+export function parseFields<S extends z.ZodType>(schema: S, json: unknown, path: string): z.infer<S> {
   const result = schema.safeParse(json);
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
@@ -163,4 +162,11 @@ export function ropeParameters(
 ): RopeParameters {
   const { rope_type, type, rope_theta, ...rest } = given ?? {};
   return { ...rest, rope_type: rope_type ?? type ?? 'default', rope_theta: rope_theta ?? theta };
+}
+
+/** A file of a model or adapter folder. */
+export function readModelJson(path: string): Record<string, unknown> {
+  if (!existsSync(path))
+    throw new UserError(`${path} does not exist; a model folder in Hugging Face's layout has one`);
+  return readJsonObject(path);
 }

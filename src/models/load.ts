@@ -1,25 +1,26 @@
 /**
- * From a Hugging Face folder to a model. The architecture is the file in families/ that bears config.json's `model_type`: adding one is
- * adding a file.
+ * From a Hugging Face folder to a model: config.json's `model_type` names its family, which takes the weights that it wants out of the
+ * checkpoint.
  */
 
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
-import { fileURLToPath } from 'node:url';
 import type { Backend } from '../backends/contract.js';
 import {
   openCheckpoint,
+  type Checkpoint,
   refuseForeignFolder,
   refuseQuantized,
   refuseQuantizedTensors,
 } from '../files/index.js';
 import { UserError } from '../util/errors.js';
-import { readJsonObject } from '../util/json.js';
+import { readModelJson } from './config.js';
+import { CheckpointArrays } from './checkpoint-arrays.js';
+import { familyOf } from './families/index.js';
 import type { CausalLM } from './model.js';
 import { RandomWeights } from './random.js';
-import { WeightLoader, type WeightOptions, type WeightSource } from './weights.js';
-
-export type ModelBuilder = (config: unknown, path: string, weights: WeightLoader) => Promise<CausalLM>;
+import type { ArraySource } from './source.js';
+import { WeightLoader, type WeightOptions } from './weights.js';
 
 /** Loads config.json and the safetensors of `folder`. Throws UserError on anything missing, malformed or unknown. */
 export async function loadModel(
@@ -27,11 +28,12 @@ export async function loadModel(
   folder: string,
   options: WeightOptions = {},
 ): Promise<CausalLM> {
-  const { config, path, source } = openModel(folder);
+  const { config, path, checkpoint } = openModel(folder);
   try {
+    const source = new CheckpointArrays(backend, checkpoint, folder);
     return await buildModel(backend, config, path, source, options);
   } finally {
-    source.close();
+    checkpoint.close();
   }
 }
 
@@ -40,11 +42,12 @@ export async function loadModel(
  * weights only names are read, and what tells a head of its own from a tied one. Throws UserError as `loadModel` does.
  */
 export async function modelLayout(imagined: Backend, folder: string): Promise<CausalLM> {
-  const { config, path, source } = openModel(folder);
+  const { config, path, checkpoint } = openModel(folder);
   try {
-    return await buildModel(imagined, config, path, new RandomWeights(config, 0, source), {});
+    const like = new CheckpointArrays(imagined, checkpoint, folder);
+    return await buildModel(imagined, config, path, new RandomWeights(imagined, config, 0, like), {});
   } finally {
-    source.close();
+    checkpoint.close();
   }
 }
 
@@ -52,7 +55,7 @@ interface OpenModel {
   readonly config: Record<string, unknown>;
   /** Of config.json. */
   readonly path: string;
-  readonly source: WeightSource;
+  readonly checkpoint: Checkpoint;
 }
 
 function openModel(folder: string): OpenModel {
@@ -64,23 +67,16 @@ function openModel(folder: string): OpenModel {
         `${folder} is an adapter, not a model: give its base model, and this as the adapter`,
       );
   }
-  const config = readJson(path);
+  const config = readModelJson(path);
   refuseQuantized(config, path);
   const checkpoint = openCheckpoint(folder);
-  const source: WeightSource = {
-    path: folder,
-    has: (name) => checkpoint.has(name),
-    same: (a, b) => checkpoint.same(a, b),
-    read: (name, room) => checkpoint.read(name, room?.(checkpoint.info(name).byteLength)),
-    close: () => checkpoint.close(),
-  };
   try {
     refuseQuantizedTensors(checkpoint.names, folder);
   } catch (error) {
-    source.close();
+    checkpoint.close();
     throw error;
   }
-  return { config, path, source };
+  return { config, path, checkpoint };
 }
 
 /** A model of the given config.json with random weights, as transformers initializes them: for pretraining and for benchmarks. */
@@ -89,28 +85,21 @@ export function randomModel(
   config: Record<string, unknown>,
   options: WeightOptions & { seed?: number } = {},
 ): Promise<CausalLM> {
-  return buildModel(backend, config, 'config', new RandomWeights(config, options.seed ?? 0), options);
+  const source = new RandomWeights(backend, config, options.seed ?? 0);
+  return buildModel(backend, config, 'config', source, options);
 }
 
 async function buildModel(
   backend: Backend,
   config: Record<string, unknown>,
   path: string,
-  source: WeightSource | RandomWeights,
+  source: ArraySource,
   options: WeightOptions,
 ): Promise<CausalLM> {
-  const type = config['model_type'];
-  if (typeof type !== 'string') throw new UserError(`${path}: model_type is missing`);
-  const known = architectures();
-  if (!known.includes(type)) {
-    throw new UserError(`${path}: model_type '${type}' is not supported; Westwind knows ${known.join(', ')}`);
-  }
-  const { build } = (await import(new URL(`./families/${type}.js`, import.meta.url).href)) as {
-    build: ModelBuilder;
-  };
+  const family = familyOf(config, path);
   const loader = new WeightLoader(backend, source, config, options);
   try {
-    return await build(config, path, loader);
+    return await family.build(config, path, loader);
   } catch (error) {
     loader.dispose();
     throw error;
@@ -118,19 +107,4 @@ async function buildModel(
     // What reading and quantizing took on the way.
     backend.trim();
   }
-}
-
-/** The model types that can be loaded. */
-export function architectures(): string[] {
-  return readdirSync(fileURLToPath(new URL('./families', import.meta.url)))
-    .map((file) => /^([a-z0-9_]+)\.(?:ts|js)$/.exec(file)?.[1] ?? '')
-    .filter((name) => name !== '')
-    .sort();
-}
-
-/** A file of a model or adapter folder. */
-export function readJson(path: string): Record<string, unknown> {
-  if (!existsSync(path))
-    throw new UserError(`${path} does not exist; a model folder in Hugging Face's layout has one`);
-  return readJsonObject(path);
 }

@@ -1,6 +1,6 @@
 /** What training, generation and adapters know of a model, whatever its architecture. */
 
-import type { Graph, LoraPairs } from '../autograd/graph.js';
+import type { Pass, AdapterPairs } from '../ops/pass.js';
 import type { Parameter } from '../autograd/parameter.js';
 import type { Neftune } from '../ops/embedding.js';
 import type { Backend } from '../backends/contract.js';
@@ -62,6 +62,11 @@ export interface ModelConfig {
   readonly decoder_start_token_id?: number;
 }
 
+/** Whether what a model reads is its encoder's text, and what it writes its decoder's. */
+export function readsByEncoder({ config }: Pick<CausalLM, 'config'>): boolean {
+  return config.decoder_start_token_id !== undefined;
+}
+
 /** Whether the output head is the embedding's table, whatever config.json says: a checkpoint may have one beside it. */
 export function isTied({ embedding, head }: Pick<CausalLM, 'embedding' | 'head'>): boolean {
   return head.parameter === embedding.parameter;
@@ -75,7 +80,7 @@ export interface CacheRoom {
 }
 
 /** All of `model.pass` at once. */
-export function forward(model: CausalLM, g: Graph, input: ModelInput): Tensor {
+export function forward(model: CausalLM, g: Pass, input: ModelInput): Tensor {
   return atOnce(model.pass(g, input));
 }
 
@@ -92,14 +97,14 @@ export interface CausalLM {
   readonly embedding: Embedding;
   readonly head: Linear;
   /** What is attached: the adapter of calls that begin from now on and name none. */
-  adapter: LoraPairs | undefined;
+  adapter: AdapterPairs | undefined;
   /** Bytes of weights held. */
   readonly weightBytes: number;
   /**
    * Hidden states [rows, hidden_size], or those `wanted`, after the last norm: the head's input. Asked for layer by layer: whoever asks may
    * do something else in between (util/turns.ts).
    */
-  pass(g: Graph, input: ModelInput): Generator<void, Tensor, void>;
+  pass(g: Pass, input: ModelInput): Generator<void, Tensor, void>;
   /** Keys and values have the type of activations in this precision. */
   createCache(slots: number, room: CacheRoom, precision?: 'f32' | 'bf16'): KvCache;
   /** Multiply-adds of one token's forward pass in matrix products, the head's included: for rates and plans. */

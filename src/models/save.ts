@@ -3,10 +3,12 @@
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { fromFloat32, writeCheckpoint, type FloatDtype } from '../files/index.js';
+import { formatOf } from '../quant/formats.js';
 import { writeFileAtomic } from '../util/atomic.js';
 import { UserError } from '../util/errors.js';
 import { readBytes } from '../util/read.js';
 import { claimFolder, type ClaimOptions } from '../util/claim.js';
+import { familyOf } from './families/index.js';
 import { isTied, type CausalLM } from './model.js';
 
 /** What stands beside the weights in a model folder and goes along with them. */
@@ -33,11 +35,11 @@ export interface SaveOptions extends Pick<ClaimOptions, 'force'> {
  */
 export async function saveModel(model: CausalLM, folder: string, options: SaveOptions = {}): Promise<void> {
   const { dtype = 'F32', maxShardSize, companionsOf, force } = options;
-  const packed = [...model.linears.values()].find(({ weight }) => weight.kind === 'nf4');
-  if (packed)
-    throw new UserError(
-      `${packed.name} is in 4 bits, which is not written: load the model without quantization, or save its adapter`,
-    );
+  for (const { name, weight } of model.linears.values())
+    if (weight.kind !== 'dense')
+      throw new UserError(
+        `${name} is in ${formatOf(weight).bits} bits, which is not written: load the model without quantization, or save its adapter`,
+      );
   claimFolder(folder, { force, inputs: companionsOf === undefined ? [] : [companionsOf] });
   if (companionsOf !== undefined) copyCompanions(companionsOf, folder);
   const config = model.sourceConfig;
@@ -55,11 +57,9 @@ export async function saveModel(model: CausalLM, folder: string, options: SaveOp
   await writeCheckpoint(folder, tensors, maxShardSize === undefined ? {} : { maxShardSize });
 }
 
-/** The config.json of the same model with an output head of its own. T5 scales what goes into a tied head, and then has to be told. */
+/** The config.json of the same model with an output head of its own. */
 export function untied(config: Readonly<Record<string, unknown>>): Record<string, unknown> {
-  const scaled = config['scale_decoder_outputs'] ?? config['tie_word_embeddings'] ?? true;
-  const isT5 = config['model_type'] === 't5';
-  return { ...config, tie_word_embeddings: false, ...(isT5 && { scale_decoder_outputs: scaled }) };
+  return { ...config, tie_word_embeddings: false, ...familyOf(config).untied(config) };
 }
 
 /** config.json, for weights of another type where `dtype` is given: transformers 5 calls the field so, earlier ones `torch_dtype`. */

@@ -2,14 +2,14 @@
 
 import { checkInt32, checkNumber } from '../util/checks.js';
 import { UserError } from '../util/errors.js';
-import type { LoraPairs } from '../autograd/graph.js';
+import type { AdapterPairs } from '../ops/pass.js';
 import type { CausalLM } from './model.js';
 
 /** Throws UserError for an id that is no row of the embedding of the model or of the call's adapter; `ignored` ids, such as the label -100, may stand among them. */
 export function checkTokens(
   { embedding }: CausalLM,
   ids: ArrayLike<number>,
-  pairs: LoraPairs | undefined,
+  pairs: AdapterPairs | undefined,
   ignored?: number,
 ): void {
   const { rows: vocab_size } = pairs?.tables?.get(embedding) ?? embedding.table;

@@ -1,8 +1,9 @@
 /**
- * Unpacked copies of NF4 weights, for as long as a training or a generation lasts and as far as memory goes: a product over many rows
+ * Unpacked copies of packed weights, for as long as a training or a generation lasts and as far as memory goes: a product over many rows
  * then reads two bytes a weight in place of unpacking them each time.
  */
 
+import { formatOf } from '../quant/formats.js';
 import { Tensor } from '../tensor/tensor.js';
 import type { CausalLM } from './model.js';
 
@@ -12,7 +13,7 @@ export interface UnpackedWeights {
   dispose(): void;
 }
 
-/** Unpacks the model's NF4 weights to bf16, in the order of the forward pass, while they fit into `room` bytes. */
+/** Unpacks the model's packed weights to bf16, in the order of the forward pass, while they fit into `room` bytes. */
 export function unpackWeights(model: CausalLM, room: number): UnpackedWeights {
   const { backend } = model;
   const undo: (() => void)[] = [];
@@ -20,9 +21,9 @@ export function unpackWeights(model: CausalLM, room: number): UnpackedWeights {
   for (const linear of model.linears.values()) {
     const packed = linear.weight;
     const { rows, cols } = packed;
-    if (packed.kind !== 'nf4' || bytes + rows * cols * 2 > room) continue;
+    if (packed.kind === 'dense' || bytes + rows * cols * 2 > room) continue;
     const data = Tensor.empty(backend, [rows, cols], 'bf16');
-    backend.kernels.dequantizeNf4({ w: packed, y: data });
+    formatOf(packed).unpack(backend, packed, data);
     linear.weight = { ...packed, dense: { kind: 'dense', rows, cols, data } };
     bytes += data.buffer.bytes;
     undo.push(() => {

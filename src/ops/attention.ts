@@ -4,9 +4,9 @@
  */
 
 import type { Graph } from '../autograd/graph.js';
-import type { Span } from '../backends/contract.js';
-import type { RowGroup } from '../backends/gemm.js';
-import type { AttentionShape, CrossKeys, DistanceBias, KvCacheShape } from '../backends/kernels.js';
+import type { Pass } from './pass.js';
+import type { Span } from '../backends/span.js';
+import type { AttentionShape, CrossKeys, DistanceBias, KvCacheShape, RowGroup } from '../backends/kernels.js';
 import { slice, type Tensor } from '../tensor/tensor.js';
 
 export interface Rotation {
@@ -48,7 +48,7 @@ export interface AttentionOptions {
 
 /** q [batch, length, heads, headDim] over k, v [batch, length, kvHeads, headDim] of the same sequence; of several members' rows batch is 1. */
 export function attention(
-  g: Graph,
+  g: Pass,
   q: Tensor,
   k: Tensor,
   v: Tensor,
@@ -64,7 +64,7 @@ export function attention(
  * segment's number there, all of it. Of several members' rows batch is 1.
  */
 export function crossAttention(
-  g: Graph,
+  g: Pass,
   q: Tensor,
   k: Tensor,
   v: Tensor,
@@ -81,7 +81,7 @@ interface Call {
 }
 
 /** Kernels take rows by tiles: members that are sequences of their own get the bits that they get alone. */
-function callsOf(g: Graph, shape: AttentionShape, encoder: boolean): Call[] {
+function callsOf(g: Pass, shape: AttentionShape, encoder: boolean): Call[] {
   const { groups } = g;
   const whole = (t: Tensor): Span => t;
   if (!groups) return [{ shape, ofQueries: whole, ofKeys: whole }];
@@ -109,7 +109,7 @@ function rowsOf(span: Span, { first, rows, count }: RowGroup, size: number): Spa
 }
 
 function attend(
-  g: Graph,
+  g: Pass,
   q: Tensor,
   k: Tensor,
   v: Tensor,

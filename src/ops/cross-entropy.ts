@@ -3,7 +3,7 @@
  * that memory does not grow with length times vocabulary; rows without a target cost nothing at all.
  */
 
-import type { Graph, Member } from '../autograd/graph.js';
+import type { Member, Pass } from './pass.js';
 import { slice, Tensor } from '../tensor/tensor.js';
 import { linearBackward, linearForward, weightOf, type LinearWeights } from './linear.js';
 
@@ -26,7 +26,7 @@ export interface HeadRows {
  * @returns f32 [trained rows]: each target's negative log-likelihood, in the order of the rows; belongs to `g`
  */
 export function headLoss(
-  g: Graph,
+  g: Pass,
   hidden: Tensor,
   head: LinearWeights,
   { member, first: start, targets, gradScale }: HeadRows,

@@ -1,8 +1,8 @@
 /** Token embedding, with NEFTune's noise (Jain et al., arXiv:2310.05914) in training. */
 
-import type { Graph } from '../autograd/graph.js';
+import type { Pass } from './pass.js';
 import type { Parameter } from '../autograd/parameter.js';
-import type { DenseMatrix, Span } from '../backends/contract.js';
+import type { DenseMatrix, Span } from '../backends/span.js';
 import type { RandomStream } from '../backends/kernels.js';
 import { slice, type Tensor } from '../tensor/tensor.js';
 
@@ -26,7 +26,7 @@ export interface Neftune {
 
 /** ids i32 [rows] to [rows, dim]; `encoder`: they are of the model's encoder, of which members have their own rows. */
 export function embedding(
-  g: Graph,
+  g: Pass,
   ids: Tensor,
   w: EmbeddingWeights,
   neftune: readonly Neftune[] = [],

@@ -1,28 +1,15 @@
 /**
- * y = x·Wᵀ [+ bias] [+ (alpha/r)·dropout(x)·Aᵀ·Bᵀ] [+ residual]: a Linear as fine-tuning sees it, over a dense or NF4 weight, with
- * LoRA (arXiv:2106.09685) fused in, because its thin products ride along with the large one at almost no cost. The large product is one
- * over the rows of all of a pass's members, whose adapters see their own rows alone.
+ * y = x·Wᵀ [+ bias] [+ what an adapter adds] [+ residual]: a Linear as fine-tuning sees it, over a dense or NF4 weight. The large product is
+ * one over the rows of all of a pass's members, whose adapters (src/ops/adapter.ts) see their own rows alone.
  */
 
-import { randomOf, type Graph, type Member } from '../autograd/graph.js';
+import type { Graph } from '../autograd/graph.js';
 import type { Parameter } from '../autograd/parameter.js';
-import type { Matrix, Span } from '../backends/contract.js';
-import type { RowGroup } from '../backends/gemm.js';
-import type { Dropout, GemmArgs } from '../backends/kernels.js';
-import { slice, Tensor } from '../tensor/tensor.js';
-
-export interface Lora {
-  /** f32 [r, in] */
-  readonly a: Parameter;
-  /** f32 [out, r] */
-  readonly b: Parameter;
-  readonly r: number;
-  /** alpha / r, or alpha / sqrt(r) with rsLoRA (arXiv:2312.03732). */
-  readonly scaling: number;
-  readonly dropout: number;
-  /** The stream of this module's dropout masks. */
-  readonly stream: number;
-}
+import type { GemmArgs, RowGroup } from '../backends/kernels.js';
+import type { Matrix, Span } from '../backends/span.js';
+import { slice, type Tensor } from '../tensor/tensor.js';
+import type { AdapterRows, ColumnFactor, LinearAdapter } from './adapter.js';
+import type { Member, Pass } from './pass.js';
 
 /** What the operation reads of a module. */
 export interface LinearWeights {
@@ -35,18 +22,18 @@ export interface LinearWeights {
   readonly bias?: Parameter | undefined;
 }
 
-/** A pair over some of x's rows. */
-interface Rider {
-  readonly lora: Lora;
-  readonly member: Member;
+/** A member's adapter over its rows of x. */
+interface Rider extends AdapterRows {
+  readonly adapter: LinearAdapter;
   readonly first: number;
-  readonly rows: number;
 }
 
 /** A rider after the forward pass. */
 export interface Ridden extends Rider {
-  /** Its inner activation dropout(x)·Aᵀ, [rows, r], which the backward wants again. */
+  /** Its inner activation. */
   readonly u: Tensor;
+  /** Where it scales columns: product and addition of its rows before that. */
+  readonly scaled?: { readonly factor: ColumnFactor; readonly z: Tensor } | undefined;
 }
 
 export interface LinearOptions {
@@ -73,13 +60,13 @@ export interface Piece {
 }
 
 /** x [rows, in] to [rows, out]. */
-export function linear(g: Graph, x: Tensor, w: LinearWeights, options: LinearOptions = {}): Tensor {
+export function linear(g: Pass, x: Tensor, w: LinearWeights, options: LinearOptions = {}): Tensor {
   const { y, ridden } = linearForward(g, x, w, options);
   const { residual } = options;
-  const adapters = ridden.map(({ lora }) => lora.a.value);
-  if (g.records(x, residual, w.parameter?.value, w.bias?.value, ...adapters)) {
+  const trained = ridden.flatMap(({ adapter }) => adapter.parameters.map(({ value }) => value));
+  if (g.records(x, residual, w.parameter?.value, w.bias?.value, ...trained)) {
     const read = ridden.length > 0 || w.parameter?.grad !== undefined;
-    g.record(y, [read ? x : undefined, ...ridden.map(({ u }) => u)], (dy) => {
+    g.record(y, [read ? x : undefined, ...ridden.flatMap(savedOf)], (dy) => {
       linearBackward(g, dy, x, ridden, w, options);
       if (residual?.needsGrad) g.giveGrad(residual, dy);
     });
@@ -87,23 +74,28 @@ export function linear(g: Graph, x: Tensor, w: LinearWeights, options: LinearOpt
   return y;
 }
 
+function savedOf({ u, scaled }: Ridden): Tensor[] {
+  return scaled ? [u, scaled.z, ...scaled.factor.saved] : [u];
+}
+
 /** The Linears of `ws` over the same x. Few rows, of which nothing is learnt, go through all of them at once. */
 export function linears(
-  g: Graph,
+  g: Pass,
   x: Tensor,
   ws: readonly LinearWeights[],
   options: Pick<LinearOptions, 'path' | 'encoder'>,
 ): Tensor[] {
   if (options.path !== 'rows') return ws.map((w) => linear(g, x, w, options));
   const results = ws.map((w) => g.empty([x.length / w.inFeatures, weightOf(g, w).rows]));
-  const products = ws.map((w, i) => product(g, x, w, results[i]!, ridersFor(g, x, w, options), options));
-  g.kernels.gemms({ products });
+  const ridden = ws.map((w) => ridersFor(g, x, w, options));
+  g.kernels.gemms({ products: ws.map((w, i) => product(g, x, w, results[i]!, ridden[i]!, options)) });
+  for (const [i, w] of ws.entries()) scaleColumns(g, x, w, results[i]!, ridden[i]!, options);
   return results;
 }
 
 /** The product alone, and what the backward wants again of the adapters on it. */
 export function linearForward(
-  g: Graph,
+  g: Pass,
   x: Tensor,
   w: LinearWeights,
   options: LinearOptions,
@@ -111,25 +103,20 @@ export function linearForward(
   const y = g.empty([x.length / w.inFeatures, weightOf(g, w, options.piece).rows], options.output);
   const ridden = ridersFor(g, x, w, options);
   if (!(options.last && g.recomputing)) g.kernels.gemm(product(g, x, w, y, ridden, options));
-  return { y, ridden };
+  return { y, ridden: scaleColumns(g, x, w, y, ridden, options) };
 }
 
-/** The adapters on `w` with their inner activations u = dropout(x)·Aᵀ. */
-function ridersFor(
-  g: Graph,
-  x: Tensor,
-  w: LinearWeights,
-  { piece, path = 'tiles', encoder }: LinearOptions,
-): Ridden[] {
-  return ridersOf(g, w, x.length / w.inFeatures, piece, encoder).map((rider) => ({
+/** The adapters on `w` with their inner activations. */
+function ridersFor(g: Pass, x: Tensor, w: LinearWeights, options: LinearOptions): Ridden[] {
+  return ridersOf(g, w, x.length / w.inFeatures, options).map((rider) => ({
     ...rider,
-    u: inner(g, x, rider, piece?.firstRow ?? 0, path),
+    u: rider.adapter.inner(g, rowsOf(x, rider, w.inFeatures), rider),
   }));
 }
 
 /** The kernel's arguments. */
 function product(
-  g: Graph,
+  g: Pass,
   x: Tensor,
   w: LinearWeights,
   y: Tensor,
@@ -148,46 +135,60 @@ function product(
     path,
     precision: g.precision,
     groups: groupsOf(g, place),
-    extra: ridden.map(({ lora, first, rows, u }) => ({
-      ...{ first, rows, k: lora.r, a: u, b: lora.b.value, alpha: lora.scaling },
-    })),
+    extra: ridden.map(({ adapter, first, rows, u }) => ({ first, rows, ...adapter.addition(u) })),
     ...(w.bias && { bias: w.bias.value }),
     ...(residual && { residual }),
   };
 }
 
+/** Lets adapters that scale columns do so: their rows' product once more, apart from what is not scaled. Other rows are left as they are. */
+function scaleColumns(
+  g: Pass,
+  x: Tensor,
+  w: LinearWeights,
+  y: Tensor,
+  ridden: readonly Ridden[],
+  { piece }: Place,
+): Ridden[] {
+  return ridden.map((rider) => {
+    const { adapter, rows, path, u } = rider;
+    const weight = weightOf(g, w, piece);
+    const factor = adapter.factor?.(g, weight);
+    if (!factor) return rider;
+    const z = g.empty([rows, weight.rows], y.dtype);
+    const a = rowsOf(x, rider, w.inFeatures);
+    const shape = { m: rows, n: weight.rows, k: w.inFeatures, path, precision: g.precision };
+    const extra = [{ first: 0, rows, ...adapter.addition(u) }];
+    g.kernels.gemm({ ...shape, a, b: weight, transB: true, c: z, extra });
+    factor.apply(g, z, rowsOf(y, rider, weight.rows));
+    return { ...rider, scaled: { factor, z } };
+  });
+}
+
 /** Adds to the gradients of x and of everything in `w` that is trained. */
 export function linearBackward(
-  g: Graph,
+  g: Pass,
   dy: Tensor,
   x: Tensor,
   ridden: readonly Ridden[],
   w: LinearWeights,
   place: Place,
 ): void {
-  const { piece } = place;
-  const weight = weightOf(g, w, piece);
+  const weight = weightOf(g, w, place.piece);
   const { rows: outFeatures, cols: inFeatures } = weight;
   const rows = dy.length / outFeatures;
+  const { precision } = g;
   if (w.bias?.grad) g.kernels.sumRows({ x: dy, y: w.bias.grad, rows, cols: outFeatures, accumulate: true });
+  const dz = scaledGrad(g, dy, ridden, outFeatures);
   if (w.parameter?.grad) {
     const b: Matrix = { kind: 'dense', rows, cols: inFeatures, data: x };
-    const product = { m: outFeatures, n: inFeatures, k: rows, a: dy, transA: true, b } as const;
-    g.kernels.gemm({ ...product, c: w.parameter.grad, accumulate: true, precision: g.precision });
+    const product = { m: outFeatures, n: inFeatures, k: rows, a: dz, transA: true, b } as const;
+    g.kernels.gemm({ ...product, c: w.parameter.grad, accumulate: true, precision });
   }
-  const { precision } = g;
-  const downs = ridden.map(({ lora, member, first, rows, u }) => {
-    const { r, a, b, scaling: alpha } = lora;
-    const mine = (t: Tensor, cols: number): Span => slice(t, first * cols, rows * cols);
-    const du = g.empty([rows, r]);
-    const up = { rows, cols: outFeatures, r, precision, alpha, dy: mine(dy, outFeatures) };
-    g.kernels.loraUpBackward({ ...up, u, b: b.value, du, ...(b.grad && { dB: b.grad }) });
-    const dropout = dropoutOf(g, member, lora, piece?.firstRow ?? 0);
-    const down = { rows, cols: inFeatures, r, precision, x: mine(x, inFeatures), du, a: a.value };
-    return (dx?: Tensor, accumulate = false) => {
-      const into = { ...(a.grad && { dA: a.grad }), ...(dx && { dx: mine(dx, inFeatures) }), accumulate };
-      g.kernels.loraDownBackward({ ...down, ...into, ...(dropout && { dropout }) });
-    };
+  const downs = ridden.map((rider) => {
+    const of = { dy: rowsOf(dz, rider, outFeatures), x: rowsOf(x, rider, inFeatures), u: rider.u };
+    const down = rider.adapter.backward(g, of, rider);
+    return (dx?: Tensor, accumulate = false) => down(dx && rowsOf(dx, rider, inFeatures), accumulate);
   });
   if (!x.needsGrad) {
     for (const down of downs) down();
@@ -203,7 +204,7 @@ export function linearBackward(
       m: rows,
       n: inFeatures,
       k: outFeatures,
-      a: dy,
+      a: dz,
       b: weight,
       c: dx,
       accumulate: accumulate || ridden.length > 0,
@@ -213,37 +214,54 @@ export function linearBackward(
   });
 }
 
+/** The gradient of product and additions: dy itself, but for rows whose columns are scaled. */
+function scaledGrad(g: Graph, dy: Tensor, ridden: readonly Ridden[], cols: number): Tensor {
+  if (!ridden.some(({ scaled }) => scaled)) return dy;
+  const all = g.empty(dy.shape, dy.dtype);
+  g.kernels.copy({ x: dy, y: all, n: dy.length });
+  for (const { scaled, ...rider } of ridden)
+    scaled?.factor.backward(g, {
+      ...{ dy: rowsOf(dy, rider, cols), z: scaled.z, dz: rowsOf(all, rider, cols) },
+    });
+  return all;
+}
+
 /**
  * [out, in]: the Linear's own, or the table that the call's adapter brings in its place. Members with different ones have their products
  * each on its own, in pieces: so have output heads in training.
  */
-export function weightOf(g: Graph, w: LinearWeights, piece?: Pick<Piece, 'member'>): Matrix {
+export function weightOf(g: Pass, w: LinearWeights, piece?: Pick<Piece, 'member'>): Matrix {
   return (piece?.member ?? g.members[0])?.pairs?.tables?.get(w) ?? w.weight;
 }
 
 /** The members' rows among those of a product; absent where they are of one. */
-function groupsOf(g: Graph, { piece, encoder }: Place): readonly RowGroup[] | undefined {
+function groupsOf(g: Pass, { piece, encoder }: Place): readonly RowGroup[] | undefined {
   if (piece) return undefined;
   return g.groups?.map((group) => (encoder ? group.encoderRows : group.rows));
 }
 
-/** The members' pairs on this Linear. */
+/** The members' adapters on this Linear. */
 function ridersOf(
-  g: Graph,
+  g: Pass,
   w: LinearWeights,
   rows: number,
-  piece: Piece | undefined,
-  encoder = false,
+  { piece, path = 'tiles', encoder = false }: LinearOptions,
 ): Rider[] {
   const riders: Rider[] = [];
   let first = 0;
   for (const member of piece ? [piece.member] : g.members) {
     const own = piece ? rows : ((encoder ? member.encoderRows : member.rows) ?? rows);
-    const lora = member.pairs?.get(w);
-    if (lora) riders.push({ lora, member, first, rows: own });
+    const adapter = member.pairs?.get(w);
+    const firstRow = piece?.firstRow ?? 0;
+    if (adapter) riders.push({ adapter, first, rows: own, firstRow, draws: member, path });
     first += own;
   }
   return riders;
+}
+
+/** A rider's share of a span with `cols` elements a row. */
+function rowsOf(span: Span, { first, rows }: Pick<Rider, 'first' | 'rows'>, cols: number): Span {
+  return slice(span, first * cols, rows * cols);
 }
 
 /** Rows that no rider has. */
@@ -253,28 +271,4 @@ function rowsBetween(riders: readonly Rider[], rows: number): { first: number; r
   return ends
     .map((end, i) => ({ first: end, rows: starts[i]! - end }))
     .filter(({ rows: between }) => between > 0);
-}
-
-/** The mask on LoRA's input, whose first row has the number `firstRow`. */
-function dropoutOf(g: Graph, member: Member, lora: Lora, firstRow: number): Dropout | undefined {
-  if (lora.dropout === 0 || !g.training) return undefined;
-  const firstElement = firstRow * lora.a.value.shape[1]!;
-  return { p: lora.dropout, random: randomOf(member, lora.stream), firstElement };
-}
-
-/** u = dropout(x)·Aᵀ over the rider's rows, [rows, r]. */
-function inner(g: Graph, x: Tensor, rider: Rider, firstRow: number, path: 'tiles' | 'rows'): Tensor {
-  const { lora, member, first, rows } = rider;
-  const { r } = lora;
-  const a = lora.a.value;
-  const cols = a.shape[1]!;
-  const u = g.empty([rows, r]);
-  const mine = slice(x, first * cols, rows * cols);
-  const dropout = dropoutOf(g, member, lora, firstRow);
-  const { precision } = g;
-  if (path === 'rows') {
-    const b: Matrix = { kind: 'dense', rows: r, cols, data: a };
-    g.kernels.gemm({ m: rows, n: r, k: cols, a: mine, b, transB: true, c: u, path, precision });
-  } else g.kernels.loraDown({ x: mine, a, u, rows, cols, r, precision, ...(dropout && { dropout }) });
-  return u;
 }

@@ -5,20 +5,14 @@
  */
 
 import { z } from 'zod';
-import type { Backend, Nf4Matrix } from '../backends/contract.js';
+import type { Backend } from '../backends/contract.js';
+import type { Nf4Matrix } from '../backends/span.js';
 import { checkFinite } from '../files/index.js';
 import { messageOf, UserError } from '../util/errors.js';
 import { NF4_BLOCK, NF4_CODES } from '../util/nf4.js';
 import { NESTED_BLOCK } from '../util/double-quant.js';
 import { allocateNf4 } from './nf4.js';
-
-/** Arrays by name, with safetensors' names of types and little-endian bytes. */
-export interface BnbSource {
-  /** For messages. */
-  readonly path: string;
-  has(name: string): boolean;
-  read(name: string): { dtype: string; shape: readonly number[]; data: Uint8Array };
-}
+import type { StoredSource } from './packed.js';
 
 /** One array of the serialized form. */
 export interface BnbTensor {
@@ -40,14 +34,14 @@ const stateSchema = z.object({
 });
 
 /** Whether bitsandbytes quantized the weight `name` (`….weight`) to four bits, of whichever type. */
-export function isBnbWeight(source: Pick<BnbSource, 'has'>, name: string): boolean {
+export function isBnbWeight(source: Pick<StoredSource, 'has'>, name: string): boolean {
   return source.has(`${name}.${STATE}nf4`) || source.has(`${name}.${STATE}fp4`);
 }
 
 /** Puts the pre-quantized weight `name` on the backend. Throws UserError where it is not NF4 of [rows, cols] as Westwind has it. */
 export function readBnbMatrix(
   backend: Backend,
-  source: BnbSource,
+  source: StoredSource,
   name: string,
   [rows, cols]: readonly [number, number],
 ): Nf4Matrix {
@@ -100,7 +94,7 @@ export function readBnbMatrix(
 }
 
 function parseState(
-  source: BnbSource,
+  source: StoredSource,
   name: string,
   fault: (what: string) => UserError,
 ): z.infer<typeof stateSchema> {

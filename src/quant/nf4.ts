@@ -3,39 +3,12 @@
  * what a model takes can be reckoned to the byte before anything is loaded.
  */
 
-import {
-  BYTES_PER_ELEMENT,
-  type Backend,
-  type DeviceBuffer,
-  type DType,
-  type Matrix,
-  type Nf4Matrix,
-  type Span,
-} from '../backends/contract.js';
+import type { Backend } from '../backends/contract.js';
+import { BYTES_PER_ELEMENT, type DType, type Nf4Matrix, type Span } from '../backends/span.js';
 import { UserError } from '../util/errors.js';
 import { NF4_BLOCK } from '../util/nf4.js';
 import { dynamicMap, NESTED_BLOCK } from '../util/double-quant.js';
-
-/** A matrix on the host, row-major. */
-export interface HostMatrix {
-  /** Float32Array, or the little-endian bytes of `dtype`. */
-  readonly data: Float32Array | Uint8Array;
-  readonly dtype: 'f32' | 'bf16' | 'f16';
-  readonly rows: number;
-  readonly cols: number;
-  /** For messages. */
-  readonly name?: string;
-}
-
-/** A matrix on the backend, row-major. */
-export interface DeviceMatrix {
-  /** f32, bf16 or f16 [rows * cols] */
-  readonly values: Span;
-  readonly rows: number;
-  readonly cols: number;
-  /** For messages. */
-  readonly name?: string;
-}
+import type { HostMatrix, PackOptions, Values } from './packed.js';
 
 /** Parts begin on multiples of so many bytes. */
 const ALIGNMENT = 64;
@@ -84,8 +57,8 @@ export function allocateNf4(backend: Backend, rows: number, cols: number, double
  */
 export async function quantizeMatrix(
   backend: Backend,
-  source: HostMatrix | DeviceMatrix,
-  { doubleQuant }: { doubleQuant: boolean },
+  source: Values,
+  { doubleQuant }: PackOptions,
 ): Promise<Nf4Matrix> {
   const { rows, cols, name = 'a weight' } = source;
   const matrix = allocateNf4(backend, rows, cols, doubleQuant);
@@ -105,7 +78,8 @@ export async function quantizeMatrix(
   const [total] = new Float32Array((await backend.download(sum)).buffer);
   backend.free(room);
   if (!Number.isFinite(total)) {
-    freeMatrix(backend, matrix);
+    // All its parts lie in one block.
+    backend.free(matrix.packed.buffer);
     throw new UserError(`${name} holds a value that is not finite: the checkpoint is damaged`);
   }
   return matrix;
@@ -136,24 +110,4 @@ function quantizeValues(
     });
   }
   backend.free(room);
-}
-
-/** The blocks of memory that a matrix lies in. */
-function buffersOf(matrix: Matrix): Set<DeviceBuffer> {
-  if (matrix.kind === 'dense') return new Set([matrix.data.buffer]);
-  const { packed, absmax, nested } = matrix;
-  const spans = nested ? [packed, absmax, nested.absmax, nested.map] : [packed, absmax];
-  return new Set(spans.map((span) => span.buffer));
-}
-
-/** Gives a matrix's memory back. */
-export function freeMatrix(backend: Backend, matrix: Matrix): void {
-  for (const buffer of buffersOf(matrix)) backend.free(buffer);
-}
-
-/** Bytes that a matrix holds on its device. */
-export function matrixBytes(matrix: Matrix): number {
-  let bytes = 0;
-  for (const buffer of buffersOf(matrix)) bytes += buffer.bytes;
-  return bytes;
 }

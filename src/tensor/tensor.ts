@@ -3,13 +3,8 @@
  * the last holder lets go: nothing waits for the garbage collector, so that a step's peak is known and the same every time.
  */
 
-import {
-  BYTES_PER_ELEMENT,
-  type Backend,
-  type DType,
-  type DeviceBuffer,
-  type Span,
-} from '../backends/contract.js';
+import type { Backend } from '../backends/contract.js';
+import { BYTES_PER_ELEMENT, type DType, type DeviceBuffer, type Span } from '../backends/span.js';
 
 /** A reference-counted block of a backend's memory. */
 class Storage {

@@ -158,13 +158,6 @@ function surrounding(
   };
 }
 
-/** config.json's `decoder_start_token_id` where it says `is_encoder_decoder`. */
-export function decoderStart(folder: string): number | undefined {
-  const config = readOptionalJson(join(folder, 'config.json'));
-  const id = config['decoder_start_token_id'] ?? 0;
-  return config['is_encoder_decoder'] === true && Number.isInteger(id) ? (id as number) : undefined;
-}
-
 /** chat_template.jinja, else the config's chat_template: a template, or a list of named ones of which 'default' counts. */
 export function chatTemplateSource(
   folder: string,

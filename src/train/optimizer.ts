@@ -1,7 +1,7 @@
 /** AdamW (Loshchilov and Hutter, arXiv:1711.05101) over a set of parameters, with the gradient's norm clipped; all state in f32. */
 
 import type { Parameter } from '../autograd/parameter.js';
-import type { Span } from '../backends/contract.js';
+import type { Span } from '../backends/span.js';
 import { slice, Tensor } from '../tensor/tensor.js';
 
 export interface AdamWOptions {

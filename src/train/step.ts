@@ -1,10 +1,10 @@
 /** One forward and backward pass over a few blocks of tokens. */
 
 import { holdPairs, pairsOfCall, type CallAdapter } from '../adapters/call.js';
-import { Graph, randomOf, type Member } from '../autograd/graph.js';
+import { Pass, type Member } from '../ops/pass.js';
 import { IGNORE_INDEX, type Block } from '../data/index.js';
 import { headLoss } from '../ops/cross-entropy.js';
-import type { CausalLM, ModelInput } from '../models/model.js';
+import { readsByEncoder, type CausalLM, type ModelInput } from '../models/model.js';
 import { checkPositions, checkTokens } from '../models/tokens.js';
 import type { Neftune } from '../ops/embedding.js';
 import { Tensor } from '../tensor/tensor.js';
@@ -141,7 +141,7 @@ export async function forwardBackward(
     ...{ rows: batch.ids.length, encoderRows: batch.encoder?.ids.length ?? 0, seed, step: pass },
     pairs: pairs ?? model.adapter,
   }));
-  const g = new Graph(model.backend, {
+  const g = new Pass(model.backend, {
     training: true,
     precision: bf16 ? 'bf16' : 'f32',
     members: slices,
@@ -219,7 +219,7 @@ export async function evaluateLoss(
   const pairs = pairsOfCall(model, adapter);
   checkBatch(model, batch, pairs);
   const letGo = holdPairs(pairs);
-  const g = new Graph(model.backend, { precision, members: [{ seed: 0, step: 0, pairs }] });
+  const g = new Pass(model.backend, { precision, members: [{ seed: 0, step: 0, pairs }] });
   try {
     const hidden = await inTurns(model.pass(g, modelInput(g, batch)));
     const rows = { member: g.members[0]!, first: 0, targets: batch.targets, gradScale: 0 };
@@ -258,7 +258,7 @@ function checkBatch(
     checkRows({ ids: encoder.ids, segments: encoder.segments, lengths: encoder.lengths });
     checkSegments(encoder.segments);
   }
-  if ((encoder !== undefined) !== (model.config.decoder_start_token_id !== undefined))
+  if ((encoder !== undefined) !== readsByEncoder(model))
     throw new Error('texts for an encoder go with a model that has one');
   checkTokens(model, ids, pairs);
   if (encoder) checkTokens(model, encoder.ids, pairs);
@@ -266,7 +266,7 @@ function checkBatch(
 }
 
 export function modelInput(
-  g: Graph,
+  g: Pass,
   batch: Omit<FlatBatch, 'targets' | 'lengths' | 'trainedTokens'>,
 ): ModelInput {
   return {
@@ -280,7 +280,7 @@ export function modelInput(
   };
 }
 
-function neftuneOf(g: Graph, model: CausalLM, members: readonly PassMember[]): Neftune[] {
+function neftuneOf(g: Pass, model: CausalLM, members: readonly PassMember[]): Neftune[] {
   let first = 0;
   return members.flatMap(({ batch, neftune_noise_alpha: alpha }, i) => {
     const { lengths } = batch.encoder ?? batch;
@@ -290,6 +290,7 @@ function neftuneOf(g: Graph, model: CausalLM, members: readonly PassMember[]): N
     const magnitude = g.from(
       Float32Array.from(lengths, (length) => alpha / Math.sqrt(length * model.config.hidden_size)),
     );
-    return [{ first: start, magnitude, random: randomOf(g.members[i]!, NEFTUNE_STREAM) }];
+    const { seed, step } = g.members[i]!;
+    return [{ first: start, magnitude, random: { seed, stream: NEFTUNE_STREAM, step } }];
   });
 }

@@ -11,37 +11,22 @@ import { epochOrder, IGNORE_INDEX, type Block } from '../data/index.js';
 import type { CausalLM } from '../models/model.js';
 import { checkTokens } from '../models/tokens.js';
 import { throwIfAborted } from '../util/abort.js';
-import {
-  checkAtLeastZero,
-  checkBelowOne,
-  checkNumber,
-  checkPositive,
-  checkSeed,
-  checkWhole,
-} from '../util/checks.js';
+import { checkWhole } from '../util/checks.js';
 import { UserError } from '../util/errors.js';
+import {
+  BITLESS_ARGUMENTS,
+  checkArguments,
+  stepsPerEpoch,
+  totalSteps,
+  trainingArguments,
+  type SomeArguments,
+  type TrainingArguments,
+} from './arguments.js';
 import { latestCheckpoint, restoreCheckpoint, saveCheckpoint } from './checkpoint.js';
-import { AdamW, type AdamWOptions } from './optimizer.js';
+import { AdamW } from './optimizer.js';
 import { PassClock } from './pass-clock.js';
-import { learningRate, type Schedule } from './schedule.js';
+import { learningRate } from './schedule.js';
 import { flatten, forwardBackward, rowsOf, type FlatBatch, type PassMember } from './step.js';
-
-/** Named as transformers' TrainingArguments. */
-export interface TrainingArguments extends AdamWOptions, Schedule {
-  readonly num_train_epochs: number;
-  /** Where positive, it comes before the epochs. */
-  readonly max_steps: number;
-  readonly per_device_train_batch_size: number;
-  readonly gradient_accumulation_steps: number;
-  readonly gradient_checkpointing: boolean;
-  readonly bf16: boolean;
-  /** 0: none. */
-  readonly neftune_noise_alpha: number;
-  readonly seed: number;
-  /** Steps between checkpoints; 0: none but at a stop. */
-  readonly save_steps: number;
-  readonly save_total_limit: number;
-}
 
 /** What a training tells of one optimizer step: a line of train.jsonl. */
 export interface StepRecord {
@@ -105,47 +90,20 @@ export type Outcome =
   | { readonly status: 'finished' | 'stopped'; readonly result: TrainResult }
   | { readonly status: 'failed'; readonly error: UserError };
 
-/** Optimizer steps of a run over `blocks` blocks, as transformers counts them. */
-export function totalSteps(blocks: number, args: TrainingArguments): number {
-  if (args.max_steps > 0) return args.max_steps;
-  return Math.max(1, Math.ceil(args.num_train_epochs * stepsPerEpoch(blocks, args)));
-}
-
-function stepsPerEpoch(blocks: number, args: TrainingArguments): number {
-  return Math.ceil(blocks / (args.per_device_train_batch_size * args.gradient_accumulation_steps));
-}
-
-/** Throws RangeError or TypeError, which names the argument. */
-function checkArguments(args: TrainingArguments, blocks: number): void {
-  const counts = ['per_device_train_batch_size', 'gradient_accumulation_steps', 'save_total_limit'] as const;
-  for (const name of counts) checkWhole(name, args[name], name === 'save_total_limit' ? 0 : 1);
-  checkWhole('max_steps', args.max_steps, -1);
-  checkPositive('num_train_epochs', args.num_train_epochs);
-  for (const name of ['save_steps', 'warmup_steps'] as const) checkWhole(name, args[name], 0);
-  for (const name of ['learning_rate', 'weight_decay', 'neftune_noise_alpha'] as const)
-    checkAtLeastZero(name, args[name]);
-  checkNumber('max_grad_norm', args.max_grad_norm, 'a number, 0 or more', (norm) => norm >= 0);
-  checkNumber('warmup_ratio', args.warmup_ratio, 'a number from 0 to 1', (share) => share >= 0 && share <= 1);
-  for (const name of ['adam_beta1', 'adam_beta2'] as const) checkBelowOne(name, args[name]);
-  checkPositive('adam_epsilon', args.adam_epsilon);
-  checkSeed('seed', args.seed);
-  checkWhole('the number of steps', totalSteps(blocks, args), 1);
-}
-
 /**
- * Trains `parameters` of `model` on `blocks`. Throws UserError when a loss or gradient is not finite, and an AbortError once
+ * Trains `parameters` of `model` on `blocks`, by `args` and what TRAINING_DEFAULTS says of the rest. Throws UserError when a loss or gradient is not finite, and an AbortError once
  * `options.signal` is aborted before the last step is done.
  */
 export async function train(
   model: CausalLM,
   parameters: readonly Parameter[],
   blocks: readonly Block[],
-  args: TrainingArguments,
+  args: SomeArguments = {},
   { signal, ...options }: TrainOptions = {},
 ): Promise<TrainResult> {
   const [outcome] = await trainTogether(
     model,
-    [{ ...options, trained: { parameters }, blocks, args }],
+    [{ ...options, trained: { parameters }, blocks, args: trainingArguments(args) }],
     signal,
   );
   if (outcome!.status === 'failed') throw outcome!.error;
@@ -391,11 +349,8 @@ class Training {
  * in it, for that depends on who trains beside it.
  */
 function nameOf(blocks: readonly Block[], args: TrainingArguments): string {
-  const determining = {
-    ...args,
-    ...{ save_steps: undefined, save_total_limit: undefined },
-    ...{ gradient_checkpointing: undefined, paged: undefined },
-  };
+  const bitless = Object.fromEntries(BITLESS_ARGUMENTS.map((name) => [name, undefined]));
+  const determining = { ...args, ...bitless };
   const hash = createHash('sha256').update(JSON.stringify(Object.entries(determining).sort()));
   for (const { ids, labels, segments, encoder } of blocks)
     for (const numbers of [ids, labels, segments, ...(encoder ? [encoder.ids, encoder.segments] : [])])

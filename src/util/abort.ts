@@ -7,7 +7,7 @@ export class AbortError extends Error {
 }
 
 /** The signal's reason where that is an AbortError, as `fetch` has it; else one whose `cause` it is. */
-function reasonOf(signal: AbortSignal): Error {
+export function abortReason(signal: AbortSignal): Error {
   const reason: unknown = signal.reason;
   if (reason instanceof Error && reason.name === 'AbortError') return reason;
   return new AbortError('the work was aborted', { cause: reason });
@@ -15,7 +15,7 @@ function reasonOf(signal: AbortSignal): Error {
 
 /** Throws an AbortError once `signal` is aborted. */
 export function throwIfAborted(signal: AbortSignal | undefined): void {
-  if (signal?.aborted) throw reasonOf(signal);
+  if (signal?.aborted) throw abortReason(signal);
 }
 
 /** Runs `body`, which asks a backend for work: once the signal is aborted, and nobody wants it, that may be left out (`Backend.abortable`). */

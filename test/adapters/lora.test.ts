@@ -15,6 +15,7 @@ import { attachLora } from '../../src/adapters/lora.js';
 import { mergeAdapter } from '../../src/adapters/merge.js';
 import { loadAdapter, saveAdapter } from '../../src/adapters/peft.js';
 import { ownTargets, targetModules } from '../../src/adapters/targets.js';
+import { familyOf } from '../../src/models/families/index.js';
 import { openCheckpoint } from '../../src/files/index.js';
 import { loadModel } from '../../src/models/load.js';
 import { saveModel } from '../../src/models/save.js';
@@ -48,10 +49,16 @@ test('the names of most models stand for what another has in their place', async
     'decoder.block.0.layer.0.SelfAttention.v',
     'lm_head',
   ];
-  assert.deepEqual(ownTargets(t5, ['q_proj', 'v_proj']), ['q', 'v']);
-  assert.deepEqual(ownTargets(t5, ['up_proj', 'lm_head']), ['up_proj', 'lm_head']);
-  assert.deepEqual(ownTargets(names, ['q_proj', 'v_proj']), ['q_proj', 'v_proj']);
-  assert.equal(ownTargets(names, 'all-linear'), 'all-linear');
+  assert.deepEqual(ownTargets(familyOf({ model_type: 't5' }), t5, ['q_proj', 'v_proj']), ['q', 'v']);
+  assert.deepEqual(ownTargets(familyOf({ model_type: 't5' }), t5, ['up_proj', 'lm_head']), [
+    'up_proj',
+    'lm_head',
+  ]);
+  assert.deepEqual(ownTargets(familyOf({ model_type: 'llama' }), names, ['q_proj', 'v_proj']), [
+    'q_proj',
+    'v_proj',
+  ]);
+  assert.equal(ownTargets(familyOf({ model_type: 'llama' }), names, 'all-linear'), 'all-linear');
   const model = await loadModel(await backend(), join('test', 'golden', 'models', 'gpt_neox'));
   const adapter = attachLora(model, { ...LORA, target_modules: ['q_proj', 'v_proj'] }, { seed: 1 });
   assert.deepEqual(adapter.config.target_modules, ['query_key_value']);
@@ -70,7 +77,7 @@ test('an adapter starts as the base, its scale follows rank, alpha and rsLoRA', 
     { seed: 1 },
   );
   assert.deepEqual(await evaluateLoss(model, blocks), base);
-  const scaling = (name: string): number => adapter.pairs.get(model.linears.get(name)!)!.scaling;
+  const scaling = (name: string): number => adapter.modules.find((module) => module.name === name)!.scaling;
   assert.equal(scaling('model.layers.1.self_attn.q_proj'), 8 / 4);
   assert.equal(scaling('model.layers.0.self_attn.v_proj'), 3 / 2);
   adapter.dispose();

@@ -7,7 +7,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import { createCpuBackend } from '../../src/backends/cpu/index.js';
-import type { DType, Span } from '../../src/backends/contract.js';
+import type { DType, Span } from '../../src/backends/span.js';
 import { philox4x32 } from '../../src/util/philox.js';
 
 const two = createCpuBackend({ threads: 2 });

@@ -20,8 +20,9 @@ import { scoreContinuations } from '../../src/generate/score.js';
 import { randomModel } from '../../src/models/load.js';
 import type { CausalLM } from '../../src/models/model.js';
 import { evaluateLoss, flatten } from '../../src/train/step.js';
+import type { TrainingArguments } from '../../src/train/arguments.js';
+import { train, trainTogether } from '../../src/train/trainer.js';
 import { UserError } from '../../src/util/errors.js';
-import { train, trainTogether, type TrainingArguments } from '../../src/train/trainer.js';
 import { ARGS, backend, LORA, randomBlocks, randomIds, tinyModel, tinyT5 } from '../support/tiny.js';
 
 /** What no count, no share and no place is. */

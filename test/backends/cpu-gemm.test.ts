@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { describe, it } from 'node:test';
-import { BYTES_PER_ELEMENT, type DType, type Matrix, type Span } from '../../src/backends/contract.js';
+import { BYTES_PER_ELEMENT, type DType, type Matrix, type Span } from '../../src/backends/span.js';
 import type { GemmArgs } from '../../src/backends/kernels.js';
 import { createCpuBackend } from '../../src/backends/cpu/index.js';
 import { sizeClass } from '../../src/backends/pool.js';

@@ -6,7 +6,8 @@
 
 import assert from 'node:assert/strict';
 import { after, describe, it } from 'node:test';
-import { BYTES_PER_ELEMENT, type Backend, type DType, type Span } from '../../src/backends/contract.js';
+import type { Backend } from '../../src/backends/contract.js';
+import { BYTES_PER_ELEMENT, type DType, type Span } from '../../src/backends/span.js';
 import { createCpuBackend } from '../../src/backends/cpu/index.js';
 import type { Kernels } from '../../src/backends/kernels.js';
 import { createReferenceBackend } from '../../src/backends/reference/index.js';

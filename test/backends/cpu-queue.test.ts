@@ -6,7 +6,7 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { Worker } from 'node:worker_threads';
 import { createCpuBackend } from '../../src/backends/cpu/index.js';
-import type { Span } from '../../src/backends/contract.js';
+import type { Span } from '../../src/backends/span.js';
 
 const backend = createCpuBackend({ threads: 2 });
 const { kernels } = backend;

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { groupsOf } from '../../src/generate/prompts.js';
+import { promptGroups } from '../../src/generate/prompts.js';
 
 test('every prompt goes once, in its order, through a cache that is as large as it must be', () => {
   const lengths = fc.array(fc.oneof(fc.integer({ min: 1, max: 900 }), fc.integer({ min: 1, max: 90_000 })), {
@@ -13,7 +13,7 @@ test('every prompt goes once, in its order, through a cache that is as large as 
   fc.assert(
     fc.property(lengths, fc.integer({ min: 1, max: 80 }), (given, batchSize) => {
       const prompts = given.map((length, index) => ({ index, ids: new Array<number>(length).fill(0) }));
-      const groups = groupsOf(prompts, batchSize, 20);
+      const groups = promptGroups(prompts, batchSize, 20);
       const seen = groups.flatMap((group) => group.prompts.map(({ index }) => index));
       assert.deepEqual(
         [...seen].sort((a, b) => a - b),
@@ -33,5 +33,5 @@ test('every prompt goes once, in its order, through a cache that is as large as 
   );
   // Where all have room nothing is set apart.
   const short = Array.from({ length: 99 }, (_, index) => ({ index, ids: [1, 2, 3] }));
-  assert.deepEqual(groupsOf(short, 16, 20), [{ prompts: short, slots: 16 }]);
+  assert.deepEqual(promptGroups(short, 16, 20), [{ prompts: short, slots: 16 }]);
 });

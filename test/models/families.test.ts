@@ -46,7 +46,7 @@ test('what transformers 4 and 5 write of the layers and rotations of Gemma 3 mea
 test("the embeddings' scale is rounded to the type of their table", async () => {
   const be = await backend();
   const scale = (dtype: 'f32' | 'bf16' | 'f16'): number => {
-    const loader = new WeightLoader(be, new RandomWeights({}, 1), {}, { dtype });
+    const loader = new WeightLoader(be, new RandomWeights(be, {}, 1), {}, { dtype });
     const embedding = loader.embedding('model.embed_tokens', 4, 8, Math.sqrt(3072));
     loader.dispose();
     return embedding.scale;

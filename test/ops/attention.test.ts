@@ -2,7 +2,7 @@
 
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { Graph } from '../../src/autograd/graph.js';
+import { Pass } from '../../src/ops/pass.js';
 import { Parameter } from '../../src/autograd/parameter.js';
 import { createReferenceBackend } from '../../src/backends/reference/index.js';
 import { attention, crossAttention } from '../../src/ops/attention.js';
@@ -19,7 +19,7 @@ function random(length: number, stream: number): Float32Array {
 /** Operands by name, what is made of them, and a parameter among them whose gradient is its own. */
 async function checkGradients(
   arrays: Readonly<Record<string, readonly number[]>>,
-  run: (g: Graph, t: Readonly<Record<string, Tensor>>) => Tensor,
+  run: (g: Pass, t: Readonly<Record<string, Tensor>>) => Tensor,
   parameters: Readonly<Record<string, Parameter>> = {},
 ): Promise<void> {
   const held = backend.memory().held;
@@ -40,7 +40,7 @@ async function checkGradients(
   const weights = async (
     training: boolean,
   ): Promise<{ sum: number; grads: Record<string, Float32Array> }> => {
-    const g = new Graph(backend, { training });
+    const g = new Pass(backend, { training });
     const out = run(g, operands);
     const w = random(out.length, 99);
     const sum = (await out.toFloat32()).reduce((all, x, i) => all + x * w[i]!, 0);
@@ -102,14 +102,14 @@ test('a bias that two layers share gets the gradient of both', async () => {
 
 test('cross attention: gradients, zeros where a segment has no keys', async () => {
   const shape = { ...SHAPE, length: 5 };
-  const run = (g: Graph, { q, k, v }: Readonly<Record<string, Tensor>>): Tensor =>
+  const run = (g: Pass, { q, k, v }: Readonly<Record<string, Tensor>>): Tensor =>
     crossAttention(g, q!, k!, v!, {
       ...shape,
       segments: g.from(Int32Array.of(0, 0, 1, 1, 2, 0, 1, 1, 2, -1)),
       keys: { length: 4, segments: g.from(Int32Array.of(0, 0, 0, 2, 1, 1, 1, 1)) },
     });
   await checkGradients({ q: HEADS.q, k: [2, 4, 1, 3], v: [2, 4, 1, 3] }, run);
-  const g = new Graph(backend);
+  const g = new Pass(backend);
   const [q, k, v] = [60, 24, 24].map((n, i) => g.from(random(n, i + 1))) as [Tensor, Tensor, Tensor];
   const rows = await run(g, { q: q.view([2, 5, 2, 3]), k, v }).toFloat32();
   const seeing = Array.from({ length: 10 }, (_, r) => rows.subarray(r * 6, r * 6 + 6).some((x) => x !== 0));

@@ -1,10 +1,13 @@
 /** What bitsandbytes made of a matrix against what we make of it: every byte of its serialized form, and the numbers it stands for. */
 
 import assert from 'node:assert/strict';
-import type { Backend, Matrix, Span } from '../../src/backends/contract.js';
+import type { Backend } from '../../src/backends/contract.js';
+import type { Matrix, Span } from '../../src/backends/span.js';
 import { toFloat32, type FloatDtype } from '../../src/files/convert.js';
 import type { SafetensorsFile } from '../../src/files/safetensors.js';
-import { freeMatrix, quantizeMatrix, readBnbMatrix, writeBnbMatrix } from '../../src/quant/index.js';
+import { readBnbMatrix, writeBnbMatrix } from '../../src/quant/bnb.js';
+import { freeMatrix } from '../../src/quant/formats.js';
+import { quantizeMatrix } from '../../src/quant/nf4.js';
 
 const TYPES = { F32: ['f32', 'float32'], BF16: ['bf16', 'bfloat16'], F16: ['f16', 'float16'] } as const;
 

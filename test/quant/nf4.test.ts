@@ -5,19 +5,11 @@ import { after, describe, it } from 'node:test';
 import { createReferenceBackend } from '../../src/backends/reference/index.js';
 import { createBackend } from '../../src/backends/select.js';
 import { SafetensorsFile } from '../../src/files/safetensors.js';
-import {
-  dynamicMap,
-  freeMatrix,
-  isBnbWeight,
-  matrixBytes,
-  nf4Bytes,
-  quantizeMatrix,
-  quantizeScales,
-  readBnbMatrix,
-  writeBnbMatrix,
-  type BnbSource,
-  type BnbTensor,
-} from '../../src/quant/index.js';
+import { isBnbWeight, readBnbMatrix, writeBnbMatrix, type BnbTensor } from '../../src/quant/bnb.js';
+import { freeMatrix, matrixBytes } from '../../src/quant/formats.js';
+import { nf4Bytes, quantizeMatrix } from '../../src/quant/nf4.js';
+import type { StoredSource } from '../../src/quant/packed.js';
+import { dynamicMap, quantizeScales } from '../../src/util/double-quant.js';
 import { checkGolden } from './check-golden.js';
 
 const golden = SafetensorsFile.open('test/golden/nf4-bitsandbytes-b.safetensors');
@@ -135,7 +127,7 @@ describe('readBnbMatrix', () => {
     for (const t of await writeBnbMatrix(backend, w, 'q.weight', 'float32')) tensors.set(t.name, t);
     freeMatrix(backend, w);
     change(tensors);
-    const result: BnbSource = { path: 'model', has: (n) => tensors.has(n), read: (n) => tensors.get(n)! };
+    const result: StoredSource = { path: 'model', has: (n) => tensors.has(n), read: (n) => tensors.get(n)! };
     return result;
   }
 

@@ -6,7 +6,7 @@ import type { Block } from '../../src/data/index.js';
 import { randomModel } from '../../src/models/load.js';
 import type { CausalLM } from '../../src/models/model.js';
 import type { WeightOptions } from '../../src/models/weights.js';
-import type { TrainingArguments } from '../../src/train/trainer.js';
+import type { TrainingArguments } from '../../src/train/arguments.js';
 import { philox4x32 } from '../../src/util/philox.js';
 
 export const VOCAB = 96;

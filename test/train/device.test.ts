@@ -7,7 +7,8 @@ import type { Backend } from '../../src/backends/contract.js';
 import type { GemmArgs } from '../../src/backends/kernels.js';
 import { generate } from '../../src/generate/generate.js';
 import { slice } from '../../src/tensor/tensor.js';
-import { train, type StepRecord, type TrainingArguments } from '../../src/train/trainer.js';
+import type { TrainingArguments } from '../../src/train/arguments.js';
+import { train, type StepRecord } from '../../src/train/trainer.js';
 import { ARGS, backend, LORA, randomBlocks, randomIds, tinyConfig, tinyModel } from '../support/tiny.js';
 
 const blocks = randomBlocks([14, 9, 20, 11, 16, 7, 13, 8], 3, 2);

@@ -6,12 +6,8 @@ import { test } from 'node:test';
 import fc from 'fast-check';
 import { attachLora } from '../../src/adapters/lora.js';
 import { learningRate } from '../../src/train/schedule.js';
-import {
-  train,
-  type StepRecord,
-  type TrainingArguments,
-  type TrainOptions,
-} from '../../src/train/trainer.js';
+import type { TrainingArguments } from '../../src/train/arguments.js';
+import { train, type StepRecord, type TrainOptions } from '../../src/train/trainer.js';
 import { evaluateLoss, flatten } from '../../src/train/step.js';
 import { slice } from '../../src/tensor/tensor.js';
 import { UserError } from '../../src/util/errors.js';

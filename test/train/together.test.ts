@@ -12,13 +12,8 @@ import type { CausalLM } from '../../src/models/model.js';
 import type { WeightOptions } from '../../src/models/weights.js';
 import { slice } from '../../src/tensor/tensor.js';
 import { latestCheckpoint } from '../../src/train/checkpoint.js';
-import {
-  train,
-  trainTogether,
-  type Outcome,
-  type StepRecord,
-  type TrainingArguments,
-} from '../../src/train/trainer.js';
+import type { TrainingArguments } from '../../src/train/arguments.js';
+import { train, trainTogether, type Outcome, type StepRecord } from '../../src/train/trainer.js';
 import { UserError } from '../../src/util/errors.js';
 import { BACKENDS } from '../support/backends.js';
 import { ARGS, backend, LORA, randomBlocks, randomIds, tinyConfig, tinyModel } from '../support/tiny.js';

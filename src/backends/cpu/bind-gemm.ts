@@ -1,6 +1,6 @@
 /** The matrix product and the conversions of weights as entries of the contract's table. */
 
-import type { Matrix } from '../contract.js';
+import type { Matrix } from '../span.js';
 import type { GemmArgs, Kernels } from '../kernels.js';
 import { type Band, bandsOf } from '../gemm.js';
 import { DTYPE_CODE, address } from './library.js';

@@ -3,7 +3,7 @@
  * stated once. Device memory is the process's own, so that a span is an address; a call enqueues.
  */
 
-import { BYTES_PER_ELEMENT } from '../contract.js';
+import { BYTES_PER_ELEMENT } from '../span.js';
 import type { Activation, AttentionShape, DistanceBias, Kernels } from '../kernels.js';
 import type { LoraKernels } from '../lora.js';
 import { address, DTYPE_CODE } from './library.js';

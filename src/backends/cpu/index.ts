@@ -5,7 +5,8 @@
 
 import { availableParallelism, cpus, freemem } from 'node:os';
 import { checkedBackend, type CheckedBackend } from '../checked.js';
-import { BYTES_PER_ELEMENT, type Backend, type DeviceBuffer, type Recording } from '../contract.js';
+import type { Backend, Recording } from '../contract.js';
+import { BYTES_PER_ELEMENT, type DeviceBuffer } from '../span.js';
 import { loraByGemm } from '../lora.js';
 import { Pool } from '../pool.js';
 import { environment } from '../../util/environment.js';

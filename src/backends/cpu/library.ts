@@ -3,7 +3,7 @@
  */
 
 import { load, type LibraryHandle } from 'koffi';
-import type { DType, Span } from '../contract.js';
+import type { DType, Span } from '../span.js';
 
 export type Library = LibraryHandle;
 

@@ -4,7 +4,8 @@
  */
 
 import { load, type LibraryHandle } from 'koffi';
-import type { Backend, Span } from '../contract.js';
+import type { Backend } from '../contract.js';
+import type { Span } from '../span.js';
 import type { GemmArgs } from '../kernels.js';
 import { address } from './library.js';
 

@@ -1,6 +1,6 @@
 /** What the bindings of plain kernels share: grids, and kernels by their types. */
 
-import type { DType } from '../contract.js';
+import type { DType } from '../span.js';
 import type { Dropout, RandomStream } from '../kernels.js';
 import type { Defines } from './compile.js';
 import type { CudaDevice, Grid, Kernel } from './device.js';

@@ -4,7 +4,7 @@
  * causal and has a bias are defines: a call without them is what it would be if there were no others.
  */
 
-import { BYTES_PER_ELEMENT, type DType, type Span } from '../contract.js';
+import { BYTES_PER_ELEMENT, type DType, type Span } from '../span.js';
 import type { AttentionShape, Kernels } from '../kernels.js';
 import type { Defines } from './compile.js';
 import { aligned, lanes } from './arguments.js';

@@ -1,6 +1,6 @@
 /** Kernels that treat each element alone: sums, scaling, copies, the gated unit, and all that draws random numbers. */
 
-import { BYTES_PER_ELEMENT, type DType } from '../contract.js';
+import { BYTES_PER_ELEMENT, type DType } from '../span.js';
 import type { Activation, GateActivation, Kernels } from '../kernels.js';
 import {
   aligned,

@@ -4,9 +4,9 @@
  * it, so that the library adds its result to them (beta = 1).
  */
 
-import { BYTES_PER_ELEMENT, type DType, type Span } from '../contract.js';
-import type { GemmArgs, Kernels } from '../kernels.js';
-import { bandsOf, type RowGroup } from '../gemm.js';
+import { BYTES_PER_ELEMENT, type DType, type Span } from '../span.js';
+import type { GemmArgs, Kernels, RowGroup } from '../kernels.js';
+import { bandsOf } from '../gemm.js';
 import type { Prepare } from './bind-thin.js';
 import type { Blas } from './blas.js';
 import { address, type CudaDevice } from './device.js';

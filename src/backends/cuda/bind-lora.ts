@@ -1,6 +1,6 @@
 /** LoRA's products over its adapted modules, of a rank of at most 64, on tensor cores: memory is their limit, what is large is read once. */
 
-import type { Span } from '../contract.js';
+import type { Span } from '../span.js';
 import type { Dropout } from '../kernels.js';
 import type { LoraKernels } from '../lora.js';
 import { aligned, BLOCK, keepThreshold, keyedFamily, randomArguments } from './arguments.js';

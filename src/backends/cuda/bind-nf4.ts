@@ -1,6 +1,6 @@
 /** NF4 and conversions as entries of the contract's table. */
 
-import type { DType, Nf4Matrix, Span } from '../contract.js';
+import type { DType, Nf4Matrix, Span } from '../span.js';
 import type { Kernels } from '../kernels.js';
 import { NF4_BLOCK } from '../../util/nf4.js';
 import { address, type CudaDevice } from './device.js';

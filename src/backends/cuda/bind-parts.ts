@@ -1,6 +1,6 @@
 /** The last stage of sums that several blocks share. */
 
-import type { Span } from '../contract.js';
+import type { Span } from '../span.js';
 import { aligned, BLOCK, cType, elementGrid, keyedFamily } from './arguments.js';
 import { address, type CudaDevice } from './device.js';
 

@@ -1,6 +1,6 @@
 /** Kernels over rows: norms, rotation, the embedding and its gradient, rows by index, sums over rows, and what a row of logits says. */
 
-import { BYTES_PER_ELEMENT } from '../contract.js';
+import { BYTES_PER_ELEMENT } from '../span.js';
 import type { Kernels } from '../kernels.js';
 import { aligned, BLOCK, byActivation, cType, family, lanes, rowBlock, rowLayout } from './arguments.js';
 import { unitOf } from './bind-elementwise.js';

@@ -3,7 +3,7 @@
  * type, sizes and addresses allow, else in plain f32 arithmetic.
  */
 
-import type { Span } from '../contract.js';
+import type { Span } from '../span.js';
 import type { ThinProduct } from '../kernels.js';
 import { aligned, BLOCK, cType, keyedFamily } from './arguments.js';
 import { address, type CudaDevice } from './device.js';

@@ -5,7 +5,7 @@
  */
 
 import { address as nativeAddress, alloc, load, view } from 'koffi';
-import { BYTES_PER_ELEMENT } from '../contract.js';
+import { BYTES_PER_ELEMENT } from '../span.js';
 
 /** d = alpha · op(a) · op(b) + beta · c, row-major; addresses on the device. */
 export interface MatmulArgs {

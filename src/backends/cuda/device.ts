@@ -1,7 +1,8 @@
 /** An NVIDIA GPU: its context, its one stream, and the launching of kernels on it. */
 
 import { address as nativeAddress, alloc, view } from 'koffi';
-import type { Profile, Span } from '../contract.js';
+import type { Profile } from '../contract.js';
+import type { Span } from '../span.js';
 import { UserError } from '../../util/errors.js';
 import type { Defines, KernelCompiler } from './compile.js';
 import { CudaError, type Driver } from './driver.js';

@@ -4,7 +4,8 @@
  */
 
 import { checkedBackend, type CheckedBackend } from '../checked.js';
-import type { Backend, DeviceBuffer } from '../contract.js';
+import type { Backend } from '../contract.js';
+import type { DeviceBuffer } from '../span.js';
 import type { Kernels } from '../kernels.js';
 import { imaginedBackend, ImaginedMemory } from '../imagined.js';
 import { loraByGemm } from '../lora.js';

@@ -5,7 +5,8 @@
 
 import { view } from 'koffi';
 import { UserError } from '../../util/errors.js';
-import { BYTES_PER_ELEMENT, type DeviceBuffer, type MemoryUse, type Span } from '../contract.js';
+import type { MemoryUse } from '../contract.js';
+import { BYTES_PER_ELEMENT, type DeviceBuffer, type Span } from '../span.js';
 import { Pool, sizeClass } from '../pool.js';
 import { CudaError, OUT_OF_MEMORY, type Driver } from './driver.js';
 

@@ -1,6 +1,6 @@
 /** The matrix product. Every element is one sum in double precision, in the order of k, so that nothing depends on the other rows. */
 
-import type { Matrix } from '../contract.js';
+import type { Matrix } from '../span.js';
 import type { Kernels } from '../kernels.js';
 import { f32, readFloats } from './memory.js';
 import { dequantized } from './nf4.js';

@@ -2,7 +2,8 @@
 
 import { bf16ToFloat32, f16ToFloat32, float32ToBf16, float32ToF16 } from '../../files/convert.js';
 import { UserError } from '../../util/errors.js';
-import { BYTES_PER_ELEMENT, type DeviceBuffer, type DType, type MemoryUse, type Span } from '../contract.js';
+import type { MemoryUse } from '../contract.js';
+import { BYTES_PER_ELEMENT, type DeviceBuffer, type DType, type Span } from '../span.js';
 
 interface Block extends DeviceBuffer {
   /** Undefined once it is freed. */

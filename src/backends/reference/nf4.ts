@@ -2,7 +2,7 @@
 
 import { quantizeScales as quantizeHostScales } from '../../util/double-quant.js';
 import { NF4_BLOCK, NF4_BORDERS, NF4_CODES } from '../../util/nf4.js';
-import type { Nf4Matrix } from '../contract.js';
+import type { Nf4Matrix } from '../span.js';
 import type { Kernels } from '../kernels.js';
 import { f32, readFloats, u8, writeFloats } from './memory.js';
 

@@ -3,7 +3,7 @@
  * operand that it does not write comes back with the same bits.
  */
 
-import type { Span } from '../contract.js';
+import type { Span } from '../span.js';
 import { readFloats, writeFloats } from './memory.js';
 
 /** `kernel` for spans of bf16 as well, those one level down (`crossEntropy`'s gradient, each of `gemm`'s extra) included. */

@@ -2,6 +2,7 @@
 
 import type { Backend } from '../../backends/contract.js';
 import { generate } from '../../generate/generate.js';
+import type { BenchShape } from '../../models/family.js';
 import { unpackWeights } from '../../models/unpacked.js';
 import {
   benchModel,
@@ -12,7 +13,6 @@ import {
   weightOptions,
   type WeightFormat,
 } from './model.js';
-import type { BenchShape } from './shapes.js';
 
 export interface GenerateBench {
   readonly weights: WeightFormat;

@@ -4,10 +4,10 @@ import { closeSync, mkdtempSync, openSync, readdirSync, readSync, rmSync } from 
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import type { Backend } from '../../backends/contract.js';
+import type { BenchShape } from '../../models/family.js';
 import { loadModel, randomModel } from '../../models/load.js';
 import { saveModel } from '../../models/save.js';
 import { settle } from './model.js';
-import type { BenchShape } from './shapes.js';
 
 export interface LoadFigures {
   /** Of the checkpoint's files. */

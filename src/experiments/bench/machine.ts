@@ -4,7 +4,7 @@ import { availableParallelism, cpus, freemem, totalmem } from 'node:os';
 import { findCompiler } from '../../backends/cpu/compile.js';
 import type { DeviceName } from '../../backends/contract.js';
 import { createBackend } from '../../backends/select.js';
-import { architectures } from '../../models/load.js';
+import { architectures } from '../../models/families/index.js';
 import { messageOf } from '../../util/errors.js';
 import { version } from '../../util/version.js';
 

@@ -4,13 +4,16 @@ import { setFlagsFromString } from 'node:v8';
 import { runInNewContext } from 'node:vm';
 import type { Backend } from '../../backends/contract.js';
 import type { Block } from '../../data/index.js';
+import type { BenchShape } from '../../models/family.js';
 import { randomModel } from '../../models/load.js';
-import { isTied, type CausalLM } from '../../models/model.js';
+import { isTied, readsByEncoder, type CausalLM } from '../../models/model.js';
 import type { WeightOptions } from '../../models/weights.js';
+import { PACKED_KINDS, type PackedKind } from '../../quant/formats.js';
 import { philox4x32 } from '../../util/philox.js';
-import type { BenchShape } from './shapes.js';
 
-export type WeightFormat = 'f32' | 'bf16' | 'nf4';
+const DENSE = ['f32', 'bf16'] as const;
+export type WeightFormat = (typeof DENSE)[number] | PackedKind;
+export const WEIGHT_FORMATS: readonly WeightFormat[] = [...DENSE, ...PACKED_KINDS];
 
 /** Time on the device by kernel. */
 export type KernelTimes = ReadonlyMap<string, { readonly calls: number; readonly milliseconds: number }>;
@@ -26,7 +29,9 @@ export async function benchModel(
 }
 
 export function weightOptions(weights: WeightFormat): WeightOptions {
-  return weights === 'nf4' ? { quantization: { doubleQuant: true }, dtype: 'bf16' } : { dtype: weights };
+  const dense = DENSE.find((type) => type === weights);
+  if (dense) return { dtype: dense };
+  return { quantization: { format: weights as PackedKind, doubleQuant: true }, dtype: 'bf16' };
 }
 
 /** Gives back what making the weights took, or an earlier measurement, that it is not counted with what follows. */
@@ -43,17 +48,17 @@ export function collectGarbage(): void {
 
 /** Texts of the shape's length; for a model with an encoder that is what it reads, and what is written has a length of its own. */
 export function randomTexts(
-  { config }: CausalLM,
+  model: CausalLM,
   count: number,
   { length, decoderLength }: Pick<BenchShape, 'length' | 'decoderLength'>,
   seed: number,
 ): Block[] {
-  const encodes = config.decoder_start_token_id !== undefined;
+  const encodes = readsByEncoder(model);
   return Array.from({ length: count }, (_, row) => {
     const idsOf = (length: number, stream: number): Int32Array =>
       Int32Array.from(
         { length },
-        (_, i) => philox4x32([i, row, 0, 0], [seed, stream])[0] % config.vocab_size,
+        (_, i) => philox4x32([i, row, 0, 0], [seed, stream])[0] % model.config.vocab_size,
       );
     const written = encodes ? (decoderLength ?? length) : length;
     const ids = idsOf(written, 5);

@@ -3,6 +3,7 @@
 import { attachLora } from '../../adapters/lora.js';
 import type { Backend } from '../../backends/contract.js';
 import { createPlanBackend } from '../../backends/select.js';
+import type { BenchShape } from '../../models/family.js';
 import { unpackWeights } from '../../models/unpacked.js';
 import { AdamW } from '../../train/optimizer.js';
 import { flatten, forwardBackward, rowsOf } from '../../train/step.js';
@@ -16,9 +17,8 @@ import {
   type KernelTimes,
   type WeightFormat,
 } from './model.js';
-import type { TrainingArguments } from '../../train/trainer.js';
+import type { TrainingArguments } from '../../train/arguments.js';
 import { planTraining } from '../plan/training.js';
-import type { BenchShape } from './shapes.js';
 
 export interface TrainBench {
   readonly weights: WeightFormat;

@@ -10,7 +10,7 @@ import type { TableFormat } from '../../data/index.js';
 import type { GenerateOptions } from '../../generate/generate.js';
 import type { WeightOptions } from '../../models/weights.js';
 import { taskColumns, type TaskName, type TaskSettings } from '../../tasks/index.js';
-import type { TrainingArguments } from '../../train/trainer.js';
+import type { TrainingArguments } from '../../train/arguments.js';
 import { isCheckFile } from '../../eval/measures.js';
 import type { TrackerName } from '../trackers/index.js';
 import type { TrackerSettings } from '../trackers/tracker.js';

@@ -1,13 +1,14 @@
 /** What answering will take, found as training's needs are: by running the longest prompts over a backend that only counts. */
 
+import type { AdapterPairs } from '../../ops/pass.js';
 import type { Backend } from '../../backends/contract.js';
 import { countWork, type Work } from '../../backends/counting.js';
-import { Decoder } from '../../generate/decode.js';
+import { NextTokens } from '../../generate/decode.js';
 import {
   cacheFor,
-  groupsOf,
   lengthsOf,
   prefillTokens,
+  promptGroups,
   type Prompt,
   type PromptGroup,
 } from '../../generate/prompts.js';
@@ -44,7 +45,7 @@ export async function planGeneration(imagined: Backend, job: GenerationJob): Pro
   const model = await randomModel(counted.backend, job.model, job.weights);
   const weights = counted.backend.memory().held;
   const plans: Omit<GenerationPlan, 'weights'>[] = [];
-  for (const group of groupsOf(job.prompts, job.batch_size, job.max_new_tokens))
+  for (const group of promptGroups(job.prompts, job.batch_size, job.max_new_tokens))
     plans.push(await planGroup(counted, model, group, job));
   model.dispose();
   const most = plans.reduce((a, b) => (b.peak > a.peak ? b : a));
@@ -72,10 +73,10 @@ async function planGroup(
   const cache = cacheFor(model, slots, { longest: lengthsOf(prompts).longest, newTokens, bf16 });
   const cached = backend.memory().held;
   backend.resetPeak();
-  const decoder = new Decoder(model, cache, {
-    ...{ do_sample: false, temperature: 1, top_p: 1, top_k: 0, seed: 0, bf16, pairs: new Map() },
-  });
-  const sequences = longest.map((prompt, slot) => ({ prompt, slot, tokens: [0] }));
+  const decoder = new NextTokens(model, cache, bf16);
+  const sampling = { do_sample: false, temperature: 1, top_p: 1, top_k: 0, seed: 0 };
+  const pairs: AdapterPairs = new Map();
+  const sequences = longest.map((prompt, slot) => ({ prompt, slot, tokens: [0], pairs, sampling }));
   const room = prefillTokens(model);
   const entering: typeof sequences = [];
   for (let tokens = 0, i = 0; i < slots && tokens < room; i++) {

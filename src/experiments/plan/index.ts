@@ -5,8 +5,8 @@ import type { Backend } from '../../backends/contract.js';
 import type { Work } from '../../backends/counting.js';
 import { createPlanBackend } from '../../backends/select.js';
 import { resolveModel } from '../../files/index.js';
-import { contextLength } from '../../models/config.js';
-import { readJson } from '../../models/load.js';
+import { familyOf } from '../../models/families/index.js';
+import { readModelJson } from '../../models/config.js';
 import type { PromptKind } from '../../tasks/index.js';
 import { Tokenizer } from '../../tokenizer/index.js';
 import { canonicalJson, type ResolvedConfig, type ResolvedTask } from '../config/index.js';
@@ -92,7 +92,7 @@ export class Planner {
       const files = ['config.json', 'tokenizer*', 'special_tokens_map.json'];
       const folder = await resolveModel(model_name_or_path, { revision, files });
       const tokenizer = Tokenizer.load(folder);
-      return { shape: readJson(join(folder, 'config.json')), tokenizer, data: new DataCache(tokenizer) };
+      return { shape: readModelJson(join(folder, 'config.json')), tokenizer, data: new DataCache(tokenizer) };
     });
   }
 }
@@ -117,7 +117,7 @@ export async function planAnswers(
   method: PromptKind,
   target: Pick<Backend, 'name'>,
 ): Promise<GenerationPlan> {
-  const max_position_embeddings = contextLength(model, 'config.json');
+  const max_position_embeddings = familyOf(model, 'config.json').contextLength(model, 'config.json');
   const { prompts } = await promptSet({
     ...{ method, scoring: 'generate', data, settings, tokenizer, seed: config.seed },
     model: { config: { max_position_embeddings } },

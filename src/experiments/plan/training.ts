@@ -11,7 +11,7 @@ import { randomModel } from '../../models/load.js';
 import type { WeightOptions } from '../../models/weights.js';
 import { AdamW } from '../../train/optimizer.js';
 import { flatten, forwardBackward, rowsOf } from '../../train/step.js';
-import { totalSteps, type TrainingArguments } from '../../train/trainer.js';
+import { totalSteps, type TrainingArguments } from '../../train/arguments.js';
 
 /** One training, as a plan needs to know it. */
 export interface PlanMember {

@@ -1,6 +1,7 @@
 /** What a run's figures depend on, read from its manifest: a flat list of settings that can be told apart and named for people. */
 
 import { basename } from 'node:path';
+import { moduleNames } from '../../models/families/index.js';
 import { own } from '../../util/own.js';
 import type { ResolvedSource, ResolvedTask } from '../config/index.js';
 import { weightsHeld } from '../store/base-weights.js';
@@ -92,8 +93,8 @@ export function sourceName({ from }: ResolvedSource): string {
   return 'hub' in from ? from.hub : basename(from.path);
 }
 
-/** Queries and values, which some models name otherwise or have in one module. */
-const ATTENTION_ONLY: readonly string[] = ['q_proj,v_proj', 'q,v', 'query_key_value'];
+/** Queries and values, whatever a model calls them. */
+const ATTENTION_ONLY: readonly string[] = moduleNames(['q_proj', 'v_proj']).map((names) => names.join());
 
 /** Whether an adapter is on more than the attention's queries and values. */
 export function onAllModules(factors: Factors): boolean {

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { stopTokens } from '../../generate/stop-tokens.js';
-import { readJson } from '../../models/load.js';
+import { readModelJson } from '../../models/config.js';
 import type { CausalLM } from '../../models/model.js';
 import { unpackWeights } from '../../models/unpacked.js';
 import type { PromptKind } from '../../tasks/index.js';
@@ -38,7 +38,7 @@ async function roomToUnpack(
   method: PromptKind,
 ): Promise<number> {
   if (config.weights.quantization === undefined) return 0;
-  const shape = readJson(join(modelFolder, 'config.json'));
+  const shape = readModelJson(join(modelFolder, 'config.json'));
   const { peak } = await planAnswers(config, settings, data, tokenizer, shape, method, backend);
   return roomBeside(peak, backend, roomOf(backend));
 }

@@ -5,17 +5,14 @@ import { createLora, type LoraAdapter } from '../../adapters/lora.js';
 import { loadAdapter, readAdapter, readAdapterConfig, saveAdapter } from '../../adapters/peft.js';
 import { ownTargets, targetModules } from '../../adapters/targets.js';
 import type { Block } from '../../data/index.js';
-import { loadModel, readJson } from '../../models/load.js';
+import { familyOf } from '../../models/families/index.js';
+import { readModelJson } from '../../models/config.js';
+import { loadModel } from '../../models/load.js';
 import type { CausalLM } from '../../models/model.js';
 import { saveModel } from '../../models/save.js';
 import { unpackWeights } from '../../models/unpacked.js';
-import {
-  totalSteps,
-  trainTogether,
-  type StepRecord,
-  type Trainee,
-  type TrainingArguments,
-} from '../../train/trainer.js';
+import { totalSteps, type TrainingArguments } from '../../train/arguments.js';
+import { trainTogether, type StepRecord, type Trainee } from '../../train/trainer.js';
 import { UserError } from '../../util/errors.js';
 import { canonicalJson } from '../config/index.js';
 import { writeInspected } from './inspected.js';
@@ -89,7 +86,7 @@ export async function trainUnits(
   const lanes = lanesOf(members);
   const fit = await fitTogether(
     backend,
-    { model: readJson(join(modelFolder, 'config.json')), weights },
+    { model: readModelJson(join(modelFolder, 'config.json')), weights },
     lanes.map(({ leader: { unit, blocks } }) => ({
       lora: unit.settings.lora,
       training: unit.settings.training,
@@ -220,7 +217,9 @@ function startingAdapter(
     if (canonicalJson(lora.target_modules) === canonicalJson(readAdapterConfig(folder).target_modules))
       return adapter;
     const all = [...model.linears.keys()];
-    const wanted = new Set(targetModules(all, model.head.name, ownTargets(all, lora.target_modules)));
+    const wanted = new Set(
+      targetModules(all, model.head.name, ownTargets(familyOf(model.config), all, lora.target_modules)),
+    );
     const there = new Set(adapter.modules.map(({ name }) => name));
     const differing = all.find((name) => wanted.has(name) !== there.has(name));
     if (differing !== undefined)

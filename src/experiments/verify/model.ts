@@ -7,17 +7,19 @@
 import { join } from 'node:path';
 import { z } from 'zod';
 import { loadAdapter } from '../../adapters/peft.js';
-import { Graph } from '../../autograd/graph.js';
+import { Pass } from '../../ops/pass.js';
 import type { Backend } from '../../backends/contract.js';
 import { IGNORE_INDEX, type Block } from '../../data/index.js';
 import { SafetensorsFile } from '../../files/index.js';
 import { generate } from '../../generate/generate.js';
+import { decoderStart, readModelJson } from '../../models/config.js';
 import { loadModel } from '../../models/load.js';
 import { forward, type CausalLM } from '../../models/model.js';
 import type { WeightOptions } from '../../models/weights.js';
 import { linear } from '../../ops/linear.js';
 import { evaluateLoss, flatten, modelInput } from '../../train/step.js';
-import { train, type StepRecord, type TrainingArguments } from '../../train/trainer.js';
+import type { TrainingArguments } from '../../train/arguments.js';
+import { train, type StepRecord } from '../../train/trainer.js';
 import { UserError } from '../../util/errors.js';
 import { readChecked } from '../../util/json.js';
 import { check, maxAbs, maxDifference, mismatch, type Check } from './check.js';
@@ -184,7 +186,7 @@ async function logitsError(
   wanted: readonly Float32Array[],
   precision: Precision,
 ): Promise<number> {
-  const g = new Graph(model.backend, {
+  const g = new Pass(model.backend, {
     precision,
     members: [{ seed: 0, step: 0, pairs: model.adapter }],
   });
@@ -292,7 +294,7 @@ function readExpected(folder: string): Expected {
     const mask = readIntegers(file, 'attention_mask');
     const labels = readIntegers(file, 'labels');
     const [, written] = file.info('labels').shape as [number, number];
-    const start = decoderStart(folder);
+    const start = decoderStart(readModelJson(join(folder, 'config.json')));
     const blocks = Array.from({ length: rows }, (_, row): Block => {
       const real = Array.from({ length }, (_, i) => row * length + i).filter((i) => mask[i] === 1);
       if (start !== undefined) {
@@ -323,17 +325,6 @@ function readExpected(folder: string): Expected {
   } finally {
     file.close();
   }
-}
-
-/** The token that a decoder behind an encoder begins with. */
-function decoderStart(folder: string): number | undefined {
-  const schema = z.object({
-    is_encoder_decoder: z.boolean().optional(),
-    decoder_start_token_id: z.int().optional(),
-  });
-  const path = join(folder, 'config.json');
-  const { is_encoder_decoder, decoder_start_token_id } = readChecked(path, schema, 'fetch it again');
-  return is_encoder_decoder ? decoder_start_token_id : undefined;
 }
 
 /** The decoder reads its labels one place later, behind the start token; the last row predicts nothing. */

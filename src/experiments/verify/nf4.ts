@@ -1,8 +1,11 @@
 /** NF4 as bitsandbytes computes it: the codes it packs, the values that come back, and its serialized form read as weights. */
 
-import type { Backend, Nf4Matrix } from '../../backends/contract.js';
+import type { Backend } from '../../backends/contract.js';
+import type { Nf4Matrix } from '../../backends/span.js';
 import { SafetensorsFile } from '../../files/index.js';
-import { freeMatrix, quantizeMatrix, readBnbMatrix } from '../../quant/index.js';
+import { readBnbMatrix } from '../../quant/bnb.js';
+import { freeMatrix } from '../../quant/formats.js';
+import { quantizeMatrix } from '../../quant/nf4.js';
 import { Tensor } from '../../tensor/tensor.js';
 import { check, maxAbs, maxDifference, type Check } from './check.js';
 

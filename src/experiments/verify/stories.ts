@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { z } from 'zod';
-import { Graph } from '../../autograd/graph.js';
+import { Pass } from '../../ops/pass.js';
 import type { Backend } from '../../backends/contract.js';
 import { generate } from '../../generate/generate.js';
 import { loadModel } from '../../models/load.js';
@@ -27,7 +27,7 @@ export async function* verifyStories(
   const { prefix, logits_last } = read('reference_logits.json', logitsSchema);
   const tokenizer = Tokenizer.load(folder);
   const model = await loadModel(backend, folder, { dtype: 'f32' });
-  const g = new Graph(backend);
+  const g = new Pass(backend);
   try {
     const length = prefix.length;
     const hidden = forward(

@@ -1,6 +1,6 @@
 /** A layer's attention of decoder rows to what stands before them: in their own segments, or in the cache, which they are written to. */
 
-import type { Graph } from '../../autograd/graph.js';
+import type { Pass } from '../../ops/pass.js';
 import { attention, attentionCached } from '../../ops/attention.js';
 import type { Tensor } from '../../tensor/tensor.js';
 import type { ModelInput } from '../model.js';
@@ -16,7 +16,7 @@ export interface AttendShape {
 
 /** q [rows, heads, headDim], k and v [rows, kvHeads, headDim] of layer `index`; `bias` as `attention` takes it. */
 export function attendBefore(
-  g: Graph,
+  g: Pass,
   { q, k, v }: { readonly q: Tensor; readonly k: Tensor; readonly v: Tensor },
   index: number,
   { positions, segments, cache }: ModelInput,

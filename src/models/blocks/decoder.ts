@@ -3,7 +3,7 @@
  * families (llama.ts, mistral.ts, qwen2.ts, qwen3.ts, gemma3_text.ts) say what differs, by traits.
  */
 
-import type { Graph, LoraPairs } from '../../autograd/graph.js';
+import type { Pass, AdapterPairs } from '../../ops/pass.js';
 import type { Backend } from '../../backends/contract.js';
 import type { GateActivation } from '../../backends/kernels.js';
 import { rope } from '../../ops/attention.js';
@@ -98,7 +98,7 @@ export class Decoder implements CausalLM {
   readonly parameters: CausalLM['parameters'];
   readonly embedding: Embedding;
   readonly head: Linear;
-  adapter: LoraPairs | undefined;
+  adapter: AdapterPairs | undefined;
   readonly weightBytes: number;
   readonly sourceConfig: Readonly<Record<string, unknown>>;
   readonly multiplyAddsPerToken: number;
@@ -167,7 +167,7 @@ export class Decoder implements CausalLM {
     return new Decoder(c, traits, weights, { embed, layers, norm: lastNorm, head });
   }
 
-  *pass(g: Graph, input: ModelInput): Generator<void, Tensor, void> {
+  *pass(g: Pass, input: ModelInput): Generator<void, Tensor, void> {
     let x = embedding(g, input.ids, this.parts.embed, input.neftune);
     for (const [i, layer] of this.parts.layers.entries()) {
       const body = (x: Tensor): Tensor => this.layer(g, x, layer, i, input);
@@ -178,7 +178,7 @@ export class Decoder implements CausalLM {
     return rmsNorm(g, x, this.parts.norm);
   }
 
-  private layer(g: Graph, x: Tensor, l: Layer, index: number, input: ModelInput): Tensor {
+  private layer(g: Pass, x: Tensor, l: Layer, index: number, input: ModelInput): Tensor {
     const path = input.path ?? 'tiles';
     let attended = this.attend(g, rmsNorm(g, x, l.inputNorm), l, index, input);
     if (input.wanted && index === this.parts.layers.length - 1) {
@@ -192,7 +192,7 @@ export class Decoder implements CausalLM {
     return addTo(g, h, gated, l.down, l.mlpNorm, { path, last: true });
   }
 
-  private attend(g: Graph, x: Tensor, l: Layer, index: number, input: ModelInput): Tensor {
+  private attend(g: Pass, x: Tensor, l: Layer, index: number, input: ModelInput): Tensor {
     const { num_attention_heads: heads, num_key_value_heads: kvHeads, head_dim: headDim } = this.config;
     const { positions, path = 'tiles' } = input;
     const rotation = l.rotary.upTo(input.length);
@@ -214,13 +214,13 @@ export class Decoder implements CausalLM {
   }
 }
 
-function headNorm(g: Graph, x: Tensor, norm: RmsNorm | undefined): Tensor {
+function headNorm(g: Pass, x: Tensor, norm: RmsNorm | undefined): Tensor {
   return norm ? rmsNorm(g, x, norm) : x;
 }
 
 /** residual + what `w` makes of x, normed where there is a norm for it. */
 function addTo(
-  g: Graph,
+  g: Pass,
   residual: Tensor,
   x: Tensor,
   w: Linear,

@@ -4,7 +4,7 @@
  * whose keys and values a sequence's cache holds from its first row on.
  */
 
-import type { Graph, LoraPairs } from '../../autograd/graph.js';
+import type { Pass, AdapterPairs } from '../../ops/pass.js';
 import type { Parameter } from '../../autograd/parameter.js';
 import type { Backend } from '../../backends/contract.js';
 import type { AttentionShape } from '../../backends/kernels.js';
@@ -91,7 +91,7 @@ export class EncoderDecoder implements CausalLM {
   readonly parameters: readonly Parameter[];
   readonly embedding: Embedding;
   readonly head: Linear;
-  adapter: LoraPairs | undefined;
+  adapter: AdapterPairs | undefined;
   readonly weightBytes: number;
   readonly sourceConfig: Readonly<Record<string, unknown>>;
   readonly multiplyAddsPerToken: number;
@@ -136,7 +136,7 @@ export class EncoderDecoder implements CausalLM {
     return new EncoderDecoder(c, weights, { embed, encoder, decoder, head });
   }
 
-  *pass(g: Graph, input: ModelInput): Generator<void, Tensor, void> {
+  *pass(g: Pass, input: ModelInput): Generator<void, Tensor, void> {
     const { embed, decoder } = this.parts;
     const encoded = input.encoder && (yield* this.encode(g, input.encoder, input));
     const rows: Rows = {
@@ -160,7 +160,7 @@ export class EncoderDecoder implements CausalLM {
 
   /** The encoder's text as its last norm leaves it, [its rows, hidden_size]. */
   private *encode(
-    g: Graph,
+    g: Pass,
     { ids, segments }: EncoderInput,
     input: ModelInput,
   ): Generator<void, Tensor, void> {
@@ -178,7 +178,7 @@ export class EncoderDecoder implements CausalLM {
   }
 
   private run(
-    g: Graph,
+    g: Pass,
     x: Tensor,
     body: (x: Tensor) => Tensor,
     { gradientCheckpointing }: ModelInput,
@@ -189,7 +189,7 @@ export class EncoderDecoder implements CausalLM {
 
   /** x + the attention of its rows to their own text, in the decoder to what stands before them. */
   private selfAttention(
-    g: Graph,
+    g: Pass,
     x: Tensor,
     a: Attention,
     { segments, bias, options }: Rows,
@@ -212,7 +212,7 @@ export class EncoderDecoder implements CausalLM {
 
   /** x + the attention of its rows to the encoder's text, `encoded` or in the cache. */
   private crossAttention(
-    g: Graph,
+    g: Pass,
     x: Tensor,
     a: Attention,
     { segments, options }: Rows,
@@ -236,7 +236,7 @@ export class EncoderDecoder implements CausalLM {
     return linear(g, attended, a.o, { residual: x, ...options });
   }
 
-  private mlp(g: Graph, x: Tensor, { norm, inner, outer }: Mlp, { options }: Rows): Tensor {
+  private mlp(g: Pass, x: Tensor, { norm, inner, outer }: Mlp, { options }: Rows): Tensor {
     const n = rmsNorm(g, x, norm);
     const [first, second] = linears(g, n, inner, options) as [Tensor, Tensor?];
     const active = second ? gatedUnit(g, first, second, 'gelu_tanh') : activate(g, first, 'relu');

@@ -3,7 +3,7 @@
  * MLP without a gate, and both of a layer's halves one behind the other or side by side. The files of families say which.
  */
 
-import type { Graph, LoraPairs } from '../../autograd/graph.js';
+import type { Pass, AdapterPairs } from '../../ops/pass.js';
 import type { Backend } from '../../backends/contract.js';
 import type { Activation } from '../../backends/kernels.js';
 import { activate } from '../../ops/activation.js';
@@ -53,6 +53,12 @@ export interface FusedTraits {
   };
 }
 
+/** What its Linears are called, in the place of the common names. */
+export const FUSED_MODULES = {
+  ...{ q_proj: 'query_key_value', k_proj: 'query_key_value', v_proj: 'query_key_value', o_proj: 'dense' },
+  ...{ up_proj: 'dense_h_to_4h', down_proj: 'dense_4h_to_h' },
+} as const;
+
 interface Layer {
   readonly norm: LayerNorm;
   readonly queryKeyValue: Linear;
@@ -76,7 +82,7 @@ export class FusedDecoder implements CausalLM {
   readonly parameters: CausalLM['parameters'];
   readonly embedding: Embedding;
   readonly head: Linear;
-  adapter: LoraPairs | undefined;
+  adapter: AdapterPairs | undefined;
   readonly weightBytes: number;
   readonly sourceConfig: Readonly<Record<string, unknown>>;
   readonly multiplyAddsPerToken: number;
@@ -141,7 +147,7 @@ export class FusedDecoder implements CausalLM {
     return new FusedDecoder(c, traits, weights, { embed, layers, norm: lastNorm, head });
   }
 
-  *pass(g: Graph, input: ModelInput): Generator<void, Tensor, void> {
+  *pass(g: Pass, input: ModelInput): Generator<void, Tensor, void> {
     let x = embedding(g, input.ids, this.parts.embed, input.neftune);
     for (const [i, layer] of this.parts.layers.entries()) {
       const body = (x: Tensor): Tensor => this.layer(g, x, layer, i, input);
@@ -152,7 +158,7 @@ export class FusedDecoder implements CausalLM {
     return layerNorm(g, x, this.parts.norm);
   }
 
-  private layer(g: Graph, x: Tensor, l: Layer, index: number, input: ModelInput): Tensor {
+  private layer(g: Pass, x: Tensor, l: Layer, index: number, input: ModelInput): Tensor {
     const { path = 'tiles' } = input;
     const wanted = index === this.parts.layers.length - 1 ? input.wanted : undefined;
     const pick = (t: Tensor): Tensor => (wanted ? pickRows(g, t, wanted) : t);
@@ -175,7 +181,7 @@ export class FusedDecoder implements CausalLM {
     return linear(g, activate(g, up, this.traits.activation), l.down, { residual: h, path, last: true });
   }
 
-  private attend(g: Graph, fused: Tensor, index: number, input: ModelInput): Tensor {
+  private attend(g: Pass, fused: Tensor, index: number, input: ModelInput): Tensor {
     const { headDim, scale } = this;
     const { heads, kvHeads } = this.heads;
     const rotation = this.rotary?.upTo(input.length);

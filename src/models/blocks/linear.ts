@@ -1,7 +1,7 @@
 /** A Linear layer as a module: its checkpoint name, and its weight in whatever form it was loaded. */
 
 import type { Parameter } from '../../autograd/parameter.js';
-import type { Matrix } from '../../backends/contract.js';
+import type { Matrix } from '../../backends/span.js';
 import type { LinearWeights } from '../../ops/linear.js';
 
 export class Linear implements LinearWeights {

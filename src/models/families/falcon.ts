@@ -6,9 +6,9 @@
 
 import { z } from 'zod';
 import { UserError } from '../../util/errors.js';
-import { FusedDecoder } from '../blocks/fused-decoder.js';
-import { activationOf, fusedSchema, headSize, parseConfig, ropeParameters } from '../config.js';
-import type { ModelBuilder } from '../load.js';
+import { FusedDecoder, FUSED_MODULES } from '../blocks/fused-decoder.js';
+import { activationOf, fusedSchema, headSize, ropeParameters } from '../config.js';
+import { defineFamily } from '../family.js';
 
 const schema = fusedSchema.extend({
   ffn_hidden_size: z.int().positive().nullish(),
@@ -26,34 +26,55 @@ const schema = fusedSchema.extend({
 });
 type Config = z.infer<typeof schema>;
 
-export const build: ModelBuilder = (json, path, weights) => {
-  const c = parseConfig(schema, json, path);
-  const dim = headSize(c, path);
-  const config = {
-    ...c,
-    intermediate_size: c.ffn_hidden_size ?? 4 * c.hidden_size,
-    layer_norm_eps: c.layer_norm_epsilon,
-  };
-  const traits = {
-    heads: headGroups(c, path),
-    parallel: c.parallel_attn,
-    activation: activationOf(c.activation, 'activation', path),
-    rotary: c.alibi
-      ? undefined
-      : { dim, parameters: ropeParameters(c.rope_parameters ?? c.rope_scaling, c.rope_theta ?? 10000) },
-    attentionBias: c.bias,
-    mlpBias: c.bias,
-    names: {
-      embedding: 'transformer.word_embeddings',
-      layers: 'transformer.h',
-      attention: 'self_attention',
-      norms: norms(c, path),
-      lastNorm: 'transformer.ln_f',
-      head: 'lm_head',
-    },
-  } as const;
-  return FusedDecoder.build(config, traits, weights);
+/** Its heads share one key and one value. */
+const FALCON_7B = {
+  ...{
+    model_type: 'falcon',
+    hidden_size: 4544,
+    num_hidden_layers: 32,
+    num_attention_heads: 71,
+    vocab_size: 65024,
+  },
+  ...{ multi_query: true, parallel_attn: true, bias: false, alibi: false, new_decoder_architecture: false },
+  ...{ layer_norm_epsilon: 1e-5, initializer_range: 0.02 },
 };
+
+export const falcon = defineFamily({
+  schema,
+  contextLength: (c) => c.max_position_embeddings,
+  build(c, path, weights) {
+    const dim = headSize(c, path);
+    const config = {
+      ...c,
+      intermediate_size: c.ffn_hidden_size ?? 4 * c.hidden_size,
+      layer_norm_eps: c.layer_norm_epsilon,
+    };
+    const traits = {
+      heads: headGroups(c, path),
+      parallel: c.parallel_attn,
+      activation: activationOf(c.activation, 'activation', path),
+      rotary: c.alibi
+        ? undefined
+        : { dim, parameters: ropeParameters(c.rope_parameters ?? c.rope_scaling, c.rope_theta ?? 10000) },
+      attentionBias: c.bias,
+      mlpBias: c.bias,
+      names: {
+        embedding: 'transformer.word_embeddings',
+        layers: 'transformer.h',
+        attention: 'self_attention',
+        norms: norms(c, path),
+        lastNorm: 'transformer.ln_f',
+        head: 'lm_head',
+      },
+    } as const;
+    return FusedDecoder.build(config, traits, weights);
+  },
+  modules: FUSED_MODULES,
+  embedding: 'word_embeddings',
+  shapes: {
+    'falcon-7b': { config: FALCON_7B, batch: 4, length: 512 },
+  },
+});
 
 function headGroups(c: Config, path: string): { groups: number; queriesPerGroup: number } {
   const heads = c.num_attention_heads;

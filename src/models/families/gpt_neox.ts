@@ -5,9 +5,9 @@
 
 import { z } from 'zod';
 import { UserError } from '../../util/errors.js';
-import { FusedDecoder } from '../blocks/fused-decoder.js';
-import { activationOf, fusedSchema, headSize, parseConfig, ropeParameters } from '../config.js';
-import type { ModelBuilder } from '../load.js';
+import { FusedDecoder, FUSED_MODULES } from '../blocks/fused-decoder.js';
+import { activationOf, fusedSchema, headSize, ropeParameters } from '../config.js';
+import { defineFamily } from '../family.js';
 
 const share = z.number().positive().max(1);
 
@@ -24,33 +24,67 @@ const schema = fusedSchema.extend({
   rotary_emb_base: z.number().positive().nullish(),
 });
 
-export const build: ModelBuilder = (json, path, weights) => {
-  const c = parseConfig(schema, json, path);
-  const factor = c.rope_parameters?.partial_rotary_factor ?? c.partial_rotary_factor ?? c.rotary_pct;
-  const dim = Math.floor(headSize(c, path) * factor);
-  if (dim % 2 !== 0 || dim === 0)
-    throw new UserError(`${path}: ${dim} elements of each head are turned, but only an even number can be`);
-  const traits = {
-    heads: { groups: c.num_attention_heads, queriesPerGroup: 1 },
-    parallel: c.use_parallel_residual,
-    activation: activationOf(c.hidden_act, 'hidden_act', path),
-    rotary: {
-      dim,
-      parameters: ropeParameters(
-        c.rope_parameters ?? c.rope_scaling,
-        c.rope_theta ?? c.rotary_emb_base ?? 10000,
-      ),
-    },
-    attentionBias: c.attention_bias,
-    mlpBias: true,
-    names: {
-      embedding: 'gpt_neox.embed_in',
-      layers: 'gpt_neox.layers',
-      attention: 'attention',
-      norms: ['input_layernorm', 'post_attention_layernorm'],
-      lastNorm: 'gpt_neox.final_layer_norm',
-      head: 'embed_out',
-    },
-  } as const;
-  return FusedDecoder.build(c, traits, weights);
-};
+/** RedPajama-INCITE's kind. */
+function redpajama(
+  hidden_size: number,
+  intermediate_size: number,
+  num_hidden_layers: number,
+  num_attention_heads: number,
+): Record<string, unknown> {
+  return {
+    model_type: 'gpt_neox',
+    hidden_size,
+    intermediate_size,
+    num_hidden_layers,
+    num_attention_heads,
+    vocab_size: 50432,
+    max_position_embeddings: 2048,
+    layer_norm_eps: 1e-5,
+    hidden_act: 'gelu',
+    rotary_pct: 1,
+    rotary_emb_base: 10000,
+    use_parallel_residual: false,
+    tie_word_embeddings: false,
+    initializer_range: 0.02,
+  };
+}
+
+export const gpt_neox = defineFamily({
+  schema,
+  contextLength: (c) => c.max_position_embeddings,
+  build(c, path, weights) {
+    const factor = c.rope_parameters?.partial_rotary_factor ?? c.partial_rotary_factor ?? c.rotary_pct;
+    const dim = Math.floor(headSize(c, path) * factor);
+    if (dim % 2 !== 0 || dim === 0)
+      throw new UserError(`${path}: ${dim} elements of each head are turned, but only an even number can be`);
+    const traits = {
+      heads: { groups: c.num_attention_heads, queriesPerGroup: 1 },
+      parallel: c.use_parallel_residual,
+      activation: activationOf(c.hidden_act, 'hidden_act', path),
+      rotary: {
+        dim,
+        parameters: ropeParameters(
+          c.rope_parameters ?? c.rope_scaling,
+          c.rope_theta ?? c.rotary_emb_base ?? 10000,
+        ),
+      },
+      attentionBias: c.attention_bias,
+      mlpBias: true,
+      names: {
+        embedding: 'gpt_neox.embed_in',
+        layers: 'gpt_neox.layers',
+        attention: 'attention',
+        norms: ['input_layernorm', 'post_attention_layernorm'],
+        lastNorm: 'gpt_neox.final_layer_norm',
+        head: 'embed_out',
+      },
+    } as const;
+    return FusedDecoder.build(c, traits, weights);
+  },
+  modules: FUSED_MODULES,
+  embedding: 'embed_in',
+  shapes: {
+    'redpajama-3b': { config: redpajama(2560, 10240, 32, 32), batch: 4, length: 512 },
+    'redpajama-7b': { config: redpajama(4096, 16384, 32, 32), batch: 4, length: 512 },
+  },
+});

@@ -2,21 +2,57 @@
 
 import { z } from 'zod';
 import { Decoder, LLAMA } from '../blocks/decoder.js';
-import { decoderConfig, decoderSchema, parseConfig } from '../config.js';
-import type { ModelBuilder } from '../load.js';
+import { decoderConfig, decoderSchema } from '../config.js';
+import { defineFamily } from '../family.js';
 
 const schema = decoderSchema.extend({
   attention_bias: z.boolean().default(false),
   mlp_bias: z.boolean().default(false),
 });
 
-export const build: ModelBuilder = (json, path, weights) => {
-  const c = parseConfig(schema, json, path);
-  const traits = {
-    ...LLAMA,
-    queryKeyValueBias: c.attention_bias,
-    outputBias: c.attention_bias,
-    mlpBias: c.mlp_bias,
+/** A config.json of such a decoder, for a shape. */
+export function llamaLike(
+  sizes: readonly [
+    hidden: number,
+    mlp: number,
+    layers: number,
+    heads: number,
+    kvHeads: number,
+    vocab: number,
+  ],
+  more: Readonly<Record<string, unknown>>,
+): Record<string, unknown> {
+  const [hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, kvHeads, vocab_size] = sizes;
+  return {
+    ...{ hidden_size, intermediate_size, num_hidden_layers, num_attention_heads, vocab_size },
+    num_key_value_heads: kvHeads,
+    max_position_embeddings: 1024,
+    rms_norm_eps: 1e-6,
+    hidden_act: 'silu',
+    rope_theta: 10000,
+    sliding_window: null,
+    tie_word_embeddings: false,
+    initializer_range: 0.02,
+    ...more,
   };
-  return Decoder.build(decoderConfig(c, path), traits, weights);
-};
+}
+
+const LLAMA2 = { model_type: 'llama', max_position_embeddings: 4096, rms_norm_eps: 1e-5 };
+
+export const llama = defineFamily({
+  schema,
+  contextLength: (c) => c.max_position_embeddings,
+  build(c, path, weights) {
+    const traits = {
+      ...LLAMA,
+      queryKeyValueBias: c.attention_bias,
+      outputBias: c.attention_bias,
+      mlpBias: c.mlp_bias,
+    };
+    return Decoder.build(decoderConfig(c, path), traits, weights);
+  },
+  shapes: {
+    'llama2-7b': { config: llamaLike([4096, 11008, 32, 32, 32, 32000], LLAMA2), batch: 4, length: 512 },
+    'llama2-13b': { config: llamaLike([5120, 13824, 40, 40, 40, 32000], LLAMA2), batch: 4, length: 512 },
+  },
+});

@@ -2,8 +2,8 @@
 
 import { z } from 'zod';
 import { Decoder, LLAMA } from '../blocks/decoder.js';
-import { decoderConfig, decoderSchema, layerTypes, layerTypesSchema, parseConfig } from '../config.js';
-import type { ModelBuilder } from '../load.js';
+import { decoderConfig, decoderSchema, layerTypes, layerTypesSchema } from '../config.js';
+import { defineFamily } from '../family.js';
 
 export const qwenSchema = decoderSchema.extend({
   use_sliding_window: z.boolean().default(false),
@@ -18,8 +18,11 @@ export function qwenWindow(c: z.infer<typeof qwenSchema>, path: string): (layer:
   return (layer) => (types[layer] === 'sliding_attention' ? window : 0);
 }
 
-export const build: ModelBuilder = (json, path, weights) => {
-  const c = parseConfig(qwenSchema, json, path);
-  const traits = { ...LLAMA, window: qwenWindow(c, path), queryKeyValueBias: true };
-  return Decoder.build(decoderConfig(c, path), traits, weights);
-};
+export const qwen2 = defineFamily({
+  schema: qwenSchema,
+  contextLength: (c) => c.max_position_embeddings,
+  build(c, path, weights) {
+    const traits = { ...LLAMA, window: qwenWindow(c, path), queryKeyValueBias: true };
+    return Decoder.build(decoderConfig(c, path), traits, weights);
+  },
+});

@@ -5,8 +5,9 @@
 
 import { z } from 'zod';
 import { Decoder, LLAMA } from '../blocks/decoder.js';
-import { decoderConfig, parseConfig } from '../config.js';
-import type { ModelBuilder } from '../load.js';
+import { decoderConfig } from '../config.js';
+import { defineFamily } from '../family.js';
+import { llamaLike } from './llama.js';
 import { qwenSchema, qwenWindow } from './qwen2.js';
 
 const schema = qwenSchema.extend({
@@ -14,14 +15,30 @@ const schema = qwenSchema.extend({
   head_dim: qwenSchema.shape.head_dim.transform((size) => size ?? 128),
 });
 
-export const build: ModelBuilder = (json, path, weights) => {
-  const c = parseConfig(schema, json, path);
-  const traits = {
-    ...LLAMA,
-    window: qwenWindow(c, path),
-    queryKeyValueBias: c.attention_bias,
-    outputBias: c.attention_bias,
-    headNorms: true,
-  };
-  return Decoder.build(decoderConfig(c, path), traits, weights);
+const QWEN3_8B = {
+  model_type: 'qwen3',
+  head_dim: 128,
+  max_position_embeddings: 40960,
+  rope_theta: 1_000_000,
+  attention_bias: false,
+  use_sliding_window: false,
+  max_window_layers: 36,
 };
+
+export const qwen3 = defineFamily({
+  schema,
+  contextLength: (c) => c.max_position_embeddings,
+  build(c, path, weights) {
+    const traits = {
+      ...LLAMA,
+      window: qwenWindow(c, path),
+      queryKeyValueBias: c.attention_bias,
+      outputBias: c.attention_bias,
+      headNorms: true,
+    };
+    return Decoder.build(decoderConfig(c, path), traits, weights);
+  },
+  shapes: {
+    'qwen3-8b': { config: llamaLike([4096, 12288, 36, 32, 8, 151936], QWEN3_8B), batch: 4, length: 512 },
+  },
+});

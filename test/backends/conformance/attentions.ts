@@ -1,6 +1,6 @@
 /** Cases of attention, over sequences and over a cache, and of rotary embedding. */
 
-import type { Span } from '../../../src/backends/contract.js';
+import type { Span } from '../../../src/backends/span.js';
 import type { AttentionShape } from '../../../src/backends/kernels.js';
 import {
   define,

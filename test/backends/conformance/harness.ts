@@ -1,7 +1,8 @@
 /** How a kernel's cases are stated and run: host arrays in, one call, host arrays out, on any backend. */
 
 import assert from 'node:assert/strict';
-import type { Backend, DType, Span } from '../../../src/backends/contract.js';
+import type { Backend } from '../../../src/backends/contract.js';
+import type { DType, Span } from '../../../src/backends/span.js';
 import type { Dropout, Kernels } from '../../../src/backends/kernels.js';
 import { bf16ToFloat32, f16ToFloat32, float32ToBf16, float32ToF16 } from '../../../src/files/convert.js';
 import { philox4x32 } from '../../../src/util/philox.js';

@@ -1,6 +1,6 @@
 /** Cases of matrix products, LoRA's among them. */
 
-import type { Matrix, Span } from '../../../src/backends/contract.js';
+import type { Matrix, Span } from '../../../src/backends/span.js';
 import type { GemmArgs } from '../../../src/backends/kernels.js';
 import { dynamicMap } from '../../../src/util/double-quant.js';
 import { NF4_CODES } from '../../../src/util/nf4.js';

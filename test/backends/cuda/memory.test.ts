@@ -1,7 +1,7 @@
 import assert from 'node:assert/strict';
 import { beforeEach, test } from 'node:test';
 import { view } from 'koffi';
-import type { DeviceBuffer, Span } from '../../../src/backends/contract.js';
+import type { DeviceBuffer, Span } from '../../../src/backends/span.js';
 import { Driver } from '../../../src/backends/cuda/driver.js';
 import { CudaMemory } from '../../../src/backends/cuda/memory.js';
 import { UserError } from '../../../src/util/errors.js';

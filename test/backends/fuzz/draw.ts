@@ -1,6 +1,7 @@
 /** Arguments of kernels, drawn from the table of their signatures: right ones, and such with one thing wrong. */
 
-import { BYTES_PER_ELEMENT, type Backend, type DType, type Span } from '../../../src/backends/contract.js';
+import type { Backend } from '../../../src/backends/contract.js';
+import { BYTES_PER_ELEMENT, type DType, type Span } from '../../../src/backends/span.js';
 import type { Kernels } from '../../../src/backends/kernels.js';
 import { sizeClass } from '../../../src/backends/pool.js';
 import type { AnyRule, AnySignature } from '../../../src/backends/rules.js';

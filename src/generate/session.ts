@@ -1,0 +1,308 @@
+/**
+ * Requests to a model that come at any time, each with its own adapter, sampling, end and signal. Sequences live in the slots of a key-value
+ * cache; one that is finished gives its slot to the next that waits, at once. On a batch-invariant backend an answer is the same, bit for
+ * bit, whatever runs beside it.
+ */
+
+import type { AdapterPairs } from '../ops/pass.js';
+import { holdPairs, pairsOfCall, type CallAdapter } from '../adapters/call.js';
+import type { KvCache } from '../models/blocks/cache.js';
+import { readsByEncoder, type CausalLM } from '../models/model.js';
+import { MOST_POSITIONS } from '../models/tokens.js';
+import { AbortError, abortReason, isAbort, throwIfAborted } from '../util/abort.js';
+import { checkWhole } from '../util/checks.js';
+import { NextTokens, type Sequence } from './decode.js';
+import { cacheFor, checkPrompt, fillPrefix, prefillTokens, type Prompt } from './prompts.js';
+import { checkSampling, type SamplingOptions } from './sampler.js';
+
+/** What a session has room for. */
+export interface SessionOptions {
+  /** Sequences at once. */
+  readonly slots: number;
+  /** Tokens of the longest prompt that there is to be room for, and of the longest answer. */
+  readonly longest: number;
+  readonly newTokens: number;
+  /** Run in bf16 precision (`GraphOptions.precision`). */
+  readonly bf16?: boolean | undefined;
+  /** Tokens that prompts begin with: of those that do they are run once an adapter, not once a prompt. */
+  readonly prefix?: readonly number[];
+}
+
+/** How long an answer may be. */
+export interface AnswerEnd {
+  readonly max_new_tokens: number;
+  /** Tokens that end an answer; they are not part of it. */
+  readonly stopTokens: readonly number[];
+}
+
+/** A prompt and how it is to be answered; its `index` and the sampling's seed decide its draws. */
+export interface Request extends Prompt, AnswerEnd {
+  readonly sampling: SamplingOptions;
+  /** The adapter to answer with; null: none; absent: the one that is attached to the model when it is submitted. */
+  readonly adapter?: CallAdapter | undefined;
+  /** Ends the request: its promise rejects with an AbortError; the others go on. */
+  readonly signal?: AbortSignal | undefined;
+  /** Sees each token of the answer as it is chosen. */
+  readonly onToken?: ((token: number) => void) | undefined;
+}
+
+/** What a model wrote for one prompt. */
+export interface Answer {
+  readonly index: number;
+  /** New tokens, without the stop token. */
+  readonly tokens: number[];
+  readonly finish: 'stop' | 'length';
+}
+
+/** A request that is not answered yet. */
+interface Pending extends Request {
+  readonly pairs: AdapterPairs;
+  /** How many of its tokens are the session's prefix. */
+  readonly prefix: number;
+  resolve(answer: Answer): void;
+  reject(error: unknown): void;
+}
+
+interface Growing extends Sequence {
+  readonly prompt: Pending;
+  readonly tokens: number[];
+}
+
+/** Adapters without a request that are kept with what is recorded of them: those that were asked for last. */
+const MOST_IDLE = 4;
+
+/** Answers prompts as they come, those that are there at a time together; `close` it to give back what it took. */
+export class Session {
+  private readonly cache: KvCache;
+  private readonly next: NextTokens;
+  private readonly prefix: readonly number[];
+  private waiting: Pending[] = [];
+  private active: Growing[] = [];
+  private readonly free: number[];
+  /** The adapters with which the prefix stands in the slots. */
+  private readonly prefixes: (AdapterPairs | undefined)[];
+  /** How many requests each adapter and each signal has; of adapters without any, the one that was asked for last comes last. */
+  private readonly adapters = new Map<AdapterPairs, { requests: number; readonly letGo: () => void }>();
+  private readonly signals = new Map<AbortSignal, number>();
+  private running: Promise<void> | undefined;
+  /** Why no more is answered. */
+  private end: { readonly error: unknown } | undefined;
+  private closed: Promise<void> | undefined;
+
+  /** Takes the memory of the cache. Throws RangeError or TypeError, which names the option. */
+  constructor(
+    private readonly model: CausalLM,
+    private readonly options: SessionOptions,
+  ) {
+    const { slots, longest, newTokens, bf16 = false, prefix = [] } = options;
+    checkWhole('slots', slots, 1);
+    checkWhole('longest', longest, 1, MOST_POSITIONS);
+    checkWhole('newTokens', newTokens, 1, MOST_POSITIONS);
+    this.cache = cacheFor(model, slots, { longest, newTokens, bf16 });
+    this.next = new NextTokens(model, this.cache, bf16);
+    // An encoder's rows see what comes behind them.
+    this.prefix = readsByEncoder(model) ? [] : prefix;
+    this.free = Array.from({ length: slots }, (_, i) => slots - 1 - i);
+    this.prefixes = Array.from({ length: slots }, () => undefined);
+  }
+
+  /**
+   * The answer to a prompt. Rejects with a UserError for one without tokens or with such as the model does not have, with RangeError or
+   * TypeError for an option that says nothing sensible or an answer that has no room, with an AbortError once the request's signal is
+   * aborted or the session is closed, with what `onToken` throws.
+   */
+  submit(request: Request): Promise<Answer> {
+    return new Promise((resolve, reject) => {
+      const { signal } = request;
+      if (this.end) throw this.end.error;
+      throwIfAborted(signal);
+      const pairs = pairsOfCall(this.model, request.adapter);
+      this.check(request, pairs);
+      const shares =
+        request.ids.length > this.prefix.length && this.prefix.every((id, i) => id === request.ids[i]);
+      const there = this.adapters.get(pairs) ?? { requests: 0, letGo: holdPairs(pairs) };
+      there.requests++;
+      this.adapters.set(pairs, there);
+      if (signal) this.signals.set(signal, (this.signals.get(signal) ?? 0) + 1);
+      this.waiting.push({ ...request, pairs, prefix: shares ? this.prefix.length : 0, resolve, reject });
+      this.running ??= this.run();
+    });
+  }
+
+  /** Ends what is not answered with an AbortError, waits for the pass that is under way, and frees what the session took. */
+  close(): Promise<void> {
+    this.closed ??= (async () => {
+      this.endAll(new AbortError('the session was closed'));
+      await this.running;
+      this.next.dispose();
+      this.cache.dispose();
+      for (const { letGo } of this.adapters.values()) letGo();
+    })();
+    return this.closed;
+  }
+
+  private check({ ids, index, sampling, max_new_tokens, stopTokens }: Request, pairs: AdapterPairs): void {
+    checkEnd({ max_new_tokens, stopTokens });
+    checkSampling(sampling);
+    checkPrompt(this.model, { ids, index }, pairs);
+    const { longest, newTokens } = this.options;
+    const fits = readsByEncoder(this.model)
+      ? ids.length <= longest && max_new_tokens <= newTokens
+      : ids.length + max_new_tokens <= longest + newTokens;
+    if (!fits)
+      throw new RangeError(
+        `prompt ${index} has ${ids.length} tokens and wants up to ${max_new_tokens} new ones; the session has room for ${longest} and ${newTokens}`,
+      );
+  }
+
+  private async run(): Promise<void> {
+    // What is submitted in one go enters together.
+    await Promise.resolve();
+    try {
+      while (this.waiting.length > 0 || this.active.length > 0) {
+        await this.turn();
+        await new Promise(setImmediate);
+      }
+    } catch (error) {
+      this.endAll(error);
+    }
+    this.running = undefined;
+  }
+
+  /** One pass: the first tokens of those that enter, or else the next of all others. */
+  private async turn(): Promise<void> {
+    this.endAborted();
+    const entering = this.enter();
+    const stepped = entering.length > 0 ? entering : this.active;
+    if (stepped.length === 0) return;
+    const signal = signalOf(stepped);
+    let chosen: ArrayLike<number>;
+    try {
+      chosen = await (entering.length > 0 ? this.first(entering, signal) : this.next.next(stepped, signal));
+    } catch (error) {
+      // All that were in the pass are at their end, which the next turn tells them.
+      if (signal && isAbort(error, signal)) return;
+      throw error;
+    }
+    const ended = new Set(stepped.filter((s, i) => this.grow(s, chosen[i]!)));
+    this.active = this.active.filter((s) => !ended.has(s));
+  }
+
+  /** Gives free slots to those that wait and share an adapter with the one that waits longest: as many as a pass is worth. */
+  private enter(): Growing[] {
+    const entering: Growing[] = [];
+    const room = prefillTokens(this.model);
+    const [head] = this.waiting;
+    for (let tokens = 0; this.free.length > 0 && tokens < room;) {
+      const [prompt] = this.waiting;
+      if (prompt?.pairs !== head?.pairs || prompt?.prefix !== head?.prefix || !prompt) break;
+      this.waiting.shift();
+      tokens += prompt.ids.length - prompt.prefix;
+      const { pairs, sampling } = prompt;
+      entering.push({ prompt, slot: this.free.pop()!, tokens: [], pairs, sampling });
+    }
+    this.active.push(...entering);
+    return entering;
+  }
+
+  private async first(
+    entering: readonly Growing[],
+    signal: AbortSignal | undefined,
+  ): Promise<ArrayLike<number>> {
+    const { model, cache, prefixes } = this;
+    const { pairs, prompt } = entering[0]!;
+    const { prefix } = prompt;
+    const slots = entering.map(({ slot }) => slot);
+    const lacking = slots.filter((slot) => prefix === 0 || prefixes[slot] !== pairs);
+    const from = prefixes.indexOf(pairs);
+    for (const slot of lacking) prefixes[slot] = undefined;
+    if (prefix > 0 && lacking.length > 0) {
+      const { bf16 } = this.options;
+      const filling = { ...(from >= 0 && { from }), to: lacking };
+      await fillPrefix(model, cache, this.prefix, filling, { bf16, pairs, signal });
+    }
+    const chosen = await this.next.first(entering, prefix, signal);
+    // Not before, for in an aborted pass it may be anything.
+    if (prefix > 0) for (const slot of lacking) prefixes[slot] = pairs;
+    return chosen;
+  }
+
+  /** Adds what was chosen to an answer; whether that is its end. */
+  private grow({ prompt, slot, tokens }: Growing, token: number): boolean {
+    // The next turn ends it.
+    if (this.end || prompt.signal?.aborted) return false;
+    const stop = prompt.stopTokens.includes(token);
+    const finish = (): true => {
+      this.free.push(slot);
+      this.forget(prompt);
+      return true;
+    };
+    if (!stop) {
+      tokens.push(token);
+      try {
+        prompt.onToken?.(token);
+      } catch (error) {
+        prompt.reject(error);
+        return finish();
+      }
+    }
+    if (!stop && tokens.length < prompt.max_new_tokens) return false;
+    prompt.resolve({ index: prompt.index, tokens, finish: stop ? 'stop' : 'length' });
+    return finish();
+  }
+
+  private endAborted(): void {
+    if (![...this.signals.keys()].some(({ aborted }) => aborted)) return;
+    const goesOn = (pending: Pending): boolean => {
+      const { signal } = pending;
+      if (!signal?.aborted) return true;
+      pending.reject(abortReason(signal));
+      this.forget(pending);
+      return false;
+    };
+    this.waiting = this.waiting.filter(goesOn);
+    this.active = this.active.filter(({ prompt, slot }) => {
+      const left = goesOn(prompt);
+      if (!left) this.free.push(slot);
+      return left;
+    });
+  }
+
+  private endAll(error: unknown): void {
+    this.end ??= { error };
+    for (const { prompt } of this.active) prompt.reject(error);
+    this.active = [];
+    for (const pending of this.waiting) pending.reject(error);
+    this.waiting = [];
+  }
+
+  /** What is counted of a request that has ended. */
+  private forget({ pairs, signal }: Pending): void {
+    const left = signal && this.signals.get(signal)! - 1;
+    if (left === 0) this.signals.delete(signal!);
+    else if (left !== undefined) this.signals.set(signal!, left);
+    const adapter = this.adapters.get(pairs)!;
+    if (--adapter.requests > 0) return;
+    this.adapters.delete(pairs);
+    this.adapters.set(pairs, adapter);
+    const idle = [...this.adapters].filter(([, { requests }]) => requests === 0);
+    for (const [old, { letGo }] of idle.slice(0, -MOST_IDLE)) {
+      this.adapters.delete(old);
+      this.next.forget(old);
+      for (const [slot, held] of this.prefixes.entries()) if (held === old) this.prefixes[slot] = undefined;
+      letGo();
+    }
+  }
+}
+
+/** The signal of all of them, where it is one: once it is aborted, nobody wants their pass. */
+function signalOf(sequences: readonly Growing[]): AbortSignal | undefined {
+  const { signal } = sequences[0]!.prompt;
+  return sequences.every(({ prompt }) => prompt.signal === signal) ? signal : undefined;
+}
+
+/** Throws RangeError or TypeError, which names the option. */
+export function checkEnd({ max_new_tokens, stopTokens }: AnswerEnd): void {
+  checkWhole('max_new_tokens', max_new_tokens, 1, MOST_POSITIONS);
+  for (const token of stopTokens) checkWhole('stopTokens', token, 0);
+}

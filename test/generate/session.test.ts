@@ -1,0 +1,194 @@
+/** A session answers each request as it is answered alone, whatever else is asked, when, and however that ends. */
+
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import fc from 'fast-check';
+import { createLora, type LoraAdapter } from '../../src/adapters/lora.js';
+import { generate } from '../../src/generate/generate.js';
+import type { SamplingOptions } from '../../src/generate/sampler.js';
+import { Session, type Answer, type Request } from '../../src/generate/session.js';
+import type { CausalLM } from '../../src/models/model.js';
+import { Tensor } from '../../src/tensor/tensor.js';
+import { backend, familyConfig, LORA, randomIds, tinyModel, tinyT5, VOCAB } from '../support/tiny.js';
+
+const GREEDY: SamplingOptions = { do_sample: false, temperature: 1, top_p: 1, top_k: 0, seed: 0 };
+const SAMPLINGS: readonly SamplingOptions[] = [
+  GREEDY,
+  { ...GREEDY, do_sample: true, temperature: 0.9, seed: 3 },
+  { ...GREEDY, do_sample: true, temperature: 0.7, top_p: 0.9, top_k: 12, seed: 4 },
+];
+const PREFIX = [...randomIds(6, 9)];
+const ROOM = { longest: 40, newTokens: 12 };
+
+/** An adapter whose answers are far from the base's; `tables`: that brings an embedding and a head, too. */
+function strange(model: CausalLM, seed: number, tables = false): LoraAdapter {
+  const numbers = (n: number, stream: number): Float32Array =>
+    Float32Array.from(randomIds(n, 1000 * seed + stream), (id) => (id / VOCAB - 0.5) / 4);
+  let stream = 0;
+  const source = (_: string, r: number, inputs: number, outputs: number) => ({
+    a: numbers(r * inputs, stream++),
+    b: numbers(outputs * r, stream++),
+  });
+  const hidden = model.config.hidden_size;
+  const table = (): Tensor => Tensor.from(model.backend, numbers(VOCAB * hidden, stream++), [VOCAB, hidden]);
+  return createLora(model, LORA, {
+    source,
+    ...(tables && { tables: { embedding: table(), head: table(), ensure_weight_tying: false } }),
+  });
+}
+
+async function alone(model: CausalLM, { sampling, index, ids, ...request }: Request): Promise<Answer> {
+  const { adapter, max_new_tokens, stopTokens } = request;
+  const options = { ...sampling, adapter, max_new_tokens, stopTokens, batch_size: 1 };
+  for await (const answer of generate(model, [{ index, ids }], options)) return answer;
+  throw new Error('no answer');
+}
+
+async function turns(n: number): Promise<void> {
+  for (let i = 0; i < n; i++) await new Promise(setImmediate);
+}
+
+const drawn = fc.record({
+  length: fc.integer({ min: 1, max: 25 }),
+  shares: fc.boolean(),
+  adapter: fc.nat(3),
+  sampling: fc.nat(2),
+  max_new_tokens: fc.integer({ min: 1, max: 12 }),
+  stops: fc.boolean(),
+  arrives: fc.nat(12),
+  // After so many of its tokens, or so many turns of the event loop.
+  cancelled: fc.option(fc.record({ tokens: fc.nat(8), turns: fc.nat(30) }), { freq: 3 }),
+});
+
+for (const type of ['mistral', 'gemma3_text', 'falcon', 't5'])
+  test(`${type}: answers are those that each request gets alone, whenever it arrives and the others end`, async () => {
+    const be = await backend();
+    const config = type === 't5' ? tinyT5() : familyConfig(type);
+    const model = await tinyModel(be, { quantization: { doubleQuant: true } }, config);
+    // Tables of a tied embedding or of an encoder's are another matter.
+    const tables = type === 'mistral' || type === 'falcon';
+    const adapters = [null, strange(model, 1), strange(model, 2), strange(model, 3, tables)];
+    // Makes the tables of places, which the model keeps.
+    await alone(model, {
+      ...{ index: 0, ids: PREFIX, max_new_tokens: 1, stopTokens: [], sampling: GREEDY, adapter: null },
+    });
+    const { held } = be.memory();
+    await fc.assert(
+      fc.asyncProperty(
+        fc.array(drawn, { minLength: 2, maxLength: 9 }),
+        fc.integer({ min: 1, max: 4 }),
+        fc.boolean(),
+        async (all, slots, prefixed) => {
+          const requests = all.map(({ length, shares, max_new_tokens, ...own }, index): Request => {
+            const ids = [...(shares ? PREFIX : []), ...randomIds(length, 40 + index)];
+            const stopTokens = own.stops ? [7, 30, 51] : [];
+            const [adapter, sampling] = [adapters[own.adapter], SAMPLINGS[own.sampling]!];
+            return { index, ids, max_new_tokens, stopTokens, adapter, sampling };
+          });
+          const answers: Answer[] = [];
+          for (const request of requests) answers.push(await alone(model, request));
+          const session = new Session(model, { slots, ...ROOM, ...(prefixed && { prefix: PREFIX }) });
+          await Promise.all(
+            all.map(async ({ cancelled, arrives }, i) => {
+              const [request, wanted] = [requests[i]!, answers[i]!];
+              await turns(arrives);
+              const stop = new AbortController();
+              const told: number[] = [];
+              const answer = session.submit({
+                ...request,
+                ...(cancelled && { signal: stop.signal }),
+                onToken(token) {
+                  told.push(token);
+                  if (told.length === cancelled?.tokens) stop.abort();
+                },
+              });
+              if (cancelled) void turns(cancelled.turns).then(() => stop.abort());
+              try {
+                assert.deepEqual(await answer, wanted);
+                assert.deepEqual(told, wanted.tokens);
+              } catch (error) {
+                if (!(cancelled && error instanceof Error && error.name === 'AbortError')) throw error;
+                assert.deepEqual(told, wanted.tokens.slice(0, told.length));
+              }
+            }),
+          );
+          await session.close();
+          assert.equal(be.memory().held, held);
+        },
+      ),
+      { numRuns: 25 },
+    );
+    for (const adapter of adapters) adapter?.dispose();
+    model.dispose();
+    assert.equal(be.memory().held, 0);
+  });
+
+test('one that is cancelled gives its slot to the next at once, and one that waits does not wait for it', async () => {
+  const model = await tinyModel(await backend());
+  const session = new Session(model, { slots: 1, longest: 8, newTokens: 4000 });
+  const stop = new AbortController();
+  const ask = (index: number, more: Partial<Request> = {}): Promise<Answer> =>
+    session.submit({ index, ids: [5, 6], max_new_tokens: 3, stopTokens: [], sampling: GREEDY, ...more });
+  const endless = ask(0, { max_new_tokens: 4000, signal: stop.signal, onToken: () => stop.abort() });
+  const waits = ask(1);
+  const gone = new AbortController();
+  const never = ask(2, { signal: gone.signal });
+  gone.abort();
+  await Promise.all([endless, never].map((one) => assert.rejects(one, { name: 'AbortError' })));
+  assert.equal((await waits).tokens.length, 3);
+  await session.close();
+  model.dispose();
+});
+
+test('what is refused, what onToken throws and what a closed session has left touch no other request', async () => {
+  const be = await backend();
+  const model = await tinyModel(be);
+  const session = new Session(model, { slots: 2, longest: 8, newTokens: 4 });
+  const ask = (index: number, more: Partial<Request> = {}): Promise<Answer> =>
+    session.submit({ index, ids: [5, 6, 7], max_new_tokens: 4, stopTokens: [], sampling: GREEDY, ...more });
+  const good = ask(0);
+  await assert.rejects(ask(1, { ids: [] }), /prompt 1 holds no token/);
+  await assert.rejects(ask(1, { ids: [VOCAB] }), /the model's vocabulary has 96/);
+  await assert.rejects(ask(1, { max_new_tokens: 10 }), /prompt 1 has 3 tokens and wants up to 10 new ones/);
+  await assert.rejects(ask(1, { sampling: { ...GREEDY, do_sample: true, top_p: 0 } }), RangeError);
+  await assert.rejects(ask(1, { signal: AbortSignal.abort() }), { name: 'AbortError' });
+  const fault = new Error('full');
+  await assert.rejects(
+    ask(2, {
+      onToken() {
+        throw fault;
+      },
+    }),
+    (error) => error === fault,
+  );
+  assert.equal((await good).tokens.length, 4);
+  const left = [ask(3), ask(4), ask(5)].map((answer) =>
+    assert.rejects(answer, { name: 'AbortError', message: 'the session was closed' }),
+  );
+  await session.close();
+  await Promise.all(left);
+  await assert.rejects(ask(6), /the session was closed/);
+  model.dispose();
+  assert.equal(be.memory().held, 0);
+});
+
+test('an adapter that is not asked for any more is let go when enough others are', async () => {
+  const be = await backend();
+  const model = await tinyModel(be);
+  const session = new Session(model, { slots: 2, longest: 8, newTokens: 4 });
+  const ask = (adapter: LoraAdapter): Promise<Answer> =>
+    session.submit({ index: 0, ids: [5, 6], max_new_tokens: 4, stopTokens: [], sampling: GREEDY, adapter });
+  let most = 0;
+  for (let seed = 1; seed <= 12; seed++) {
+    const adapter = strange(model, seed);
+    const wanted = await alone(model, {
+      ...{ index: 0, ids: [5, 6], max_new_tokens: 4, stopTokens: [], sampling: GREEDY, adapter },
+    });
+    assert.deepEqual(await ask(adapter), wanted);
+    adapter.dispose();
+    if (seed === 6) most = be.memory().held;
+  }
+  assert.equal(be.memory().held, most);
+  await session.close();
+  model.dispose();
+});
