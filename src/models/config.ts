@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { z } from 'zod';
 import type { Activation } from '../backends/kernels.js';
 import { UserError } from '../util/errors.js';
-import { readJsonObject } from '../util/read.js';
+import { readJsonObject } from '../util/json.js';
 import type { RopeParameters } from './blocks/rotary.js';
 import type { DecoderConfig } from './blocks/decoder.js';
 

@@ -44,7 +44,7 @@ export interface SheetRow {
   readonly published?: number | undefined;
 }
 
-export function sheetRow(row: SheetRow): CsvCell[] {
+function sheetRow(row: SheetRow): CsvCell[] {
   const { set, point, estimate, compared } = row;
   const { difference, interval, p } = compared?.comparison ?? {};
   return [

@@ -4,7 +4,7 @@ import type { Interval } from '../../eval/index.js';
 import type { RougeTokenizer } from '../../tasks/index.js';
 import { own } from '../../util/own.js';
 import { columnsOf, oneLine } from '../../util/visible.js';
-import { boundsText, figureText, type CheckFigure } from './check-figures.js';
+import { boundsText, checkFigureText, type CheckFigure } from './check-figures.js';
 import { overlapNotes, type Overlap } from '../data/overlap.js';
 import { unreadNote } from '../../eval/score.js';
 
@@ -105,7 +105,7 @@ function checksTable({ task, methods }: TaskResult, tuning: string, table: typeo
     methodName(method, tuning),
     ...columns.map(([name]) => {
       const { mean, interval } = own(checks, name)!;
-      return `${figureText(mean)} [${figureText(interval.low)}, ${figureText(interval.high)}]`;
+      return `${checkFigureText(mean)} [${checkFigureText(interval.low)}, ${checkFigureText(interval.high)}]`;
     }),
   ]);
   return [table(heads, rows), ''];

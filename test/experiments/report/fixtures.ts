@@ -6,7 +6,7 @@ import { bootstrap, type Interval } from '../../../src/eval/index.js';
 import type { CheckFigure } from '../../../src/experiments/store/check-figures.js';
 import { scorePredictions } from '../../../src/eval/score.js';
 
-export const LABELS = ['cats', 'dogs'];
+const LABELS = ['cats', 'dogs'];
 export const TEST_ROWS = 20;
 
 export interface Fixture {

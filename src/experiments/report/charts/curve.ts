@@ -13,7 +13,7 @@ import {
 } from 'd3-shape';
 import { colour, label, line, px, svg, textWidth, wrapped } from './svg.js';
 
-export interface CurvePoint {
+interface CurvePoint {
   readonly x: number;
   readonly y: number;
   readonly low?: number;

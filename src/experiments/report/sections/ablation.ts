@@ -10,7 +10,7 @@ import { toCsv, csvFigure, type CsvCell } from '../csv.js';
 import { groupBy, inStep, modelOf, order, trainRows, type DataSet, type Point } from '../study.js';
 
 /** A grid of settings, complete or nearly so. */
-export interface Grid {
+interface SettingGrid {
   readonly points: readonly Point[];
   /** The factors that vary, one of those that run in step. */
   readonly axes: readonly string[];
@@ -24,7 +24,7 @@ const COVERAGE = 0.75;
 const MOST_PANELS = 24;
 
 /** The grid among the points of one model and number of training rows; undefined where there is nothing but Table 1's variants. */
-export function gridOf(points: readonly Point[]): Grid | undefined {
+function gridOf(points: readonly Point[]): SettingGrid | undefined {
   let kept = points;
   for (;;) {
     const axes = inStep(varying(kept), kept);
@@ -76,7 +76,7 @@ export function ablationSection(set: DataSet, context: Context): Section | undef
   return { id: `ablation-${set.slug}`, title: 'What each setting does', blocks };
 }
 
-function gridBlocks(set: DataSet, grid: Grid, several: boolean, csv: CsvCell[][]): Block[] {
+function gridBlocks(set: DataSet, grid: SettingGrid, several: boolean, csv: CsvCell[][]): Block[] {
   const { points, axes, left } = grid;
   const [figure, head] = mainFigure(set);
   const [first] = points;

@@ -4,7 +4,7 @@ import { failedChecks } from '../experiments/checks/failed.js';
 import { labelOf, shortName, shown, type Study } from '../experiments/config/index.js';
 import type { RunForecast } from '../experiments/plan/index.js';
 import { figureColumns, methodName, withInterval } from '../experiments/store/results.js';
-import type { RunState } from '../experiments/run/study.js';
+import type { StudyRunState } from '../experiments/run/supervise-study.js';
 import { tableText } from './table.js';
 import { duration, gib } from './units.js';
 
@@ -48,7 +48,7 @@ function time(seconds: number | undefined): string {
 }
 
 /** A table for each task: a row a run, with its place on the axes and its figures. */
-export function studyTables(study: Study, states: readonly RunState[]): string {
+export function studyTables(study: Study, states: readonly StudyRunState[]): string {
   const axes = axesOf(study);
   const tasks = [...new Set(study.runs.map((run) => run.config.tasks[0]!.name))];
   return tasks
@@ -87,7 +87,7 @@ export function studyTables(study: Study, states: readonly RunState[]): string {
 /** Of a task without test rows there is how its trainings went. */
 function trainingTable(
   task: string,
-  states: readonly RunState[],
+  states: readonly StudyRunState[],
   varied: readonly string[],
   axes: readonly string[],
 ): string {
@@ -117,7 +117,7 @@ function trainingTable(
 }
 
 /** A line for each check that failed: of the tuned runs of a task where there are such, else of its baselines. */
-export function studyChecks(study: Study, states: readonly RunState[]): string[] {
+export function studyChecks(study: Study, states: readonly StudyRunState[]): string[] {
   const axes = axesOf(study);
   return states.flatMap(({ run, result }) => {
     const { name, tune } = run.config.tasks[0]!;
