@@ -4,7 +4,7 @@
  */
 
 import { z } from 'zod';
-import type { Overlap } from '../data/overlap.js';
+import { inTrain, type Overlap } from '../data/overlap.js';
 
 const count = z.int().nonnegative();
 
@@ -97,11 +97,11 @@ const check = z.object({
 const OVERLAP = {
   shared: count,
   shared_examples: count,
-  test_in_train: count,
-  validation_in_train: count,
+  // Of a split that there was not yet nothing is told.
+  ...inTrain(() => count.default(0)),
   train_repeats: count,
   test_repeats: count,
-} satisfies Record<keyof Overlap, typeof count>;
+} satisfies Record<keyof Overlap, z.ZodType>;
 
 /** A task's result. */
 export const resultSchema = z.looseObject({
