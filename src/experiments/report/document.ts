@@ -63,7 +63,7 @@ export interface Cell {
   readonly failed?: boolean;
 }
 
-interface Figure {
+export interface Figure {
   readonly title: string;
   /** What is to be seen, for those who do not see it. */
   readonly alt: string;

@@ -86,23 +86,7 @@ function gridBlocks(set: DataSet, grid: SettingGrid, several: boolean, csv: CsvC
     name: nameOf(axis, points),
     values: effectsOf(axis, points, figure),
   }));
-  for (const { axis, values } of effects) {
-    for (const { value, estimate: mean, runs } of values) {
-      const { low, high } = mean.interval ?? {};
-      csv.push([
-        set.task,
-        modelOf(first!),
-        trainRows(first!),
-        axis,
-        value === undefined ? '' : String(value),
-        figure,
-        csvFigure(mean.value),
-        csvFigure(low),
-        csvFigure(high),
-        runs,
-      ]);
-    }
-  }
+  csv.push(...effectCsv(set, first!, effects, figure));
   const largest = effects.reduce((a, b) => (extent(b.values) > extent(a.values) ? b : a));
   const best = points.reduce((a, b) => (estimate(b, figure)!.value > estimate(a, figure)!.value ? b : a));
   const setting = axes
@@ -126,6 +110,47 @@ function gridBlocks(set: DataSet, grid: SettingGrid, several: boolean, csv: CsvC
   ];
   const heat = axes.length > 1 ? heatFigure(axes, points, figure, head) : undefined;
   if (heat) blocks.push(heat);
+  blocks.push(...effectBlocks(effects, points, head));
+  return blocks;
+}
+
+interface Effect {
+  readonly value: Value | undefined;
+  readonly estimate: Estimate;
+  readonly runs: number;
+}
+
+/** A setting with its values. */
+interface SettingEffects {
+  readonly axis: string;
+  readonly name: string;
+  readonly values: readonly Effect[];
+}
+
+function effectCsv(
+  set: DataSet,
+  first: Point,
+  effects: readonly SettingEffects[],
+  figure: string,
+): CsvCell[][] {
+  return effects.flatMap(({ axis, values }) =>
+    values.map(({ value, estimate: mean, runs }) => [
+      set.task,
+      modelOf(first),
+      trainRows(first),
+      axis,
+      value === undefined ? '' : String(value),
+      figure,
+      csvFigure(mean.value),
+      csvFigure(mean.interval?.low),
+      csvFigure(mean.interval?.high),
+      runs,
+    ]),
+  );
+}
+
+/** What each value comes to over all other settings, as a chart and as a table. */
+function effectBlocks(effects: readonly SettingEffects[], points: readonly Point[], head: string): Block[] {
   const dots = effects.flatMap(({ axis, name, values }, group): Dot[] =>
     values.map(({ value, estimate: { value: mean, interval } }) => ({
       name: `${name} ${shown(value, axis, points)}`,
@@ -134,7 +159,7 @@ function gridBlocks(set: DataSet, grid: SettingGrid, several: boolean, csv: CsvC
       group,
     })),
   );
-  blocks.push(
+  return [
     {
       type: 'figure',
       figure: {
@@ -165,14 +190,7 @@ function gridBlocks(set: DataSet, grid: SettingGrid, several: boolean, csv: CsvC
         ),
       },
     },
-  );
-  return blocks;
-}
-
-interface Effect {
-  readonly value: Value | undefined;
-  readonly estimate: Estimate;
-  readonly runs: number;
+  ];
 }
 
 function effectsOf(axis: string, points: readonly Point[], figure: string): Effect[] {

@@ -30,45 +30,8 @@ export function allSection(set: DataSet, context: Context): Section {
     tuned,
   );
   const models = varyingModels(set.points);
-  const measured = set.points.flatMap((point) =>
-    point.measurements.map((measurement) => ({ point, measurement })),
-  );
-  context.csv(
-    `runs-${set.slug}.csv`,
-    toCsv(
-      [
-        'run',
-        'task',
-        'test_data',
-        'method',
-        'model',
-        'seed',
-        'training_rows',
-        ...columns,
-        'test_rows',
-        'no_answer',
-        ...figures.flatMap(([name]) => [name, `${name}_low`, `${name}_high`]),
-      ],
-      measured.map(({ point, measurement: { run, seed, figures: of } }): CsvCell[] => [
-        run.id,
-        set.task,
-        set.source,
-        point.way,
-        modelOf(point),
-        seed,
-        trainRows(point),
-        ...columns.map((name) => cellOf(point.factors[name])),
-        set.testRows,
-        of.unanswered,
-        ...figures.flatMap(([name]) => [
-          csvFigure(of.metrics[name]),
-          csvFigure(of.intervals[name]?.low),
-          csvFigure(of.intervals[name]?.high),
-        ]),
-      ]),
-    ),
-  );
-  const seeds = measured.length > set.points.length;
+  context.csv(`runs-${set.slug}.csv`, runsSheet(set, columns, figures));
+  const seeds = set.points.some(({ measurements }) => measurements.length > 1);
   const block: Block = {
     type: 'table',
     table: {
@@ -106,6 +69,49 @@ export function allSection(set: DataSet, context: Context): Section {
         ]
       : [block];
   return { id: `all-${set.slug}`, title: 'All runs', blocks };
+}
+
+/** A line a measurement. */
+function runsSheet(
+  set: DataSet,
+  columns: readonly string[],
+  figures: readonly (readonly [name: string, head: string])[],
+): string {
+  const measured = set.points.flatMap((point) =>
+    point.measurements.map((measurement) => ({ point, measurement })),
+  );
+  return toCsv(
+    [
+      'run',
+      'task',
+      'test_data',
+      'method',
+      'model',
+      'seed',
+      'training_rows',
+      ...columns,
+      'test_rows',
+      'no_answer',
+      ...figures.flatMap(([name]) => [name, `${name}_low`, `${name}_high`]),
+    ],
+    measured.map(({ point, measurement: { run, seed, figures: of } }): CsvCell[] => [
+      run.id,
+      set.task,
+      set.source,
+      point.way,
+      modelOf(point),
+      seed,
+      trainRows(point),
+      ...columns.map((name) => cellOf(point.factors[name])),
+      set.testRows,
+      of.unanswered,
+      ...figures.flatMap(([name]) => [
+        csvFigure(of.metrics[name]),
+        csvFigure(of.intervals[name]?.low),
+        csvFigure(of.intervals[name]?.high),
+      ]),
+    ]),
+  );
 }
 
 function cellOf(value: string | number | boolean | undefined): CsvCell {
