@@ -12,7 +12,9 @@ import {
   type Head,
   type Section,
 } from '../document.js';
-import { estimate, FIGURES, mainFigure } from '../evidence.js';
+import { figureHeads, mainFigure, metricOf } from '../../../eval/index.js';
+import { METHOD_NAMES } from '../../../tasks/index.js';
+import { estimate } from '../evidence.js';
 import { TRAIN_ROWS } from '../factors.js';
 import { PUBLISHED_SUMMARIES, publishedModel, variantWord, type PublishedSummary } from '../published.js';
 import { sheet, type Compared, type SheetRow } from '../sheet.js';
@@ -71,7 +73,7 @@ export function methodSection(set: DataSet, context: Context): Section | undefin
   if (points.length < 2) return undefined;
   const [figure, head] = mainFigure(set);
   const models = varyingModels(points);
-  const figures = FIGURES[set.metric].filter(([name]) => points.some((point) => estimate(point, name)));
+  const figures = figureHeads(set).filter(([name]) => points.some((point) => estimate(point, name)));
   const pairs = pairsOf(points, names);
   const compared = compareAll(pairs, figure);
   const printed = publishedRows(set, points, context);
@@ -125,15 +127,14 @@ export function methodSection(set: DataSet, context: Context): Section | undefin
   });
   const about = { set, points, names, figures, compared, printed };
   context.csv(`methods-${set.slug}.csv`, methodsSheet(about));
+  const { note } = metricOf(set.metric);
   const caption =
     `In percent, ${reading(points)}; ${set.testRows.toLocaleString('en-US')} test rows. ` +
     (compared.size > 0
       ? `Differences in points from ${[...new Set(pairs.map(({ name }) => name))].join(' or ')}, with their interval; ` +
         `p of the paired test over the test rows, after Holm's correction for ${compared.size} comparison${compared.size === 1 ? '' : 's'}. `
       : '') +
-    [...(set.metric === 'rouge' ? ['ROUGE is the F-measure without stemming'] : []), ...notesOf(set)]
-      .map((note) => `${note}.`)
-      .join(' ');
+    [...(note === undefined ? [] : [note]), ...notesOf(set)].map((note) => `${note}.`).join(' ');
   return {
     id: `methods-${set.slug}`,
     title: 'Prompting and tuning',
@@ -194,7 +195,7 @@ function methodsFigure({ set, points, names, printed }: MethodTable): Figure {
       value: 100 * value,
       ...(interval && { low: 100 * interval.low, high: 100 * interval.high }),
       ...(other && figure === 'rouge1' && { published: other.rouge1 }),
-      group: ['zero_shot', 'few_shot', 'tuned'].indexOf(point.method),
+      group: METHOD_NAMES.indexOf(point.method),
     };
   });
   return {

@@ -11,7 +11,8 @@ import {
   type Figure,
   type Section,
 } from '../document.js';
-import { estimate, FIGURES, mainFigure } from '../evidence.js';
+import { figureHeads, mainFigure } from '../../../eval/index.js';
+import { estimate } from '../evidence.js';
 import { sheet, type Compared } from '../sheet.js';
 import { groupBy, modelOf, namesOf, trainRows, varyingModels, type DataSet, type Point } from '../study.js';
 import { range } from './methods.js';
@@ -33,7 +34,7 @@ export function modelSection(set: DataSet, context: Context): Section | undefine
     others.map((point) => ({ point, reference: first!, name: modelOf(first!) })),
     figure,
   );
-  const figures = FIGURES[set.metric].filter(([name]) => best.some((point) => estimate(point, name)));
+  const figures = figureHeads(set).filter(([name]) => best.some((point) => estimate(point, name)));
   context.csv(
     `models-${set.slug}.csv`,
     sheet(
