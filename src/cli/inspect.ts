@@ -73,8 +73,10 @@ async function inspectTask(
   const tokens = blocks.reduce((n, b) => n + rowsOf(b), 0);
   const trained = blocks.reduce((n, b) => n + flatten([b]).trainedTokens, 0);
   const { packing, max_length } = settings.training;
+  // The rows that are tested come last.
+  const told = [...SPLIT_NAMES.filter((split) => split !== 'test'), 'test'] as const;
   if (SPLIT_NAMES.some((split) => split !== 'train' && settings[split]))
-    say(SPLIT_NAMES.map((split) => `${data[split].length} ${SPLITS[split].rows}`).join(', '));
+    say(told.map((split) => `${data[split].length} ${SPLITS[split].rows}`).join(', '));
   say(
     `${data.train.length} rows in ${blocks.length} blocks of at most ${max_length} tokens (packing: ${packing}): ` +
       `${tokens} tokens, ${trained} of them trained on (${((100 * trained) / tokens).toFixed(1)} %)`,

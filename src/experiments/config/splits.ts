@@ -7,11 +7,11 @@ interface SplitAbout {
   readonly rows: string;
 }
 
-/** In the order in which they are read and told. */
+/** In the order in which they are read and kept. */
 export const SPLITS = {
   train: { section: 'Rows to train on, and to choose few-shot examples from.', rows: 'training rows' },
-  validation: { rows: 'validation rows' },
   test: { section: 'Rows to answer and score.', rows: 'test rows' },
+  validation: { rows: 'validation rows' },
 } as const satisfies Readonly<Record<string, SplitAbout>>;
 
 export type SplitName = keyof typeof SPLITS;
@@ -23,9 +23,18 @@ export type SectionSplit = {
   [Name in SplitName]: (typeof SPLITS)[Name] extends { readonly section: string } ? Name : never;
 }[SplitName];
 
-export const SECTION_SPLITS = SPLIT_NAMES.filter((name): name is SectionSplit => 'section' in SPLITS[name]);
+export function isSection(name: SplitName): name is SectionSplit {
+  return 'section' in SPLITS[name];
+}
+
+export const SECTION_SPLITS = SPLIT_NAMES.filter(isSection);
 
 /** Something for each split. */
 export function bySplit<T>(make: (split: SplitName) => T): Record<SplitName, T> {
   return Object.fromEntries(SPLIT_NAMES.map((split) => [split, make(split)])) as Record<SplitName, T>;
+}
+
+/** Something for each that has a section. */
+export function bySection<T>(make: (split: SectionSplit) => T): Record<SectionSplit, T> {
+  return Object.fromEntries(SECTION_SPLITS.map((split) => [split, make(split)])) as Record<SectionSplit, T>;
 }

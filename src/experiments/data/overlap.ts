@@ -32,9 +32,9 @@ export interface OverlapRows extends Readonly<Record<SplitName, readonly Sample[
 /** The splits but train. */
 const OTHERS = SPLIT_NAMES.filter((split) => split !== 'train');
 
-/** Something for each split that may have texts of training rows; test comes first, as it always did. */
+/** Something for each split that may have texts of training rows. */
 export function inTrain<T>(make: (split: (typeof OTHERS)[number]) => T): Record<keyof InTrain, T> {
-  const entries = [...OTHERS].reverse().map((split) => [`${split}_in_train`, make(split)]);
+  const entries = OTHERS.map((split) => [`${split}_in_train`, make(split)]);
   return Object.fromEntries(entries) as Record<keyof InTrain, T>;
 }
 
