@@ -2,7 +2,7 @@
 
 import { csvFigure, toCsv, type CsvCell } from './csv.js';
 import type { Comparison, Estimate } from './evidence.js';
-import { modelOf, trainRows, type DataSet, type Point } from './study.js';
+import { modelOf, trainRows, type DataSet, type Point } from './findings.js';
 
 const HEADS = [
   'task',

@@ -3,12 +3,20 @@
 import { dotChart, type Dot } from '../charts/dots.js';
 import { heatMaps, type HeatPanel } from '../charts/heat.js';
 import type { Context } from '../context.js';
-import { capital, count, figureCell, figureText, type Block, type Cell, type Section } from '../document.js';
+import {
+  capital,
+  count,
+  figureCell,
+  figureText,
+  type ReportBlock,
+  type Cell,
+  type Section,
+} from '../document.js';
 import { mainFigure } from '../../../eval/index.js';
 import { estimate, estimateMean, type Estimate } from '../evidence.js';
 import { axisName, MODEL, MODULES, NEFTUNE, TRAIN_ROWS, valuesOf, varying, type Value } from '../factors.js';
 import { toCsv, csvFigure, type CsvCell } from '../csv.js';
-import { groupBy, inStep, modelOf, order, trainRows, type DataSet, type Point } from '../study.js';
+import { groupBy, inStep, modelOf, order, trainRows, type DataSet, type Point } from '../findings.js';
 
 /** A grid of settings, complete or nearly so. */
 interface SettingGrid {
@@ -77,7 +85,7 @@ export function ablationSection(set: DataSet, context: Context): Section | undef
   return { id: `ablation-${set.slug}`, title: 'What each setting does', blocks };
 }
 
-function gridBlocks(set: DataSet, grid: SettingGrid, several: boolean, csv: CsvCell[][]): Block[] {
+function gridBlocks(set: DataSet, grid: SettingGrid, several: boolean, csv: CsvCell[][]): ReportBlock[] {
   const { points, axes, left } = grid;
   const [figure, head] = mainFigure(set);
   const [first] = points;
@@ -95,7 +103,7 @@ function gridBlocks(set: DataSet, grid: SettingGrid, several: boolean, csv: CsvC
     .join(', ');
   const [low, high] = ends(largest.values);
   const places = axes.reduce((n, axis) => n * valuesOf(axis, points).length, 1);
-  const blocks: Block[] = [
+  const blocks: ReportBlock[] = [
     ...(several ? [{ type: 'heading', text: where } as const] : []),
     {
       type: 'text',
@@ -151,7 +159,11 @@ function effectCsv(
 }
 
 /** What each value comes to over all other settings, as a chart and as a table. */
-function effectBlocks(effects: readonly SettingEffects[], points: readonly Point[], head: string): Block[] {
+function effectBlocks(
+  effects: readonly SettingEffects[],
+  points: readonly Point[],
+  head: string,
+): ReportBlock[] {
   const dots = effects.flatMap(({ axis, name, values }, group): Dot[] =>
     values.map(({ value, estimate: { value: mean, interval } }) => ({
       name: `${name} ${shown(value, axis, points)}`,
@@ -241,7 +253,7 @@ function heatFigure(
   points: readonly Point[],
   figure: string,
   head: string,
-): Block | undefined {
+): ReportBlock | undefined {
   const byValues = [...axes].sort((a, b) => valuesOf(b, points).length - valuesOf(a, points).length);
   const [x, y] = byValues as [string, string];
   const others = axes.filter((axis) => axis !== x && axis !== y);

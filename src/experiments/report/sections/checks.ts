@@ -6,7 +6,7 @@ import { boundsText, checkFigureText, isOut, type CheckFigure } from '../../stor
 import type { Context } from '../context.js';
 import { csvFigure, toCsv, type CsvCell } from '../csv.js';
 import { count, type Cell, type Section } from '../document.js';
-import { modelOf, trainRows, varyingModels, type DataSet, type Point } from '../study.js';
+import { modelOf, trainRows, varyingModels, type DataSet, type Point } from '../findings.js';
 import { allNames } from './methods.js';
 
 const FAILED = '✗';

@@ -27,7 +27,7 @@ import {
   varyingModels,
   type DataSet,
   type Point,
-} from '../study.js';
+} from '../findings.js';
 import { overlapNotes } from '../../data/overlap.js';
 import { reading } from './sizes.js';
 

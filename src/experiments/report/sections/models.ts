@@ -14,7 +14,15 @@ import {
 import { figureHeads, mainFigure } from '../../../eval/index.js';
 import { estimate } from '../evidence.js';
 import { sheet, type Compared } from '../sheet.js';
-import { groupBy, modelOf, namesOf, trainRows, varyingModels, type DataSet, type Point } from '../study.js';
+import {
+  groupBy,
+  modelOf,
+  namesOf,
+  trainRows,
+  varyingModels,
+  type DataSet,
+  type Point,
+} from '../findings.js';
 import { range } from './methods.js';
 import { reading } from './sizes.js';
 

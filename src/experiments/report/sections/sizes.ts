@@ -2,7 +2,7 @@
 
 import { curveChart, type Series } from '../charts/curve.js';
 import { ALPHA, compareAll, type Context, type Pair } from '../context.js';
-import { capital, count, figureCell, type Block, type Cell, type Section } from '../document.js';
+import { capital, count, figureCell, type ReportBlock, type Cell, type Section } from '../document.js';
 import { mainFigure } from '../../../eval/index.js';
 import { estimate } from '../evidence.js';
 import { TRAIN_ROWS } from '../factors.js';
@@ -14,7 +14,7 @@ import {
   type PublishedCurve,
 } from '../published.js';
 import { sheet, type Compared, type SheetRow } from '../sheet.js';
-import { groupsBy, modelOf, trainRows, variantsOf, type DataSet, type Point } from '../study.js';
+import { groupsBy, modelOf, trainRows, variantsOf, type DataSet, type Point } from '../findings.js';
 
 /** The tuned points that were trained on several numbers of rows, their settings else the same: a list for each setting. */
 export function sizeSeries(points: readonly Point[]): Point[][] {
@@ -43,7 +43,7 @@ function modelBlocks(
   model: string,
   context: Context,
   rows: SheetRow[],
-): Block[] {
+): ReportBlock[] {
   const [figure, head] = mainFigure(set);
   const flat = series.flat();
   const variants = variantsOf(flat);
