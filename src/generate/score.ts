@@ -13,9 +13,10 @@ import { inTurns } from '../util/turns.js';
 import {
   answerPlace,
   cacheFor,
+  BATCH_SIZE,
   checkPrompts,
   fillPrefix,
-  inferenceGraph,
+  inferencePass,
   promptGroups,
   lengthsOf,
   prefillTokens,
@@ -73,7 +74,7 @@ async function* scores(
   const newTokens = Math.max(...continuations.map((c) => c.length));
   const letGo = holdPairs(options.pairs);
   try {
-    for (const group of promptGroups(prompts, options.batch_size, newTokens))
+    for (const group of promptGroups(prompts, options.batch_size ?? BATCH_SIZE, newTokens))
       yield* scoreGroup(model, group, continuations, { ...options, prefix, newTokens });
   } finally {
     letGo();
@@ -115,7 +116,7 @@ async function scoreBatch(
   options: CallOptions,
 ): Promise<Scores[]> {
   const { signal } = options;
-  const g = inferenceGraph(model, options.bf16, [options]);
+  const g = inferencePass(model, options.bf16, [{ pairs: options.pairs }]);
   try {
     const placed = prompts.map((p, slot) => ({ slot, ids: p.ids }));
     const ask = <T>(body: () => T): T => abortable(model.backend, signal, body);
@@ -148,7 +149,7 @@ async function restLosses(
 ): Promise<number[]> {
   const given = tokens.slice(0, -1);
   if (given.length === 0) return placed.map(() => 0);
-  const inner = inferenceGraph(model, options.bf16, [options]);
+  const inner = inferencePass(model, options.bf16, [{ pairs: options.pairs }]);
   try {
     const rows = placed.length * given.length;
     const perRow = <T>(value: (p: (typeof placed)[number], i: number) => T): T[] =>

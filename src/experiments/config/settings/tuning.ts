@@ -53,7 +53,12 @@ const TRAINER = Object.fromEntries(
     name,
     { default: value, bits: !BITLESS_ARGUMENTS.some((bitless) => bitless === name) },
   ]),
-) as { readonly [K in keyof TrainingArguments]-?: { readonly default: TrainingArguments[K]; readonly bits: boolean } };
+) as {
+  readonly [K in keyof TrainingArguments]-?: {
+    readonly default: TrainingArguments[K];
+    readonly bits: boolean;
+  };
+};
 
 export const TRAINING = {
   num_train_epochs: setting(positive, 'Times over the data.', { default: byTask('num_train_epochs') }),
@@ -144,7 +149,12 @@ export function resolveTraining(
 ): ResolvedTraining {
   // No steps are no limit.
   const { max_steps } = TRAINING_DEFAULTS;
-  return { max_steps, ...(given.max_steps !== undefined && { max_steps: given.max_steps }), ...withDefaults(TRAINING, given, defaults), seed };
+  return {
+    max_steps,
+    ...(given.max_steps !== undefined && { max_steps: given.max_steps }),
+    ...withDefaults(TRAINING, given, defaults),
+    seed,
+  };
 }
 
 function compiles(source: string): boolean {
