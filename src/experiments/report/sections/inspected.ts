@@ -1,7 +1,6 @@
 /** What each method was trained on, token by token. */
 
 import { readInspected } from '../../store/stored.js';
-
 import { count, type ReportBlock, type Section } from '../document.js';
 import type { DataSet, Measurement } from '../findings.js';
 
