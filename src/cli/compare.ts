@@ -5,7 +5,7 @@ import { changedRows } from '../experiments/report/sections/answers.js';
 import { figureHeads, mainFigure } from '../eval/index.js';
 import { compare, type Comparison } from '../experiments/report/evidence.js';
 import { compareValues, type Factors, type Value } from '../experiments/report/factors.js';
-import { studyOf, type DataSet, type Measurement, type Point } from '../experiments/report/study.js';
+import { findingsOf, type DataSet, type Measurement, type Point } from '../experiments/report/findings.js';
 import { beginning, readTestTexts, type TestTexts } from '../experiments/report/test-texts.js';
 import { percent, withInterval } from '../experiments/store/results.js';
 import { readRun } from '../experiments/store/stored.js';
@@ -48,7 +48,7 @@ export const verb: Verb = (command) => {
     .option('--json', 'as JSON')
     .action(async (one: string, other: string, flags: Flags) => {
       const [a, b] = [one, other].map((name) => readRun(runFolderOf(name, flags.runs)));
-      const pairs = pairsOf(studyOf([a!]).dataSets, studyOf([b!]).dataSets, flags);
+      const pairs = pairsOf(findingsOf([a!]).dataSets, findingsOf([b!]).dataSets, flags);
       if (pairs.length === 0)
         throw new UserError(
           `${a!.folder} and ${b!.folder} have no task in common whose test rows both answered${flags.method ? ` by ${flags.method}` : ''}`,

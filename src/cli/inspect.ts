@@ -2,6 +2,7 @@
 
 import type { ResolvedConfig, ResolvedTask, Study } from '../experiments/config/index.js';
 import { showRow, type ShownRow, type ShownToken } from '../experiments/data/shown-rows.js';
+import { SPLIT_NAMES, SPLITS } from '../experiments/config/splits.js';
 import { describeRow, readTaskData, trainingBlocks, type TaskData } from '../experiments/data/task-data.js';
 import { resolveModel } from '../files/index.js';
 import type { Sample } from '../tasks/index.js';
@@ -72,10 +73,10 @@ async function inspectTask(
   const tokens = blocks.reduce((n, b) => n + rowsOf(b), 0);
   const trained = blocks.reduce((n, b) => n + flatten([b]).trainedTokens, 0);
   const { packing, max_length } = settings.training;
-  if (settings.test || settings.validation)
-    say(
-      `${data.train.length} training rows, ${data.validation.length} validation rows, ${data.test.length} test rows`,
-    );
+  // The rows that are tested come last.
+  const told = [...SPLIT_NAMES.filter((split) => split !== 'test'), 'test'] as const;
+  if (SPLIT_NAMES.some((split) => split !== 'train' && settings[split]))
+    say(told.map((split) => `${data[split].length} ${SPLITS[split].rows}`).join(', '));
   say(
     `${data.train.length} rows in ${blocks.length} blocks of at most ${max_length} tokens (packing: ${packing}): ` +
       `${tokens} tokens, ${trained} of them trained on (${((100 * trained) / tokens).toFixed(1)} %)`,

@@ -1,6 +1,6 @@
 /** `westwind ls [DIR]`: the runs of a folder, a line each. */
 
-import { namesOf, studyOf } from '../experiments/report/study.js';
+import { namesOf, findingsOf } from '../experiments/report/findings.js';
 import { mainFigure } from '../eval/index.js';
 
 import { readRuns, type FoundRuns } from '../experiments/report/gather.js';
@@ -42,7 +42,7 @@ export const verb: Verb = (command) => {
 
 /** A line for each method of each run; one for a run that has no figures yet. */
 function linesOf({ runs, damaged }: FoundRuns): Line[] {
-  const measured = studyOf(runs).dataSets.flatMap((set) => {
+  const measured = findingsOf(runs).dataSets.flatMap((set) => {
     const names = namesOf(set.points);
     const [name] = mainFigure(set);
     return set.points.flatMap((point) =>

@@ -4,13 +4,13 @@ import type { Backend } from '../backends/contract.js';
 import { createBackend } from '../backends/select.js';
 import { Planner, sumOf, type RunForecast, type TaskPlan } from '../experiments/plan/index.js';
 import { measureRates, secondsOf, type Rates } from '../experiments/plan/rates.js';
-import { refuseHopeless } from '../experiments/run/study.js';
+import { refuseHopeless } from '../experiments/run/supervise-study.js';
 import { messageOf, UserError } from '../util/errors.js';
 import { deviceOption, nonNegative } from './device.js';
 import type { Verb } from './main.js';
 import { sayJson, sayLines, warn } from './output.js';
 import { configArgument, studyOf, type SettingFlags } from './settings.js';
-import { faultLines, gridText } from './study.js';
+import { faultLines, gridText } from './study-text.js';
 import { tableText } from './table.js';
 import { duration, gib } from './units.js';
 

@@ -4,14 +4,14 @@ import { basename } from 'node:path';
 import { failedChecks } from '../experiments/checks/failed.js';
 import { labelOf, type Study } from '../experiments/config/index.js';
 import { resultsTable, type TaskResult } from '../experiments/store/results.js';
-import { planStudy, superviseStudy } from '../experiments/run/study.js';
+import { planStudy, superviseStudy } from '../experiments/run/supervise-study.js';
 import { superviseWorker, type Supervision } from '../experiments/run/supervise.js';
 import { deviceOption, positiveInteger } from './device.js';
 import type { Verb } from './main.js';
 import { say, sayLines, warn } from './output.js';
 import { createProgress, type Progress } from './progress.js';
 import { argumentsText, configArgument, studyOf, type SettingFlags } from './settings.js';
-import { axesOf, faultLines, gridText, studyChecks, studyTables } from './study.js';
+import { axesOf, faultLines, gridText, studyChecks, studyTables } from './study-text.js';
 import { tableText } from './table.js';
 
 interface Flags extends SettingFlags {

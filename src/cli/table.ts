@@ -21,7 +21,7 @@ export function tableText(
     return markdown;
   const cells = [heads, ...rows].map((row) => row.map(oneLine));
   const sizes = heads.map((_, i) => sizeOf(cells.map((row) => row[i]!)));
-  return groupsOf(sizes, columns)
+  return columnGroups(sizes, columns)
     .map((group) =>
       block(
         cells,
@@ -55,7 +55,7 @@ function wordsOf(cell: string): string[] {
 }
 
 /** The columns' numbers, as many side by side as there is room for; the first one stands before each of the groups. */
-function groupsOf(sizes: readonly Size[], columns: number): number[][] {
+function columnGroups(sizes: readonly Size[], columns: number): number[][] {
   const groups: number[][] = [[0]];
   for (let i = 1; i < sizes.length; i++) {
     const group = groups.at(-1)!;

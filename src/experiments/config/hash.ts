@@ -10,6 +10,7 @@ import type { ResolvedConfig } from './resolve.js';
 import { isDrawn, type ResolvedSource } from './settings/rows.js';
 import { dependsOnSeed, type ResolvedTask } from './settings/task.js';
 import { TRAINING } from './settings/tuning.js';
+import { type SectionSplit, bySection } from './splits.js';
 
 /** Raised when a change to Westwind changes what the same configuration gives. */
 const RESULTS_VERSION = 6;
@@ -53,7 +54,7 @@ function taskParts(
   { data, adapters, batchInvariant }: Fingerprints,
 ): Record<string, unknown> {
   const { name, settings, tune, baselines, scoring, few_shot_examples, lora, training, generation } = task;
-  const sourceParts = (split: 'train' | 'test', source: ResolvedSource | undefined): unknown => {
+  const sourceParts = (split: SectionSplit, source: ResolvedSource | undefined): unknown => {
     if (source === undefined) return undefined;
     const content = data[`${name}.${split}`];
     if (content === undefined) throw new Error(`no fingerprint of ${name}.${split}`);
@@ -88,8 +89,7 @@ function taskParts(
   };
   return {
     ...{ name, settings, answers, tuning, bf16: training.bf16 },
-    train: sourceParts('train', task.train),
-    test: sourceParts('test', task.test),
+    ...bySection((split) => sourceParts(split, task[split])),
   };
 }
 

@@ -19,6 +19,7 @@ import type { ResolvedSource } from './settings/rows.js';
 import type { ResolvedTask } from './settings/task.js';
 import { runsOfPoints, type PointRun } from './study.js';
 import { adapterFolder } from './trained-adapter.js';
+import { SECTION_SPLITS } from './splits.js';
 
 /** A configuration that was read and checked, with the text that it was read from. */
 export interface LoadedConfig {
@@ -189,15 +190,18 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
     return { adapter: folder, lora };
   };
   const tasks = config.tasks.map((task): ResolvedTask => {
-    const { train, test } = task;
     const inheritedFrom = inheritance(layers, task.name);
     return {
       ...task,
       ...(inheritedFrom !== undefined && { inheritedFrom }),
       ...locateAdapter(task),
       checks: task.checks.map((check, i) => locateCheck(check, ['tasks', task.name, 'checks', i])),
-      ...(train && { train: locateSource(train, ['tasks', task.name, 'train']) }),
-      ...(test && { test: locateSource(test, ['tasks', task.name, 'test']) }),
+      ...Object.fromEntries(
+        SECTION_SPLITS.flatMap((split) => {
+          const source = task[split];
+          return source ? [[split, locateSource(source, ['tasks', task.name, split])]] : [];
+        }),
+      ),
     };
   });
   if (problems.length > 0) throw report(problems, layers);

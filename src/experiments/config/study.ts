@@ -7,6 +7,7 @@ import { methodName } from '../../tasks/index.js';
 import type { GridPoint } from './grid.js';
 import { canonicalJson, resultHash } from './hash.js';
 import type { ResolvedConfig } from './resolve.js';
+import { SECTION_SPLITS } from './splits.js';
 
 export interface PointRun extends GridPoint {
   readonly config: ResolvedConfig;
@@ -52,10 +53,7 @@ function withTask(value: unknown, name: string, part: Part): unknown {
 function keyOf(config: ResolvedConfig): string {
   const { model_name_or_path, revision, device, tasks } = config;
   const sources = tasks.flatMap((task) =>
-    (['train', 'test'] as const).map((split) => [
-      `${task.name}.${split}`,
-      canonicalJson(task[split]?.from ?? null),
-    ]),
+    SECTION_SPLITS.map((split) => [`${task.name}.${split}`, canonicalJson(task[split]?.from ?? null)]),
   );
   return resultHash(config, {
     model: canonicalJson([model_name_or_path, revision]),

@@ -3,6 +3,7 @@
 import type { Block } from '../../data/index.js';
 import type { Tokenizer } from '../../tokenizer/index.js';
 import { canonicalJson, type ResolvedTask } from '../config/index.js';
+import { SPLIT_NAMES } from '../config/splits.js';
 import { refuseOverlap } from './overlap.js';
 import { readTaskData, trainingBlocks, type TaskData } from './task-data.js';
 
@@ -23,8 +24,8 @@ export class DataCache {
 
   /** As `readTaskData`. Throws UserError for a task that must not be run on its rows, too. */
   async data(task: ResolvedTask, seed: number): Promise<TaskData> {
-    const { settings, train, test, validation } = task;
-    const key = canonicalJson([settings, train ?? null, test ?? null, validation ?? null, seed]);
+    const sources = SPLIT_NAMES.map((split) => task[split] ?? null);
+    const key = canonicalJson([task.settings, sources, seed]);
     const reading = this.read.get(key) ?? readTaskData(task, seed, this.signal);
     this.read.set(key, reading);
     const data = await reading;

@@ -7,35 +7,40 @@ import { realpathSync } from 'node:fs';
 import { render, type Sample, type Task } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
 import type { ResolvedTask } from '../config/index.js';
+import { SPLIT_NAMES, type SplitName } from '../config/splits.js';
 
 /** Numbers of rows. A text is all that a prompt shows of a row. */
-export interface Overlap {
+/** By the other sets: rows with a text that a training row has. */
+type InTrain = Readonly<Record<`${Exclude<SplitName, 'train'>}_in_train`, number>>;
+
+export interface Overlap extends InTrain {
   /** Test rows that are training rows: of the same file and number, or, of two files, the same in every column of the task. */
   readonly shared: number;
   /** The same for all rows of the training data, which few-shot examples come from. */
   readonly shared_examples: number;
-  /** Test rows, and validation rows, with a text that a training row has. */
-  readonly test_in_train: number;
-  readonly validation_in_train: number;
   /** Rows with a text that an earlier row of the same set has. */
   readonly train_repeats: number;
   readonly test_repeats: number;
 }
 
-export interface OverlapRows {
-  readonly train: readonly Sample[];
+export interface OverlapRows extends Readonly<Record<SplitName, readonly Sample[]>> {
   readonly examples: readonly Sample[];
-  readonly validation: readonly Sample[];
-  readonly test: readonly Sample[];
   /** Training and test rows are numbered in the same files. */
   readonly sameFiles: boolean;
 }
 
-export function overlapOf(
-  task: Task,
-  { train, examples, validation, test, sameFiles: oneFile }: OverlapRows,
-): Overlap {
+/** The splits but train. */
+const OTHERS = SPLIT_NAMES.filter((split) => split !== 'train');
+
+/** Something for each split that may have texts of training rows. */
+export function inTrain<T>(make: (split: (typeof OTHERS)[number]) => T): Record<keyof InTrain, T> {
+  const entries = OTHERS.map((split) => [`${split}_in_train`, make(split)]);
+  return Object.fromEntries(entries) as Record<keyof InTrain, T>;
+}
+
+export function overlapOf(task: Task, { examples, sameFiles: oneFile, ...sets }: OverlapRows): Overlap {
   const textOf = (sample: Sample): string => render(task.prompt, sample.values);
+  const { train, test } = sets;
   const [trainTexts, testTexts] = [train.map(textOf), test.map(textOf)];
   const known = new Set(trainTexts);
   const rowOf = (sample: Sample): unknown =>
@@ -49,8 +54,7 @@ export function overlapOf(
   return {
     shared,
     shared_examples: examples === train ? shared : sharedWith(examples),
-    test_in_train: testTexts.filter((text) => known.has(text)).length,
-    validation_in_train: validation.filter((sample) => known.has(textOf(sample))).length,
+    ...inTrain((split) => sets[split].filter((sample) => known.has(textOf(sample))).length),
     train_repeats: train.length - known.size,
     test_repeats: test.length - new Set(testTexts).size,
   };
@@ -85,7 +89,7 @@ export function refuseOverlap(
 
 /** A line for each thing that a person should know of a task's rows. */
 export function overlapNotes(
-  { shared, test_in_train, validation_in_train, train_repeats, test_repeats }: Overlap,
+  { shared, test_in_train, train_repeats, test_repeats, ...counts }: Overlap,
   { test_rows, train_rows }: { readonly test_rows: number; readonly train_rows: number },
 ): string[] {
   const notes: string[] = [];
@@ -93,8 +97,10 @@ export function overlapNotes(
   if (shared > 0) notes.push(`${shared} of ${test_rows} test rows are training rows`);
   if (test_in_train > shared)
     notes.push(`${test_in_train} of ${test_rows} test rows have a text that a training row has`);
-  if (validation_in_train > 0)
-    notes.push(`${rows(validation_in_train)} of the validation set have a text that a training row has`);
+  for (const split of OTHERS) {
+    const known = split === 'test' ? 0 : counts[`${split}_in_train`];
+    if (known > 0) notes.push(`${rows(known)} of the ${split} set have a text that a training row has`);
+  }
   if (train_repeats > 0) notes.push(`${train_repeats} of ${train_rows} training rows repeat another's text`);
   if (test_repeats > 0) notes.push(`${test_repeats} of ${test_rows} test rows repeat another's text`);
   return notes;

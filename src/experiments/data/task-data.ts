@@ -31,17 +31,14 @@ import {
 import { UserError } from '../../util/errors.js';
 import { own } from '../../util/own.js';
 import { inheritedNote, type ResolvedPart, type ResolvedSource, type ResolvedTask } from '../config/index.js';
+import { bySplit, SPLIT_NAMES, type SplitName } from '../config/splits.js';
 import { overlapNotes, overlapOf, sameFiles, type Overlap } from './overlap.js';
 
 /** A task with its samples: trained on, answered, set aside. */
-export interface TaskData {
+export interface TaskData extends Readonly<Record<SplitName, readonly Sample[]>> {
   readonly task: Task;
-  readonly train: readonly Sample[];
   /** All rows of the training data, of which `train` may be a sample: few-shot examples are chosen from these. */
   readonly examples: readonly Sample[];
-  readonly test: readonly Sample[];
-  /** Rows that a split leaves out of both; [] where there is none. */
-  readonly validation: readonly Sample[];
   /** Rows that the sets have in common. */
   readonly overlap: Overlap;
   /** Training and test rows are numbered in the same files. */
@@ -115,15 +112,16 @@ async function readData(settings: ResolvedTask, seed: number, signal?: AbortSign
     }
     return { rows, indices, files };
   };
-  const { train: trainSource, test: testSource, validation: validationSource } = settings;
-  const trainTable = await load(trainSource);
-  const parted = testSource?.part !== undefined;
-  const testTable = parted ? trainTable : await load(testSource);
-  const task = createTask(settings.settings, trainTable.rows, parted ? [] : testTable.rows);
-  const samplesOf = (table: Table, source: ResolvedSource | undefined): Sample[] =>
-    locate(source, () => table.rows.map((row, i) => toSample(task, row, table.indices[i]!)));
-  const all = samplesOf(trainTable, trainSource);
-  const parts = trainSource?.part && locate(trainSource, () => partsOf(task, all, trainSource.part!));
+  const tables = bySplit(() => NO_TABLE);
+  for (const split of SPLIT_NAMES)
+    tables[split] = isPart(settings, split) ? tables.train : await load(settings[split]);
+  const others = SPLIT_NAMES.filter((split) => split !== 'train');
+  const strangers = others.filter((split) => !isPart(settings, split)).flatMap((split) => tables[split].rows);
+  const task = createTask(settings.settings, tables.train.rows, strangers);
+  const samplesOf = (split: SplitName): Sample[] => {
+    const { rows, indices } = tables[split];
+    return locate(settings[split], () => rows.map((row, i) => toSample(task, row, indices[i]!)));
+  };
   const pick = (samples: readonly Sample[], source: ResolvedSource | undefined): readonly Sample[] => {
     const size = source?.count ?? source?.fraction;
     if (size === undefined || size === samples.length || source?.fraction === 1) return samples;
@@ -132,15 +130,25 @@ async function readData(settings: ResolvedTask, seed: number, signal?: AbortSign
     const picked = locate(source, () => trainTestSplit(samples.length, options)).train;
     return picked.map((i) => samples[i]!);
   };
+  const all = samplesOf('train');
+  const part = settings.train?.part;
+  const parts = part && locate(settings.train, () => partsOf(task, all, part));
   const examples = parts?.train ?? all;
-  const train = pick(examples, trainSource);
-  const validation = validationSource ? parts!.validation : [];
-  const test = parted ? parts!.test : pick(samplesOf(testTable, testSource), testSource);
-  const oneFile = sameFiles(trainTable.files, testTable.files);
-  const overlap = overlapOf(task, { train, examples, validation, test, sameFiles: oneFile });
-  notices.push(...overlapNotes(overlap, { test_rows: test.length, train_rows: train.length }));
-  notices.push(...flatNotices(task, [...examples, ...validation, ...test]));
-  return { task, train, examples, validation, test, overlap, sameFiles: oneFile, notices };
+  const sets = bySplit((split) =>
+    isPart(settings, split)
+      ? (parts?.[split] ?? [])
+      : pick(split === 'train' ? examples : samplesOf(split), settings[split]),
+  );
+  const oneFile = sameFiles(tables.train.files, tables.test.files);
+  const overlap = overlapOf(task, { ...sets, examples, sameFiles: oneFile });
+  notices.push(...overlapNotes(overlap, { test_rows: sets.test.length, train_rows: sets.train.length }));
+  notices.push(...flatNotices(task, [...examples, ...others.flatMap((split) => sets[split])]));
+  return { ...sets, task, examples, overlap, sameFiles: oneFile, notices };
+}
+
+/** Whether its rows are some of the training file's. */
+function isPart(settings: ResolvedTask, split: SplitName): boolean {
+  return split !== 'train' && settings[split]?.part !== undefined;
 }
 
 /** The rows of a split's parts. */
@@ -148,7 +156,7 @@ function partsOf(
   task: Task,
   samples: readonly Sample[],
   { test, validation, stratify, seed }: ResolvedPart,
-): Record<'train' | 'validation' | 'test', readonly Sample[]> {
+): Partial<Record<SplitName, readonly Sample[]>> {
   const labels = stratify && task.labels ? classesOf(samples) : undefined;
   const rows = splitRows(samples.length, { test, validation }, { stratify: labels, randomState: seed });
   const of = (part: readonly number[]): Sample[] => part.map((i) => samples[i]!);

@@ -4,7 +4,7 @@ import { holm } from '../../eval/index.js';
 import { compare } from './evidence.js';
 import type { PublishedName } from './published.js';
 import type { Compared } from './sheet.js';
-import { modelOf, trainRows, varyingModels, type DataSet, type Point } from './study.js';
+import { modelOf, trainRows, varyingModels, type DataSet, type Point } from './findings.js';
 
 export interface Context {
   readonly published: (set: DataSet) => PublishedName | undefined;

@@ -12,17 +12,17 @@ export interface Report {
 export interface Chapter {
   readonly id: string;
   readonly title: string;
-  readonly blocks: readonly Block[];
+  readonly blocks: readonly ReportBlock[];
   readonly sections: readonly Section[];
 }
 
 export interface Section {
   readonly id: string;
   readonly title: string;
-  readonly blocks: readonly Block[];
+  readonly blocks: readonly ReportBlock[];
 }
 
-export type Block =
+export type ReportBlock =
   | { readonly type: 'text'; readonly text: string }
   /** A smaller text: how to read what is above. */
   | { readonly type: 'note'; readonly text: string }
@@ -30,7 +30,7 @@ export type Block =
   | { readonly type: 'list'; readonly items: readonly string[] }
   | { readonly type: 'table'; readonly table: Table }
   | { readonly type: 'figure'; readonly figure: Figure }
-  | { readonly type: 'details'; readonly summary: string; readonly blocks: readonly Block[] }
+  | { readonly type: 'details'; readonly summary: string; readonly blocks: readonly ReportBlock[] }
   | { readonly type: 'code'; readonly text: string }
   /** Tokens, those trained on marked. */
   | {
@@ -38,7 +38,7 @@ export type Block =
       readonly tokens: readonly { readonly text: string; readonly trained: boolean }[];
     }
   /** Only in the HTML: a manifest holds times and machines, which a repeated study does not share. */
-  | { readonly type: 'html-only'; readonly blocks: readonly Block[] };
+  | { readonly type: 'html-only'; readonly blocks: readonly ReportBlock[] };
 
 export interface Table {
   readonly caption: string;
@@ -112,8 +112,8 @@ export function percent1(figure: number): string {
 export function numbered(report: Report): Report {
   const numbers = { Table: 0, Figure: 0 };
   const next = (kind: keyof typeof numbers): string => `${kind} ${++numbers[kind]}.`;
-  const all = (blocks: readonly Block[]): Block[] => blocks.map(one);
-  const one = (block: Block): Block => {
+  const all = (blocks: readonly ReportBlock[]): ReportBlock[] => blocks.map(one);
+  const one = (block: ReportBlock): ReportBlock => {
     if (block.type === 'table')
       return { ...block, table: { ...block.table, caption: `${next('Table')} ${block.table.caption}` } };
     if (block.type === 'figure')

@@ -15,7 +15,7 @@ import { readPredictions } from '../store/stored.js';
 import type { Prediction } from '../store/predictions.js';
 import { metricOptions } from '../../tasks/index.js';
 import { own } from '../../util/own.js';
-import type { Measurement, Point } from './study.js';
+import type { Measurement, Point } from './findings.js';
 
 export interface Estimate {
   /** The mean over the seeds. */
@@ -48,12 +48,12 @@ export const estimate = remembering((point: Point, name: string): Estimate | und
   if (values.length === 1) {
     const stored = point.measurements[0]!.figures.intervals[name];
     // A run of before intervals had a width wherever rows score alike.
-    const rows = stored && stored.low === stored.high ? rowsOf([point], name) : undefined;
+    const rows = stored && stored.low === stored.high ? figuresByRow([point], name) : undefined;
     const interval = rows ? intervalOver(rows) : stored;
     return { value: only, seeds: 1, ...(interval && { interval }) };
   }
   const { mean, deviation } = spread(values);
-  const rows = rowsOf([point], name);
+  const rows = figuresByRow([point], name);
   return { value: mean, deviation, seeds: values.length, ...(rows && { interval: intervalOver(rows) }) };
 });
 
@@ -62,7 +62,7 @@ export function estimateMean(points: readonly Point[], name: string): Estimate |
   const values = points.map((point) => estimate(point, name)).filter((e) => e !== undefined);
   if (values.length === 0) return undefined;
   const value = values.reduce((sum, e) => sum + e.value, 0) / values.length;
-  const rows = rowsOf(points, name);
+  const rows = figuresByRow(points, name);
   return { value, seeds: 1, ...(rows && { interval: intervalOver(rows) }) };
 }
 
@@ -92,7 +92,7 @@ function comparison(a: Point, b: Point, name: string): Comparison | undefined {
     shared.length === 0
       ? point
       : { ...point, measurements: point.measurements.filter(({ seed }) => shared.includes(seed!)) };
-  const [left, right] = [rowsOf([of(a)], name), rowsOf([of(b)], name)];
+  const [left, right] = [figuresByRow([of(a)], name), figuresByRow([of(b)], name)];
   if (!left || !right) return undefined;
   const rows = [...left.keys()].filter((row) => right.has(row)).sort((x, y) => x - y);
   if (rows.length === 0) return undefined;
@@ -123,7 +123,7 @@ function intervalOver(figures: ReadonlyMap<number, readonly number[]>): Interval
 }
 
 /** The figures of each test row: of one point by each seed that has it, of several points the mean of each. */
-function rowsOf(points: readonly Point[], name: string): Map<number, number[]> | undefined {
+function figuresByRow(points: readonly Point[], name: string): Map<number, number[]> | undefined {
   const rows = new Map<number, number[]>();
   for (const { measurements } of points) {
     const mine = new Map<number, number[]>();

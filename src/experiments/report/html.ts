@@ -1,6 +1,6 @@
 /** A report as one HTML file that asks for nothing: no script, no font, no picture from elsewhere, and a policy that forbids them. */
 
-import { numbered, type Block, type Cell, type Chapter, type Report, type Table } from './document.js';
+import { numbered, type ReportBlock, type Cell, type Chapter, type Report, type Table } from './document.js';
 import { escapeText } from './escape.js';
 import { STYLE } from './style.js';
 
@@ -51,7 +51,7 @@ function chapterOf({ id, title, blocks, sections }: Chapter): string {
   return `<section id="${escapeText(id)}">\n<h2>${escapeText(title)}</h2>\n${own}\n${below.join('\n')}\n</section>`;
 }
 
-function block(of: Block): string {
+function block(of: ReportBlock): string {
   switch (of.type) {
     case 'text':
       return `<p>${prose(of.text)}</p>`;

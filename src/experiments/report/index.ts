@@ -22,8 +22,9 @@ import { allSection, manifestChapter, publishedChapter, unfinishedChapter } from
 import { sizeSection } from './sections/sizes.js';
 import { summaryChapter } from './sections/summary.js';
 import { trainedChapter } from './sections/trained.js';
-import { inspectedSection, lossSection } from './sections/training.js';
-import { studyOf, type DataSet } from './study.js';
+import { lossSection } from './sections/losses.js';
+import { inspectedSection } from './sections/inspected.js';
+import { findingsOf, type DataSet } from './findings.js';
 import type { TestTexts } from './test-texts.js';
 
 export { readRuns, type DamagedRun, type FoundRuns } from './gather.js';
@@ -52,7 +53,7 @@ export interface ReportFiles {
 /** A run with a damaged file is listed with its cause among those without a result. */
 export function makeReport(stored: readonly StoredRun[], options: ReportOptions = {}): ReportFiles {
   const { runs, damaged } = soundRuns(stored);
-  const study = studyOf(runs, [...(options.damaged ?? []), ...damaged]);
+  const findings = findingsOf(runs, [...(options.damaged ?? []), ...damaged]);
   const tables: Record<string, string> = {};
   const used = new Set<PublishedName>();
   const context: Context = {
@@ -69,22 +70,22 @@ export function makeReport(stored: readonly StoredRun[], options: ReportOptions 
       tables[name] = text;
     },
   };
-  const chapters = study.dataSets.map((set) => dataSetChapter(set, context));
+  const chapters = findings.dataSets.map((set) => dataSetChapter(set, context));
   const titles = [
-    ...study.dataSets.map(({ title }) => title),
-    ...study.trained.map(({ result }) => result.task),
+    ...findings.dataSets.map(({ title }) => title),
+    ...findings.trained.map(({ result }) => result.task),
   ];
   const names = [...new Set(titles)].join(', ');
   const report: Report = {
     title: options.title ?? 'Report',
-    subtitle: `${count(study.runs.length + study.damaged.length, 'run')}${names === '' ? '' : ` on ${names}`}, by Westwind`,
+    subtitle: `${count(findings.runs.length + findings.damaged.length, 'run')}${names === '' ? '' : ` on ${names}`}, by Westwind`,
     chapters: [
-      summaryChapter(study, context),
+      summaryChapter(findings, context),
       ...chapters,
-      trainedChapter(study, context),
-      unfinishedChapter(study),
+      trainedChapter(findings, context),
+      unfinishedChapter(findings),
       publishedChapter(used),
-      manifestChapter(study),
+      manifestChapter(findings),
     ].filter((chapter) => chapter !== undefined),
   };
   return { markdown: toMarkdown(report), html: toHtml(report), tables };

@@ -2,7 +2,7 @@
 
 import { oneLine, visibleLines } from '../../util/visible.js';
 import { markdownTable } from '../store/results.js';
-import { numbered, type Block, type Report, type Table } from './document.js';
+import { numbered, type ReportBlock, type Report, type Table } from './document.js';
 
 export function toMarkdown(report: Report): string {
   const { title, subtitle, chapters } = numbered(report);
@@ -17,16 +17,16 @@ export function toMarkdown(report: Report): string {
   return parts.join('\n\n') + '\n';
 }
 
-function headed(heading: string, blocks: readonly Block[]): string[] {
+function headed(heading: string, blocks: readonly ReportBlock[]): string[] {
   const found = texts(blocks);
   return found.length === 0 ? [] : [heading, ...found];
 }
 
-function texts(blocks: readonly Block[]): string[] {
+function texts(blocks: readonly ReportBlock[]): string[] {
   return blocks.map(block).filter((text) => text !== '');
 }
 
-function block(of: Block): string {
+function block(of: ReportBlock): string {
   switch (of.type) {
     case 'text':
       return plain(of.text);
@@ -66,7 +66,7 @@ function table({ caption, heads, rows }: Table): string {
 }
 
 /** Tokens as running text, trained stretches bold; white space at a stretch's ends stands outside, where it would undo the marks. */
-function tokens(of: (Block & { type: 'tokens' })['tokens']): string {
+function tokens(of: (ReportBlock & { type: 'tokens' })['tokens']): string {
   const stretches: { text: string; trained: boolean }[] = [];
   for (const { text, trained } of of) {
     const last = stretches.at(-1);

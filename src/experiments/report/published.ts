@@ -7,8 +7,8 @@
 import { own } from '../../util/own.js';
 import type { ResolvedSource } from '../config/index.js';
 import type { Method } from '../../tasks/index.js';
-import type { DataSet, Point } from './study.js';
-import { modelOf } from './study.js';
+import type { DataSet, Point } from './findings.js';
+import { modelOf } from './findings.js';
 import { onAllModules, withNeftune, type Factors } from './factors.js';
 
 /** Names of the tables of published figures. */

@@ -2,7 +2,7 @@
 
 import { csvFigure, toCsv, type CsvCell } from './csv.js';
 import type { Comparison, Estimate } from './evidence.js';
-import { modelOf, trainRows, type DataSet, type Point } from './study.js';
+import { modelOf, trainRows, type DataSet, type Point } from './findings.js';
 
 const HEADS = [
   'task',
@@ -44,7 +44,7 @@ export interface SheetRow {
   readonly published?: number | undefined;
 }
 
-export function sheetRow(row: SheetRow): CsvCell[] {
+function sheetRow(row: SheetRow): CsvCell[] {
   const { set, point, estimate, compared } = row;
   const { difference, interval, p } = compared?.comparison ?? {};
   return [

@@ -29,7 +29,10 @@ export class Reports {
   }
 
   async end(how: TrackingEnd): Promise<void> {
-    await Promise.all([...this.trackers.values()].map((tracker) => tracker.end?.(how)));
+    const ends = [...this.trackers.values()].map(async (tracker) => {
+      await tracker.end?.(how);
+    });
+    await Promise.all(ends);
   }
 
   abort(): void {

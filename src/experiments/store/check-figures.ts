@@ -34,6 +34,6 @@ export function boundsText({ min, max }: Pick<CheckFigure, 'min' | 'max'>): stri
 }
 
 /** A check's figure as tables show it. */
-export function figureText(figure: number): string {
+export function checkFigureText(figure: number): string {
   return figure.toFixed(Math.abs(figure) < 100 ? 3 : 1);
 }

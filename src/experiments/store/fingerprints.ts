@@ -8,6 +8,7 @@ import type { Backend } from '../../backends/contract.js';
 import { readFault } from '../../util/faults.js';
 import { openRegular } from '../../util/read.js';
 import type { Fingerprints, LoadedConfig } from '../config/index.js';
+import { SPLIT_NAMES } from '../config/splits.js';
 import { aboutTask, sourceFiles } from '../data/task-data.js';
 
 /** Hashes of what runs are made of: each file that several have in common is read once. */
@@ -26,9 +27,10 @@ export class Fingerprinting {
     for (const task of config.tasks) {
       if (task.adapter !== undefined)
         adapters[task.name] = this.hash([join(task.adapter, ADAPTER_WEIGHTS)], Infinity);
-      for (const split of ['train', 'test'] as const) {
+      for (const split of SPLIT_NAMES) {
         const source = task[split];
-        if (source)
+        // A part is told by the file that it is of; the parts of test have their hash nevertheless, for it is in the ids of runs.
+        if (source && (split === 'train' || split === 'test' || !source.part))
           data[`${task.name}.${split}`] = this.hash(
             await aboutTask(task, () => sourceFiles(source)),
             Infinity,

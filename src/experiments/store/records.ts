@@ -29,7 +29,7 @@ export class RecordWriter<T> {
  * and for what is no regular file.
  */
 export function readRecords<T>(path: string, schema: z.ZodType = z.looseObject({})): T[] {
-  return existsSync(path) ? recordsOf<T>(wholeLines(path), path, schema) : [];
+  return existsSync(path) ? (recordsOf(wholeLines(path), path, schema) as T[]) : [];
 }
 
 /**
@@ -48,13 +48,13 @@ export function readRecordsFrom<T>(
     const bytes = Buffer.alloc(size - start);
     const text = bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, start));
     const whole = text.subarray(0, text.lastIndexOf(0x0a) + 1);
-    return { records: recordsOf<T>(whole.toString('utf8'), path, schema), end: start + whole.length };
+    return { records: recordsOf(whole.toString('utf8'), path, schema) as T[], end: start + whole.length };
   } finally {
     closeSync(fd);
   }
 }
 
-function recordsOf<T>(lines: string, path: string, schema: z.ZodType): T[] {
+function recordsOf(lines: string, path: string, schema: z.ZodType): unknown[] {
   return lines
     .split('\n')
     .filter((line) => line !== '')
@@ -71,7 +71,7 @@ function recordsOf<T>(lines: string, path: string, schema: z.ZodType): T[] {
       }
       const checked = schema.safeParse(value);
       if (!checked.success) throw damaged(faultOf(checked.error));
-      return checked.data as T;
+      return checked.data;
     });
 }
 

@@ -11,7 +11,7 @@ import {
 import { methodName, type Method, type TaskName } from '../../tasks/index.js';
 import { own } from '../../util/own.js';
 import { columnsOf, oneLine } from '../../util/visible.js';
-import { boundsText, figureText, type CheckFigure } from './check-figures.js';
+import { boundsText, checkFigureText, type CheckFigure } from './check-figures.js';
 import { overlapNotes, type Overlap } from '../data/overlap.js';
 
 /** One way of answering the test rows, and what it scored. */
@@ -87,7 +87,7 @@ function checksTable({ task, methods }: TaskResult, tuning: string, table: typeo
     methodName(method, tuning),
     ...columns.map(([name]) => {
       const { mean, interval } = own(checks, name)!;
-      return `${figureText(mean)} [${figureText(interval.low)}, ${figureText(interval.high)}]`;
+      return `${checkFigureText(mean)} [${checkFigureText(interval.low)}, ${checkFigureText(interval.high)}]`;
     }),
   ]);
   return [table(heads, rows), ''];

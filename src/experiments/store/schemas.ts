@@ -4,10 +4,10 @@
  */
 
 import { z } from 'zod';
+import { inTrain, type Overlap } from '../data/overlap.js';
 import { METRIC_NAMES, ROUGE_TOKENIZERS } from '../../eval/index.js';
 import { METHOD_NAMES, TASK_NAMES } from '../../tasks/index.js';
 import { SCORINGS } from '../config/index.js';
-import type { Overlap } from '../data/overlap.js';
 
 const count = z.int().nonnegative();
 
@@ -100,11 +100,11 @@ const check = z.object({
 const OVERLAP = {
   shared: count,
   shared_examples: count,
-  test_in_train: count,
-  validation_in_train: count,
+  // Of a split that there was not yet nothing is told.
+  ...inTrain(() => count.default(0)),
   train_repeats: count,
   test_repeats: count,
-} satisfies Record<keyof Overlap, typeof count>;
+} satisfies Record<keyof Overlap, z.ZodType>;
 
 /** A task's result. */
 export const resultSchema = z.looseObject({

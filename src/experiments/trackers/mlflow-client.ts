@@ -13,7 +13,7 @@ export interface MlflowServer {
   readonly timeoutMs: number;
 }
 
-export interface Metric {
+export interface LoggedMetric {
   readonly key: string;
   readonly value: number;
   /** Milliseconds since 1970. */
@@ -129,7 +129,7 @@ export class MlflowClient {
     return (await this.call('POST', 'runs/create', order, z.object({ run: runSchema }))).run;
   }
 
-  async logMetrics(run_id: string, metrics: readonly Metric[]): Promise<void> {
+  async logMetrics(run_id: string, metrics: readonly LoggedMetric[]): Promise<void> {
     for (let at = 0; at < metrics.length; at += MAX_METRICS)
       await this.call('POST', 'runs/log-batch', { run_id, metrics: metrics.slice(at, at + MAX_METRICS) });
   }

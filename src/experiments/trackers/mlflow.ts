@@ -17,7 +17,7 @@ import {
   MlflowClient,
   MlflowError,
   type KeyValue,
-  type Metric,
+  type LoggedMetric,
   type MlflowServer,
   type RunStatus,
 } from './mlflow-client.js';
@@ -140,14 +140,14 @@ class MlflowTask {
   }
 
   /** The steps that were recorded since the last time. */
-  private newSteps(): Metric[] {
+  private newSteps(): LoggedMetric[] {
     const { events, end } = this.task.steps(this.read);
     this.read = end;
     // Of a file that someone made shorter all are read anew: steps that were sent are not sent again.
     return events.filter(({ step }) => step > this.step).flatMap(metricsOf);
   }
 
-  private newFigures(there: ReadonlyMap<string, number>): Metric[] {
+  private newFigures(there: ReadonlyMap<string, number>): LoggedMetric[] {
     return this.task
       .figures()
       .flatMap(metricsOf)
@@ -170,7 +170,7 @@ class MlflowTask {
   }
 }
 
-function metricsOf({ scalars, step, wallTime }: ScalarEvent): Metric[] {
+function metricsOf({ scalars, step, wallTime }: ScalarEvent): LoggedMetric[] {
   const timestamp = Math.round(1000 * wallTime);
   return Object.entries(scalars).map(([key, value]) => ({ key, value, timestamp, step }));
 }

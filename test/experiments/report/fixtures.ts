@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import { bootstrap, scorePredictions, type Interval } from '../../../src/eval/index.js';
 import type { CheckFigure } from '../../../src/experiments/store/check-figures.js';
 
-export const LABELS = ['cats', 'dogs'];
+const LABELS = ['cats', 'dogs'];
 export const TEST_ROWS = 20;
 
 export interface Fixture {

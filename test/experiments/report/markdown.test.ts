@@ -4,7 +4,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { lexer, type Token, type Tokens } from 'marked';
-import type { Block, Report } from '../../../src/experiments/report/document.js';
+import type { ReportBlock, Report } from '../../../src/experiments/report/document.js';
 import { toMarkdown } from '../../../src/experiments/report/markdown.js';
 import { oneLine } from '../../../src/util/visible.js';
 import { reportOf, written } from './support.js';
@@ -132,12 +132,12 @@ function same(found: readonly Token[] | undefined, given: string, prefix = ''): 
   assert.equal(plain(shown), plain(prefix + seen(given)));
 }
 
-function reportWith(blocks: readonly Block[]): Report {
+function reportWith(blocks: readonly ReportBlock[]): Report {
   return { title: 'T', subtitle: 'S', chapters: [{ id: 'c', title: 'C', blocks, sections: [] }] };
 }
 
 /** The blocks behind title, subtitle and chapter. */
-function parsed(blocks: readonly Block[]): Token[] {
+function parsed(blocks: readonly ReportBlock[]): Token[] {
   const tokens = lexer(toMarkdown(reportWith(blocks))).filter(({ type }) => type !== 'space');
   assert.deepEqual(
     tokens.slice(0, 3).map(({ type }) => type),

@@ -130,7 +130,7 @@ describe('reading files', () => {
     assertLine(() => readText(pipe), 'pipe');
     await assert.rejects(readTableBytes(pipe, 100), /it is a pipe, not a file/);
     await assert.rejects(readTableBytes('/dev/zero', 100), /it is a device, not a file/);
-    const script = `import { readTableBytes } from ${JSON.stringify(join(import.meta.dirname, '../../src/util/read.ts'))};
+    const script = `import { readTableBytes } from ${JSON.stringify(join(import.meta.dirname, '../../../src/util/read.ts'))};
       readTableBytes(process.argv[1], 10).then((bytes) => console.log(String(bytes)), (e) => console.log(e.message));`;
     const piped = (producer: string): string =>
       execFileSync(

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { TABLE_FORMATS, type TableFormat } from '../../../data/index.js';
 import { flag, part, section, seed, setting, text, whole } from '../../../util/settings.js';
+import { bySplit, isSection, type SectionSplit, type SplitName } from '../splits.js';
 
 /** Test rows are the same for every seed of a study, or its figures would differ by the rows, too. */
 const TEST_SEED = 42;
@@ -31,7 +32,7 @@ export interface ResolvedSource {
 }
 
 export interface ResolvedPart {
-  readonly of: 'train' | 'validation' | 'test';
+  readonly of: SplitName;
   /** Shares of all rows below 1, or numbers of rows. */
   readonly test?: number;
   readonly validation?: number;
@@ -116,11 +117,17 @@ export const split = section(SPLIT).refine(
   { error: `needs 'test', 'validation' or both` },
 );
 
+/** Where the rows of each set are. */
+export type ResolvedSplits = Readonly<Partial<Record<SplitName, ResolvedSource>>>;
+
+/** Whether `split` can make it of train's rows. */
+function isPart(name: SplitName): name is 'test' | 'validation' {
+  return name in SPLIT;
+}
+
 /** What of a task's section is about its rows. */
-export interface RowsSection {
+export interface RowsSection extends Readonly<Partial<Record<SectionSplit, SourceSection | undefined>>> {
   readonly columns?: Columns | undefined;
-  readonly train?: SourceSection | undefined;
-  readonly test?: SourceSection | undefined;
   readonly split?: z.output<typeof split> | undefined;
 }
 type Columns = Readonly<Record<string, string | undefined>>;
@@ -135,8 +142,8 @@ export function resolveRows(
   section: RowsSection,
   roles: readonly string[],
   labelled: boolean,
-): { readonly train?: ResolvedSource; readonly test?: ResolvedSource; readonly validation?: ResolvedSource } {
-  const source = (split: 'train' | 'test'): ResolvedSource | undefined =>
+): ResolvedSplits {
+  const source = (split: SectionSplit): ResolvedSource | undefined =>
     resolveSource(section, split, roles, labelled);
   /** A part of the training file's rows, all of it, whatever sample of its own part is trained on. */
   const partSource = (of: ResolvedPart['of']): ResolvedSource | undefined => {
@@ -145,10 +152,12 @@ export function resolveRows(
     return { from, columns, stratify, ...partOf(section, of, labelled) };
   };
   const all = source('train');
-  const train = all && { ...all, ...partOf(section, 'train', labelled) };
-  const test = section.split?.test === undefined ? source('test') : partSource('test');
-  const validation = section.split?.validation === undefined ? undefined : partSource('validation');
-  return { ...(train && { train }), ...(test && { test }), ...(validation && { validation }) };
+  const resolved = bySplit((name): ResolvedSource | undefined => {
+    if (name === 'train') return all && { ...all, ...partOf(section, name, labelled) };
+    if (isPart(name) && section.split?.[name] !== undefined) return partSource(name);
+    return isSection(name) ? source(name) : undefined;
+  });
+  return Object.fromEntries(Object.entries(resolved).filter(([, found]) => found !== undefined));
 }
 
 function partOf(
@@ -164,7 +173,7 @@ function partOf(
 
 function resolveSource(
   section: RowsSection,
-  split: 'train' | 'test',
+  split: SectionSplit,
   roles: readonly string[],
   labelled: boolean,
 ): ResolvedSource | undefined {

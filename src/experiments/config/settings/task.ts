@@ -19,6 +19,7 @@ import {
   type TaskSettings,
 } from '../../../tasks/index.js';
 import { flag, section, setting, text, whole, withDefaults, type Values } from '../../../util/settings.js';
+import { bySection, SECTION_SPLITS, SPLITS } from '../splits.js';
 import { unknownKey, type Path, type Problem } from '../problems.js';
 import {
   check,
@@ -32,7 +33,7 @@ import {
   type Scoring,
 } from './answers.js';
 import { byTask } from './by-task.js';
-import { dataSource, isTested, resolveRows, split, type ResolvedSource } from './rows.js';
+import { dataSource, isTested, resolveRows, split, type ResolvedSplits } from './rows.js';
 import { LORA, resolveLora, resolveTraining, TRAINING, type ResolvedTraining } from './tuning.js';
 
 /** Whether a section stands at all is a setting, too: false turns off what the top level has. */
@@ -44,8 +45,7 @@ type ColumnNames = z.ZodType<Readonly<Record<string, string | undefined>>>;
 function commonSettings(columns: ColumnNames, columnsDescription: string, defaults?: TaskDefaults) {
   const source = dataSource(columns);
   return {
-    train: setting(source, 'Rows to train on, and to choose few-shot examples from.'),
-    test: setting(source, 'Rows to answer and score.'),
+    ...bySection((name) => setting(source, SPLITS[name].section)),
     split: setting(
       split,
       'Makes test and validation rows of the rows of train, which no training sees. Default: none.',
@@ -128,15 +128,11 @@ export interface TopLevel {
 }
 
 /** A task of a configuration with every default filled in. */
-export interface ResolvedTask {
+export interface ResolvedTask extends ResolvedSplits {
   readonly name: string;
   /** The configuration that it comes from, where the file itself only extends that. */
   readonly inheritedFrom?: string;
   readonly settings: TaskSettings;
-  readonly train?: ResolvedSource;
-  readonly test?: ResolvedSource;
-  /** Rows that a split leaves out of the training for later choices. */
-  readonly validation?: ResolvedSource;
   /** Test rows may be training rows. */
   readonly allow_overlap: boolean;
   /** Whether something is trained. */
@@ -234,7 +230,7 @@ export function taskProblems(path: Path, task: TaskFile): Problem[] {
     add(['likelihood_normalization'], 'goes with scoring: likelihood or both');
   problems.push(...columnProblems(path, task, rolesOf(settings)));
   if (!isLabelled(settings)) {
-    for (const part of ['split', 'train', 'test'] as const)
+    for (const part of ['split', ...SECTION_SPLITS] as const)
       if (task[part]?.stratify === true) add([part, 'stratify'], 'needs labels, and this task has none');
   }
   return problems;
@@ -243,10 +239,9 @@ export function taskProblems(path: Path, task: TaskFile): Problem[] {
 /** Names for columns that the task has not. */
 function columnProblems(path: Path, task: TaskFile, roles: readonly string[]): Problem[] {
   const places = [
-    [['columns'], task.columns],
-    [['train', 'columns'], task.train?.columns],
-    [['test', 'columns'], task.test?.columns],
-  ] as const;
+    [['columns'], task.columns] as const,
+    ...SECTION_SPLITS.map((split) => [[split, 'columns'], task[split]?.columns] as const),
+  ];
   return places.flatMap(([key, columns]) =>
     Object.keys(columns ?? {})
       .filter((name) => !roles.includes(name))

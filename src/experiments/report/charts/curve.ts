@@ -13,7 +13,7 @@ import {
 } from 'd3-shape';
 import { colour, label, line, px, svg, textWidth, wrapped } from './svg.js';
 
-export interface CurvePoint {
+interface CurvePoint {
   readonly x: number;
   readonly y: number;
   readonly low?: number;
@@ -92,6 +92,17 @@ export function curveChart(series: readonly Series[], options: CurveOptions, wid
   const axis = `${options.xTitle}${logarithmic ? ' (logarithmic)' : ''}`;
   parts.push(label(middle, height - 12, axis, { anchor: 'middle', size: SIZE, quiet: true }));
 
+  parts.push(...bands(series, x, y), ...courses(series, x, y, options.markers));
+  if (!narrow) parts.push(...endLabels(series, x, y, width - right + 12, height - bottom));
+  parts.push(...legend.flatMap(legendRow));
+  return svg(width, height, parts);
+}
+
+type Scale = (value: number) => number;
+
+/** Intervals, below the lines. */
+function bands(series: readonly Series[], x: Scale, y: Scale): string[] {
+  const parts: string[] = [];
   for (const [i, { points, foreign }] of series.entries()) {
     const banded = points.filter(({ low, high }) => low !== undefined && high !== undefined);
     const band = area<CurvePoint>(
@@ -102,17 +113,23 @@ export function curveChart(series: readonly Series[], options: CurveOptions, wid
     if (!foreign && banded.length > 1)
       parts.push(`<path d="${band}" fill-opacity=".13" style="fill:${colour(i)}"/>`);
   }
+  return parts;
+}
+
+/** The lines, and where each figure stands on them. */
+function courses(series: readonly Series[], x: Scale, y: Scale, markers: boolean): string[] {
+  const parts: string[] = [];
   for (const [i, { points, foreign }] of series.entries()) {
     const path = lineOf<CurvePoint>(
       (p) => x(p.x),
       (p) => y(p.y),
     ).digits(1)(points);
     const dash = foreign ? ' stroke-dasharray="6 4"' : i >= 8 ? ' stroke-dasharray="2 3"' : '';
-    const thick = options.markers ? 2.2 : 1.6;
+    const thick = markers ? 2.2 : 1.6;
     parts.push(
       `<path d="${path}" fill="none" stroke-width="${thick}" stroke-linejoin="round"${dash} style="stroke:${colour(i)}"/>`,
     );
-    if (!options.markers) continue;
+    if (!markers) continue;
     const mark = symbol(SHAPES[i % SHAPES.length], 46).digits(1)()!;
     for (const p of points) {
       parts.push(
@@ -121,26 +138,11 @@ export function curveChart(series: readonly Series[], options: CurveOptions, wid
       );
     }
   }
-  if (!narrow) parts.push(...endLabels(series, x, y, width - right + 12, height - bottom));
-  for (const [row, entries] of legend.entries()) {
-    for (const { name, at, index } of entries) {
-      parts.push(
-        line(at, 8 + row * 19, at + 16, 8 + row * 19, `stroke-width="3" style="stroke:${colour(index)}"`),
-      );
-      parts.push(label(at + 22, 8 + row * 19, name, { size: SIZE }));
-    }
-  }
-  return svg(width, height, parts);
+  return parts;
 }
 
 /** Names at the ends of their lines, moved apart where they would overlap. */
-function endLabels(
-  series: readonly Series[],
-  x: (value: number) => number,
-  y: (value: number) => number,
-  at: number,
-  floor: number,
-): string[] {
+function endLabels(series: readonly Series[], x: Scale, y: Scale, at: number, floor: number): string[] {
   const step = 16;
   const wanted = series
     .map(({ name, points }, i) => ({ name, i, end: points.at(-1)! }))
@@ -170,6 +172,13 @@ interface LegendEntry {
   readonly name: string;
   readonly index: number;
   readonly at: number;
+}
+
+function legendRow(entries: readonly LegendEntry[], row: number): string[] {
+  return entries.flatMap(({ name, at, index }) => [
+    line(at, 8 + row * 19, at + 16, 8 + row * 19, `stroke-width="3" style="stroke:${colour(index)}"`),
+    label(at + 22, 8 + row * 19, name, { size: SIZE }),
+  ]);
 }
 
 function legendLines(names: readonly string[], width: number): LegendEntry[][] {

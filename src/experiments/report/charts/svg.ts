@@ -3,7 +3,7 @@
 import { columnsOf, oneLine } from '../../../util/visible.js';
 import { escapeText } from '../escape.js';
 
-export const FONT = 13;
+const FONT = 13;
 /** A generous mean width of a letter at 1 px: texts are laid out without a browser that could measure them. */
 const LETTER = 0.56;
 
@@ -48,7 +48,7 @@ const COLOURS = 8;
 export const colour = (series: number): string => `var(--c${series % COLOURS})`;
 
 /** A text cut to a width, with an ellipsis where something is missing. */
-export function fitted(text: string, width: number, size = FONT): string {
+function fitted(text: string, width: number, size = FONT): string {
   const letters = Array.from(oneLine(text));
   while (letters.length > 1 && textWidth(`${letters.join('')}…`, size) > width) letters.pop();
   return textWidth(text, size) <= width ? oneLine(text) : `${letters.join('')}…`;

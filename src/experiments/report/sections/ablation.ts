@@ -3,15 +3,23 @@
 import { dotChart, type Dot } from '../charts/dots.js';
 import { heatMaps, type HeatPanel } from '../charts/heat.js';
 import type { Context } from '../context.js';
-import { capital, count, figureCell, figureText, type Block, type Cell, type Section } from '../document.js';
+import {
+  capital,
+  count,
+  figureCell,
+  figureText,
+  type ReportBlock,
+  type Cell,
+  type Section,
+} from '../document.js';
 import { mainFigure } from '../../../eval/index.js';
 import { estimate, estimateMean, type Estimate } from '../evidence.js';
 import { axisName, MODEL, MODULES, NEFTUNE, TRAIN_ROWS, valuesOf, varying, type Value } from '../factors.js';
 import { toCsv, csvFigure, type CsvCell } from '../csv.js';
-import { groupBy, inStep, modelOf, order, trainRows, type DataSet, type Point } from '../study.js';
+import { groupBy, inStep, modelOf, order, trainRows, type DataSet, type Point } from '../findings.js';
 
 /** A grid of settings, complete or nearly so. */
-export interface Grid {
+interface SettingGrid {
   readonly points: readonly Point[];
   /** The factors that vary, one of those that run in step. */
   readonly axes: readonly string[];
@@ -25,7 +33,7 @@ const COVERAGE = 0.75;
 const MOST_PANELS = 24;
 
 /** The grid among the points of one model and number of training rows; undefined where there is nothing but Table 1's variants. */
-export function gridOf(points: readonly Point[]): Grid | undefined {
+function gridOf(points: readonly Point[]): SettingGrid | undefined {
   let kept = points;
   for (;;) {
     const axes = inStep(varying(kept), kept);
@@ -77,7 +85,7 @@ export function ablationSection(set: DataSet, context: Context): Section | undef
   return { id: `ablation-${set.slug}`, title: 'What each setting does', blocks };
 }
 
-function gridBlocks(set: DataSet, grid: Grid, several: boolean, csv: CsvCell[][]): Block[] {
+function gridBlocks(set: DataSet, grid: SettingGrid, several: boolean, csv: CsvCell[][]): ReportBlock[] {
   const { points, axes, left } = grid;
   const [figure, head] = mainFigure(set);
   const [first] = points;
@@ -87,23 +95,7 @@ function gridBlocks(set: DataSet, grid: Grid, several: boolean, csv: CsvCell[][]
     name: nameOf(axis, points),
     values: effectsOf(axis, points, figure),
   }));
-  for (const { axis, values } of effects) {
-    for (const { value, estimate: mean, runs } of values) {
-      const { low, high } = mean.interval ?? {};
-      csv.push([
-        set.task,
-        modelOf(first!),
-        trainRows(first!),
-        axis,
-        value === undefined ? '' : String(value),
-        figure,
-        csvFigure(mean.value),
-        csvFigure(low),
-        csvFigure(high),
-        runs,
-      ]);
-    }
-  }
+  csv.push(...effectCsv(set, first!, effects, figure));
   const largest = effects.reduce((a, b) => (extent(b.values) > extent(a.values) ? b : a));
   const best = points.reduce((a, b) => (estimate(b, figure)!.value > estimate(a, figure)!.value ? b : a));
   const setting = axes
@@ -111,7 +103,7 @@ function gridBlocks(set: DataSet, grid: Grid, several: boolean, csv: CsvCell[][]
     .join(', ');
   const [low, high] = ends(largest.values);
   const places = axes.reduce((n, axis) => n * valuesOf(axis, points).length, 1);
-  const blocks: Block[] = [
+  const blocks: ReportBlock[] = [
     ...(several ? [{ type: 'heading', text: where } as const] : []),
     {
       type: 'text',
@@ -127,6 +119,51 @@ function gridBlocks(set: DataSet, grid: Grid, several: boolean, csv: CsvCell[][]
   ];
   const heat = axes.length > 1 ? heatFigure(axes, points, figure, head) : undefined;
   if (heat) blocks.push(heat);
+  blocks.push(...effectBlocks(effects, points, head));
+  return blocks;
+}
+
+interface Effect {
+  readonly value: Value | undefined;
+  readonly estimate: Estimate;
+  readonly runs: number;
+}
+
+/** A setting with its values. */
+interface SettingEffects {
+  readonly axis: string;
+  readonly name: string;
+  readonly values: readonly Effect[];
+}
+
+function effectCsv(
+  set: DataSet,
+  first: Point,
+  effects: readonly SettingEffects[],
+  figure: string,
+): CsvCell[][] {
+  return effects.flatMap(({ axis, values }) =>
+    values.map(({ value, estimate: mean, runs }) => [
+      set.task,
+      modelOf(first),
+      trainRows(first),
+      axis,
+      value === undefined ? '' : String(value),
+      figure,
+      csvFigure(mean.value),
+      csvFigure(mean.interval?.low),
+      csvFigure(mean.interval?.high),
+      runs,
+    ]),
+  );
+}
+
+/** What each value comes to over all other settings, as a chart and as a table. */
+function effectBlocks(
+  effects: readonly SettingEffects[],
+  points: readonly Point[],
+  head: string,
+): ReportBlock[] {
   const dots = effects.flatMap(({ axis, name, values }, group): Dot[] =>
     values.map(({ value, estimate: { value: mean, interval } }) => ({
       name: `${name} ${shown(value, axis, points)}`,
@@ -135,7 +172,7 @@ function gridBlocks(set: DataSet, grid: Grid, several: boolean, csv: CsvCell[][]
       group,
     })),
   );
-  blocks.push(
+  return [
     {
       type: 'figure',
       figure: {
@@ -166,14 +203,7 @@ function gridBlocks(set: DataSet, grid: Grid, several: boolean, csv: CsvCell[][]
         ),
       },
     },
-  );
-  return blocks;
-}
-
-interface Effect {
-  readonly value: Value | undefined;
-  readonly estimate: Estimate;
-  readonly runs: number;
+  ];
 }
 
 function effectsOf(axis: string, points: readonly Point[], figure: string): Effect[] {
@@ -223,7 +253,7 @@ function heatFigure(
   points: readonly Point[],
   figure: string,
   head: string,
-): Block | undefined {
+): ReportBlock | undefined {
   const byValues = [...axes].sort((a, b) => valuesOf(b, points).length - valuesOf(a, points).length);
   const [x, y] = byValues as [string, string];
   const others = axes.filter((axis) => axis !== x && axis !== y);

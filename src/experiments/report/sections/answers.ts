@@ -3,9 +3,9 @@
 import { classificationReport, confusionMatrix, mainFigure, metricOf } from '../../../eval/index.js';
 import { heatMaps } from '../charts/heat.js';
 import { describe, type Context } from '../context.js';
-import { count, percent1, pText, type Block, type Cell, type Section } from '../document.js';
+import { count, percent1, pText, type ReportBlock, type Cell, type Section } from '../document.js';
 import { answersOf, compare, estimate, rowFigures } from '../evidence.js';
-import type { DataSet, Point } from '../study.js';
+import type { DataSet, Point } from '../findings.js';
 import { beginning } from '../test-texts.js';
 import { allNames } from './methods.js';
 
@@ -30,7 +30,7 @@ export function confusionSection(set: DataSet): Section | undefined {
     .slice(0, MOST_CONFUSED);
   const most = confusion.reduce((largest, { rows }) => Math.max(largest, rows), 0);
   const seeds = best.measurements.length;
-  const blocks: Block[] = [];
+  const blocks: ReportBlock[] = [];
   if (labels.length <= MOST_LABELS) {
     const cells = confusionMatrix(report);
     blocks.push({
@@ -140,7 +140,7 @@ function pairBlocks(
   b: Point,
   names: ReadonlyMap<Point, string>,
   context: Context,
-): Block[] {
+): ReportBlock[] {
   const [figure, head] = mainFigure(set);
   const changed = changedRows(a, b, figure);
   const comparison = compare(a, b, figure);

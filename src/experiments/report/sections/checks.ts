@@ -2,11 +2,11 @@
 
 import { spread } from '../../../eval/index.js';
 import { own } from '../../../util/own.js';
-import { boundsText, figureText, isOut, type CheckFigure } from '../../store/check-figures.js';
+import { boundsText, checkFigureText, isOut, type CheckFigure } from '../../store/check-figures.js';
 import type { Context } from '../context.js';
 import { csvFigure, toCsv, type CsvCell } from '../csv.js';
 import { count, type Cell, type Section } from '../document.js';
-import { modelOf, trainRows, varyingModels, type DataSet, type Point } from '../study.js';
+import { modelOf, trainRows, varyingModels, type DataSet, type Point } from '../findings.js';
 import { allNames } from './methods.js';
 
 const FAILED = '✗';
@@ -80,10 +80,11 @@ function checkCell(figures: readonly CheckFigure[], withBounds: boolean): Cell {
   if (!first) return { text: '–' };
   const { mean, deviation } = spread(figures.map((figure) => figure.mean));
   const out = figures.filter(isOut).length;
-  const text = others.length === 0 ? figureText(mean) : `${figureText(mean)} ± ${figureText(deviation)}`;
+  const text =
+    others.length === 0 ? checkFigureText(mean) : `${checkFigureText(mean)} ± ${checkFigureText(deviation)}`;
   const details = [
     ...(others.length === 0
-      ? [`[${figureText(first.interval.low)}, ${figureText(first.interval.high)}]`]
+      ? [`[${checkFigureText(first.interval.low)}, ${checkFigureText(first.interval.high)}]`]
       : []),
     ...(others.length > 0 && out > 0 ? [`${out} of ${count(figures.length, 'seed')}`] : []),
     ...(withBounds ? [boundsText(first).trim()].filter((bound) => bound !== '') : []),

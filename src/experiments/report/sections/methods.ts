@@ -8,6 +8,7 @@ import {
   points as pointsText,
   pText,
   type Cell,
+  type Figure,
   type Head,
   type Section,
 } from '../document.js';
@@ -16,7 +17,7 @@ import { METHOD_NAMES } from '../../../tasks/index.js';
 import { estimate } from '../evidence.js';
 import { TRAIN_ROWS } from '../factors.js';
 import { PUBLISHED_SUMMARIES, publishedModel, variantWord, type PublishedSummary } from '../published.js';
-import { sheet, type SheetRow } from '../sheet.js';
+import { sheet, type Compared, type SheetRow } from '../sheet.js';
 import {
   groupBy,
   groupsBy,
@@ -26,7 +27,7 @@ import {
   varyingModels,
   type DataSet,
   type Point,
-} from '../study.js';
+} from '../findings.js';
 import { overlapNotes } from '../../data/overlap.js';
 import { reading } from './sizes.js';
 
@@ -73,11 +74,7 @@ export function methodSection(set: DataSet, context: Context): Section | undefin
   const [figure, head] = mainFigure(set);
   const models = varyingModels(points);
   const figures = figureHeads(set).filter(([name]) => points.some((point) => estimate(point, name)));
-  const pairs = points.flatMap((point): Pair[] => {
-    const alike = points.filter((other) => modelOf(other) === modelOf(point));
-    const reference = alike.find(({ method }) => method === 'tuned') ?? alike[0]!;
-    return reference === point ? [] : [{ point, reference, name: names.get(reference)! }];
-  });
+  const pairs = pairsOf(points, names);
   const compared = compareAll(pairs, figure);
   const printed = publishedRows(set, points, context);
   const best = new Map(
@@ -128,36 +125,8 @@ export function methodSection(set: DataSet, context: Context): Section | undefin
         : []),
     ];
   });
-  context.csv(
-    `methods-${set.slug}.csv`,
-    sheet(
-      points.flatMap((point) =>
-        figures.map(([name]): SheetRow => {
-          const other = printed.get(point);
-          return {
-            set,
-            point,
-            variant: names.get(point)!,
-            figure: name,
-            estimate: estimate(point, name),
-            compared: name === figure ? compared.get(point) : undefined,
-            published: name === 'rouge1' ? other?.rouge1 : name === 'rouge2' ? other?.rouge2 : undefined,
-          };
-        }),
-      ),
-    ),
-  );
-  const dots = points.map((point): Dot => {
-    const { value, interval } = estimate(point, figure)!;
-    const other = printed.get(point);
-    return {
-      name: models ? `${modelOf(point)}: ${names.get(point)!}` : names.get(point)!,
-      value: 100 * value,
-      ...(interval && { low: 100 * interval.low, high: 100 * interval.high }),
-      ...(other && figure === 'rouge1' && { published: other.rouge1 }),
-      group: METHOD_NAMES.indexOf(point.method),
-    };
-  });
+  const about = { set, points, names, figures, compared, printed };
+  context.csv(`methods-${set.slug}.csv`, methodsSheet(about));
   const { note } = metricOf(set.metric);
   const caption =
     `In percent, ${reading(points)}; ${set.testRows.toLocaleString('en-US')} test rows. ` +
@@ -170,17 +139,70 @@ export function methodSection(set: DataSet, context: Context): Section | undefin
     id: `methods-${set.slug}`,
     title: 'Prompting and tuning',
     blocks: [
-      {
-        type: 'figure',
-        figure: {
-          title: `${capital(head)} of each method`,
-          alt: `${head} in percent with 95 % intervals: ${dots.map((d) => `${d.name} ${d.value.toFixed(1)}`).join('; ')}`,
-          caption: `Points are figures over all test rows, lines their 95 % intervals${printed.size > 0 ? '; open diamonds are published figures, not measured here' : ''}.`,
-          draw: (width) => dotChart(dots, `${head} (%)`, true, width),
-        },
-      },
+      { type: 'figure', figure: methodsFigure(about) },
       { type: 'table', table: { caption, heads, rows } },
     ],
+  };
+}
+
+/** Each point beside the tuned one of its model, or the first where none is. */
+function pairsOf(points: readonly Point[], names: ReadonlyMap<Point, string>): Pair[] {
+  return points.flatMap((point): Pair[] => {
+    const alike = points.filter((other) => modelOf(other) === modelOf(point));
+    const reference = alike.find(({ method }) => method === 'tuned') ?? alike[0]!;
+    return reference === point ? [] : [{ point, reference, name: names.get(reference)! }];
+  });
+}
+
+/** What a table of methods is about. */
+interface MethodTable {
+  readonly set: DataSet;
+  readonly points: readonly Point[];
+  readonly names: ReadonlyMap<Point, string>;
+  readonly figures: readonly (readonly [name: string, head: string])[];
+  readonly compared: ReadonlyMap<Point, Compared>;
+  readonly printed: ReadonlyMap<Point, PublishedSummary>;
+}
+
+function methodsSheet({ set, points, names, figures, compared, printed }: MethodTable): string {
+  const [figure] = mainFigure(set);
+  return sheet(
+    points.flatMap((point) =>
+      figures.map(([name]): SheetRow => {
+        const other = printed.get(point);
+        return {
+          set,
+          point,
+          variant: names.get(point)!,
+          figure: name,
+          estimate: estimate(point, name),
+          compared: name === figure ? compared.get(point) : undefined,
+          published: name === 'rouge1' ? other?.rouge1 : name === 'rouge2' ? other?.rouge2 : undefined,
+        };
+      }),
+    ),
+  );
+}
+
+function methodsFigure({ set, points, names, printed }: MethodTable): Figure {
+  const [figure, head] = mainFigure(set);
+  const models = varyingModels(points);
+  const dots = points.map((point): Dot => {
+    const { value, interval } = estimate(point, figure)!;
+    const other = printed.get(point);
+    return {
+      name: models ? `${modelOf(point)}: ${names.get(point)!}` : names.get(point)!,
+      value: 100 * value,
+      ...(interval && { low: 100 * interval.low, high: 100 * interval.high }),
+      ...(other && figure === 'rouge1' && { published: other.rouge1 }),
+      group: METHOD_NAMES.indexOf(point.method),
+    };
+  });
+  return {
+    title: `${capital(head)} of each method`,
+    alt: `${head} in percent with 95 % intervals: ${dots.map((d) => `${d.name} ${d.value.toFixed(1)}`).join('; ')}`,
+    caption: `Points are figures over all test rows, lines their 95 % intervals${printed.size > 0 ? '; open diamonds are published figures, not measured here' : ''}.`,
+    draw: (width) => dotChart(dots, `${head} (%)`, true, width),
   };
 }
 

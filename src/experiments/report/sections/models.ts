@@ -2,11 +2,27 @@
 
 import { dotChart, type Dot } from '../charts/dots.js';
 import { compareAll, type Context } from '../context.js';
-import { capital, figureCell, points as pointsText, pText, type Cell, type Section } from '../document.js';
+import {
+  capital,
+  figureCell,
+  points as pointsText,
+  pText,
+  type Cell,
+  type Figure,
+  type Section,
+} from '../document.js';
 import { figureHeads, mainFigure } from '../../../eval/index.js';
 import { estimate } from '../evidence.js';
-import { sheet } from '../sheet.js';
-import { groupBy, modelOf, namesOf, trainRows, varyingModels, type DataSet, type Point } from '../study.js';
+import { sheet, type Compared } from '../sheet.js';
+import {
+  groupBy,
+  modelOf,
+  namesOf,
+  trainRows,
+  varyingModels,
+  type DataSet,
+  type Point,
+} from '../findings.js';
 import { range } from './methods.js';
 import { reading } from './sizes.js';
 
@@ -27,25 +43,6 @@ export function modelSection(set: DataSet, context: Context): Section | undefine
     figure,
   );
   const figures = figureHeads(set).filter(([name]) => best.some((point) => estimate(point, name)));
-  const rows = best.map((point): Cell[] => {
-    const test = compared.get(point);
-    return [
-      { text: modelOf(point) },
-      {
-        text: names.get(point)!,
-        ...(point.method === 'tuned' && {
-          detail: `${trainRows(point)!.toLocaleString('en-US')} training rows`,
-        }),
-      },
-      ...figures.map(([name]) => figureCell(estimate(point, name), point === first && name === figure)),
-      ...(test
-        ? [
-            { text: pointsText(test.comparison.difference), detail: range(test.comparison.interval) },
-            { text: pText(test.pHolm) },
-          ]
-        : [{ text: point === first ? 'reference' : '–' }, { text: '' }]),
-    ];
-  });
   context.csv(
     `models-${set.slug}.csv`,
     sheet(
@@ -61,28 +58,14 @@ export function modelSection(set: DataSet, context: Context): Section | undefine
       ),
     ),
   );
-  const dots = best.map((point): Dot => {
-    const { value: of, interval } = estimate(point, figure)!;
-    return {
-      name: modelOf(point),
-      value: 100 * of,
-      ...(interval && { low: 100 * interval.low, high: 100 * interval.high }),
-      group: 0,
-    };
-  });
+  const rows = best.map((point) =>
+    modelRow(point, point === first, names.get(point)!, figures, figure, compared),
+  );
   return {
     id: `models-${set.slug}`,
     title: 'Models',
     blocks: [
-      {
-        type: 'figure',
-        figure: {
-          title: `${capital(head)} of each model's best settings`,
-          alt: dots.map((d) => `${d.name} ${d.value.toFixed(1)}`).join('; '),
-          caption: 'Points are figures over all test rows, lines their 95 % intervals.',
-          draw: (width) => dotChart(dots, `${head} (%)`, true, width),
-        },
-      },
+      { type: 'figure', figure: modelFigure(best, set) },
       {
         type: 'table',
         table: {
@@ -100,5 +83,53 @@ export function modelSection(set: DataSet, context: Context): Section | undefine
         },
       },
     ],
+  };
+}
+
+/** `best`: it is the one that the others are compared with. */
+function modelRow(
+  point: Point,
+  best: boolean,
+  name: string,
+  figures: readonly (readonly [name: string, head: string])[],
+  figure: string,
+  compared: ReadonlyMap<Point, Compared>,
+): Cell[] {
+  const test = compared.get(point);
+  return [
+    { text: modelOf(point) },
+    {
+      text: name,
+      ...(point.method === 'tuned' && {
+        detail: `${trainRows(point)!.toLocaleString('en-US')} training rows`,
+      }),
+    },
+    ...figures.map(([of]) => figureCell(estimate(point, of), best && of === figure)),
+    ...(test
+      ? [
+          { text: pointsText(test.comparison.difference), detail: range(test.comparison.interval) },
+          { text: pText(test.pHolm) },
+        ]
+      : [{ text: best ? 'reference' : '–' }, { text: '' }]),
+  ];
+}
+
+/** The models' figures as dots. */
+function modelFigure(best: readonly Point[], set: DataSet): Figure {
+  const [figure, head] = mainFigure(set);
+  const dots = best.map((point): Dot => {
+    const { value: of, interval } = estimate(point, figure)!;
+    return {
+      name: modelOf(point),
+      value: 100 * of,
+      ...(interval && { low: 100 * interval.low, high: 100 * interval.high }),
+      group: 0,
+    };
+  });
+  return {
+    title: `${capital(head)} of each model's best settings`,
+    alt: dots.map((d) => `${d.name} ${d.value.toFixed(1)}`).join('; '),
+    caption: 'Points are figures over all test rows, lines their 95 % intervals.',
+    draw: (width) => dotChart(dots, `${head} (%)`, true, width),
   };
 }

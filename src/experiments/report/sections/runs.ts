@@ -5,7 +5,7 @@ import { RUN_FILES } from '../../store/layout.js';
 import type { StoredRun } from '../../store/stored.js';
 import type { Context } from '../context.js';
 import { csvFigure, toCsv, type CsvCell } from '../csv.js';
-import { count, figureCell, type Block, type Cell, type Chapter, type Section } from '../document.js';
+import { count, figureCell, type ReportBlock, type Cell, type Chapter, type Section } from '../document.js';
 import { figureHeads, mainFigure } from '../../../eval/index.js';
 import { methodName } from '../../../tasks/index.js';
 import { estimate } from '../evidence.js';
@@ -17,7 +17,7 @@ import {
   PUBLISHED_SUMMARIES,
   type PublishedName,
 } from '../published.js';
-import { inStep, modelOf, trainRows, varyingModels, type DataSet, type Study } from '../study.js';
+import { inStep, modelOf, trainRows, varyingModels, type DataSet, type Findings } from '../findings.js';
 import { unanswered } from './methods.js';
 
 /** Longer tables are folded away. */
@@ -32,46 +32,9 @@ export function allSection(set: DataSet, context: Context): Section {
     tuned,
   );
   const models = varyingModels(set.points);
-  const measured = set.points.flatMap((point) =>
-    point.measurements.map((measurement) => ({ point, measurement })),
-  );
-  context.csv(
-    `runs-${set.slug}.csv`,
-    toCsv(
-      [
-        'run',
-        'task',
-        'test_data',
-        'method',
-        'model',
-        'seed',
-        'training_rows',
-        ...columns,
-        'test_rows',
-        'no_answer',
-        ...figures.flatMap(([name]) => [name, `${name}_low`, `${name}_high`]),
-      ],
-      measured.map(({ point, measurement: { run, seed, figures: of } }): CsvCell[] => [
-        run.id,
-        set.task,
-        set.source,
-        point.way,
-        modelOf(point),
-        seed,
-        trainRows(point),
-        ...columns.map((name) => cellOf(point.factors[name])),
-        set.testRows,
-        of.unanswered,
-        ...figures.flatMap(([name]) => [
-          csvFigure(of.metrics[name]),
-          csvFigure(of.intervals[name]?.low),
-          csvFigure(of.intervals[name]?.high),
-        ]),
-      ]),
-    ),
-  );
-  const seeds = measured.length > set.points.length;
-  const block: Block = {
+  context.csv(`runs-${set.slug}.csv`, runsSheet(set, columns, figures));
+  const seeds = set.points.some(({ measurements }) => measurements.length > 1);
+  const block: ReportBlock = {
     type: 'table',
     table: {
       caption:
@@ -97,7 +60,7 @@ export function allSection(set: DataSet, context: Context): Section {
       ]),
     },
   };
-  const blocks: Block[] =
+  const blocks: ReportBlock[] =
     set.points.length > MOST_ROWS
       ? [
           {
@@ -110,12 +73,55 @@ export function allSection(set: DataSet, context: Context): Section {
   return { id: `all-${set.slug}`, title: 'All runs', blocks };
 }
 
+/** A line a measurement. */
+function runsSheet(
+  set: DataSet,
+  columns: readonly string[],
+  figures: readonly (readonly [name: string, head: string])[],
+): string {
+  const measured = set.points.flatMap((point) =>
+    point.measurements.map((measurement) => ({ point, measurement })),
+  );
+  return toCsv(
+    [
+      'run',
+      'task',
+      'test_data',
+      'method',
+      'model',
+      'seed',
+      'training_rows',
+      ...columns,
+      'test_rows',
+      'no_answer',
+      ...figures.flatMap(([name]) => [name, `${name}_low`, `${name}_high`]),
+    ],
+    measured.map(({ point, measurement: { run, seed, figures: of } }): CsvCell[] => [
+      run.id,
+      set.task,
+      set.source,
+      point.way,
+      modelOf(point),
+      seed,
+      trainRows(point),
+      ...columns.map((name) => cellOf(point.factors[name])),
+      set.testRows,
+      of.unanswered,
+      ...figures.flatMap(([name]) => [
+        csvFigure(of.metrics[name]),
+        csvFigure(of.intervals[name]?.low),
+        csvFigure(of.intervals[name]?.high),
+      ]),
+    ]),
+  );
+}
+
 function cellOf(value: string | number | boolean | undefined): CsvCell {
   return typeof value === 'boolean' ? String(value) : value;
 }
 
 /** Runs that have no figures, or not all. */
-export function unfinishedChapter({ runs, damaged }: Study): Chapter | undefined {
+export function unfinishedChapter({ runs, damaged }: Findings): Chapter | undefined {
   const rest = runs.filter(({ state }) => state !== 'finished');
   const missing = rest.length + damaged.length;
   if (missing === 0) return undefined;
@@ -158,7 +164,7 @@ export function unfinishedChapter({ runs, damaged }: Study): Chapter | undefined
 }
 
 /** Each run's manifest as it lies in its folder: in the HTML alone, since it says when and where. */
-export function manifestChapter({ runs, dataSets }: Study): Chapter {
+export function manifestChapter({ runs, dataSets }: Findings): Chapter {
   const figures = (run: StoredRun): string =>
     dataSets
       .flatMap((set) => {
@@ -193,7 +199,7 @@ export function manifestChapter({ runs, dataSets }: Study): Chapter {
 /** The published figures in full, where some stand beside runs. */
 export function publishedChapter(names: ReadonlySet<PublishedName>): Chapter | undefined {
   if (names.size === 0) return undefined;
-  const blocks: Block[] = [
+  const blocks: ReportBlock[] = [
     {
       type: 'text',
       text: `Printed by ${PUBLISHED_SOURCE} (2023), not measured here: other hardware, other splits, answers cut and scored in other ways.`,

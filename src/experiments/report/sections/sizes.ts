@@ -2,7 +2,7 @@
 
 import { curveChart, type Series } from '../charts/curve.js';
 import { ALPHA, compareAll, type Context, type Pair } from '../context.js';
-import { capital, count, figureCell, type Block, type Cell, type Section } from '../document.js';
+import { capital, count, figureCell, type ReportBlock, type Cell, type Section } from '../document.js';
 import { mainFigure } from '../../../eval/index.js';
 import { estimate } from '../evidence.js';
 import { TRAIN_ROWS } from '../factors.js';
@@ -13,8 +13,8 @@ import {
   variantWord,
   type PublishedCurve,
 } from '../published.js';
-import { sheet, type SheetRow } from '../sheet.js';
-import { groupsBy, modelOf, trainRows, variantsOf, type DataSet, type Point } from '../study.js';
+import { sheet, type Compared, type SheetRow } from '../sheet.js';
+import { groupsBy, modelOf, trainRows, variantsOf, type DataSet, type Point } from '../findings.js';
 
 /** The tuned points that were trained on several numbers of rows, their settings else the same: a list for each setting. */
 export function sizeSeries(points: readonly Point[]): Point[][] {
@@ -43,7 +43,7 @@ function modelBlocks(
   model: string,
   context: Context,
   rows: SheetRow[],
-): Block[] {
+): ReportBlock[] {
   const [figure, head] = mainFigure(set);
   const flat = series.flat();
   const variants = variantsOf(flat);
@@ -58,47 +58,8 @@ function modelBlocks(
   const compared = compareAll(pairs, figure);
   const sizes = [...new Set(flat.map((p) => trainRows(p)!))].sort((a, b) => a - b);
   const curves = publishedCurves(set, flat, context);
-  const at = (points: readonly Point[], size: number): Point | undefined =>
-    points.find((p) => trainRows(p) === size);
-  const body = sizes.map((size): Cell[] => {
-    const here = series.map((points) => at(points, size));
-    const best = Math.max(...here.map((p) => (p && estimate(p, figure)?.value) ?? -Infinity));
-    const [fraction] = here.flatMap((p) => p?.measurements[0]!.task.train?.fraction ?? []);
-    const measured = here.map((point): Cell => {
-      if (!point) return { text: '–' };
-      const value = estimate(point, figure);
-      const cell = figureCell(value, value?.value === best && series.length > 1);
-      return { ...cell, text: `${cell.text}${(compared.get(point)?.pHolm ?? 1) <= ALPHA ? ' *' : ''}` };
-    });
-    const printed = curves.map((curve): Cell => {
-      const value = publishedAccuracy(curve, size, fraction);
-      return { text: value === undefined ? '–' : value.toFixed(2) };
-    });
-    const share =
-      fraction === undefined || fraction === 1
-        ? {}
-        : { detail: `${(100 * fraction).toLocaleString('en-US')} %` };
-    return [{ text: size.toLocaleString('en-US'), ...share }, ...measured, ...printed];
-  });
-  for (const size of sizes) {
-    for (const [i, points] of series.entries()) {
-      const point = at(points, size);
-      if (!point) continue;
-      const fraction = point.measurements[0]!.task.train?.fraction;
-      const curve = curves.find(({ variant }) => variant === variantWord(point.factors));
-      const published = curve && publishedAccuracy(curve, size, fraction);
-      const variant = heads[i]!;
-      rows.push({
-        set,
-        point,
-        variant,
-        figure,
-        estimate: estimate(point, figure),
-        compared: compared.get(point),
-        published,
-      });
-    }
-  }
+  const body = sizes.map((size) => sizeRow(size, series, figure, compared, curves));
+  rows.push(...sizes.flatMap((size) => sizeRows(set, size, series, heads, figure, compared, curves)));
   const caption =
     `${capital(head)} in percent by the number of training rows${model === '' ? '' : `, ${model}`}; ${reading(flat)}. ` +
     (compared.size > 0
@@ -106,20 +67,12 @@ function modelBlocks(
         `for the table's ${count(compared.size, 'comparison')}. `
       : '') +
     (heads.includes('both') ? 'Both: NEFTune and all modules.' : '');
-  const chart: Series[] = [
+  const chart = [
     ...series.map((points, i) => ({
       name: legendName(heads[i]!),
       points: points.map((p) => curvePoint(p, figure)),
     })),
-    ...curves.map((curve) => ({
-      name: `${curve.variant} (published)`,
-      foreign: true,
-      points: sizes.flatMap((size) => {
-        const point = flat.find((p) => trainRows(p) === size);
-        const y = publishedAccuracy(curve, size, point?.measurements[0]!.task.train?.fraction);
-        return y === undefined ? [] : [{ x: size, y }];
-      }),
-    })),
+    ...curves.map((curve) => publishedSeries(curve, sizes, flat)),
   ].filter(({ points }) => points.length > 0);
   const title = curveTitle(head, series, figure);
   return [
@@ -150,6 +103,75 @@ function modelBlocks(
       },
     },
   ];
+}
+
+function at(points: readonly Point[], size: number): Point | undefined {
+  return points.find((p) => trainRows(p) === size);
+}
+
+/** A line of the table. */
+function sizeRow(
+  size: number,
+  series: readonly Point[][],
+  figure: string,
+  compared: ReadonlyMap<Point, Compared>,
+  curves: readonly PublishedCurve[],
+): Cell[] {
+  const here = series.map((points) => at(points, size));
+  const best = Math.max(...here.map((p) => (p && estimate(p, figure)?.value) ?? -Infinity));
+  const [fraction] = here.flatMap((p) => p?.measurements[0]!.task.train?.fraction ?? []);
+  const measured = here.map((point): Cell => {
+    if (!point) return { text: '–' };
+    const value = estimate(point, figure);
+    const cell = figureCell(value, value?.value === best && series.length > 1);
+    return { ...cell, text: `${cell.text}${(compared.get(point)?.pHolm ?? 1) <= ALPHA ? ' *' : ''}` };
+  });
+  const printed = curves.map((curve): Cell => {
+    const value = publishedAccuracy(curve, size, fraction);
+    return { text: value === undefined ? '–' : value.toFixed(2) };
+  });
+  const share =
+    fraction === undefined || fraction === 1
+      ? {}
+      : { detail: `${(100 * fraction).toLocaleString('en-US')} %` };
+  return [{ text: size.toLocaleString('en-US'), ...share }, ...measured, ...printed];
+}
+
+/** The same as CSV. */
+function sizeRows(
+  set: DataSet,
+  size: number,
+  series: readonly Point[][],
+  heads: readonly string[],
+  figure: string,
+  compared: ReadonlyMap<Point, Compared>,
+  curves: readonly PublishedCurve[],
+): SheetRow[] {
+  return series.flatMap((points, i): SheetRow[] => {
+    const point = at(points, size);
+    if (!point) return [];
+    const fraction = point.measurements[0]!.task.train?.fraction;
+    const curve = curves.find(({ variant }) => variant === variantWord(point.factors));
+    const published = curve && publishedAccuracy(curve, size, fraction);
+    return [
+      {
+        ...{ set, point, variant: heads[i]!, figure, published },
+        estimate: estimate(point, figure),
+        compared: compared.get(point),
+      },
+    ];
+  });
+}
+
+function publishedSeries(curve: PublishedCurve, sizes: readonly number[], points: readonly Point[]): Series {
+  return {
+    name: `${curve.variant} (published)`,
+    foreign: true,
+    points: sizes.flatMap((size) => {
+      const y = publishedAccuracy(curve, size, at(points, size)?.measurements[0]!.task.train?.fraction);
+      return y === undefined ? [] : [{ x: size, y }];
+    }),
+  };
 }
 
 /** How figures of these points are to be read. */

@@ -7,18 +7,18 @@ import {
   figureText,
   points as pointsText,
   pText,
-  type Block,
+  type ReportBlock,
   type Chapter,
 } from '../document.js';
 import { mainFigure } from '../../../eval/index.js';
 import { estimate } from '../evidence.js';
-import { modelOf, trainRows, type DataSet, type Point, type Study } from '../study.js';
+import { modelOf, trainRows, type DataSet, type Point, type Findings } from '../findings.js';
 import { bestOf } from './answers.js';
 import { allNames, methodsOf } from './methods.js';
 import { sizeSeries } from './sizes.js';
 
-export function summaryChapter(study: Study, context: Context): Chapter {
-  const { runs, damaged, dataSets, trained, repeated } = study;
+export function summaryChapter(findings: Findings, context: Context): Chapter {
+  const { runs, damaged, dataSets, trained, repeated } = findings;
   const all = [...runs, ...damaged];
   const states = (['finished', 'failed', 'running', 'stopped'] as const)
     .map((state) => ({ state, n: all.filter((run) => run.state === state).length }))
@@ -45,9 +45,9 @@ export function summaryChapter(study: Study, context: Context): Chapter {
             ? ` ${count(repeated, 'figure')} ${repeated === 1 ? 'was' : 'were'} measured twice with the same settings and seed, and shown once.`
             : ''),
       },
-      ...dataSets.flatMap((set): Block[] => [
+      ...dataSets.flatMap((set): ReportBlock[] => [
         { type: 'heading', text: `${capital(set.title)} (${count(set.testRows, 'test row')})` },
-        { type: 'list', items: findings(set) },
+        { type: 'list', items: itemsOf(set) },
       ]),
       {
         type: 'note',
@@ -77,7 +77,7 @@ function tiedWith(names: readonly string[]): string {
 }
 
 /** The best method, what it is worth against the best baseline and the next best, and what more data does. */
-function findings(set: DataSet): string[] {
+function itemsOf(set: DataSet): string[] {
   const [figure, head] = mainFigure(set);
   const names = allNames(set);
   const best = bestOf(set, set.points);

@@ -3,10 +3,19 @@
 import type { Context } from '../context.js';
 import { csvFigure, toCsv, type CsvCell } from '../csv.js';
 import { count, type Cell, type Chapter, type Section } from '../document.js';
-import { groupBy, modelOf, namesOf, trainRows, varyingModels, type Study, type Trained } from '../study.js';
-import { inspectedBlocks, lossBlocks, MOST_LINES } from './training.js';
+import {
+  groupBy,
+  modelOf,
+  namesOf,
+  trainRows,
+  varyingModels,
+  type Findings,
+  type Trained,
+} from '../findings.js';
+import { lossBlocks, MOST_LINES } from './losses.js';
+import { inspectedBlocks } from './inspected.js';
 
-export function trainedChapter({ trained }: Study, context: Context): Chapter | undefined {
+export function trainedChapter({ trained }: Findings, context: Context): Chapter | undefined {
   if (trained.length === 0) return undefined;
   const sections = groupBy(trained, ({ result }) => result.task).map(taskSection);
   context.csv('trained.csv', sheet(trained));

@@ -1,11 +1,11 @@
-/** How the loss fell while each method trained, and what it was trained on. */
+/** How the loss fell while each method trained. */
 
-import { readInspected, readSteps, type StoredRun } from '../../store/stored.js';
+import { readSteps, type StoredRun } from '../../store/stored.js';
 import { curveChart, type Series } from '../charts/curve.js';
-import { count, type Block, type Section } from '../document.js';
+import { type ReportBlock, type Section } from '../document.js';
 import { mainFigure } from '../../../eval/index.js';
 import { estimate } from '../evidence.js';
-import { modelOf, trainRows, varyingModels, type DataSet, type Measurement, type Point } from '../study.js';
+import { modelOf, trainRows, varyingModels, type DataSet, type Point } from '../findings.js';
 import { methodsOf } from './methods.js';
 
 /** More lines cannot be told apart. */
@@ -44,7 +44,7 @@ export interface LossLine {
 }
 
 /** The losses of trainings as a figure; nothing where none has steps enough for a line. `notes`: what to say of the choice of lines. */
-export function lossBlocks(lines: readonly LossLine[], notes: readonly string[]): Block[] {
+export function lossBlocks(lines: readonly LossLine[], notes: readonly string[]): ReportBlock[] {
   const series = lines.flatMap(({ name, run, task }): Series[] => {
     const steps = readSteps(run, task).filter(({ loss }) => Number.isFinite(loss));
     if (steps.length < 2) return [];
@@ -81,36 +81,4 @@ function smoothed(steps: readonly { x: number; y: number }[]): { x: number; y: n
     );
     return { x: part.at(-1)!.x, y: part.reduce((sum, { y }) => sum + y, 0) / part.length };
   });
-}
-
-const SHOWN_ROWS = 3;
-const SHOWN_TOKENS = 400;
-
-/** Some training rows as tokens, of the first tuned run that kept them. */
-export function inspectedSection(set: DataSet): Section | undefined {
-  const tuned = set.points.filter(({ method }) => method === 'tuned');
-  const blocks = inspectedBlocks(tuned.flatMap(({ measurements }) => measurements));
-  return blocks.length === 0
-    ? undefined
-    : { id: `inspected-${set.slug}`, title: 'What was trained on', blocks };
-}
-
-/** The same of any trainings, the first of them that kept some; nothing where none did. */
-export function inspectedBlocks(of: readonly Pick<Measurement, 'run' | 'result'>[]): Block[] {
-  const kept = of.find((one) => readInspected(one.run, one.result.task) !== undefined);
-  if (!kept) return [];
-  const rows = readInspected(kept.run, kept.result.task)!;
-  const blocks = rows.slice(0, SHOWN_ROWS).flatMap(({ row, shortened, trained, tokens }): Block[] => [
-    {
-      type: 'note',
-      text: `Row ${row + 1}: ${count(tokens.length, 'token')}, ${trained} of them trained on${shortened ? '; its text was shortened' : ''}${tokens.length > SHOWN_TOKENS ? `; the last ${SHOWN_TOKENS} are shown` : ''}.`,
-    },
-    {
-      type: 'tokens',
-      tokens: tokens.slice(-SHOWN_TOKENS).map((token) => ({ text: token.text, trained: token.trained })),
-    },
-  ]);
-  if (blocks.length === 0) return [];
-  const text = `Training rows of run ${kept.run.id}, token by token; the loss is taken on the marked ones.`;
-  return [{ type: 'text', text }, ...blocks];
 }

@@ -5,7 +5,7 @@ import { labelOf, shortName, shown, type Study } from '../experiments/config/ind
 import type { RunForecast } from '../experiments/plan/index.js';
 import { figureColumns, withInterval } from '../experiments/store/results.js';
 import { methodName } from '../tasks/index.js';
-import type { RunState } from '../experiments/run/study.js';
+import type { StudyRunState } from '../experiments/run/supervise-study.js';
 import { tableText } from './table.js';
 import { duration, gib } from './units.js';
 
@@ -49,7 +49,7 @@ function time(seconds: number | undefined): string {
 }
 
 /** A table for each task: a row a run, with its place on the axes and its figures. */
-export function studyTables(study: Study, states: readonly RunState[]): string {
+export function studyTables(study: Study, states: readonly StudyRunState[]): string {
   const axes = axesOf(study);
   const tasks = [...new Set(study.runs.map((run) => run.config.tasks[0]!.name))];
   return tasks
@@ -88,7 +88,7 @@ export function studyTables(study: Study, states: readonly RunState[]): string {
 /** Of a task without test rows there is how its trainings went. */
 function trainingTable(
   task: string,
-  states: readonly RunState[],
+  states: readonly StudyRunState[],
   varied: readonly string[],
   axes: readonly string[],
 ): string {
@@ -118,7 +118,7 @@ function trainingTable(
 }
 
 /** A line for each check that failed: of the tuned runs of a task where there are such, else of its baselines. */
-export function studyChecks(study: Study, states: readonly RunState[]): string[] {
+export function studyChecks(study: Study, states: readonly StudyRunState[]): string[] {
   const axes = axesOf(study);
   return states.flatMap(({ run, result }) => {
     const { name, tune } = run.config.tasks[0]!;

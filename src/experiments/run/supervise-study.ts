@@ -12,7 +12,7 @@ import type { TaskResult } from '../store/results.js';
 import { ProcessDeath, superviseWorker, type Supervision } from './supervise.js';
 
 /** What is known of a run. */
-export interface RunState {
+export interface StudyRunState {
   readonly run: StudyRun;
   folder?: string;
   tuning?: string;
@@ -22,7 +22,7 @@ export interface RunState {
 
 export interface StudySupervision extends Supervision {
   /** By the runs' numbers. */
-  readonly states: readonly RunState[];
+  readonly states: readonly StudyRunState[];
 }
 
 export interface StudyOptions {
@@ -37,7 +37,7 @@ export function superviseStudy(
   { failFast, threads }: StudyOptions,
   onEvent: (event: RunEvent) => void,
 ): StudySupervision {
-  const states: RunState[] = study.runs.map((run) => ({ run }));
+  const states: StudyRunState[] = study.runs.map((run) => ({ run }));
   let worker: Supervision | undefined;
   /** Set from outside while the work waits. */
   const asked = { toStop: false };
@@ -48,7 +48,7 @@ export function superviseStudy(
     if (state.folder !== undefined) recordFault(state.folder, message);
     onEvent({ type: 'fault', run, message });
   };
-  const ended = ({ result, fault }: RunState): boolean => result !== undefined || fault !== undefined;
+  const ended = ({ result, fault }: StudyRunState): boolean => result !== undefined || fault !== undefined;
 
   /** One process for these runs; those that were under way when it died. */
   const attempt = async (runs: readonly number[]): Promise<{ died?: string; underWay: number[] }> => {
@@ -77,7 +77,7 @@ export function superviseStudy(
   };
 
   const work = async (): Promise<'finished' | 'stopped'> => {
-    for (const group of groupsOf(study.runs)) {
+    for (const group of processGroups(study.runs)) {
       let waiting: number[] = group;
       while (waiting.length > 0 && !asked.toStop) {
         const { died, underWay } = await attempt(waiting);
@@ -113,7 +113,7 @@ export function superviseStudy(
   };
 }
 
-function note(states: readonly RunState[], event: RunEvent, underWay: Set<number>): void {
+function note(states: readonly StudyRunState[], event: RunEvent, underWay: Set<number>): void {
   if (!('run' in event)) return;
   const state = states[event.run]!;
   switch (event.type) {
@@ -139,7 +139,7 @@ function note(states: readonly RunState[], event: RunEvent, underWay: Set<number
 }
 
 /** Runs that turned out to be the same one have its result. */
-function joinTwins(states: readonly RunState[]): void {
+function joinTwins(states: readonly StudyRunState[]): void {
   for (const state of states) {
     if (state.folder === undefined) continue;
     const done = states.find((other) => other.folder === state.folder && other.result !== undefined);
@@ -148,7 +148,7 @@ function joinTwins(states: readonly RunState[]): void {
 }
 
 /** The numbers of runs that can share a process: of one base model in one form on one device. */
-export function groupsOf(runs: readonly StudyRun[]): number[][] {
+function processGroups(runs: readonly StudyRun[]): number[][] {
   const groups = new Map<string, number[]>();
   for (const [number, { config }] of runs.entries()) {
     const { model_name_or_path, revision, device, weights } = config;
@@ -164,7 +164,7 @@ export function groupsOf(runs: readonly StudyRun[]): number[][] {
  */
 export async function planStudy(study: Study, threads: number | undefined): Promise<RunForecast[]> {
   const plans: RunForecast[] = [];
-  for (const group of groupsOf(study.runs)) {
+  for (const group of processGroups(study.runs)) {
     const runs = group.map((run) => study.runs[run]!);
     const { done } = superviseWorker({ runs, study: true, threads, plan: true }, (event) => {
       if (event.type === 'plan') for (const [i, plan] of event.plans.entries()) plans[group[i]!] = plan;

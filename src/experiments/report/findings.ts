@@ -71,7 +71,7 @@ export interface Trained extends Setting {
   readonly result: TaskResult;
 }
 
-export interface Study {
+export interface Findings {
   /** Each run once, by id. */
   readonly runs: readonly StoredRun[];
   /** Those of which nothing can be used. */
@@ -83,8 +83,8 @@ export interface Study {
   readonly repeated: number;
 }
 
-/** Brings runs in order; the same runs give the same study, in whatever order they come. */
-export function studyOf(stored: readonly StoredRun[], broken: readonly DamagedRun[] = []): Study {
+/** Brings runs in order; the same runs give the same findings, in whatever order they come. */
+export function findingsOf(stored: readonly StoredRun[], broken: readonly DamagedRun[] = []): Findings {
   const runs = distinctRuns(stored);
   const sets = new Map<string, { measurements: Measurement[]; source: string; told: string }>();
   for (const run of runs) {

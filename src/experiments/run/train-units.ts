@@ -1,0 +1,122 @@
+/** Training tasks of runs, side by side where they can be. */
+
+import { join } from 'node:path';
+import { saveAdapter } from '../../adapters/peft.js';
+import { readModelJson } from '../../models/config.js';
+import type { CausalLM } from '../../models/model.js';
+import { saveModel } from '../../models/save.js';
+import { unpackWeights } from '../../models/unpacked.js';
+import { totalSteps, type TrainingArguments } from '../../train/arguments.js';
+import { trainTogether, type Trainee } from '../../train/trainer.js';
+import { UserError } from '../../util/errors.js';
+import { writeInspected } from './inspected.js';
+import { fitTogether, roomOf } from '../plan/fit.js';
+import { describeRow } from '../data/task-data.js';
+import { type Shared, type Unit } from './unit.js';
+import { TASK_FILES } from '../store/layout.js';
+import { type TrainedUnit, lasting, lanesOf, type Lane } from './lanes.js';
+import { StepLog } from './step-log.js';
+import { startingAdapter, savedPath, isTrained } from './trained.js';
+
+/** How the training of a unit ended; a UserError: what ended it. */
+export type TrainingEnd = 'finished' | 'stopped' | UserError;
+
+/**
+ * Trains the first of `units`, with as many of the others beside it as memory allows, and saves what was trained; the model is as it was
+ * afterwards, but for one that is trained whole.
+ * @returns how each ended; those that had no room are not among them
+ */
+export async function trainUnits(
+  shared: Shared,
+  units: readonly Unit[],
+  model: CausalLM,
+): Promise<Map<Unit, TrainingEnd>> {
+  const { backend, cache, modelFolder, signal } = shared;
+  const { weights } = units[0]!.config;
+  const ends = new Map<Unit, TrainingEnd>();
+  const members: TrainedUnit[] = [];
+  for (const unit of units) {
+    const packed = await cache.blocks(unit.data, unit.settings);
+    members.push({ unit, ...packed, steps: totalSteps(packed.blocks.length, lasting(unit)) });
+  }
+  const lanes = lanesOf(members);
+  const fit = await fitTogether(
+    backend,
+    { model: readModelJson(join(modelFolder, 'config.json')), weights },
+    lanes.map(({ leader: { unit, blocks } }) => ({
+      lora: unit.settings.lora,
+      training: unit.settings.training,
+      blocks,
+    })),
+    roomOf(backend),
+  );
+  const chosen = lanes.slice(0, fit.trainings.length);
+  const unpacked = unpackWeights(model, fit.unpackedBytes);
+  const closers: (() => void)[] = [() => unpacked.dispose()];
+  try {
+    for (const { unit, blocks } of chosen.flatMap(({ leader, shorter }) => [leader, ...shorter]))
+      await writeInspected(unit.folder, unit.data, unit.settings, shared.tokenizer, blocks);
+    const trainees = chosen.map((lane, i) => {
+      const made = traineeOf(shared, lane, fit.trainings[i]!, model, ends);
+      closers.push(() => made.dispose());
+      return made.trainee;
+    });
+    const outcomes = await trainTogether(model, trainees, signal);
+    for (const [i, outcome] of outcomes.entries()) {
+      const { leader, shorter } = chosen[i]!;
+      // Where it went on behind the end of a shorter one that is new, that one is trained by itself.
+      if (outcome.status === 'finished') await trainees[i]!.finish();
+      else
+        for (const { unit } of [leader, ...shorter])
+          if (!ends.has(unit)) ends.set(unit, outcome.status === 'failed' ? outcome.error : outcome.status);
+    }
+  } finally {
+    for (const close of closers) close();
+  }
+  return ends;
+}
+
+function traineeOf(
+  shared: Shared,
+  { leader, shorter }: Lane,
+  args: TrainingArguments,
+  model: CausalLM,
+  ends: Map<Unit, TrainingEnd>,
+): { trainee: Trainee & { finish(): Promise<void> }; dispose(): void } {
+  const { unit, blocks } = leader;
+  const { config, settings, folder, data } = unit;
+  const adapter = startingAdapter(model, settings, config.seed);
+  const logs = [leader, ...shorter].map((member) => ({ ...member, log: new StepLog(shared, member) }));
+  const save = async (of: Unit): Promise<void> => {
+    if (adapter) await saveAdapter(adapter, savedPath(of), config.model_name_or_path, { force: true });
+    else await saveModel(model, savedPath(of), { companionsOf: shared.modelFolder, force: true });
+    TASK_FILES.trained.write(of.folder, { steps: totalOf(of) });
+    ends.set(of, 'finished');
+  };
+  const totalOf = (of: Unit): number => logs.find((l) => l.unit === of)!.steps;
+  const pauses = new Map<number, () => Promise<void>>();
+  for (const { steps } of shorter)
+    pauses.set(steps, async () => {
+      for (const other of shorter)
+        if (other.steps === steps && !isTrained(other.unit)) await save(other.unit);
+    });
+  return {
+    trainee: {
+      trained: adapter ?? model,
+      ...{ blocks, args, pauses },
+      checkpoints: join(folder, TASK_FILES.checkpoints),
+      describeRow: (row) => describeRow(data, row),
+      onStart: (done) => {
+        for (const { log } of logs) log.start(done);
+      },
+      onStep: (record) => {
+        const theirs = logs.filter(({ steps }) => record.step <= steps);
+        // What it took is one step's time, whose steps it may be: sums over runs are of the time that went by.
+        const seconds = record.seconds / theirs.length;
+        for (const { log } of theirs) log.step({ ...record, seconds });
+      },
+      finish: () => save(unit),
+    },
+    dispose: () => adapter?.dispose(),
+  };
+}
