@@ -1,5 +1,6 @@
 /** Runs into a report: Markdown, one HTML file, and a CSV file for each table. The same runs give the same bytes. */
 
+import { tasks } from '../../tasks/index.js';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { tasks } from '../../tasks/index.js';
