@@ -71,7 +71,8 @@ export class LinesFile<T> {
 
   /** Those behind an earlier call's `end`; 0: all. */
   readFrom(folder: string, from: number): { readonly records: T[]; readonly end: number } {
-    return readRecordsFrom<T>(this.in(folder), from, this.schema);
+    const { records, end } = readRecordsFrom(this.in(folder), from, this.schema);
+    return { records: records as T[], end };
   }
 
   /** Appends behind the whole records that are there. */

@@ -36,11 +36,11 @@ export function readRecords<T>(path: string, schema: z.ZodType = z.looseObject({
  * The whole records that stand behind an earlier call's `end`; of a file that someone made shorter since, all.
  * @throws UserError as `readRecords`
  */
-export function readRecordsFrom<T>(
+export function readRecordsFrom(
   path: string,
   from: number,
   schema: z.ZodType,
-): { readonly records: T[]; readonly end: number } {
+): { readonly records: unknown[]; readonly end: number } {
   if (!existsSync(path)) return { records: [], end: 0 };
   const { fd, size } = openRegular(path, constants.MAX_STRING_LENGTH);
   try {
@@ -48,7 +48,7 @@ export function readRecordsFrom<T>(
     const bytes = Buffer.alloc(size - start);
     const text = bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, start));
     const whole = text.subarray(0, text.lastIndexOf(0x0a) + 1);
-    return { records: recordsOf(whole.toString('utf8'), path, schema) as T[], end: start + whole.length };
+    return { records: recordsOf(whole.toString('utf8'), path, schema), end: start + whole.length };
   } finally {
     closeSync(fd);
   }
