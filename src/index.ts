@@ -1,6 +1,7 @@
 /** Westwind's typed API: what the command `westwind` is made of. */
 
-export { attachLora, type LoraAdapter, type LoraConfig } from './adapters/lora.js';
+export type { LoraConfig } from './adapters/config.js';
+export { attachLora, type LoraAdapter } from './adapters/lora.js';
 export { targetModules } from './adapters/targets.js';
 export { mergeAdapter, type MergeOptions } from './adapters/merge.js';
 export { loadAdapter, readAdapter, readAdapterConfig, saveAdapter } from './adapters/peft.js';

@@ -4,7 +4,7 @@
  */
 
 import { basename, extname } from 'node:path';
-import type { LoraConfig } from '../../adapters/lora.js';
+import type { LoraConfig } from '../../adapters/config.js';
 import type { DeviceName } from '../../backends/contract.js';
 import type { TableFormat } from '../../data/index.js';
 import type { GenerateOptions } from '../../generate/generate.js';

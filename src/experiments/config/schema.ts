@@ -5,7 +5,7 @@
  */
 
 import { z } from 'zod';
-import { MOST_RANK } from '../../adapters/lora.js';
+import { MOST_RANK } from '../../adapters/config.js';
 import { messageOf } from '../../util/errors.js';
 import { parseTemplate } from '../../tasks/index.js';
 import { isCheck, MEASURES } from '../../eval/measures.js';

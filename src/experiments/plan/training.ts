@@ -3,7 +3,8 @@
  * nothing is estimated.
  */
 
-import { createLora, type LoraConfig, type LoraSource } from '../../adapters/lora.js';
+import type { LoraConfig } from '../../adapters/config.js';
+import { createLora, type LoraSource } from '../../adapters/lora.js';
 import type { Backend } from '../../backends/contract.js';
 import { countWork, type Work } from '../../backends/counting.js';
 import type { Block } from '../../data/index.js';
@@ -64,7 +65,7 @@ export async function planTogether(
   const model = await randomModel(backend, config, { ...options, trainable });
   const weights = held();
   const empty = (n: number): Float32Array => new Float32Array(n);
-  const source: LoraSource = (_, r, inputs, outputs) => ({ a: empty(r * inputs), b: empty(outputs * r) });
+  const source: LoraSource = (_module, _tensor, shape) => empty(shape.reduce((a, b) => a * b, 1));
   const adapters = members.map(({ lora }) =>
     lora === false ? undefined : createLora(model, lora, { source }),
   );

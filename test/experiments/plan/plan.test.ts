@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { attachLora, type LoraConfig } from '../../../src/adapters/lora.js';
+import type { LoraConfig } from '../../../src/adapters/config.js';
+import { attachLora } from '../../../src/adapters/lora.js';
 import type { Backend } from '../../../src/backends/contract.js';
 import { createBackend, createPlanBackend } from '../../../src/backends/select.js';
 import { fitTraining, roomBeside } from '../../../src/experiments/plan/fit.js';
