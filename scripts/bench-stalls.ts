@@ -9,18 +9,11 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
-import {
-  attachLora,
-  benchShape,
-  createBackend,
-  generate,
-  loadModel,
-  saveModel,
-  train,
-} from '../src/index.js';
+import { attachLora, createBackend, generate, loadModel, saveModel, train } from '../src/api/index.js';
 import { randomModel } from '../src/models/load.js';
 import { randomTexts, weightOptions } from '../src/experiments/bench/model.js';
-import type { TrainingArguments } from '../src/index.js';
+import { benchShape } from '../src/experiments/bench/shapes.js';
+import type { TrainingArguments } from '../src/api/index.js';
 
 const { values } = parseArgs({
   options: {

@@ -4,7 +4,7 @@
  */
 
 import { readTfRecords, tfRecord } from '../../src/experiments/trackers/tfevents.js';
-import { isDeep } from '../../src/util/read.js';
+import { isDeep } from '../../src/util/json.js';
 import type { Random } from './random.js';
 
 export type Kind = 'bytes' | 'safetensors' | 'json' | 'jsonl' | 'text' | 'tfevents';

@@ -1,7 +1,7 @@
 /** Everything that reads a file: what it is given, and that it is used as the program uses it. A reader ends well or in a UserError. */
 
 import { readFileSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { basename, dirname, join } from 'node:path';
 import { loadAdapter } from '../../src/adapters/peft.js';
 import { mergeAdapter } from '../../src/adapters/merge.js';
 import { createLora } from '../../src/adapters/lora.js';
@@ -9,17 +9,10 @@ import type { Backend } from '../../src/backends/contract.js';
 import { readTable, selectColumns } from '../../src/data/index.js';
 import { loadStudy, parseStudy } from '../../src/experiments/config/index.js';
 import { parsePresetModels } from '../../src/experiments/config/presets.js';
-import { EVENTS, TaskReports } from '../../src/experiments/trackers/reports.js';
+import { EVENTS, EventFiles } from '../../src/experiments/trackers/tensorboard.js';
 import { readEventFile } from '../../src/experiments/trackers/tfevents.js';
 import { makeReport } from '../../src/experiments/report/index.js';
-import { receiptSchema, checksSchema } from '../../src/experiments/store/schemas.js';
-import {
-  findRunFolders,
-  readChecked,
-  readPredictions,
-  readRun,
-  readSteps,
-} from '../../src/experiments/store/stored.js';
+import { findRunFolders, readPredictions, readRun, readSteps } from '../../src/experiments/store/stored.js';
 import { savedResult } from '../../src/experiments/run/unit.js';
 import { openCheckpoint, resolveModel, SafetensorsFile } from '../../src/files/index.js';
 import { stopTokens } from '../../src/generate/stop-tokens.js';
@@ -31,6 +24,9 @@ import { AdamW } from '../../src/train/optimizer.js';
 import type { Kind } from './mutate.js';
 import type { Random } from './random.js';
 import { LORA, OPTIMIZER, SMALL } from './seeds.js';
+import { TASK_FILES } from '../../src/experiments/store/layout.js';
+import { readReceipt, RECEIPT } from '../../src/experiments/trackers/mlflow.js';
+import { RecordedTask } from '../../src/experiments/run/tracked.js';
 
 export interface Reader {
   /** The folder of its whole files, and those of them that are damaged. */
@@ -298,8 +294,9 @@ export async function makeReaders(backend: Backend, scratch: string): Promise<Re
             for (const { method } of result.methods) readPredictions(run, result, method, 'generate');
           }
         }
-        if (path.endsWith('mlflow.json')) readChecked(path, receiptSchema, 'again');
-        if (path.includes('checks-')) readChecked(path, checksSchema, 'again');
+        if (path.endsWith(RECEIPT)) readReceipt(dirname(path));
+        const checks = TASK_FILES.checks('tuned');
+        if (path.endsWith(checks.name)) checks.read(dirname(path));
       },
     },
     report: {
@@ -311,15 +308,9 @@ export async function makeReaders(backend: Backend, scratch: string): Promise<Re
       ...{ seeds: 'runs', files: named(EVENTS), kind: 'tfevents', weight: 8 },
       read: (_, path) => {
         readEventFile(path);
-        const reports = new TaskReports(join(path, '..'), { report_to: ['tensorboard'] });
-        reports.answered({
-          method: 'tuned',
-          metrics: { accuracy: 1 },
-          intervals: {},
-          rows: 1,
-          unanswered: 0,
-          seconds: 1,
-        });
+        const task = new RecordedTask(dirname(dirname(path)), basename(dirname(path)), { mlflow: {} });
+        const figures = [{ wallTime: 9, step: 9, scalars: { 'eval/accuracy': 1 } }];
+        new EventFiles().see(Object.assign(task, { figures: () => figures }));
       },
     },
     'hub cache': {

@@ -6,7 +6,7 @@ import { parquetWriteBuffer } from 'hyparquet-writer';
 import { createLora } from '../../src/adapters/lora.js';
 import { saveAdapter } from '../../src/adapters/peft.js';
 import type { Backend } from '../../src/backends/contract.js';
-import { EVENTS } from '../../src/experiments/trackers/reports.js';
+import { EVENTS } from '../../src/experiments/trackers/tensorboard.js';
 import { EventFile } from '../../src/experiments/trackers/tfevents.js';
 import { writeCheckpoint } from '../../src/files/index.js';
 import { randomModel } from '../../src/models/load.js';

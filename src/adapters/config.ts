@@ -4,6 +4,7 @@ import { checkBelowOne, checkNumber, checkWhole } from '../util/checks.js';
 import type { AdapterKindName } from './kinds/index.js';
 import { patternValues, type TargetModules } from './targets.js';
 
+/** PEFT’s LoraConfig (Hu et al., arXiv 2106.09685), as far as Westwind trains it. */
 export interface LoraConfig {
   /** LoRA itself where absent. */
   readonly kind?: AdapterKindName;

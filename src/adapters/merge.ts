@@ -19,7 +19,8 @@ import {
   type FloatDtype,
 } from '../files/index.js';
 import { familyOf } from '../models/families/index.js';
-import { modelLayout, readJson } from '../models/load.js';
+import { readModelJson } from '../models/config.js';
+import { modelLayout } from '../models/load.js';
 import { isTied, type CausalLM } from '../models/model.js';
 import { copyCompanions, untied, writeConfig } from '../models/save.js';
 import { storedFormat } from '../quant/formats.js';
@@ -36,6 +37,7 @@ import {
 } from './file.js';
 import { kindOf } from './kinds/index.js';
 
+/** How a merged model is written. */
 export interface MergeOptions {
   /** As the base has them where absent. */
   readonly dtype?: FloatDtype | undefined;
@@ -72,7 +74,7 @@ export async function mergeAdapter(
     const made = claimFolder(out, { force, inputs: [baseFolder, adapterFolder] });
     try {
       await writeCheckpoint(out, tensors, { ...(maxShardSize !== undefined && { maxShardSize }), signal });
-      writeConfig(out, merge.config(readJson(join(baseFolder, 'config.json'))), dtype);
+      writeConfig(out, merge.config(readModelJson(join(baseFolder, 'config.json'))), dtype);
       copyCompanions(baseFolder, out);
       // Tokens that were added are in the adapter's own tokenizer.
       if (bringsTokenizer(adapterFolder)) copyCompanions(adapterFolder, out);

@@ -3,8 +3,7 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
-import { parseConfig } from '../models/config.js';
-import { readJson } from '../models/load.js';
+import { parseFields, readModelJson } from '../models/config.js';
 import { UserError } from '../util/errors.js';
 import { isKindSwitch, kindOfSwitches, type AdapterKindName } from './kinds/index.js';
 
@@ -68,7 +67,7 @@ export function readAdapterConfig(folder: string): PeftConfig {
   if (!existsSync(path))
     throw new UserError(`${folder} holds no ${ADAPTER_CONFIG}; an adapter folder as PEFT writes it has one`);
   // An empty list, or nothing, is as if the field were not there: so PEFT takes it.
-  const json = new Map(Object.entries(readJson(path)).filter(([, value]) => !isNone(value)));
+  const json = new Map(Object.entries(readModelJson(path)).filter(([, value]) => !isNone(value)));
   const refuse = (field: string, why: string): UserError =>
     new UserError(`${path}: ${field}: ${shown(json.get(field))} ${why}`);
   const type = json.get('peft_type');
@@ -90,7 +89,7 @@ export function readAdapterConfig(folder: string): PeftConfig {
       "changes the base's weights or LoRA itself, which is not supported; PEFT's save_pretrained can convert such adapters to plain LoRA",
     );
   const kind = kindOfSwitches(json);
-  return { ...parseConfig(configSchema, Object.fromEntries(json), path), ...(kind && { kind }) };
+  return { ...parseFields(configSchema, Object.fromEntries(json), path), ...(kind && { kind }) };
 }
 
 function isNone(value: unknown): boolean {

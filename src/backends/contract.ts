@@ -34,6 +34,7 @@ export interface MemoryUse {
   readonly reserved: number;
 }
 
+/** A device that computes: its memory, its kernels (the table of kernels.ts), and what sets it apart. Made by `createBackend`. */
 export interface Backend {
   readonly name: DeviceName;
   /** One line for people: processor, threads, instruction set. */

@@ -1,15 +1,16 @@
 /** `westwind eval FILE`: the figures of any table that has references and answers, a run's predictions among them. */
 
 import { existsSync } from 'node:fs';
-import { dirname, join } from 'node:path';
+import { dirname } from 'node:path';
 import { Option } from 'commander';
 import { readTable, selectColumns, type Row } from '../data/index.js';
 import { confusionMatrix, type ClassificationReport } from '../eval/index.js';
+import { TASK_FILES } from '../experiments/store/layout.js';
 import { percent, withInterval } from '../experiments/store/results.js';
 import { scorePredictions, unreadNote, type Score } from '../eval/score.js';
-import { readJson } from '../models/load.js';
 import type { Metric, RougeTokenizer } from '../tasks/index.js';
 import { UserError } from '../util/errors.js';
+import { readJsonObject } from '../util/json.js';
 import type { Verb } from './main.js';
 import { sayJson, sayLines } from './output.js';
 import { tableText } from './table.js';
@@ -78,8 +79,8 @@ export const verb: Verb = (command) => {
 
 /** The run's own result, which lies beside its predictions. */
 function resultBeside(path: string): Readonly<Record<string, unknown>> {
-  const result = join(dirname(path), 'result.json');
-  return existsSync(result) ? readJson(result) : {};
+  const result = TASK_FILES.result.in(dirname(path));
+  return existsSync(result) ? readJsonObject(result) : {};
 }
 
 function answersOf(table: readonly Row[], path: string, flags: Flags): Answered[] {

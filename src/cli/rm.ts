@@ -4,7 +4,7 @@ import { rmSync } from 'node:fs';
 import { createInterface } from 'node:readline/promises';
 import { join } from 'node:path';
 import { readRuns } from '../experiments/report/gather.js';
-import { LOCK } from '../experiments/store/folder.js';
+import { RUN_FILES } from '../experiments/store/layout.js';
 import { UserError } from '../util/errors.js';
 import { lockHolder } from '../util/lock.js';
 import type { Verb } from './main.js';
@@ -24,7 +24,7 @@ export const verb: Verb = (command) => {
     .action(async (names: string[], { runs: dir, yes }: Flags) => {
       const folders = [...new Set(names.map((name) => runFolderOf(name, dir)))];
       const { runs, damaged } = readRuns(folders);
-      const busy = folders.find((folder) => lockHolder(join(folder, LOCK)) !== undefined);
+      const busy = folders.find((folder) => lockHolder(join(folder, RUN_FILES.lock)) !== undefined);
       if (busy !== undefined) throw new UserError(`${busy} is being worked on: stop it first`);
       for (const { folder, state, manifest } of runs) {
         const tasks = manifest.config.tasks.map(({ name }) => name).join(', ');

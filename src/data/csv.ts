@@ -5,7 +5,7 @@
  * text behind a closing one, which cannot be told from a quote that was not doubled.
  */
 import { UserError } from '../util/errors.js';
-import type { Row } from './read.js';
+import type { Row } from './row.js';
 import { readText, type ReadingOptions } from './text.js';
 
 export interface CsvOptions extends ReadingOptions {
@@ -22,7 +22,7 @@ const SAMPLE = 20;
 export async function readCsv(path: string, options: CsvOptions = {}): Promise<Row[]> {
   const text = await readText(path, options);
   try {
-    return rowsOf(text, options.delimiter ?? recognise(text));
+    return csvRows(text, options.delimiter ?? recognise(text));
   } catch (error) {
     if (!(error instanceof CsvFault)) throw error;
     // A file that only CR parts has no LF to count.
@@ -40,7 +40,7 @@ class CsvFault extends Error {
   }
 }
 
-function rowsOf(text: string, delimiter: string): Row[] {
+function csvRows(text: string, delimiter: string): Row[] {
   const all = records(text, delimiter);
   const { value: header } = all.next();
   if (!header) return [];

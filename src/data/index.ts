@@ -9,7 +9,8 @@ export {
   type Example,
   type PackingOptions,
 } from './packing.js';
-export { readTable, type ReadOptions, type Row, type TableFormat } from './read.js';
+export { readTable, type ReadOptions, type TableFormat } from './read.js';
+export type { Row } from './row.js';
 export {
   epochOrder,
   splitRows,

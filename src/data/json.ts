@@ -1,14 +1,14 @@
 /** Rows from JSON (a list of objects, {"data": [...]}, or lists by column name) and from JSON Lines. */
 import { UserError } from '../util/errors.js';
 import { findJsonFault } from './json-fault.js';
-import type { Row } from './read.js';
+import type { Row } from './row.js';
 import { readText, type ReadingOptions } from './text.js';
 
 /** Throws UserError with the position of the first fault, or for a shape that holds no rows. */
-export async function readJson(path: string, options?: ReadingOptions): Promise<Row[]> {
+export async function readJsonRows(path: string, options?: ReadingOptions): Promise<Row[]> {
   const text = await readText(path, options);
   const value = tryParse(text);
-  if (value !== undefined) return rowsOf(value, path);
+  if (value !== undefined) return rowsIn(value, path);
   // Many tools write one object a line into a file named .json.
   const firstLine = text.slice(0, Math.max(0, text.search(/[\r\n]/)));
   if (isRow(tryParse(firstLine))) return parseJsonLines(text, path);
@@ -34,7 +34,7 @@ function parseJsonLines(text: string, path: string): Row[] {
   return rows;
 }
 
-function rowsOf(value: unknown, path: string): Row[] {
+function rowsIn(value: unknown, path: string): Row[] {
   if (Array.isArray(value)) return listOfRows(value, path);
   if (!isRow(value)) {
     throw new UserError(`${path} holds ${kindOf(value)}, where a list of objects is needed`);

@@ -36,6 +36,7 @@ export interface Block {
   readonly rows: readonly number[];
 }
 
+/** What all ways of packing take. */
 export interface PackingOptions {
   /** The most tokens that a block holds. */
   readonly length: number;
@@ -43,6 +44,7 @@ export interface PackingOptions {
   readonly describeRow?: ((row: number) => string) | undefined;
 }
 
+/** How `packConcat` fills blocks: texts one behind the other, an end token behind each. */
 export interface ConcatOptions extends PackingOptions {
   readonly eosTokenId: number;
   /** Leaves out the last block where it is shorter than `length`. The default is false. */

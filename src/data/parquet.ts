@@ -12,7 +12,7 @@ import { throwIfAborted } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
 import { readFault } from '../util/faults.js';
 import { openRegular } from '../util/read.js';
-import type { Row } from './read.js';
+import type { Row } from './row.js';
 import type { ReadingOptions } from './text.js';
 
 /** The child stands beside this file: .js in the package, .ts where the sources run. */
@@ -54,7 +54,7 @@ export async function readParquet(
   const [lines, complaint, [code]] = await Promise.all([buffer(child.stdout), text(child.stderr), closed]);
   signal?.removeEventListener('abort', kill);
   throwIfAborted(signal);
-  if (code === 0) return [...rowsOf(lines)];
+  if (code === 0) return [...decodedRows(lines)];
   throw new UserError(
     code === 1
       ? `${path} is not a readable Parquet file: ${oneLine(complaint)}`
@@ -63,7 +63,7 @@ export async function readParquet(
 }
 
 /** The child's rows, a JSON text a line; all of them at once may be longer than a string can be. */
-function* rowsOf(lines: Buffer): Generator<Row> {
+function* decodedRows(lines: Buffer): Generator<Row> {
   for (let at = 0, end; at < lines.length; at = end + 1) {
     end = lines.indexOf(0x0a, at);
     if (end < 0) end = lines.length;

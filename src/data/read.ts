@@ -5,21 +5,17 @@ import { checkOneOf } from '../util/checks.js';
 import { UserError } from '../util/errors.js';
 import { own } from '../util/own.js';
 import { readCsv, type CsvOptions } from './csv.js';
-import { readJson, readJsonLines } from './json.js';
+import { readJsonRows, readJsonLines } from './json.js';
 import { readParquet } from './parquet.js';
+import type { Row } from './row.js';
 
-/**
- * One row by column name. The values are JSON's: strings only from CSV. A number that JavaScript would write in another way (1.10, or one
- * of more digits than it holds) is its digits as they stand in the file, a string.
- */
-export type Row = Record<string, unknown>;
-
+/** The formats of tables. */
 export type TableFormat = 'csv' | 'tsv' | 'json' | 'jsonl' | 'parquet';
 
 const READERS: Readonly<Record<TableFormat, (path: string, options: CsvOptions) => Promise<Row[]>>> = {
   csv: readCsv,
   tsv: (path, { delimiter = '\t', signal }) => readCsv(path, { delimiter, signal }),
-  json: readJson,
+  json: readJsonRows,
   jsonl: readJsonLines,
   parquet: readParquet,
 };
@@ -34,6 +30,7 @@ const EXTENSIONS: Readonly<Record<string, TableFormat>> = {
   '.parquet': 'parquet',
 };
 
+/** How a table’s file is read. */
 export interface ReadOptions extends CsvOptions {
   /** The default goes by the file's extension. */
   readonly format?: TableFormat | undefined;

@@ -8,8 +8,10 @@ import { UserError } from '../util/errors.js';
 import { RandomState } from '../util/mt19937.js';
 import { philox4x32 } from '../util/philox.js';
 
+/** A class of a row, as `stratify` compares it. */
 export type Label = string | number;
 
+/** scikit-learn’s settings of train_test_split, by its meanings. */
 export interface SplitOptions {
   /** A fraction in (0, 1), or a count of rows from 1. The default is the rest; 0.75 where neither side is given. */
   readonly trainSize?: number | undefined;
@@ -21,6 +23,7 @@ export interface SplitOptions {
   readonly randomState: number;
 }
 
+/** Two parts of a table’s rows, or of as many of them as were asked for. */
 export interface Split {
   /** Row numbers, shuffled. */
   readonly train: number[];
@@ -41,12 +44,14 @@ export function trainTestSplit(n: number, options: SplitOptions): Split {
   };
 }
 
+/** How much of a table is set aside; the rest is trained on. */
 export interface PartSizes {
   /** Fractions of all rows in (0, 1), or counts from 1; absent: no rows. */
   readonly test?: number | undefined;
   readonly validation?: number | undefined;
 }
 
+/** Three parts of a table’s rows. */
 export interface Parts {
   /** Row numbers, shuffled; each row is in one of the three. */
   readonly train: number[];

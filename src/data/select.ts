@@ -1,8 +1,9 @@
 /** The columns that a task needs, out of a table: by name and as text. */
 import { UserError } from '../util/errors.js';
 import { nearest } from '../util/nearest.js';
-import type { Row } from './read.js';
+import type { Row } from './row.js';
 
+/** What a row must hold to be selected. */
 export interface SelectOptions<K extends string> {
   /** Groups of which one column at least must hold more than white space; the default is each column by itself. */
   readonly filled?: readonly (readonly K[])[];
@@ -10,6 +11,7 @@ export interface SelectOptions<K extends string> {
   readonly optional?: readonly K[];
 }
 
+/** A row that was left out, and why. */
 export interface DroppedRow {
   /** The row's number in the table, from 0. */
   readonly index: number;
@@ -17,6 +19,7 @@ export interface DroppedRow {
   readonly reason: 'missing' | 'empty';
 }
 
+/** The rows of a table that hold what a task needs, as text. */
 export interface Selection<K extends string> {
   readonly rows: Record<K, string>[];
   /** rows[i] is the table's row indices[i]. */

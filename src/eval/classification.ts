@@ -6,12 +6,14 @@ import { compareLabels } from '../data/sampling.js';
 import { UserError } from '../util/errors.js';
 import { bootstrap, shareInterval, type BootstrapOptions, type Interval } from './statistics.js';
 
+/** Precision, recall and their harmonic mean, each from 0 to 1. */
 export interface Averages {
   readonly precision: number;
   readonly recall: number;
   readonly f1: number;
 }
 
+/** The figures of one label. */
 export interface LabelReport extends Averages {
   readonly label: string;
   /** Rows that have this label. */
@@ -20,6 +22,7 @@ export interface LabelReport extends Averages {
   readonly unanswered: number;
 }
 
+/** Figures of a classification, as scikit-learn’s classification_report defines them; a row without an answer is wrong. */
 export interface ClassificationReport {
   readonly rows: number;
   readonly accuracy: number;

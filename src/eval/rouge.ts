@@ -7,18 +7,23 @@ import type { RougeTokenizer } from '../tasks/types.js';
 import { checkOneOf } from '../util/checks.js';
 import { stem } from './porter.js';
 
+/** One variant of ROUGE for one answer, each figure from 0 to 1. */
 export interface RougeScore {
   readonly precision: number;
   readonly recall: number;
   readonly fmeasure: number;
 }
 
+/** The variants of ROUGE that are computed, by the names of Google’s rouge_score. */
 export const ROUGE_TYPES = ['rouge1', 'rouge2', 'rougeL', 'rougeLsum'] as const;
 
+/** A variant of ROUGE. */
 export type RougeType = (typeof ROUGE_TYPES)[number];
 
+/** All variants of ROUGE for one answer. */
 export type RougeScores = Readonly<Record<RougeType, RougeScore>>;
 
+/** How ROUGE counts words; defaults are those of rouge_score. */
 export interface RougeOptions {
   /** Whether words (of ASCII) longer than three letters are compared by their stems. The default is false, as rouge_score's. */
   readonly useStemmer?: boolean | undefined;

@@ -14,6 +14,7 @@ import {
 import type { Metric, RougeTokenizer } from '../tasks/index.js';
 import { checkOneOf } from '../util/checks.js';
 
+/** The figures of one method’s answers. */
 export interface Score {
   readonly metrics: Readonly<Record<string, number>>;
   /** 95 % intervals over the rows, of the figures that tables show: Wilson's of shares, else by bootstrap. */

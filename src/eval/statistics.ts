@@ -7,11 +7,13 @@
 import { checkNumber, checkSeed, checkWhole } from '../util/checks.js';
 import { philoxFill } from '../util/philox.js';
 
+/** The bounds of an interval, both included. */
 export interface Interval {
   readonly low: number;
   readonly high: number;
 }
 
+/** How a bootstrap interval is drawn. */
 export interface BootstrapOptions {
   /** Samples to draw; 10,000 by default: the bounds then move by about 3 % of a standard error with the seed. */
   readonly resamples?: number;
@@ -152,6 +154,7 @@ function meanOf(column: Float64Array, rows: Int32Array): number {
   return sum / rows.length;
 }
 
+/** Two methods compared over the same rows. */
 export interface PairedComparison {
   /** Mean of a − b. */
   readonly difference: number;
@@ -267,6 +270,7 @@ export function holm(ps: readonly number[]): number[] {
   return corrected;
 }
 
+/** Mean and spread of repeated runs. */
 export interface Spread {
   readonly mean: number;
   /** With n − 1 in the denominator; NaN for a single value. */

@@ -6,7 +6,7 @@ import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { join } from 'node:path';
 import { writeFileAtomic } from '../util/atomic.js';
 import { UserError } from '../util/errors.js';
-import { readJsonFile } from '../util/read.js';
+import { readJsonFile } from '../util/json.js';
 import { refuseForeignFolder } from './foreign.js';
 import { tensorBytes, writeSafetensors, type TensorToWrite } from './safetensors-writer.js';
 import { SafetensorsFile, type TensorData, type TensorInfo } from './safetensors.js';

@@ -16,6 +16,7 @@ import {
 import { checkSampling, type SamplingOptions } from './sampler.js';
 import { checkEnd, Session, type Answer, type AnswerEnd } from './session.js';
 
+/** How prompts are answered: names and meanings are those of transformers’ GenerationConfig where it has them. */
 export interface GenerateOptions extends SamplingOptions, AnswerEnd, BatchOptions {
   /** Run in bf16 precision (`GraphOptions.precision`). */
   readonly bf16?: boolean | undefined;

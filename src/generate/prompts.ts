@@ -13,6 +13,7 @@ import { abortable } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
 import { inTurns } from '../util/turns.js';
 
+/** A prompt by its ids. */
 export interface Prompt {
   /** Names the prompt in the answers, and seeds its draws. */
   readonly index: number;
@@ -25,7 +26,7 @@ export function prefillTokens({ backend }: CausalLM): number {
 }
 
 /** What all passes of a call share. */
-export interface PassOptions {
+export interface InferenceOptions {
   /** Run in bf16 precision (`GraphOptions.precision`). */
   readonly bf16?: boolean | undefined;
   /** The call's adapter. */
@@ -164,7 +165,7 @@ export async function fillPrefix(
   cache: KvCache,
   ids: readonly number[],
   { from, to }: { readonly from?: number; readonly to: readonly number[] },
-  options: PassOptions,
+  options: InferenceOptions,
 ): Promise<void> {
   const source = from ?? to[0]!;
   const g = inferenceGraph(model, options.bf16, [options]);

@@ -21,7 +21,7 @@ import {
   prefillTokens,
   runPrompts,
   sharedTokens,
-  type PassOptions,
+  type InferenceOptions,
   type Prompt,
   type BatchOptions,
   type PromptGroup,
@@ -29,27 +29,28 @@ import {
 import { MOST_POSITIONS } from '../models/tokens.js';
 import { checkWhole } from '../util/checks.js';
 
-export interface ScoreOptions extends BatchOptions {
+export interface LikelihoodOptions extends BatchOptions {
   /** As in GenerateOptions. */
   readonly bf16?: boolean;
   readonly adapter?: CallAdapter | undefined;
   readonly signal?: AbortSignal | undefined;
 }
 
+/** How likely the continuations of one prompt are. */
 export interface Scores {
   readonly index: number;
   /** The sum of the tokens' natural log-probabilities, for each continuation. */
   readonly logLikelihoods: number[];
 }
 
-type CallOptions = ScoreOptions & Pick<PassOptions, 'pairs'>;
+type CallOptions = LikelihoodOptions & Pick<InferenceOptions, 'pairs'>;
 
 /** Yields each prompt's scores. Adapter, signal and errors are as `generate`'s. */
 export function scoreContinuations(
   model: CausalLM,
   prompts: readonly Prompt[],
   continuations: readonly (readonly number[])[],
-  options: ScoreOptions,
+  options: LikelihoodOptions,
 ): AsyncGenerator<Scores> {
   return scores(model, prompts, continuations, { ...options, pairs: pairsOfCall(model, options.adapter) });
 }

@@ -15,6 +15,7 @@ import { NextTokens, type Sequence } from './decode.js';
 import { cacheFor, checkPrompt, fillPrefix, prefillTokens, type Prompt } from './prompts.js';
 import { checkSampling, type SamplingOptions } from './sampler.js';
 
+/** What a session has room for. */
 export interface SessionOptions {
   /** Sequences at once. */
   readonly slots: number;
@@ -45,6 +46,7 @@ export interface Request extends Prompt, AnswerEnd {
   readonly onToken?: ((token: number) => void) | undefined;
 }
 
+/** What a model wrote for one prompt. */
 export interface Answer {
   readonly index: number;
   /** New tokens, without the stop token. */
@@ -69,7 +71,7 @@ interface Growing extends Sequence {
 /** Adapters without a request that are kept with what is recorded of them: those that were asked for last. */
 const MOST_IDLE = 4;
 
-/** `close` it to give back what it took. */
+/** Answers prompts as they come, those that are there at a time together; `close` it to give back what it took. */
 export class Session {
   private readonly cache: KvCache;
   private readonly next: NextTokens;

@@ -1,8 +1,10 @@
 /** Reading config.json: transformers 4 wrote `rope_theta`, `rope_scaling` and `torch_dtype`, transformers 5 `rope_parameters` and `dtype`. */
 
+import { existsSync } from 'node:fs';
 import { z } from 'zod';
 import type { Activation } from '../backends/kernels.js';
 import { UserError } from '../util/errors.js';
+import { readJsonObject } from '../util/json.js';
 import type { RopeParameters } from './blocks/rotary.js';
 import type { DecoderConfig } from './blocks/decoder.js';
 
@@ -98,7 +100,7 @@ export function decoderStart(config: Readonly<Record<string, unknown>>): number 
 }
 
 /** Validates with `schema`; a fault names the file and the field. */
-export function parseConfig<S extends z.ZodType>(schema: S, json: unknown, path: string): z.infer<S> {
+export function parseFields<S extends z.ZodType>(schema: S, json: unknown, path: string): z.infer<S> {
   const result = schema.safeParse(json);
   if (result.success) return result.data;
   const issue = result.error.issues[0]!;
@@ -160,4 +162,11 @@ export function ropeParameters(
 ): RopeParameters {
   const { rope_type, type, rope_theta, ...rest } = given ?? {};
   return { ...rest, rope_type: rope_type ?? type ?? 'default', rope_theta: rope_theta ?? theta };
+}
+
+/** A file of a model or adapter folder. */
+export function readModelJson(path: string): Record<string, unknown> {
+  if (!existsSync(path))
+    throw new UserError(`${path} does not exist; a model folder in Hugging Face's layout has one`);
+  return readJsonObject(path);
 }

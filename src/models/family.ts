@@ -1,14 +1,14 @@
 /** What the rest of the program must know of an architecture, and only its own file in families/ knows. */
 
 import type { z } from 'zod';
-import { parseConfig } from './config.js';
+import { parseFields } from './config.js';
 import type { CausalLM } from './model.js';
 import type { WeightLoader } from './weights.js';
 
 /** The Linears of most decoders: `target_modules` are given by these names, whatever a family calls its own. */
 export type CommonModule = 'q_proj' | 'k_proj' | 'v_proj' | 'o_proj' | 'gate_proj' | 'up_proj' | 'down_proj';
 
-/** What a benchmark runs: config.json's fields, with random weights in the place of a checkpoint. */
+/** What a benchmark runs: a model's config.json, with random weights in the place of a checkpoint. */
 export interface BenchShape extends BenchRows {
   readonly config: Readonly<Record<string, unknown>>;
 }
@@ -64,11 +64,11 @@ const MOST_DECODERS: FamilyFacts = {
   benchRows: (context) => ({ batch: 4, length: Math.min(512, context) }),
 };
 
-export function family<S extends z.ZodType>({ schema, ...file }: FamilyFile<S>): Family {
+export function defineFamily<S extends z.ZodType>({ schema, ...file }: FamilyFile<S>): Family {
   return {
     ...MOST_DECODERS,
     ...file,
-    build: (json, path, weights) => file.build(parseConfig(schema, json, path), path, weights),
-    contextLength: (json, path) => file.contextLength(parseConfig(schema, json, path)),
+    build: (json, path, weights) => file.build(parseFields(schema, json, path), path, weights),
+    contextLength: (json, path) => file.contextLength(parseFields(schema, json, path)),
   };
 }

@@ -14,7 +14,7 @@ import {
   refuseQuantizedTensors,
 } from '../files/index.js';
 import { UserError } from '../util/errors.js';
-import { readJsonObject } from '../util/read.js';
+import { readModelJson } from './config.js';
 import { CheckpointArrays } from './checkpoint-arrays.js';
 import { familyOf } from './families/index.js';
 import type { CausalLM } from './model.js';
@@ -67,7 +67,7 @@ function openModel(folder: string): OpenModel {
         `${folder} is an adapter, not a model: give its base model, and this as the adapter`,
       );
   }
-  const config = readJson(path);
+  const config = readModelJson(path);
   refuseQuantized(config, path);
   const checkpoint = openCheckpoint(folder);
   try {
@@ -107,11 +107,4 @@ async function buildModel(
     // What reading and quantizing took on the way.
     backend.trim();
   }
-}
-
-/** A file of a model or adapter folder. */
-export function readJson(path: string): Record<string, unknown> {
-  if (!existsSync(path))
-    throw new UserError(`${path} does not exist; a model folder in Hugging Face's layout has one`);
-  return readJsonObject(path);
 }

@@ -84,6 +84,7 @@ export function forward(model: CausalLM, g: Pass, input: ModelInput): Tensor {
   return atOnce(model.pass(g, input));
 }
 
+/** A model that is loaded: what training, generation, adapters and saving know of any architecture. `dispose` frees its memory. */
 export interface CausalLM {
   readonly backend: Backend;
   readonly config: ModelConfig;

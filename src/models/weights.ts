@@ -17,6 +17,7 @@ import { Embedding } from './blocks/embedding.js';
 import { Linear } from './blocks/linear.js';
 import type { ArraySource } from './source.js';
 
+/** In which form a model’s weights are held. */
 export interface WeightOptions {
   /** Pack every Linear but those whose names end so; where `skipModules` is absent, but the output head. */
   readonly quantization?: QuantizationOptions | undefined;
@@ -67,9 +68,9 @@ export class WeightLoader {
       weight = stored([outFeatures, inFeatures]);
       this.keep(weight);
     } else if (quantization && !(quantization.skipModules?.some((end) => name.endsWith(end)) ?? head)) {
-      const { pack } = PACKED_FORMATS[quantization.format ?? 'nf4'];
+      const format = PACKED_FORMATS[quantization.format ?? 'nf4'];
       weight = await this.source.packed(weightName, outFeatures, inFeatures, (values) =>
-        pack(this.backend, values, quantization),
+        format.pack(this.backend, values, quantization),
       );
       this.keep(weight);
     } else {

@@ -8,6 +8,7 @@ import { render } from './template.js';
 import type { PromptKind } from './prompts.js';
 import type { Task, TokenizerLike } from './types.js';
 
+/** An answer as it counts. */
 export interface ParsedAnswer {
   /** What the model wrote, as it wrote it, up to its end or what ends an answer of this task (`Task.ends`). */
   readonly text: string;
@@ -15,6 +16,7 @@ export interface ParsedAnswer {
   readonly answer: string | null;
 }
 
+/** What is known of the prompt whose answer is read. */
 export interface AskedFor {
   /** How the model was asked; tuned by default. */
   readonly method?: PromptKind | undefined;

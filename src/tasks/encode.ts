@@ -28,6 +28,7 @@ export interface TrainingExample {
   readonly shortened: boolean;
 }
 
+/** How training texts become tokens; names are TRL’s. */
 export interface TrainingTextOptions {
   /** Tokens of an example at most, its end included, or of its prompt and its answer each where an encoder reads the one; absent: any number. */
   readonly max_length?: number | undefined;
@@ -36,6 +37,7 @@ export interface TrainingTextOptions {
 
 const NO_LOSS = -100;
 
+/** A training text in its parts: the prompt, and the answer that is trained on. */
 export function trainingParts(task: Task, sample: Sample): Part[] {
   return [
     { text: render(task.prompt, sample.values), trained: false },
@@ -107,12 +109,14 @@ function* example(
   return { ids, labels, row: sample.row, shortened: cut !== body };
 }
 
+/** A prompt and its answer, as ids. */
 export interface Pair {
   readonly prompt: number[];
   /** The ids of the answer behind it, without an end. */
   readonly answer: number[];
 }
 
+/** A prompt and its answer as a model reads them: the answer’s ids are what encoding both adds to encoding the prompt. */
 export function encodePair(tokenizer: TokenizerLike, prompt: string, answer: string): Pair {
   return encodeNow(tokenizer, pair(tokenizer, prompt, answer));
 }

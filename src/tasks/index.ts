@@ -14,6 +14,7 @@ import type {
   TaskSettings,
 } from './types.js';
 
+/** The definition of each task, by its name. */
 export const tasks: { readonly [Name in TaskName]: TaskDefinition<SettingsOf[Name]> } = {
   classification,
   summarization,

@@ -11,8 +11,10 @@ import { shorten } from './shorten.js';
 import { render } from './template.js';
 import type { Sample, Task, TokenizerLike } from './types.js';
 
+/** How a model is asked: after tuning, by an instruction alone, or by an instruction and examples. */
 export type PromptKind = 'tuned' | 'zero_shot' | 'few_shot';
 
+/** What prompts are made with. */
 export interface PromptOptions {
   /** Tokens of a prompt at most: the model's context less the new tokens. */
   readonly limit: number;
@@ -20,6 +22,7 @@ export interface PromptOptions {
   readonly shown?: readonly Sample[];
 }
 
+/** The prompts of some samples. */
 export interface PromptSet {
   readonly prompts: readonly {
     readonly index: number;

@@ -2,6 +2,7 @@
 
 import { UserError } from '../util/errors.js';
 
+/** A text with columns in braces, taken apart by `parseTemplate`. */
 export interface Template {
   /** Literal texts and columns, in turn; the first and the last are literal. */
   readonly literals: readonly string[];

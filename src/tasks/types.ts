@@ -25,6 +25,7 @@ export type RougeTokenizer = 'ascii' | 'unicode';
 /** A row of data: its cells by column. */
 export type DataRow = Readonly<Record<string, unknown>>;
 
+/** A row as a task sees it. */
 export interface Sample {
   /** The row's number in its file, from 0. */
   readonly row: number;
@@ -34,17 +35,20 @@ export interface Sample {
   readonly answer: string;
 }
 
+/** One label of several for each text. */
 export interface ClassificationSettings {
   readonly task: 'classification';
   /** The classes; absent: those of the training rows, sorted. */
   readonly labels?: readonly string[] | undefined;
 }
 
+/** A short text for a long one. */
 export interface SummarizationSettings {
   readonly task: 'summarization';
   readonly rouge_tokenizer?: RougeTokenizer | undefined;
 }
 
+/** A task by templates of the user’s own. */
 export interface CustomSettings {
   readonly task: 'custom';
   /** Texts with columns in braces. */
@@ -66,7 +70,10 @@ export interface SettingsOf {
   readonly custom: CustomSettings;
 }
 
+/** The tasks’ names. */
 export type TaskName = keyof SettingsOf;
+
+/** The settings of any task. */
 export type TaskSettings = SettingsOf[TaskName];
 
 /** What ends an answer before the model does: the end of its first line, the beginning of a next section (`###`). */
@@ -75,6 +82,7 @@ export interface AnswerEnds {
   readonly marker: boolean;
 }
 
+/** What a task’s file makes of its settings and rows: templates, labels, how answers are read and scored. */
 export interface Task {
   readonly task: TaskName;
   readonly metric: Metric;

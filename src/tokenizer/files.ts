@@ -5,7 +5,8 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../util/errors.js';
-import { readJsonObject, readText } from '../util/read.js';
+import { readText } from '../util/read.js';
+import { readJsonObject } from '../util/json.js';
 
 export type Json = Record<string, unknown>;
 

@@ -1,5 +1,5 @@
 /** Lists of ids to their texts, at once or in a while. */
-export interface Decoder {
+export interface IdDecoder {
   now(all: readonly (readonly number[])[]): string[];
   later(all: readonly (readonly number[])[]): Promise<string[]>;
 }
@@ -19,7 +19,7 @@ export class TextStream {
 
   /** `isOpen`: whether the token behind one of this id may still change its text. `isNothing`: whether decoding leaves it out. */
   constructor(
-    private readonly decoder: Decoder,
+    private readonly decoder: IdDecoder,
     private readonly isOpen: (id: number) => boolean = () => false,
     private readonly isNothing: (id: number) => boolean = () => false,
   ) {}

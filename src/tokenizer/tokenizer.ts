@@ -6,7 +6,7 @@
 import { join } from 'node:path';
 import { decoderStart } from '../models/config.js';
 import { UserError, messageOf } from '../util/errors.js';
-import { readJsonObject } from '../util/read.js';
+import { readJsonObject } from '../util/json.js';
 import { EngineDeath, EngineHandle, type Encoded } from './engine/index.js';
 import {
   chatTemplateSource,
@@ -20,7 +20,7 @@ import {
 } from './files.js';
 import { ChatTemplate } from './jinja/index.js';
 import { Memo } from './memo.js';
-import { TextStream, type Decoder } from './stream.js';
+import { TextStream, type IdDecoder } from './stream.js';
 
 /** One turn of a conversation. Templates may read more of it, such as `tool_calls`. */
 export interface ChatMessage {
@@ -229,7 +229,7 @@ export class Tokenizer {
     const { skipSpecialTokens = true } = options;
     const isNothing = (id: number): boolean =>
       this.idToToken(id) === undefined || (skipSpecialTokens && this.#specialIds.has(id));
-    const decoder: Decoder = {
+    const decoder: IdDecoder = {
       now: (all) => this.#decodeNow(all, options),
       later: (all) => this.decodeBatch(all, options),
     };

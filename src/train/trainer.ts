@@ -28,6 +28,7 @@ import { PassClock } from './pass-clock.js';
 import { learningRate } from './schedule.js';
 import { flatten, forwardBackward, rowsOf, type FlatBatch, type PassMember } from './step.js';
 
+/** What a training tells of one optimizer step: a line of train.jsonl. */
 export interface StepRecord {
   /** From 1. */
   readonly step: number;
@@ -55,6 +56,7 @@ export interface TraineeOptions {
   readonly describeRow?: (row: number) => string;
 }
 
+/** What a training is given beside its settings. */
 export interface TrainOptions extends TraineeOptions {
   /**
    * Ends training at once, with an AbortError: the step under way is dropped, the ones before stand in what is trained and, with
@@ -73,6 +75,7 @@ export interface Trainee extends TraineeOptions {
   readonly pauses?: ReadonlyMap<number, () => void | Promise<void>>;
 }
 
+/** How a training ended. */
 export interface TrainResult {
   readonly steps: number;
   /** The step it began after. */

@@ -13,14 +13,11 @@ import {
 } from 'node:fs';
 import { buffer } from 'node:stream/consumers';
 import { throwIfAborted } from './abort.js';
-import { messageOf, UserError } from './errors.js';
+import { UserError } from './errors.js';
 import { readFault } from './faults.js';
-import { foreignBytes } from './foreign.js';
 
 /** Twice the largest tokenizer.json, index or result. */
 export const MAX_FILE_BYTES = 1 << 26;
-/** What nests deeper is no settings, result or vocabulary, and whoever walks it by recursion would run out of stack. */
-export const MAX_NESTING = 256;
 
 /** Windows has no such flag, and no such pipes. */
 const NO_WAIT = (constants.O_NONBLOCK as number | undefined) ?? 0;
@@ -106,48 +103,4 @@ export async function readTableBytes(path: string, most: number, signal?: AbortS
     throw readFault(path, error);
   }
   return Buffer.concat(chunks);
-}
-
-/** A JSON file's value. Throws UserError as `openRegular`, and as `parseJson`. */
-export function readJsonFile(path: string, most = MAX_FILE_BYTES): unknown {
-  const bytes = readBytes(path, most);
-  const foreign = foreignBytes(bytes);
-  if (foreign !== undefined) throw new UserError(`${path}: ${foreign}`);
-  return parseJson(bytes.toString('utf8'), path);
-}
-
-/** The value of a JSON text, of which messages speak as `name`. Throws UserError for what is not JSON, and for one too deep to walk. */
-export function parseJson(text: string, name: string): unknown {
-  // Before it is parsed: a hundred megabytes of brackets would take gigabytes.
-  if (isDeep(text)) throw new UserError(`${name} is nested more than ${MAX_NESTING} levels deep`);
-  try {
-    return JSON.parse(text);
-  } catch (error) {
-    throw new UserError(`${name} is not valid JSON: ${messageOf(error).split('\n', 1)[0]!}`);
-  }
-}
-
-/** Whether the lists and objects of a JSON text stand in one another too deep to be walked by recursion. */
-export function isDeep(json: string): boolean {
-  let depth = 0;
-  let inString = false;
-  for (let i = 0; i < json.length; i++) {
-    const c = json.charCodeAt(i);
-    if (inString) {
-      if (c === 0x5c /* \ */) i++;
-      else if (c === 0x22 /* " */) inString = false;
-    } else if (c === 0x22) inString = true;
-    else if (c === 0x7b /* { */ || c === 0x5b /* [ */) {
-      if (++depth > MAX_NESTING) return true;
-    } else if (c === 0x7d || c === 0x5d) depth--;
-  }
-  return false;
-}
-
-/** A JSON file that holds an object. Throws UserError as `readJsonFile`, and for any other value. */
-export function readJsonObject(path: string, most = MAX_FILE_BYTES): Record<string, unknown> {
-  const value = readJsonFile(path, most);
-  if (typeof value !== 'object' || value === null || Array.isArray(value))
-    throw new UserError(`${path} does not hold a JSON object`);
-  return value as Record<string, unknown>;
 }

@@ -5,10 +5,16 @@
 
 import assert from 'node:assert/strict';
 import { after, before, describe, it } from 'node:test';
-import { classificationReport, UserError, trainTestSplit } from '../../src/index.js';
 import { attachLora } from '../../src/adapters/lora.js';
-import { epochOrder, packConcat, packIsolated, unpacked, type Block } from '../../src/data/index.js';
-import { bootstrap, comparePaired } from '../../src/eval/index.js';
+import {
+  epochOrder,
+  packConcat,
+  packIsolated,
+  trainTestSplit,
+  unpacked,
+  type Block,
+} from '../../src/data/index.js';
+import { bootstrap, classificationReport, comparePaired } from '../../src/eval/index.js';
 import { generate, type GenerateOptions } from '../../src/generate/generate.js';
 import { scoreContinuations } from '../../src/generate/score.js';
 import { randomModel } from '../../src/models/load.js';
@@ -16,6 +22,7 @@ import type { CausalLM } from '../../src/models/model.js';
 import { evaluateLoss, flatten } from '../../src/train/step.js';
 import type { TrainingArguments } from '../../src/train/arguments.js';
 import { train, trainTogether } from '../../src/train/trainer.js';
+import { UserError } from '../../src/util/errors.js';
 import { ARGS, backend, LORA, randomBlocks, randomIds, tinyModel, tinyT5 } from '../support/tiny.js';
 
 /** What no count, no share and no place is. */

@@ -5,7 +5,7 @@ import { readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { setTimeout as sleep } from 'node:timers/promises';
-import { EVENTS } from '../../src/experiments/trackers/reports.js';
+import { EVENTS } from '../../src/experiments/trackers/tensorboard.js';
 import { readEventFile } from '../../src/experiments/trackers/tfevents.js';
 import { philox4x32 } from '../../src/util/philox.js';
 import {

@@ -14,6 +14,7 @@ import {
 import { tmpdir } from 'node:os';
 import { basename, dirname, join, relative, resolve } from 'node:path';
 import { test } from 'node:test';
+import { pathToFileURL } from 'node:url';
 import { Command } from 'commander';
 import ts from 'typescript';
 import { parse } from 'yaml';
@@ -27,9 +28,14 @@ const documents = [
   'CONTRIBUTING.md',
   'LOG.md',
   'BENCHMARKS.md',
+  'CHANGELOG.md',
   'examples/data/README.md',
+  ...readdirSync(join(ROOT, 'docs'))
+    .filter((name) => name.endsWith('.md'))
+    .map((name) => `docs/${name}`),
 ].map(readDocument);
-const readme = documents[0]!;
+
+const named = (path: string): MarkdownDocument => documents.find((document) => document.path === path)!;
 
 test('every path and link in a document leads to something', () => {
   const missing = documents.flatMap((document) =>
@@ -88,6 +94,15 @@ function filesBelow(folder: string): string[] {
     .map((entry) => join(entry.parentPath, entry.name));
 }
 
+test('README.md leads to every document of docs', () => {
+  const led = named('README.md').links.map(({ path }) => path);
+  const missing = documents.filter(({ path }) => path.startsWith('docs/') && !led.includes(path));
+  assert.deepEqual(
+    missing.map(({ path }) => path),
+    [],
+  );
+});
+
 test('every npm script that a document names is in package.json', () => {
   const { scripts } = JSON.parse(readFileSync(join(ROOT, 'package.json'), 'utf8')) as {
     scripts: Record<string, string>;
@@ -98,12 +113,12 @@ test('every npm script that a document names is in package.json', () => {
   }
 });
 
-test('every westwind command in a document has its verb and options, and the README’s table has them all', async () => {
+test('every westwind command in a document has its verb and options, and the table of commands has them all', async () => {
   const program = await commands();
   for (const document of documents) {
     for (const command of commandsOf(document)) checkCommand(program, command, document.path);
   }
-  const table = tableUnder(readme, 'Commands');
+  const table = tableUnder(named('docs/commands.md'), 'Commands');
   const verbs = table.map(([command]) => /westwind (\w+)/.exec(command!)![1]!);
   assert.deepEqual(verbs.sort(), [...program.keys()].sort());
   for (const [command, , options] of table) {
@@ -142,16 +157,18 @@ function checkCommand(program: Map<string, Command>, text: string, path: string)
 test('every configuration in a document and in the examples is valid', () => {
   const folder = mkdtempSync(join(tmpdir(), 'westwind-docs-'));
   try {
-    for (const { path, fences } of documents) {
-      const configurations = fences.filter(({ language }) => language === 'yaml');
-      for (const { text, line } of configurations) {
+    const configurations = documents.flatMap(({ path, fences }) =>
+      fences.filter(({ language }) => language === 'yaml').map((fence) => ({ ...fence, path })),
+    );
+    for (const { path } of documents) {
+      for (const { text, line } of configurations.filter((one) => one.path === path)) {
         const { extends: base, tasks } = parse(text) as { extends?: string; tasks?: Record<string, object> };
         if (base === undefined) parseConfig(completed(text), `${path}:${line}`);
         else {
-          // It extends a preset, or the configuration before it that has its tasks.
+          // It extends a preset, or a whole configuration of the documents that has its tasks.
           const below = configurations.find(
             (other) =>
-              other.line < line &&
+              other.text.includes('model_name_or_path:') &&
               Object.keys(tasks ?? {}).every((name) => other.text.includes(`  ${name}:`)),
           );
           assert.ok(below ?? presetNames().includes(base), `${path}:${line}`);
@@ -205,7 +222,11 @@ function diagnose(codes: ReadonlyMap<string, string>): string[] {
     config: { compilerOptions: object };
   };
   const { options } = ts.convertCompilerOptionsFromJson(
-    { ...config.compilerOptions, baseUrl: '.', paths: { westwind: ['./src/index.ts'] } },
+    {
+      ...config.compilerOptions,
+      baseUrl: '.',
+      paths: { westwind: ['./src/api/index.ts'], 'westwind/*': ['./src/api/*.ts'] },
+    },
     ROOT,
   );
   const host = ts.createCompilerHost(options);
@@ -220,10 +241,10 @@ function diagnose(codes: ReadonlyMap<string, string>): string[] {
     });
 }
 
-test('the README names the environment variables that the source reads, and no document one that nothing reads', () => {
-  const table = tableUnder(readme, 'Environment variables');
-  const named = table.flatMap(([cell]) => spansOf(cell!));
-  assert.deepEqual(named.sort(), [...variablesRead(['src'])].sort());
+test('docs/environment.md names the environment variables that the source reads, and no document one that nothing reads', () => {
+  const table = tableUnder(named('docs/environment.md'), 'Environment variables');
+  const told = table.flatMap(([cell]) => spansOf(cell!));
+  assert.deepEqual(told.sort(), [...variablesRead(['src'])].sort());
   const read = variablesRead(['src', 'test', 'test-shared', 'scripts', '.ci']);
   for (const { path, text } of documents)
     for (const [name] of text.matchAll(/\b(?:WESTWIND|HF)_[A-Z_]+\b/g))
@@ -237,18 +258,30 @@ function variablesRead(folders: readonly string[]): Set<string> {
   return new Set(text.flatMap((t) => [...t.matchAll(uses)].map((match) => match[1]!)));
 }
 
-test('ARCHITECTURE.md has every folder of the source', () => {
-  const rows = tableUnder(documents[1]!, 'Layers').flatMap(([, folders]) => spansOf(folders!));
-  const folders = readdirSync(join(ROOT, 'src'), { withFileTypes: true }).filter((entry) =>
-    entry.isDirectory(),
+test('the rows of ARCHITECTURE.md are those that lint holds, and have every folder of the source', async () => {
+  const lint = (await import(pathToFileURL(join(ROOT, '.dependency-cruiser.mjs')).href)) as {
+    rows: string[][];
+  };
+  const tables = tableUnder(named('ARCHITECTURE.md'), 'Layers').map(([, folders]) => spansOf(folders!));
+  const head = tables.findIndex((row) => row.length === 0); // of the second table, that of src/experiments
+  const [rows, within] = [tables.slice(0, head), tables.slice(head + 1)];
+  const described = rows.flatMap((row) =>
+    row.includes('experiments') ? within.map((inner) => inner.map((name) => `experiments/${name}`)) : [row],
   );
-  assert.deepEqual(rows.sort(), folders.map(({ name }) => name).sort());
+  assert.deepEqual(described, lint.rows);
+  const foldersIn = (path: string): string[] =>
+    readdirSync(join(ROOT, path), { withFileTypes: true })
+      .filter((entry) => entry.isDirectory())
+      .map(({ name }) => name)
+      .sort();
+  assert.deepEqual(rows.flat().sort(), foldersIn('src'));
+  assert.deepEqual(within.flat().sort(), foldersIn('src/experiments'));
 });
 
 test('no document names a path of somebody’s machine', () => {
   const machines = /(?<![\w~.])\/(?:home|root|work|Users|tmp|mnt|opt|var)\/.*/g;
-  const named = documents.flatMap(({ path, text }) =>
-    [...text.matchAll(machines)].map(([found]) => `${path}: ${found}`),
+  const found = documents.flatMap(({ path, text }) =>
+    [...text.matchAll(machines)].map(([name]) => `${path}: ${name}`),
   );
-  assert.deepEqual(named, []);
+  assert.deepEqual(found, []);
 });

@@ -27,7 +27,7 @@ export interface MarkdownDocument {
   readonly fences: readonly Fence[];
   /** Code within a line, without its backticks. */
   readonly spans: readonly string[];
-  /** Where its links lead; addresses on the web are left out. */
+  /** Where its links lead and its pictures are; addresses on the web are left out. */
   readonly links: readonly Link[];
   /** As links name them. */
   readonly headings: readonly string[];
@@ -50,10 +50,9 @@ export function readDocument(path: string): MarkdownDocument {
     text,
     fences,
     spans: spansOf(prose),
-    links: [...prose.matchAll(/\]\((?!\w+:)([^)#\s]*)#?([^)\s]*)\)/g)].map(([, link, anchor]) => ({
-      path: link!,
-      anchor: anchor!,
-    })),
+    links: [...prose.matchAll(/(?:\]\(|<img src=")(?!\w+:)([^)"#\s]*)#?([^)"\s]*)[)"]/g)].map(
+      ([, link, anchor]) => ({ path: link!, anchor: anchor! }),
+    ),
     headings: [...prose.matchAll(/^#+ (.*)$/gm)].map(([, heading]) =>
       heading!
         .toLowerCase()
@@ -80,7 +79,7 @@ export function commandsOf(document: MarkdownDocument): string[] {
 
 /** The rows of the table under a heading, without the table's own. */
 export function tableUnder(document: MarkdownDocument, heading: string): readonly (readonly string[])[] {
-  const [, rest = ''] = document.text.split(`\n## ${heading}\n`);
+  const [, rest = ''] = document.text.split(new RegExp(`^##? ${heading}$`, 'm'));
   const section = rest.split('\n## ')[0]!.split('\n');
   // Below the heads: rules look alike in every table.
   return document.rows

@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { afterEach, beforeEach, test } from 'node:test';
 import fc from 'fast-check';
 import { parseConfig } from '../../src/experiments/config/index.js';
-import { mlflowServer } from '../../src/experiments/trackers/mlflow.js';
+import { mlflowServer } from '../../src/experiments/trackers/mlflow-server.js';
 import { endpoint, hubCache, hubRequests, offlineByEnvironment } from '../../src/files/hub-client.js';
 import { environment, kernelCache } from '../../src/util/environment.js';
 

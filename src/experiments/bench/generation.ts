@@ -24,6 +24,7 @@ export interface GenerateBench {
   readonly profile: boolean;
 }
 
+/** What `benchGeneration` measured. */
 export interface GenerateFigures {
   /** New tokens a second, the prompts' time included. */
   readonly tokensPerSecond: number;
@@ -35,6 +36,7 @@ export interface GenerateFigures {
   readonly kernels?: KernelTimes;
 }
 
+/** Generates by a model of random weights, and measures it. */
 export async function benchGeneration(
   backend: Backend,
   shape: BenchShape,

@@ -4,7 +4,7 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { benchShapes, familyOf } from '../../models/families/index.js';
 import type { BenchShape } from '../../models/family.js';
-import { readJson } from '../../models/load.js';
+import { readModelJson } from '../../models/config.js';
 import { UserError } from '../../util/errors.js';
 
 export function shapeNames(): string[] {
@@ -20,7 +20,7 @@ export function benchShape(name: string): BenchShape {
       `there is no shape '${name}': ${Object.keys(shapes).join(', ')} are known, or give a model folder`,
     );
   const path = join(name, 'config.json');
-  const config = readJson(path);
+  const config = readModelJson(path);
   const family = familyOf(config, path);
   return { config, ...family.benchRows(family.contextLength(config, path)) };
 }

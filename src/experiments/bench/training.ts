@@ -44,6 +44,7 @@ export interface TrainBench {
   readonly onStep?: ((step: number) => void) | undefined;
 }
 
+/** What `benchTraining` measured. */
 export interface TrainFigures {
   readonly tokensPerSecond: number;
   /** Counted as 4 operations a parameter and token, 6 with checkpointing, 2 more where weights are trained: frozen ones have no gradient. */
@@ -61,6 +62,7 @@ export interface TrainFigures {
   readonly kernels?: KernelTimes;
 }
 
+/** Trains a model of random weights for some steps, and measures it. */
 export async function benchTraining(
   backend: Backend,
   shape: BenchShape,

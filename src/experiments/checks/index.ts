@@ -5,32 +5,17 @@
 
 import { constants } from 'node:buffer';
 import { createHash } from 'node:crypto';
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { alikeInterval, areAlike, meanIntervals, shareInterval } from '../../eval/index.js';
 import type { PromptKind } from '../../tasks/index.js';
-import { writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
 import { readText } from '../../util/read.js';
 import { canonicalJson, type ResolvedTask } from '../config/index.js';
-import type { Prediction } from '../store/predictions.js';
-import { readRecords } from '../store/records.js';
 import type { TaskResult } from '../store/results.js';
-import { checksSchema, predictionSchema } from '../store/schemas.js';
-import { readChecked } from '../store/stored.js';
 import type { TaskData } from '../data/task-data.js';
-import type { CheckFigure } from '../store/check-figures.js';
+import type { ChecksFile } from '../store/check-figures.js';
 import { firstLine, type LoadedCheck } from './load.js';
 import type { CheckRow } from '../../eval/measures.js';
-
-/** A file TASK/checks-METHOD.json. */
-interface ChecksFile {
-  /** A hash of what the figures were made of. */
-  readonly from: string;
-  readonly checks: Readonly<Record<string, CheckFigure>>;
-  /** Each test row's number, from 0, and figures. */
-  readonly rows: readonly Readonly<Record<string, number>>[];
-}
+import { TASK_FILES } from '../store/layout.js';
 
 /** Adds the checks' figures to a task's result, and writes them; those that stand there already are taken. */
 export async function withChecks(
@@ -57,21 +42,19 @@ async function checkMethod(
   folder: string,
   data: () => Promise<TaskData>,
 ): Promise<ChecksFile['checks']> {
-  const suffix = settings.scoring === 'likelihood' ? '-likelihood' : '';
-  const predictionsPath = join(folder, `predictions-${method}${suffix}.jsonl`);
+  const answers = TASK_FILES.predictions(
+    method,
+    settings.scoring === 'likelihood' ? 'likelihood' : 'generate',
+  );
   const from = createHash('sha256')
     .update(canonicalJson(checks))
-    .update(readText(predictionsPath, constants.MAX_STRING_LENGTH))
+    .update(readText(answers.in(folder), constants.MAX_STRING_LENGTH))
     .digest('hex')
     .slice(0, 16);
-  const path = join(folder, `checks-${method}.json`);
-  const there = existsSync(path)
-    ? (readChecked(path, checksSchema, 'remove it, and it is made again') as ChecksFile)
-    : undefined;
+  const kept = TASK_FILES.checks(method);
+  const there = kept.find(folder);
   if (there?.from === from) return there.checks;
-  const predictions = readRecords<Prediction>(predictionsPath, predictionSchema).sort(
-    (a, b) => a.row - b.row,
-  );
+  const predictions = answers.read(folder).sort((a, b) => a.row - b.row);
   // Only a check of the user's own looks at the row beside its answer.
   const rows = checks.some(({ source }) => source !== undefined) ? (await data()).test : [];
   const samples = new Map(rows.map((sample) => [sample.row, sample.values]));
@@ -111,7 +94,7 @@ async function checkMethod(
       ...Object.fromEntries(checks.map(({ name }) => [name, byName.get(name)![i]!])),
     })),
   };
-  writeFileAtomic(path, JSON.stringify(file, null, 2) + '\n');
+  kept.write(folder, file);
   return file.checks;
 }
 

@@ -3,12 +3,11 @@
  * fields hold lists is a study of many runs; one without is a study of one.
  */
 
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { stringify } from 'yaml';
 import { messageOf, UserError } from '../../util/errors.js';
 import { readText } from '../../util/read.js';
-import { isAdapterFolder } from '../../adapters/merge.js';
 import { readAdapterConfig } from '../../adapters/peft.js';
 import { isCheckFile } from '../../eval/measures.js';
 import { expandGrid, isMapping, type Axis, type GridPoint } from './grid.js';
@@ -24,7 +23,9 @@ import {
 } from './resolve.js';
 import { configSchema, type ConfigFile } from './schema.js';
 import { runsOfPoints, type PointRun } from './study.js';
+import { adapterFolder } from './trained-adapter.js';
 
+/** A configuration that was read and checked, with the text that it was read from. */
 export interface LoadedConfig {
   readonly config: ResolvedConfig;
   /** The configuration's file, and a text that gives this very run, of which its folder keeps a copy. */
@@ -213,19 +214,6 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
 function inheritance(layers: Layers, task: string): string | undefined {
   const { file, own } = layers.placeOf(['tasks', task]);
   return own ? undefined : file;
-}
-
-/** Where an adapter's files are: in a folder of PEFT's, or in a run's, of the same task or its only one. */
-function adapterFolder(path: string, task: string): string | undefined {
-  if (isAdapterFolder(path)) return path;
-  if (!existsSync(join(path, 'manifest.json'))) return undefined;
-  const trained = readdirSync(path)
-    .map((name) => join(path, name, 'adapter'))
-    .filter(isAdapterFolder);
-  return (
-    trained.find((folder) => folder === join(path, task, 'adapter')) ??
-    (trained.length === 1 ? trained[0] : undefined)
-  );
 }
 
 function report(problems: readonly Problem[], layers: Layers): UserError {

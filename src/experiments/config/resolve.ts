@@ -12,6 +12,8 @@ import type { WeightOptions } from '../../models/weights.js';
 import { taskColumns, type TaskName, type TaskSettings } from '../../tasks/index.js';
 import type { TrainingArguments } from '../../train/arguments.js';
 import { isCheckFile } from '../../eval/measures.js';
+import type { TrackerName } from '../trackers/index.js';
+import type { TrackerSettings } from '../trackers/tracker.js';
 import { unknownKey, type Path, type Problem } from './problems.js';
 import type {
   CheckSection,
@@ -25,7 +27,6 @@ import type {
 export type Baseline = 'zero_shot' | 'few_shot';
 export type Scoring = 'generate' | 'likelihood' | 'both';
 export type LikelihoodNormalization = 'none' | 'length';
-export type Report = 'tensorboard' | 'mlflow';
 
 /** Rows to read: from where, which columns under which of the task's names, and how many. */
 export interface ResolvedSource {
@@ -99,6 +100,7 @@ export interface ResolvedCheck {
   readonly max?: number;
 }
 
+/** A task of a configuration with every default filled in. */
 export interface ResolvedTask {
   readonly name: string;
   /** The configuration that it comes from, where the file itself only extends that. */
@@ -126,6 +128,7 @@ export interface ResolvedTask {
   readonly generation: ResolvedGeneration;
 }
 
+/** A configuration with every default filled in: what a run does, and what its id is a hash of. */
 export interface ResolvedConfig {
   readonly model_name_or_path: string;
   readonly revision: string;
@@ -135,8 +138,8 @@ export interface ResolvedConfig {
   /** How the base model's weights are kept where they are not trained. */
   readonly weights: Required<Pick<WeightOptions, 'dtype' | 'quantization'>>;
   /** Who is told of steps and figures. */
-  readonly report_to: readonly Report[];
-  readonly mlflow: { readonly tracking_uri?: string; readonly experiment_name?: string };
+  readonly report_to: readonly TrackerName[];
+  readonly mlflow: TrackerSettings['mlflow'];
   readonly tasks: readonly ResolvedTask[];
 }
 

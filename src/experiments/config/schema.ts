@@ -9,6 +9,7 @@ import { MOST_RANK } from '../../adapters/config.js';
 import { messageOf } from '../../util/errors.js';
 import { parseTemplate } from '../../tasks/index.js';
 import { isCheck, MEASURES } from '../../eval/measures.js';
+import { TRACKER_NAMES } from '../trackers/index.js';
 import {
   atLeastZero,
   belowOne,
@@ -428,7 +429,7 @@ export const configSchema = section({
   generation: generation.optional().describe('For all tasks; a task’s own section comes first.'),
   grid: grid.optional().describe('How lists in other fields, each an axis of a grid of runs, go together.'),
   report_to: z
-    .array(z.enum(['tensorboard', 'mlflow']))
+    .array(z.enum(TRACKER_NAMES))
     .optional()
     .describe(
       'Who is told each step and figure: tensorboard (an event file in the task’s folder), mlflow (a server). Default [tensorboard].',
@@ -451,6 +452,7 @@ export const SETTING_SECTIONS: Readonly<Record<string, readonly string[]>> = {
   generation: Object.keys(generation.shape),
 };
 
+/** A configuration that stands in a file. */
 export type ConfigFile = z.infer<typeof configSchema>;
 export type TaskFile = ConfigFile['tasks'][string];
 export type CheckSection = z.infer<typeof check>;

@@ -23,6 +23,9 @@ export interface ShownRow {
   readonly tokens: readonly ShownToken[];
 }
 
+/** What a run keeps of it is read again without the ids. */
+export type KeptRow = Omit<ShownRow, 'tokens'> & { readonly tokens: readonly Omit<ShownToken, 'id'>[] };
+
 /** Throws UserError for a row that cannot be trained on. */
 export async function showRow(
   data: TaskData,

@@ -33,6 +33,7 @@ import { own } from '../../util/own.js';
 import { inheritedNote, type ResolvedPart, type ResolvedSource, type ResolvedTask } from '../config/index.js';
 import { overlapNotes, overlapOf, sameFiles, type Overlap } from './overlap.js';
 
+/** A task with its samples: trained on, answered, set aside. */
 export interface TaskData {
   readonly task: Task;
   readonly train: readonly Sample[];

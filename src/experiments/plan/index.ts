@@ -6,7 +6,7 @@ import type { Work } from '../../backends/counting.js';
 import { createPlanBackend } from '../../backends/select.js';
 import { resolveModel } from '../../files/index.js';
 import { familyOf } from '../../models/families/index.js';
-import { readJson } from '../../models/load.js';
+import { readModelJson } from '../../models/config.js';
 import type { PromptKind } from '../../tasks/index.js';
 import { Tokenizer } from '../../tokenizer/index.js';
 import { canonicalJson, type ResolvedConfig, type ResolvedTask } from '../config/index.js';
@@ -92,7 +92,7 @@ export class Planner {
       const files = ['config.json', 'tokenizer*', 'special_tokens_map.json'];
       const folder = await resolveModel(model_name_or_path, { revision, files });
       const tokenizer = Tokenizer.load(folder);
-      return { shape: readJson(join(folder, 'config.json')), tokenizer, data: new DataCache(tokenizer) };
+      return { shape: readModelJson(join(folder, 'config.json')), tokenizer, data: new DataCache(tokenizer) };
     });
   }
 }

@@ -1,12 +1,12 @@
 /** What a run's figures depend on, read from its manifest: a flat list of settings that can be told apart and named for people. */
 
 import { basename } from 'node:path';
-import { namesOf } from '../../models/families/index.js';
+import { moduleNames } from '../../models/families/index.js';
 import { own } from '../../util/own.js';
 import type { ResolvedSource, ResolvedTask } from '../config/index.js';
 import { weightsHeld } from '../store/base-weights.js';
 import type { MethodResult, TaskResult } from '../store/results.js';
-import type { Manifest } from '../store/stored.js';
+import type { Manifest } from '../store/manifest.js';
 
 export type Value = string | number | boolean;
 /** By dotted name, as in a configuration. */
@@ -94,7 +94,7 @@ export function sourceName({ from }: ResolvedSource): string {
 }
 
 /** Queries and values, whatever a model calls them. */
-const ATTENTION_ONLY: readonly string[] = namesOf(['q_proj', 'v_proj']).map((names) => names.join());
+const ATTENTION_ONLY: readonly string[] = moduleNames(['q_proj', 'v_proj']).map((names) => names.join());
 
 /** Whether an adapter is on more than the attention's queries and values. */
 export function onAllModules(factors: Factors): boolean {

@@ -2,11 +2,18 @@
  * Runs for a report or a list: a run with a file that cannot be used costs itself alone, and is told of with its cause like one that failed.
  */
 
-import { basename, join, resolve } from 'node:path';
+import { basename, resolve } from 'node:path';
 import { messageOf, UserError } from '../../util/errors.js';
 import { readText } from '../../util/read.js';
-import { findRunFolders, readPredictions, readRun, readSteps, type StoredRun } from '../store/stored.js';
-import { inspectedRows } from './sections/training.js';
+import { RUN_FILES } from '../store/layout.js';
+import {
+  findRunFolders,
+  readInspected,
+  readPredictions,
+  readRun,
+  readSteps,
+  type StoredRun,
+} from '../store/stored.js';
 
 /** A run's folder that cannot be used. */
 export interface DamagedRun {
@@ -17,6 +24,7 @@ export interface DamagedRun {
   readonly failure: string;
 }
 
+/** The runs of some folders, and those that cannot be read. */
 export interface FoundRuns {
   readonly runs: readonly StoredRun[];
   readonly damaged: readonly DamagedRun[];
@@ -33,7 +41,7 @@ export function soundRuns(found: readonly StoredRun[]): FoundRuns {
     found,
     ({ folder }) => folder,
     (run) => {
-      readText(join(run.folder, 'manifest.json'));
+      readText(RUN_FILES.manifest.in(run.folder));
       for (const result of run.results) {
         const task = run.manifest.config.tasks.find(({ name }) => name === result.task);
         for (const { method, metrics } of task?.test ? result.methods : []) {
@@ -43,7 +51,7 @@ export function soundRuns(found: readonly StoredRun[]): FoundRuns {
             readPredictions(run, result, method, 'likelihood');
         }
         if (result.training) readSteps(run, result.task);
-        inspectedRows({ run, result });
+        readInspected(run, result.task);
       }
       return run;
     },

@@ -29,6 +29,7 @@ export { readRuns, type DamagedRun, type FoundRuns } from './gather.js';
 export { readTestTexts, type TestTexts } from './test-texts.js';
 export type { PublishedChoice, PublishedName } from './published.js';
 
+/** What a report shows beside the runs. */
 export interface ReportOptions {
   readonly title?: string;
   /** Which published figures stand beside which tasks; 'auto' by default. */
@@ -39,6 +40,7 @@ export interface ReportOptions {
   readonly damaged?: readonly DamagedRun[];
 }
 
+/** The files of a report, by name. */
 export interface ReportFiles {
   readonly markdown: string;
   readonly html: string;

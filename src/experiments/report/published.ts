@@ -10,6 +10,7 @@ import type { DataSet, Method, Point } from './study.js';
 import { modelOf } from './study.js';
 import { onAllModules, withNeftune, type Factors } from './factors.js';
 
+/** Names of the tables of published figures. */
 export type PublishedName = '20newsgroups' | 'samsum';
 export const PUBLISHED_NAMES: readonly PublishedName[] = ['20newsgroups', 'samsum'];
 

@@ -8,7 +8,7 @@ import { readTable, selectColumns, type ReadOptions } from '../../data/index.js'
 import { taskColumns } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
 import { canonicalJson, type ResolvedTask } from '../config/index.js';
-import { hashFiles } from '../store/folder.js';
+import { hashFiles } from '../store/fingerprints.js';
 import type { StoredRun } from '../store/stored.js';
 
 const MAX_TABLE_BYTES = 2 ** 30;

@@ -2,7 +2,7 @@
 
 import { join } from 'node:path';
 import { stopTokens } from '../../generate/stop-tokens.js';
-import { readJson } from '../../models/load.js';
+import { readModelJson } from '../../models/config.js';
 import type { CausalLM } from '../../models/model.js';
 import { unpackWeights } from '../../models/unpacked.js';
 import type { PromptKind } from '../../tasks/index.js';
@@ -38,7 +38,7 @@ async function roomToUnpack(
   method: PromptKind,
 ): Promise<number> {
   if (config.weights.quantization === undefined) return 0;
-  const shape = readJson(join(modelFolder, 'config.json'));
+  const shape = readModelJson(join(modelFolder, 'config.json'));
   const { peak } = await planAnswers(config, settings, data, tokenizer, shape, method, backend);
   return roomBeside(peak, backend, roomOf(backend));
 }
@@ -60,11 +60,10 @@ async function answerAndScore(
   for (const scoring of settings.scoring === 'both'
     ? (['generate', 'likelihood'] as const)
     : [settings.scoring]) {
-    const suffix = scoring === 'generate' ? '' : '-likelihood';
     const predictions = await predict({
       ...{ method, scoring, data, settings, model, tokenizer, stops, signal },
       seed: config.seed,
-      path: join(folder, `predictions-${method}${suffix}.jsonl`),
+      folder,
       onAnswer: (done, total) => emit({ type: 'answers', ...about, stage: method, done, total }),
       onNotice: (text) => {
         if (!told.has(text)) emit({ type: 'notice', ...about, text });

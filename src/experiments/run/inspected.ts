@@ -1,13 +1,11 @@
 /** A few training rows as the model sees them, kept beside a run's figures. */
 
-import { existsSync } from 'node:fs';
-import { join } from 'node:path';
 import { epochOrder, type Block } from '../../data/index.js';
 import type { Tokenizer } from '../../tokenizer/index.js';
-import { writeFileAtomic } from '../../util/atomic.js';
 import type { ResolvedTask } from '../config/index.js';
 import { showRow, type ShownRow } from '../data/shown-rows.js';
 import type { TaskData } from '../data/task-data.js';
+import { TASK_FILES } from '../store/layout.js';
 
 /** Rows that a run shows. */
 const SHOWN = 5;
@@ -20,8 +18,7 @@ export async function writeInspected(
   tokenizer: Tokenizer,
   blocks: readonly Block[],
 ): Promise<void> {
-  const path = join(folder, 'inspected.json');
-  if (existsSync(path)) return;
+  if (TASK_FILES.inspected.isIn(folder)) return;
   const order = epochOrder(blocks.length, settings.training.seed, 0);
   const rows: number[] = [];
   for (const index of order) {
@@ -32,5 +29,5 @@ export async function writeInspected(
   const shown: ShownRow[] = [];
   for (const row of rows.slice(0, SHOWN))
     shown.push(await showRow(data, settings, tokenizer, samples.get(row)!));
-  writeFileAtomic(path, JSON.stringify(shown, null, 2) + '\n');
+  TASK_FILES.inspected.write(folder, shown);
 }

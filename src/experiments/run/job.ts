@@ -4,7 +4,6 @@
  * is found in the run's folder and not done again.
  */
 
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createBackend } from '../../backends/select.js';
 import { resolveModel } from '../../files/index.js';
@@ -17,17 +16,20 @@ import { UserError } from '../../util/errors.js';
 import { withChecks } from '../checks/index.js';
 import { loadChecks, type LoadedCheck } from '../checks/load.js';
 import type { LoadedConfig, ResolvedConfig, ResolvedTask } from '../config/index.js';
-import { TaskReports } from '../trackers/reports.js';
 import { answer } from './answers.js';
 import { isFourBit, weightsHeldOf } from '../store/base-weights.js';
 import { DataCache } from '../data/data-cache.js';
 import type { RunEvent } from './events.js';
-import { Fingerprinting, openRunFolder, recordFault, runPath, type RunFolder } from '../store/folder.js';
+import { openRunFolder, recordFault, runPath, type RunFolder } from '../store/folder.js';
+import { Fingerprinting } from '../store/fingerprints.js';
 import { resultsTable, type TaskResult } from '../store/results.js';
 import type { WorkerOrder } from './supervise.js';
 import type { TaskData } from '../data/task-data.js';
-import { isTrained, loadTuned, trainingSummary, trainUnits, type TrainingEnd } from './training.js';
+import { isTrained, loadTuned, trainUnits, type TrainingEnd } from './training.js';
+import { Reports } from './reports.js';
 import { finishUnit, savedResult, startUnit, type Shared, type Unit } from './unit.js';
+import { RUN_FILES, TASK_FILES } from '../store/layout.js';
+import { summaryOf } from '../store/steps.js';
 
 /** A run whose folder is held. */
 interface OpenRun {
@@ -58,7 +60,9 @@ export async function runJob(
     throw error;
   }
   const tokenizer = Tokenizer.load(modelFolder);
-  const shared = { backend, modelFolder, tokenizer, cache: new DataCache(tokenizer, signal), emit, signal };
+  const reports = new Reports('computing', (text) => emit({ type: 'notice', text }));
+  const cache = new DataCache(tokenizer, signal);
+  const shared = { backend, modelFolder, tokenizer, cache, emit, reports, signal };
   const runs: OpenRun[] = [];
   try {
     const fingerprints = new Fingerprinting(modelFolder, backend);
@@ -96,7 +100,7 @@ export async function runJob(
         const path = runPath(loaded, prints);
         const held = weightsHeldOf(loaded.config.weights, modelFolder);
         const tuning = tuningName(loaded.config, held);
-        const finished = existsSync(join(path, 'results.json'));
+        const finished = RUN_FILES.results.isIn(path);
         const twin = runs.some(({ folder }) => folder.path === path);
         const folder = twin ? undefined : openRunFolder(loaded, prints, backend, held);
         emit({ type: 'run', run: number, folder: path, finished, tuning });
@@ -151,7 +155,7 @@ class Job {
       this.guarded(run, async () => {
         if (unit.settings.tune && !(await this.answerTuned(unit))) return false;
         if (this.shared.signal.aborted) return false;
-        await this.finished(run, unit.settings, finishUnit(unit), unit.reports);
+        await this.finished(run, unit.settings, finishUnit(unit));
         return true;
       });
     const untrained = ([, unit]: readonly [OpenRun, Unit]): boolean => unit.settings.tune && !isTrained(unit);
@@ -215,7 +219,7 @@ class Job {
   }
 
   private async answerTuned(unit: Unit): Promise<boolean> {
-    unit.training = trainingSummary(unit);
+    unit.training = summaryOf(TASK_FILES.steps.read(unit.folder));
     if (!unit.settings.test) return true;
     const tuned = await loadTuned(this.shared, unit, () => this.model(unit));
     try {
@@ -258,25 +262,19 @@ class Job {
   }
 
   /** What is done with a task's result, a new one or one that stood there: checks, and telling of it. */
-  private async finished(
-    run: OpenRun,
-    settings: ResolvedTask,
-    result: TaskResult,
-    told?: TaskReports,
-  ): Promise<void> {
+  private async finished(run: OpenRun, settings: ResolvedTask, result: TaskResult): Promise<void> {
     const { number, config, folder, tuning, results } = run;
     const path = join(folder.path, settings.name);
     const data = (): Promise<TaskData> => this.shared.cache.data(settings, config.seed);
     const checked = await withChecks(result, run.checks.get(settings.name)!, settings, path, data);
-    const reports = told ?? new TaskReports(path, config);
-    for (const method of checked.methods) reports.answered(method);
+    this.shared.reports.see(config, folder.path, settings.name, checked);
     results.set(result.task, checked);
     this.shared.emit({ type: 'result', run: number, task: result.task, result: checked });
     if (results.size < config.tasks.length) return;
     const all = config.tasks.map((task) => results.get(task.name)!);
     // Those of a finished run are written again where it is checked for something else.
-    writeIfChanged(join(folder.path, 'report.md'), resultsTable(all, tuning) + '\n');
-    writeIfChanged(join(folder.path, 'results.json'), JSON.stringify(all, null, 2) + '\n');
+    writeIfChanged(join(folder.path, RUN_FILES.table), resultsTable(all, tuning) + '\n');
+    RUN_FILES.results.update(folder.path, all);
     folder.release();
   }
 }

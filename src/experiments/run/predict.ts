@@ -6,16 +6,15 @@ import { scoreContinuations } from '../../generate/score.js';
 import type { CausalLM } from '../../models/model.js';
 import { labelContinuationsLater, parseAnswer, type PromptKind, type PromptSet } from '../../tasks/index.js';
 import { isAbort } from '../../util/abort.js';
-import { readRecords, RecordWriter } from '../store/records.js';
-import { predictionSchema } from '../store/schemas.js';
 import { newTokens, promptSet, type PromptArguments } from '../data/prompts.js';
 import type { Prediction } from '../store/predictions.js';
+import { TASK_FILES } from '../store/layout.js';
 
 export interface PredictArguments extends PromptArguments {
   readonly model: CausalLM;
   readonly stops: readonly number[];
-  /** Where the predictions go, as JSON lines. */
-  readonly path: string;
+  /** The task's folder, where the predictions go. */
+  readonly folder: string;
   readonly onAnswer: (done: number, total: number) => void;
   readonly onNotice: (text: string) => void;
   readonly signal: AbortSignal;
@@ -23,8 +22,9 @@ export interface PredictArguments extends PromptArguments {
 
 /** @returns all predictions in the order of the test rows, or undefined when the signal came first */
 export async function predict(args: PredictArguments): Promise<Prediction[] | undefined> {
-  const { data, path, signal } = args;
-  const done = new Map(readRecords<Prediction>(path, predictionSchema).map((p) => [p.row, p]));
+  const { data, folder, signal } = args;
+  const file = TASK_FILES.predictions(args.method, args.scoring);
+  const done = new Map(file.read(folder).map((p) => [p.row, p]));
   const missing = data.test.filter((s) => !done.has(s.row));
   args.onAnswer(done.size, data.test.length);
   if (missing.length > 0) {
@@ -33,7 +33,7 @@ export async function predict(args: PredictArguments): Promise<Prediction[] | un
     if (done.size === 0) for (const notice of notices(set, args.method)) args.onNotice(notice);
     const prompts = set.prompts.filter((p) => !done.has(p.index));
     const sharedPrefix = commonPrefix(set.prompts.map((p) => p.ids));
-    const writer = new RecordWriter<Prediction>(path);
+    const writer = file.writer(folder);
     try {
       for await (const prediction of answers(args, prompts, sharedPrefix)) {
         writer.append(prediction);

@@ -8,8 +8,8 @@ import { extname } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { UserError } from '../../util/errors.js';
 import { loadConfig, type ConfigInMemory, type LoadedConfig, type LoadOptions } from '../config/index.js';
-import { MlflowReports } from '../trackers/mlflow.js';
 import type { RunEvent } from './events.js';
+import { Reports } from './reports.js';
 
 /** What the child is told to do. */
 export interface WorkerOrder {
@@ -24,6 +24,7 @@ export interface WorkerOrder {
   readonly plan?: boolean | undefined;
 }
 
+/** A run in its child process, as its parent holds it. */
 export interface Supervision {
   /** Resolves when the child has ended; rejects with its error, or with how it died. */
   readonly done: Promise<'finished' | 'stopped'>;
@@ -68,17 +69,18 @@ export function superviseWorker(order: WorkerOrder, onEvent: (event: RunEvent) =
     // Not the parent's own flags: under `node -e` those would run the parent's script again.
     execArgv: extname(here) === '.ts' ? ['--import', import.meta.resolve('tsx')] : [],
   });
-  const mlflow = new MlflowReports((text) => onEvent({ type: 'notice', text }));
+  const reports = new Reports('showing', (text) => onEvent({ type: 'notice', text }));
   const done = new Promise<'finished' | 'stopped'>((resolve, reject) => {
     let last: RunEvent | undefined;
+    const folders = new Map<number, string>();
     child.on('message', (message) => {
       last = message as RunEvent;
-      if (isTracked(last)) mlflow.see(last, order.runs[last.run]!.config);
+      tell(reports, last, order, folders);
       onEvent(last);
     });
     child.on('error', reject);
     child.on('exit', (code, signal) => {
-      void mlflow.end(last?.type === 'end' ? last.outcome : 'failed').then(() => {
+      void reports.end(last?.type === 'end' ? last.outcome : 'failed').then(() => {
         if (last?.type === 'end') resolve(last.outcome);
         else if (last?.type === 'failed') reject(failure(last));
         else reject(new ProcessDeath(death(code, signal)));
@@ -93,14 +95,18 @@ export function superviseWorker(order: WorkerOrder, onEvent: (event: RunEvent) =
       if (child.connected) child.send('stop');
     },
     kill: () => {
-      mlflow.abort();
+      reports.abort();
       child.kill('SIGKILL');
     },
   };
 }
 
-function isTracked(event: RunEvent): event is RunEvent & { type: 'run' | 'stage' | 'step' | 'result' } {
-  return ['run', 'stage', 'step', 'result'].includes(event.type);
+/** Tells who is told by this process. `folders`: of the runs by their numbers, as far as they are known. */
+function tell(reports: Reports, event: RunEvent, { runs }: WorkerOrder, folders: Map<number, string>): void {
+  if (event.type === 'run') folders.set(event.run, event.folder);
+  if (event.type !== 'stage' && event.type !== 'step' && event.type !== 'result') return;
+  const result = event.type === 'result' ? event.result : undefined;
+  reports.see(runs[event.run]!.config, folders.get(event.run)!, event.task, result);
 }
 
 function failure({ message, stack }: RunEvent & { type: 'failed' }): Error {

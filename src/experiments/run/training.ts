@@ -1,40 +1,34 @@
 /** Training tasks of runs, side by side where they can be, and finding again what an earlier attempt trained. */
 
-import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { createLora, type LoraAdapter } from '../../adapters/lora.js';
 import { loadAdapter, readAdapter, readAdapterConfig, saveAdapter } from '../../adapters/peft.js';
 import { ownTargets, targetModules } from '../../adapters/targets.js';
 import type { Block } from '../../data/index.js';
 import { familyOf } from '../../models/families/index.js';
-import { loadModel, readJson } from '../../models/load.js';
+import { readModelJson } from '../../models/config.js';
+import { loadModel } from '../../models/load.js';
 import type { CausalLM } from '../../models/model.js';
 import { saveModel } from '../../models/save.js';
 import { unpackWeights } from '../../models/unpacked.js';
 import { totalSteps, type TrainingArguments } from '../../train/arguments.js';
 import { trainTogether, type StepRecord, type Trainee } from '../../train/trainer.js';
-import { writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
 import { canonicalJson } from '../config/index.js';
 import { writeInspected } from './inspected.js';
-import type { LoggedStep } from '../trackers/reports.js';
+import type { LoggedStep } from '../store/steps.js';
 import { fitTogether, roomOf } from '../plan/fit.js';
-import { readRecords, RecordWriter } from '../store/records.js';
-import type { TaskResult } from '../store/results.js';
-import { stepSchema } from '../store/schemas.js';
+import { RecordWriter } from '../store/records.js';
 import { describeRow } from '../data/task-data.js';
-import type { Shared, Unit } from './unit.js';
-
-/** Marks that what was trained is whole. */
-const DONE = 'trained.json';
-const STEPS = 'train.jsonl';
+import { tellRecorded, type Shared, type Unit } from './unit.js';
+import { TASK_FILES } from '../store/layout.js';
 
 export function isTrained({ folder }: Unit): boolean {
-  return existsSync(join(folder, DONE));
+  return TASK_FILES.trained.isIn(folder);
 }
 
 function savedPath({ folder, settings }: Unit): string {
-  return join(folder, settings.lora === false ? 'model' : 'adapter');
+  return join(folder, settings.lora === false ? TASK_FILES.model : TASK_FILES.adapter);
 }
 
 /** The tuned model over `base`, as it was saved; disposing takes the adapter off, or frees the model that was trained whole. */
@@ -51,18 +45,6 @@ export async function loadTuned(
   const model = await base();
   const adapter = loadAdapter(model, saved);
   return { model, dispose: () => adapter.dispose() };
-}
-
-/** What the training took, from the steps that stand in the folder. */
-export function trainingSummary({ folder }: Unit): NonNullable<TaskResult['training']> {
-  const steps = readRecords<LoggedStep>(join(folder, STEPS), stepSchema);
-  return {
-    steps: steps.length,
-    first_loss: steps[0]?.loss ?? Number.NaN,
-    last_loss: steps.at(-1)?.loss ?? Number.NaN,
-    tokens: steps.reduce((n, s) => n + s.tokens, 0),
-    seconds: steps.reduce((n, s) => n + s.seconds, 0),
-  };
 }
 
 /** How the training of a unit ended; a UserError: what ended it. */
@@ -104,7 +86,7 @@ export async function trainUnits(
   const lanes = lanesOf(members);
   const fit = await fitTogether(
     backend,
-    { model: readJson(join(modelFolder, 'config.json')), weights },
+    { model: readModelJson(join(modelFolder, 'config.json')), weights },
     lanes.map(({ leader: { unit, blocks } }) => ({
       lora: unit.settings.lora,
       training: unit.settings.training,
@@ -190,7 +172,7 @@ function traineeOf(
   const save = async (of: Unit): Promise<void> => {
     if (adapter) await saveAdapter(adapter, savedPath(of), config.model_name_or_path, { force: true });
     else await saveModel(model, savedPath(of), { companionsOf: shared.modelFolder, force: true });
-    writeFileAtomic(join(of.folder, DONE), JSON.stringify({ steps: totalOf(of) }) + '\n');
+    TASK_FILES.trained.write(of.folder, { steps: totalOf(of) });
     ends.set(of, 'finished');
   };
   const totalOf = (of: Unit): number => logs.find((l) => l.unit === of)!.steps;
@@ -204,7 +186,7 @@ function traineeOf(
     trainee: {
       trained: adapter ?? model,
       ...{ blocks, args, pauses },
-      checkpoints: join(folder, 'checkpoints'),
+      checkpoints: join(folder, TASK_FILES.checkpoints),
       describeRow: (row) => describeRow(data, row),
       onStart: (done) => {
         for (const { log } of logs) log.start(done);
@@ -263,10 +245,9 @@ class StepLog {
     private readonly member: Member,
   ) {
     const { unit, notices } = member;
-    const path = join(unit.folder, STEPS);
     for (const text of notices) shared.emit({ type: 'notice', ...this.about, text });
-    this.written = new Set(readRecords<LoggedStep>(path, stepSchema).map((s) => s.step));
-    this.writer = new RecordWriter<LoggedStep>(path);
+    this.written = new Set(TASK_FILES.steps.read(unit.folder).map((s) => s.step));
+    this.writer = TASK_FILES.steps.writer(unit.folder);
   }
 
   private get about(): { run: number; task: string } {
@@ -292,7 +273,7 @@ class StepLog {
     if (!this.written.has(record.step)) {
       const logged = { ...record, time: Date.now() / 1000 };
       this.writer.append(logged);
-      unit.reports.step(logged);
+      tellRecorded(this.shared, unit);
     }
     this.written.add(record.step);
     this.shared.emit({ type: 'step', ...this.about, record });

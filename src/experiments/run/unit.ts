@@ -1,18 +1,16 @@
 /** A task of a run that is under way: what its stages share, and what stands in its folder already. */
 
-import { existsSync, mkdirSync, rmSync } from 'node:fs';
-import { join } from 'node:path';
+import { mkdirSync, rmSync } from 'node:fs';
+import { dirname, join } from 'node:path';
 import type { Backend } from '../../backends/contract.js';
 import type { Tokenizer } from '../../tokenizer/index.js';
-import { writeFileAtomic } from '../../util/atomic.js';
 import type { ResolvedConfig, ResolvedTask } from '../config/index.js';
-import { TaskReports } from '../trackers/reports.js';
+import type { Reports } from './reports.js';
 import type { DataCache } from '../data/data-cache.js';
 import type { RunEvent } from './events.js';
 import type { MethodResult, TaskResult } from '../store/results.js';
-import { resultSchema } from '../store/schemas.js';
-import { readChecked } from '../store/stored.js';
 import type { TaskData } from '../data/task-data.js';
+import { TASK_FILES } from '../store/layout.js';
 
 /** What all runs of a process share: they are of one base model on one device. */
 export interface Shared {
@@ -21,6 +19,7 @@ export interface Shared {
   readonly tokenizer: Tokenizer;
   readonly cache: DataCache;
   readonly emit: (event: RunEvent) => void;
+  readonly reports: Reports;
   readonly signal: AbortSignal;
 }
 
@@ -32,18 +31,13 @@ export interface Unit {
   /** The task's part of the run's folder. */
   readonly folder: string;
   readonly data: TaskData;
-  /** Who else is told of it. */
-  readonly reports: TaskReports;
   readonly methods: MethodResult[];
   training?: TaskResult['training'];
 }
 
 /** The result of a task that was done before. Throws UserError where it is damaged. */
 export function savedResult(folder: string): TaskResult | undefined {
-  const path = join(folder, 'result.json');
-  if (!existsSync(path)) return undefined;
-  const mend = 'remove it, and it is made again from what stands beside it';
-  return readChecked(path, resultSchema, mend) as unknown as TaskResult;
+  return TASK_FILES.result.find(folder, 'remove it, and it is made again from what stands beside it');
 }
 
 export async function startUnit(
@@ -53,8 +47,17 @@ export async function startUnit(
   const { run, config, settings, folder } = parts;
   mkdirSync(folder, { recursive: true });
   const data = await shared.cache.data(settings, config.seed);
+  tellRecorded(shared, parts);
   for (const text of data.notices) shared.emit({ type: 'notice', run, task: settings.name, text });
-  return { ...parts, data, reports: new TaskReports(folder, config), methods: [] };
+  return { ...parts, data, methods: [] };
+}
+
+/** Trackers are told that something was recorded of a unit. */
+export function tellRecorded(
+  { reports }: Shared,
+  { config, folder, settings }: Pick<Unit, 'config' | 'folder' | 'settings'>,
+): void {
+  reports.see(config, dirname(folder), settings.name);
 }
 
 /** Writes what the unit came to; its checkpoints are of no use then. */
@@ -72,7 +75,7 @@ export function finishUnit({ settings, data, folder, methods, training }: Unit):
     methods,
     ...(training && { training }),
   };
-  writeFileAtomic(join(folder, 'result.json'), JSON.stringify(result, null, 2) + '\n');
-  rmSync(join(folder, 'checkpoints'), { recursive: true, force: true });
+  TASK_FILES.result.write(folder, result);
+  rmSync(join(folder, TASK_FILES.checkpoints), { recursive: true, force: true });
   return result;
 }

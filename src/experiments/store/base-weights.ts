@@ -1,7 +1,7 @@
 /** How a run holds its base model's weights: as its settings say, or in the four bits that the checkpoint stores already. */
 
 import { join } from 'node:path';
-import { readJson } from '../../models/load.js';
+import { readModelJson } from '../../models/config.js';
 import type { ResolvedConfig } from '../config/index.js';
 
 /**
@@ -16,7 +16,7 @@ export function weightsHeld({ quantization, dtype }: ResolvedConfig['weights'], 
 
 /** The same of the model in a folder. Throws UserError where that has no config.json. */
 export function weightsHeldOf(weights: ResolvedConfig['weights'], modelFolder: string): string {
-  return weightsHeld(weights, readJson(join(modelFolder, 'config.json'))['quantization_config']);
+  return weightsHeld(weights, readModelJson(join(modelFolder, 'config.json'))['quantization_config']);
 }
 
 export function isFourBit(held: string): boolean {

@@ -12,6 +12,15 @@ export interface CheckFigure {
   readonly max?: number;
 }
 
+/** A method's checks, kept. */
+export interface ChecksFile {
+  /** A hash of what the figures were made of. */
+  readonly from: string;
+  readonly checks: Readonly<Record<string, CheckFigure>>;
+  /** Each test row's number, from 0, and figures. */
+  readonly rows: readonly Readonly<Record<string, number>>[];
+}
+
 /** Whether a figure fails its check. */
 export function isOut({ mean, min, max }: CheckFigure): boolean {
   return (min !== undefined && mean < min) || (max !== undefined && mean > max);

@@ -1,5 +1,11 @@
 /** An answer to a test row, as a run keeps it. */
 
+import type { Scoring } from '../config/index.js';
+
+/** A way to answer: to write it, or to take the likeliest label. */
+export type AnsweredBy = Exclude<Scoring, 'both'>;
+
+/** A line of a predictions file: one test row and its answer. */
 export interface Prediction {
   /** The row's number in the test file, from 0. */
   readonly row: number;

@@ -4,11 +4,12 @@
  */
 
 import { constants } from 'node:buffer';
-import { existsSync } from 'node:fs';
+import { closeSync, existsSync, readSync } from 'node:fs';
 import { z } from 'zod';
 import { UserError } from '../../util/errors.js';
 import { GrowingFile } from '../../util/growing.js';
-import { parseJson, readText } from '../../util/read.js';
+import { faultOf, parseJson } from '../../util/json.js';
+import { openRegular, readText } from '../../util/read.js';
 
 /** Appends records to a file, each in one write. */
 export class RecordWriter<T> {
@@ -28,8 +29,33 @@ export class RecordWriter<T> {
  * and for what is no regular file.
  */
 export function readRecords<T>(path: string, schema: z.ZodType = z.looseObject({})): T[] {
-  if (!existsSync(path)) return [];
-  return wholeLines(path)
+  return existsSync(path) ? recordsOf<T>(wholeLines(path), path, schema) : [];
+}
+
+/**
+ * The whole records that stand behind an earlier call's `end`; of a file that someone made shorter since, all.
+ * @throws UserError as `readRecords`
+ */
+export function readRecordsFrom<T>(
+  path: string,
+  from: number,
+  schema: z.ZodType,
+): { readonly records: T[]; readonly end: number } {
+  if (!existsSync(path)) return { records: [], end: 0 };
+  const { fd, size } = openRegular(path, constants.MAX_STRING_LENGTH);
+  try {
+    const start = size < from ? 0 : from;
+    const bytes = Buffer.alloc(size - start);
+    const text = bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, start));
+    const whole = text.subarray(0, text.lastIndexOf(0x0a) + 1);
+    return { records: recordsOf<T>(whole.toString('utf8'), path, schema), end: start + whole.length };
+  } finally {
+    closeSync(fd);
+  }
+}
+
+function recordsOf<T>(lines: string, path: string, schema: z.ZodType): T[] {
+  return lines
     .split('\n')
     .filter((line) => line !== '')
     .map((line, i) => {
@@ -47,13 +73,6 @@ export function readRecords<T>(path: string, schema: z.ZodType = z.looseObject({
       if (!checked.success) throw damaged(faultOf(checked.error));
       return checked.data as T;
     });
-}
-
-/** The first fault that a schema finds: the field, and what is wrong there. */
-export function faultOf({ issues }: z.ZodError): string {
-  const [issue] = issues;
-  const place = issue!.path.map(String).join('.');
-  return `${place === '' ? '' : `${place}: `}${issue!.message}`;
 }
 
 function wholeLines(path: string): string {

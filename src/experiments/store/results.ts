@@ -26,6 +26,7 @@ export interface MethodResult {
   readonly checks?: Readonly<Record<string, CheckFigure>>;
 }
 
+/** What a run found for one task: result.json. */
 export interface TaskResult {
   readonly task: string;
   readonly kind: 'classification' | 'summarization' | 'custom';

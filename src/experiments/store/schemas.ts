@@ -103,7 +103,7 @@ const OVERLAP = {
   test_repeats: count,
 } satisfies Record<keyof Overlap, typeof count>;
 
-/** TASK/result.json, and each of results.json. */
+/** A task's result. */
 export const resultSchema = z.looseObject({
   task: taskName,
   kind: z.enum(['classification', 'summarization', 'custom']),
@@ -130,7 +130,7 @@ export const resultSchema = z.looseObject({
     .optional(),
 });
 
-/** failed.json */
+/** A run's failure. */
 export const failureSchema = z.looseObject({ message: z.string() });
 
 /** Of a label that the model cannot say, JSON has null for −∞. */
@@ -143,7 +143,7 @@ const logLikelihoods = z
   )
   .optional();
 
-/** A line of TASK/predictions-*.jsonl. */
+/** An answer. */
 export const predictionSchema = z.looseObject({
   row: count,
   reference: z.string(),
@@ -155,7 +155,7 @@ export const predictionSchema = z.looseObject({
   normalized_log_likelihoods: logLikelihoods,
 });
 
-/** A line of TASK/train.jsonl. */
+/** A step. */
 export const stepSchema = z.looseObject({
   step: z.int().positive(),
   steps: z.int().positive(),
@@ -169,17 +169,21 @@ export const stepSchema = z.looseObject({
   time: z.number(),
 });
 
-/** TASK/checks-METHOD.json */
+/** A method's checks. */
 export const checksSchema = z.looseObject({
   from: z.string(),
   checks: z.record(z.string(), check),
   rows: z.array(z.record(z.string(), z.number())),
 });
 
-/** TASK/mlflow.json */
-export const receiptSchema = z.looseObject({
-  tracking_uri: z.string(),
-  experiment_name: z.string(),
-  run_id: z.string(),
-  figures: z.record(z.string(), figure),
-});
+export const trainedSchema = z.looseObject({ steps: count });
+
+/** Training rows, token by token. */
+export const inspectedSchema = z.array(
+  z.looseObject({
+    row: z.number(),
+    shortened: z.boolean(),
+    trained: z.number(),
+    tokens: z.array(z.looseObject({ text: z.string(), trained: z.boolean() })),
+  }),
+);

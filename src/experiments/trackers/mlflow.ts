@@ -4,20 +4,14 @@
  * the end, or when the run is started again. What the server has already is asked of the server itself, so that nothing is told twice.
  */
 
-import { constants } from 'node:buffer';
-import { closeSync, existsSync, readSync, statSync } from 'node:fs';
+import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { isDeepStrictEqual } from 'node:util';
-import type { z } from 'zod';
+import { z } from 'zod';
 import { writeFileAtomic } from '../../util/atomic.js';
-import { environment } from '../../util/environment.js';
 import { messageOf } from '../../util/errors.js';
-import { openRegular, parseJson } from '../../util/read.js';
-import { isToken, masked } from '../../util/secrets.js';
-import type { ResolvedConfig } from '../config/index.js';
-import type { TaskResult } from '../store/results.js';
-import { manifestSchema, receiptSchema, stepSchema } from '../store/schemas.js';
-import { readChecked } from '../store/stored.js';
+import { readChecked } from '../../util/json.js';
+import { masked } from '../../util/secrets.js';
 import {
   flatten,
   MlflowClient,
@@ -27,76 +21,36 @@ import {
   type MlflowServer,
   type RunStatus,
 } from './mlflow-client.js';
-import type { Program } from '../store/program.js';
-import { evalScalars, stepScalars, type LoggedStep } from './reports.js';
-import type { Scalars } from './tfevents.js';
-
-/** A step's metrics in the order in which they are sent: where the server has the last, it has all. */
-const LAST_OF_STEP = Object.keys(stepScalars({} as LoggedStep)).at(-1)!;
+import { mlflowServer } from './mlflow-server.js';
+import type { ScalarEvent, Scalars, Tracker, TrackedTask, TrackingEnd } from './tracker.js';
 
 const SEND_EVERY_MS = 2000;
 /** After a failure the server is left alone for so long, but for a last attempt at the end. */
 const QUIET_MS = 30_000;
 /** The most that the end of a process waits for the server. */
-const END_MS: Readonly<Record<Outcome, number>> = { finished: 15_000, stopped: 5000, failed: 3000 };
+const END_MS: Readonly<Record<TrackingEnd, number>> = { finished: 15_000, stopped: 5000, failed: 3000 };
 
-/** What is to be known of a run while it goes on. */
-export type TrackedEvent =
-  | { readonly type: 'run'; readonly folder: string }
-  | { readonly type: 'stage' | 'step'; readonly task: string }
-  | { readonly type: 'result'; readonly task: string; readonly result: TaskResult };
+const receiptSchema = z.looseObject({
+  tracking_uri: z.string(),
+  experiment_name: z.string(),
+  run_id: z.string(),
+  figures: z.record(
+    z.string(),
+    z
+      .number()
+      .nullable()
+      .transform((x) => x ?? Number.NaN),
+  ),
+});
 
-export type Outcome = 'finished' | 'stopped' | 'failed';
+/** In a task's folder: that the server has all of a finished task. */
+export const RECEIPT = 'mlflow.json';
 
-/** The server that a configuration or the environment names, by MLflow's own variables; a text says why there is none. */
-export function mlflowServer({ mlflow }: Pick<ResolvedConfig, 'mlflow'>): MlflowServer | string {
-  const named = mlflow.tracking_uri ?? environment('MLFLOW_TRACKING_URI');
-  if (named === undefined)
-    return 'report_to has mlflow, but no server is named: set MLFLOW_TRACKING_URI, or mlflow.tracking_uri in the configuration';
-  if (!/^https?:\/\/./.test(named) || !URL.canParse(named))
-    return `report_to has mlflow, but its server is not named by an http or https address: ${masked(named)}`;
-  const url = new URL(named);
-  let [user, password] = [url.username, url.password];
-  try {
-    [user, password] = [decodeURIComponent(user), decodeURIComponent(password)];
-  } catch {
-    return 'report_to has mlflow, but in its address a % of the name or password is not written %25';
-  }
-  user = environment('MLFLOW_TRACKING_USERNAME') ?? user;
-  password = environment('MLFLOW_TRACKING_PASSWORD') ?? password;
-  const token = environment('MLFLOW_TRACKING_TOKEN')?.trim();
-  if (token && !isToken(token))
-    return 'report_to has mlflow, but MLFLOW_TRACKING_TOKEN has a space, a line break or another character that no token has';
-  url.username = url.password = '';
-  const basic = user && password && `Basic ${Buffer.from(`${user}:${password}`).toString('base64')}`;
-  const authorization = basic || (token && `Bearer ${token}`);
-  return {
-    uri: url.href.replace(/\/+$/, ''),
-    experiment: mlflow.experiment_name ?? environment('MLFLOW_EXPERIMENT_NAME') ?? 'Default',
-    timeoutMs: requestMs(environment('MLFLOW_HTTP_REQUEST_TIMEOUT')),
-    ...(authorization && { authorization }),
-  };
+/** Throws UserError for a damaged one. */
+export function readReceipt(folder: string): z.infer<typeof receiptSchema> | undefined {
+  const path = join(folder, RECEIPT);
+  return existsSync(path) ? readChecked(path, receiptSchema, 'the server is asked what it has') : undefined;
 }
-
-const DEFAULT_SECONDS = 10;
-/** Longer than anyone waits, and within a timer's range. */
-const MAX_SECONDS = 3600;
-
-function requestMs(text: string | undefined): number {
-  const seconds = Number(text);
-  return 1000 * (seconds > 0 ? Math.min(seconds, MAX_SECONDS) : DEFAULT_SECONDS);
-}
-
-interface Manifest extends Program {
-  readonly id: string;
-  readonly started: string;
-  readonly config: ResolvedConfig;
-}
-
-/** What stands in TASK/mlflow.json: that the server has all of a finished task. */
-type Receipt = z.infer<typeof receiptSchema>;
-
-const ASKED_AGAIN = 'the server is asked what it has';
 
 /** A task of a run as a run of the server's. */
 class MlflowTask {
@@ -104,26 +58,23 @@ class MlflowTask {
   waiting = false;
   /** What the server is to be told at the end. */
   over: RunStatus | undefined;
-  private result: TaskResult | undefined;
   private known: { readonly id: string; readonly figures: Map<string, number> } | undefined;
   /** The last step that the server has, and the records read so far. */
   private step = 0;
   private read = 0;
 
   constructor(
-    private readonly folder: string,
-    private readonly task: string,
+    private readonly task: TrackedTask,
     readonly server: MlflowServer,
   ) {}
 
-  /** The task is done, with these figures. Throws UserError for a damaged receipt, which is written anew. */
-  finish(result: TaskResult): void {
-    this.result = result;
-    this.over = 'FINISHED';
+  /** Something was recorded. Throws UserError for a damaged receipt, which is written anew. */
+  see(): void {
     // Until the receipt says otherwise; it may be damaged.
     this.waiting = true;
-    const path = this.path('mlflow.json');
-    const receipt = existsSync(path) ? readChecked(path, receiptSchema, ASKED_AGAIN) : undefined;
+    if (!this.task.finished) return;
+    this.over = 'FINISHED';
+    const receipt = readReceipt(this.task.folder);
     const { uri, experiment } = this.server;
     this.waiting =
       receipt?.tracking_uri !== uri ||
@@ -152,16 +103,15 @@ class MlflowTask {
   }
 
   private async find(client: MlflowClient): Promise<NonNullable<MlflowTask['known']>> {
-    const manifest = readChecked(join(this.folder, 'manifest.json'), manifestSchema, 'nothing is told of it');
-    const { id, started, commit, code, westwind, config } = manifest as unknown as Manifest;
-    const { tasks, ...common } = config;
+    const { id, started, code, commit, westwind, settings } = this.task.about();
+    const { name } = this.task;
     const tags: KeyValue[] = [
       { key: 'westwind.id', value: id },
-      { key: 'westwind.task', value: this.task },
+      { key: 'westwind.task', value: name },
     ];
     const about: KeyValue[] = [
       { key: 'westwind.version', value: westwind },
-      { key: 'westwind.code', value: code },
+      ...(code === undefined ? [] : [{ key: 'westwind.code', value: code }]),
       ...(commit === undefined ? [] : [{ key: 'westwind.commit', value: commit }]),
       { key: 'mlflow.source.name', value: 'westwind' },
       { key: 'mlflow.source.type', value: 'LOCAL' },
@@ -169,11 +119,11 @@ class MlflowTask {
     const experiment = await client.experiment();
     const run =
       (await client.findRun(experiment, tags)) ??
-      (await client.createRun(experiment, `${this.task} ${id}`, Date.parse(started), [...tags, ...about]));
+      (await client.createRun(experiment, `${name} ${id}`, Date.parse(started), [...tags, ...about]));
     const { run_id, status } = run.info;
     const metrics = run.data.metrics ?? [];
     const there = new Set((run.data.params ?? []).map(({ key }) => key));
-    const params = flatten({ ...common, ...tasks.find(({ name }) => name === this.task) });
+    const params = flatten(settings);
     try {
       await client.logParams(
         run_id,
@@ -184,75 +134,49 @@ class MlflowTask {
       if (!(error instanceof MlflowError) || error.code !== 'INVALID_PARAMETER_VALUE') throw error;
     }
     if (status !== 'RUNNING' && this.over === undefined) await client.setStatus(run_id, 'RUNNING');
-    this.step = Number(metrics.find(({ key }) => key === LAST_OF_STEP)?.step ?? 0);
+    this.step = Number(metrics.find(({ key }) => key === this.task.stepFigures.at(-1))?.step ?? 0);
     this.read = 0;
     return { id: run_id, figures: new Map(metrics.map(({ key, value }) => [key, Number(value)])) };
   }
 
-  /** The steps that were recorded since the last time, whole lines only. */
+  /** The steps that were recorded since the last time. */
   private newSteps(): Metric[] {
-    const path = this.path('train.jsonl');
-    if (!existsSync(path)) return [];
-    const { fd, size } = openRegular(path, constants.MAX_STRING_LENGTH);
-    try {
-      // A file that someone made shorter is read anew: steps that were sent are not sent again.
-      if (size < this.read) this.read = 0;
-      const bytes = Buffer.alloc(size - this.read);
-      const text = bytes.subarray(0, readSync(fd, bytes, 0, bytes.length, this.read));
-      const whole = text.subarray(0, text.lastIndexOf(10) + 1);
-      this.read += whole.length;
-      return whole
-        .toString('utf8')
-        .split('\n')
-        .filter((line) => line !== '')
-        .map((line) => stepSchema.parse(parseJson(line, path)))
-        .filter(({ step }) => step > this.step)
-        .flatMap((record) => metricsOf(stepScalars(record), record.step, 1000 * record.time));
-    } finally {
-      closeSync(fd);
-    }
+    const { events, end } = this.task.steps(this.read);
+    this.read = end;
+    // Of a file that someone made shorter all are read anew: steps that were sent are not sent again.
+    return events.filter(({ step }) => step > this.step).flatMap(metricsOf);
   }
 
   private newFigures(there: ReadonlyMap<string, number>): Metric[] {
-    if (this.result === undefined) return [];
-    const { methods, training } = this.result;
-    const { mtimeMs } = statSync(this.path('result.json'));
-    return methods
-      .flatMap((of) =>
-        metricsOf(evalScalars(of), of.method === 'tuned' ? (training?.steps ?? 0) : 0, mtimeMs),
-      )
+    return this.task
+      .figures()
+      .flatMap(metricsOf)
       .filter(({ key, value }) => there.get(key) !== value);
   }
 
   private figures(): Scalars {
-    const methods = this.result?.methods ?? [];
-    return Object.fromEntries(methods.flatMap((of) => Object.entries(evalScalars(of))));
+    return Object.assign({}, ...this.task.figures().map(({ scalars }) => scalars)) as Scalars;
   }
 
   private writeReceipt(run_id: string): void {
     const { uri, experiment } = this.server;
-    const receipt: Receipt = {
+    const receipt: z.infer<typeof receiptSchema> = {
       tracking_uri: uri,
       experiment_name: experiment,
       run_id,
       figures: this.figures(),
     };
-    writeFileAtomic(this.path('mlflow.json'), JSON.stringify(receipt, null, 2) + '\n');
-  }
-
-  private path(file: string): string {
-    return join(this.folder, this.task, file);
+    writeFileAtomic(join(this.task.folder, RECEIPT), JSON.stringify(receipt, null, 2) + '\n');
   }
 }
 
-function metricsOf(scalars: Scalars, step: number, time: number): Metric[] {
-  const timestamp = Math.round(time);
+function metricsOf({ scalars, step, wallTime }: ScalarEvent): Metric[] {
+  const timestamp = Math.round(1000 * wallTime);
   return Object.entries(scalars).map(([key, value]) => ({ key, value, timestamp, step }));
 }
 
-/** Follows a process's events and tells the servers of what its records hold. Never throws, never keeps the process waiting. */
-export class MlflowReports {
-  private readonly folders = new Map<ResolvedConfig, string>();
+/** Tells the servers of what runs' records hold. Never throws, never keeps the process waiting. */
+export class MlflowReports implements Tracker {
   private readonly tasks = new Map<string, MlflowTask>();
   private readonly stop = new AbortController();
   private timer: NodeJS.Timeout | undefined;
@@ -262,33 +186,22 @@ export class MlflowReports {
 
   constructor(private readonly notice: (text: string) => void) {}
 
-  /** `config`: of the run that the event is about. */
-  see(event: TrackedEvent, config: ResolvedConfig): void {
-    if (!config.report_to.includes('mlflow')) return;
+  see(tracked: TrackedTask): void {
     try {
-      this.note(event, config);
+      const task = this.taskOf(tracked);
+      if (task === undefined) return;
+      this.timer ??= setTimeout(() => {
+        this.timer = undefined;
+        this.working = this.working.then(() => this.send());
+      }, SEND_EVERY_MS);
+      task.see();
     } catch (error) {
       this.tell(`MLflow: ${messageOf(error)}`);
     }
   }
 
-  private note(event: TrackedEvent, config: ResolvedConfig): void {
-    if (event.type === 'run') {
-      this.folders.set(config, event.folder);
-      return;
-    }
-    const task = this.taskOf(config, event.task);
-    if (task === undefined) return;
-    this.timer ??= setTimeout(() => {
-      this.timer = undefined;
-      this.working = this.working.then(() => this.send());
-    }, SEND_EVERY_MS);
-    if (event.type === 'result') task.finish(event.result);
-    else task.waiting = true;
-  }
-
   /** Sends what is left, as far as the server lets it; `abort` ends it at once. */
-  async end(outcome: Outcome): Promise<void> {
+  async end(outcome: TrackingEnd): Promise<void> {
     clearTimeout(this.timer);
     const deadline = setTimeout(() => this.abort(), END_MS[outcome]);
     for (const task of this.tasks.values()) {
@@ -306,16 +219,14 @@ export class MlflowReports {
     this.stop.abort(new Error('it did not answer in time'));
   }
 
-  private taskOf(config: ResolvedConfig, name: string): MlflowTask | undefined {
-    const server = mlflowServer(config);
+  private taskOf(tracked: TrackedTask): MlflowTask | undefined {
+    const server = mlflowServer(tracked.trackers);
     if (typeof server === 'string') {
       this.tell(server);
       return undefined;
     }
-    const folder = this.folders.get(config)!;
-    const key = join(folder, name);
-    let task = this.tasks.get(key);
-    if (task === undefined) this.tasks.set(key, (task = new MlflowTask(folder, name, server)));
+    let task = this.tasks.get(tracked.folder);
+    if (task === undefined) this.tasks.set(tracked.folder, (task = new MlflowTask(tracked, server)));
     return task;
   }
 

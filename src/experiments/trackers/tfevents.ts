@@ -8,6 +8,7 @@ import { existsSync } from 'node:fs';
 import { UserError } from '../../util/errors.js';
 import { GrowingFile } from '../../util/growing.js';
 import { readBytes } from '../../util/read.js';
+import type { ScalarEvent } from './tracker.js';
 
 /** Polynomial 0x1EDC6F41 reflected (Castagnoli), a byte at a time. */
 const TABLE = Uint32Array.from({ length: 256 }, (_, byte) => {
@@ -95,15 +96,6 @@ const textField = (field: number, value: string): Buffer => bytesField(field, Bu
 const EVENT = { wall_time: 1, step: 2, file_version: 3, summary: 5 } as const;
 const SUMMARY_VALUE = 1;
 const VALUE = { tag: 1, simple_value: 2 } as const;
-
-export type Scalars = Readonly<Record<string, number>>;
-
-export interface ScalarEvent {
-  /** Seconds since 1970. */
-  readonly wallTime: number;
-  readonly step: number;
-  readonly scalars: Scalars;
-}
 
 function versionEvent(wallTime: number): Buffer {
   return Buffer.concat([double(EVENT.wall_time, wallTime), textField(EVENT.file_version, 'brain.Event:2')]);

@@ -5,7 +5,7 @@ import { z } from 'zod';
 import { ChatTemplate } from '../../tokenizer/index.js';
 import { UserError } from '../../util/errors.js';
 import { own } from '../../util/own.js';
-import { readChecked } from '../store/stored.js';
+import { readChecked } from '../../util/json.js';
 import { check, type Check } from './check.js';
 
 /** The day on which the golden texts were made; templates may print it. */

@@ -11,6 +11,10 @@ import { verifyNf4 } from './nf4.js';
 import { verifyStories } from './stories.js';
 import { verifyText } from './text.js';
 
+/**
+ * Compares the program with what a golden folder (or file) holds; each check as it is made. Throws UserError for a folder of no known
+ * kind.
+ */
 export async function* verifyFolder(backend: Backend, path: string): AsyncGenerator<Check> {
   const subject = basename(path);
   const has = (name: string): boolean => existsSync(join(path, name));

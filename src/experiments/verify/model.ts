@@ -12,8 +12,8 @@ import type { Backend } from '../../backends/contract.js';
 import { IGNORE_INDEX, type Block } from '../../data/index.js';
 import { SafetensorsFile } from '../../files/index.js';
 import { generate } from '../../generate/generate.js';
-import { decoderStart } from '../../models/config.js';
-import { loadModel, readJson } from '../../models/load.js';
+import { decoderStart, readModelJson } from '../../models/config.js';
+import { loadModel } from '../../models/load.js';
 import { forward, type CausalLM } from '../../models/model.js';
 import type { WeightOptions } from '../../models/weights.js';
 import { linear } from '../../ops/linear.js';
@@ -21,7 +21,7 @@ import { evaluateLoss, flatten, modelInput } from '../../train/step.js';
 import type { TrainingArguments } from '../../train/arguments.js';
 import { train, type StepRecord } from '../../train/trainer.js';
 import { UserError } from '../../util/errors.js';
-import { readChecked } from '../store/stored.js';
+import { readChecked } from '../../util/json.js';
 import { check, maxAbs, maxDifference, mismatch, type Check } from './check.js';
 
 type Precision = 'f32' | 'bf16';
@@ -294,7 +294,7 @@ function readExpected(folder: string): Expected {
     const mask = readIntegers(file, 'attention_mask');
     const labels = readIntegers(file, 'labels');
     const [, written] = file.info('labels').shape as [number, number];
-    const start = decoderStart(readJson(join(folder, 'config.json')));
+    const start = decoderStart(readModelJson(join(folder, 'config.json')));
     const blocks = Array.from({ length: rows }, (_, row): Block => {
       const real = Array.from({ length }, (_, i) => row * length + i).filter((i) => mask[i] === 1);
       if (start !== undefined) {

@@ -10,7 +10,7 @@ import { forward } from '../../models/model.js';
 import { linear } from '../../ops/linear.js';
 import { Tokenizer } from '../../tokenizer/index.js';
 import { modelInput } from '../../train/step.js';
-import { readChecked } from '../store/stored.js';
+import { readChecked } from '../../util/json.js';
 import { check, maxAbs, maxDifference, mismatch, type Check } from './check.js';
 
 const greedySchema = z.object({ greedy_ids_from_bos: z.array(z.int()), text: z.string() });

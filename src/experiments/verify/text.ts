@@ -7,7 +7,7 @@ import { trainTestSplit } from '../../data/index.js';
 import { classificationReport, rouge, stem } from '../../eval/index.js';
 import { Tokenizer } from '../../tokenizer/index.js';
 import { UserError } from '../../util/errors.js';
-import { readChecked } from '../store/stored.js';
+import { readChecked } from '../../util/json.js';
 import { check, maxDifference, mismatch, type Check } from './check.js';
 
 const EXACT = 1e-9;

@@ -8,7 +8,7 @@ import { z } from 'zod';
 import { UserError } from '../../util/errors.js';
 import { FusedDecoder, FUSED_MODULES } from '../blocks/fused-decoder.js';
 import { activationOf, fusedSchema, headSize, ropeParameters } from '../config.js';
-import { family } from '../family.js';
+import { defineFamily } from '../family.js';
 
 const schema = fusedSchema.extend({
   ffn_hidden_size: z.int().positive().nullish(),
@@ -39,7 +39,7 @@ const FALCON_7B = {
   ...{ layer_norm_epsilon: 1e-5, initializer_range: 0.02 },
 };
 
-export const falcon = family({
+export const falcon = defineFamily({
   schema,
   contextLength: (c) => c.max_position_embeddings,
   build(c, path, weights) {

@@ -13,7 +13,7 @@ import {
   ropeParameters,
   ropeSchema,
 } from '../config.js';
-import { family } from '../family.js';
+import { defineFamily } from '../family.js';
 
 const uncapped = z
   .null({ error: 'soft-capping of logits is not supported: null is what Gemma 3 has' })
@@ -62,7 +62,7 @@ const GEMMA3_1B = {
   initializer_range: 0.02,
 };
 
-export const gemma3_text = family({
+export const gemma3_text = defineFamily({
   schema,
   contextLength: (c) => c.max_position_embeddings,
   build(c, path, weights) {

@@ -7,7 +7,7 @@ import { z } from 'zod';
 import { UserError } from '../../util/errors.js';
 import { FusedDecoder, FUSED_MODULES } from '../blocks/fused-decoder.js';
 import { activationOf, fusedSchema, headSize, ropeParameters } from '../config.js';
-import { family } from '../family.js';
+import { defineFamily } from '../family.js';
 
 const share = z.number().positive().max(1);
 
@@ -49,7 +49,7 @@ function redpajama(
   };
 }
 
-export const gpt_neox = family({
+export const gpt_neox = defineFamily({
   schema,
   contextLength: (c) => c.max_position_embeddings,
   build(c, path, weights) {

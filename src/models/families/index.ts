@@ -43,7 +43,7 @@ export function embeddingNames(): Set<string> {
 }
 
 /** What each family calls some modules, where that is not the same: each answer sorted, without repetition. */
-export function namesOf(modules: readonly CommonModule[]): string[][] {
+export function moduleNames(modules: readonly CommonModule[]): string[][] {
   const all = Object.values(FAMILIES).map((family) =>
     [...new Set(modules.map((m) => family.modules[m] ?? m))].sort(),
   );

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { Decoder, LLAMA } from '../blocks/decoder.js';
 import { decoderConfig, decoderSchema } from '../config.js';
-import { family } from '../family.js';
+import { defineFamily } from '../family.js';
 
 const schema = decoderSchema.extend({
   attention_bias: z.boolean().default(false),
@@ -39,7 +39,7 @@ export function llamaLike(
 
 const LLAMA2 = { model_type: 'llama', max_position_embeddings: 4096, rms_norm_eps: 1e-5 };
 
-export const llama = family({
+export const llama = defineFamily({
   schema,
   contextLength: (c) => c.max_position_embeddings,
   build(c, path, weights) {

@@ -2,7 +2,7 @@
 
 import { Decoder, LLAMA } from '../blocks/decoder.js';
 import { decoderConfig, decoderSchema } from '../config.js';
-import { family } from '../family.js';
+import { defineFamily } from '../family.js';
 import { llamaLike } from './llama.js';
 
 const SMALL = { model_type: 'mistral' };
@@ -13,7 +13,7 @@ const MISTRAL_7B = {
   sliding_window: 4096,
 };
 
-export const mistral = family({
+export const mistral = defineFamily({
   schema: decoderSchema,
   contextLength: (c) => c.max_position_embeddings,
   build(c, path, weights) {

@@ -3,7 +3,7 @@
 import { z } from 'zod';
 import { Decoder, LLAMA } from '../blocks/decoder.js';
 import { decoderConfig, decoderSchema, layerTypes, layerTypesSchema } from '../config.js';
-import { family } from '../family.js';
+import { defineFamily } from '../family.js';
 
 export const qwenSchema = decoderSchema.extend({
   use_sliding_window: z.boolean().default(false),
@@ -18,7 +18,7 @@ export function qwenWindow(c: z.infer<typeof qwenSchema>, path: string): (layer:
   return (layer) => (types[layer] === 'sliding_attention' ? window : 0);
 }
 
-export const qwen2 = family({
+export const qwen2 = defineFamily({
   schema: qwenSchema,
   contextLength: (c) => c.max_position_embeddings,
   build(c, path, weights) {

@@ -6,7 +6,7 @@
 import { z } from 'zod';
 import { Decoder, LLAMA } from '../blocks/decoder.js';
 import { decoderConfig } from '../config.js';
-import { family } from '../family.js';
+import { defineFamily } from '../family.js';
 import { llamaLike } from './llama.js';
 import { qwenSchema, qwenWindow } from './qwen2.js';
 
@@ -25,7 +25,7 @@ const QWEN3_8B = {
   max_window_layers: 36,
 };
 
-export const qwen3 = family({
+export const qwen3 = defineFamily({
   schema,
   contextLength: (c) => c.max_position_embeddings,
   build(c, path, weights) {

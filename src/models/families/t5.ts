@@ -5,7 +5,7 @@
 
 import { z } from 'zod';
 import { EncoderDecoder } from '../blocks/encoder-decoder.js';
-import { family } from '../family.js';
+import { defineFamily } from '../family.js';
 import { UserError } from '../../util/errors.js';
 
 const size = z
@@ -60,7 +60,7 @@ function flanT5(
 
 const ROWS = { batch: 16, length: 512, decoderLength: 128 };
 
-export const t5 = family({
+export const t5 = defineFamily({
   schema,
   contextLength: (c) => c.n_positions,
   build(c, path, weights) {

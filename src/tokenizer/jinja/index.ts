@@ -5,11 +5,13 @@
  * and has limits of time and size.
  */
 import { UserError } from '../../util/errors.js';
-import { bind, text } from './arguments.js';
 import { Interpreter } from './interpreter.js';
-import { parse, type Body } from './parser.js';
-import { strftime } from './strftime.js';
-import { Callable, JinjaError, print, toValue, type Value } from './values.js';
+import { parse } from './parser.js';
+import { bind, text } from './python/arguments.js';
+import { print } from './python/print.js';
+import { strftime } from './python/strftime.js';
+import { Callable, JinjaError, toValue, type Value } from './python/values.js';
+import type { Body } from './tree.js';
 
 /** Milliseconds that a template may run. Real ones take a few. */
 const LIMIT = 5_000;

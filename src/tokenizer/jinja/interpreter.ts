@@ -1,37 +1,31 @@
 /** A parsed template, rendered as jinja2 3.1.6 does it in the sandbox and with the functions that transformers gives templates. */
-import { applyFilter, applyTest, type Engine } from './filters.js';
-import { binary, described, place, slice, unary } from './operators.js';
-import type { Arguments, Body, Expression, Signature, Statement, Target } from './parser.js';
-import { stringMethod } from './strings.js';
-import { bind, whole } from './arguments.js';
+import { attributeOf, itemOf } from './attributes.js';
+import { applyFilter, applyTest } from './filters.js';
+import { GLOBALS } from './globals.js';
+import { loopVariable } from './loop.js';
+import { bind } from './python/arguments.js';
+import { compare, contains, isEqual } from './python/compare.js';
+import { binary, slice, unary } from './python/operators.js';
+import { print } from './python/print.js';
 import {
   Callable,
-  compare,
-  contains,
+  described,
   Dict,
   fault,
-  Group,
-  isEqual,
   isTrue,
   iterate,
   known,
-  Markup,
   Namespace,
-  print,
-  Range,
   refuse,
   Tuple,
   Undefined,
-  View,
   type CallArguments,
   type Value,
-} from './values.js';
+} from './python/values.js';
+import type { Arguments, Body, Expression, Signature, Statement, Target } from './tree.js';
 
 /** UTF-16 units that a template may write. */
 const MOST_WRITTEN = 1 << 26;
-
-/** jinja2's sandbox allows no longer ranges. */
-const MOST_RANGE = 100_000;
 
 /** Names of a block; a name that is not there is looked for outside. */
 class Scope {
@@ -64,29 +58,7 @@ class Output {
 /** How a loop's body ended. */
 type Ending = 'break' | 'continue' | undefined;
 
-const MUTATING: Readonly<Record<string, readonly string[]>> = {
-  list: ['append', 'clear', 'pop', 'reverse', 'insert', 'sort', 'extend', 'remove'],
-  dict: ['clear', 'pop', 'popitem', 'setdefault', 'update'],
-};
-/** What Python's numbers and lists have besides; named, since undefined would be wrong. */
-const INT = [
-  ...['bit_length', 'bit_count', 'conjugate', 'real', 'imag', 'numerator', 'denominator'],
-  ...['to_bytes', 'from_bytes', 'as_integer_ratio'],
-];
-const UNKNOWN: Readonly<Record<string, readonly string[]>> = {
-  list: ['copy'],
-  dict: ['fromkeys'],
-  int: INT,
-  bool: INT,
-  float: ['is_integer', 'hex', 'fromhex', 'conjugate', 'real', 'imag', 'as_integer_ratio'],
-  range: ['start', 'stop', 'step', 'count', 'index'],
-  generator: ['send', 'throw', 'close', 'gi_frame', 'gi_code', 'gi_running', 'gi_yieldfrom'],
-  dict_keys: ['isdisjoint', 'mapping'],
-  dict_items: ['isdisjoint', 'mapping'],
-  dict_values: ['mapping'],
-};
-
-export class Interpreter implements Engine {
+export class Interpreter {
   /** Of what is being rendered. */
   line = 1;
   readonly #globals: ReadonlyMap<string, Value>;
@@ -99,7 +71,7 @@ export class Interpreter implements Engine {
     functions: ReadonlyMap<string, Value>,
     milliseconds: number,
   ) {
-    this.#globals = new Map([...this.#functions(), ...functions, ...context]);
+    this.#globals = new Map([...GLOBALS, ...functions, ...context]);
     this.#deadline = performance.now() + milliseconds;
   }
 
@@ -123,16 +95,22 @@ export class Interpreter implements Engine {
     return undefined;
   }
 
-  /** What a body writes, apart. */
-  #captured(body: Body, scope: Scope): string {
+  /** What is written meanwhile, apart. */
+  #apart(write: () => void): string {
     const outside = this.#out;
     this.#out = new Output();
     try {
-      if (this.#body(body, scope)) refuse('leaving a loop from within a block of its own');
+      write();
       return this.#out.text;
     } finally {
       this.#out = outside;
     }
+  }
+
+  #captured(body: Body, scope: Scope): string {
+    return this.#apart(() => {
+      if (this.#body(body, scope)) refuse('leaving a loop from within a block of its own');
+    });
   }
 
   #statement(node: Statement, scope: Scope): Ending {
@@ -218,73 +196,18 @@ export class Interpreter implements Engine {
       this.#body(node.otherwise, new Scope(scope));
       return;
     }
-    let changed: Value | undefined;
-    const missing = (what: string) => (): Value => new Undefined(`there is no ${what} item`);
-    let at = 0;
-    const loop = new Callable(
-      'loop',
-      (args) => {
-        if (!node.recursive)
-          return fault("The loop must have the 'recursive' marker to be called recursively.");
-        const [inner] = bind('loop', args, ['iterable'], 1);
-        const outside = this.#out;
-        this.#out = new Output();
-        try {
-          this.#loop(node, inner!, scope, depth + 1);
-          return this.#out.text;
-        } finally {
-          this.#out = outside;
-        }
-      },
-      (name) => {
-        const n = items.length;
-        switch (name) {
-          case 'index':
-            return BigInt(at + 1);
-          case 'index0':
-            return BigInt(at);
-          case 'revindex':
-            return BigInt(n - at);
-          case 'revindex0':
-            return BigInt(n - at - 1);
-          case 'first':
-            return at === 0;
-          case 'last':
-            return at === n - 1;
-          case 'length':
-            return BigInt(n);
-          case 'depth':
-            return BigInt(depth + 1);
-          case 'depth0':
-            return BigInt(depth);
-          case 'previtem':
-            return known(items[at - 1], missing('previous'));
-          case 'nextitem':
-            return known(items[at + 1], missing('next'));
-          case 'cycle':
-            return new Callable('cycle', ({ positional }) =>
-              positional.length === 0
-                ? fault('no items for cycling given')
-                : positional[at % positional.length]!,
-            );
-          case 'changed':
-            return new Callable('changed', ({ positional }) => {
-              const now = new Tuple(positional);
-              const same = changed !== undefined && isEqual(changed, now);
-              changed = now;
-              return !same;
-            });
-          default:
-            return undefined;
-        }
-      },
-      'LoopContext',
-    );
-    for (; at < items.length; at++) {
+    const position = { items, depth, at: 0 };
+    const loop = loopVariable(position, (args) => {
+      if (!node.recursive)
+        return fault("The loop must have the 'recursive' marker to be called recursively.");
+      const [inner] = bind('loop', args, ['iterable'], 1);
+      return this.#apart(() => this.#loop(node, inner!, scope, depth + 1));
+    });
+    for (; position.at < items.length; position.at++) {
       this.#tick();
       const inner = new Scope(scope);
       inner.set('loop', loop);
-      this.#assign(node.target, items[at]!, inner);
+      this.#assign(node.target, items[position.at]!, inner);
       if (this.#body(node.body, inner) === 'break') return;
     }
   }
@@ -382,10 +305,10 @@ export class Interpreter implements Engine {
       case 'concat':
         return node.parts.map((part) => print(this.#value(part, scope))).join('');
       case 'attribute':
-        return this.attribute(this.#value(node.of, scope), node.name);
+        return attributeOf(this.#value(node.of, scope), node.name);
       case 'item': {
         const of = this.#value(node.of, scope);
-        if (node.key.kind !== 'slice') return this.item(of, this.#value(node.key, scope));
+        if (node.key.kind !== 'slice') return itemOf(of, this.#value(node.key, scope));
         return slice(
           of,
           node.key.parts.map((part) => part && this.#value(part, scope)),
@@ -403,7 +326,7 @@ export class Interpreter implements Engine {
         const of = node.of ? this.#value(node.of, scope, fed) : fed!;
         const args = this.#arguments(node.args, scope);
         this.line = node.line;
-        return applyFilter(node.name, of, args, this);
+        return applyFilter(node.name, of, args);
       }
       case 'test': {
         const of = this.#value(node.of!, scope);
@@ -442,179 +365,9 @@ export class Interpreter implements Engine {
     if (of instanceof Callable) return of.call(args);
     return fault(`'${described(of).replace(/ object$/, '')}' object is not callable`);
   }
-
-  /** `of.name`: Python's attribute, else the item of that name. */
-  attribute(of: Value, name: string): Value {
-    if (of instanceof Undefined) return UNDERSCORED.has(name) ? of : of.fail();
-    const found = this.#own(of, name);
-    if (found !== undefined) return found;
-    if (of instanceof Dict) {
-      const item = of.get(name);
-      if (item !== undefined) return item;
-    }
-    return new Undefined(`'${described(of)}' has no attribute '${name}'`);
-  }
-
-  /** `of[key]`: the item, else for a text Python's attribute of that name. */
-  item(of: Value, key: Value): Value {
-    if (of instanceof Undefined) return of.fail();
-    if (of instanceof Dict) {
-      const hashable = !(Array.isArray(key) || key instanceof Dict);
-      const item = hashable ? of.get(key) : undefined;
-      if (item !== undefined) return item;
-    } else if (typeof key === 'bigint' || typeof key === 'boolean') {
-      if (typeof of === 'string' && !/[\ud800-\udfff]/.test(of)) {
-        const at = place(key, of.length);
-        if (at !== undefined) return of[at]!;
-      } else if (typeof of === 'string' || Array.isArray(of) || of instanceof Tuple) {
-        const items = iterate(of);
-        const at = place(key, items.length);
-        if (at !== undefined) return items[at]!;
-      } else if (of instanceof Range) {
-        const at = place(key, of.length);
-        if (at !== undefined) return of.at(at);
-      } else if (of instanceof Markup) refuse('an item of an escaped string');
-    } else if (of instanceof Namespace && typeof key === 'string') {
-      const value = of.attributes.get(key);
-      if (value !== undefined) return value;
-    }
-    if (typeof key === 'string') {
-      const own = this.#own(of, key);
-      if (own !== undefined) return own;
-      return new Undefined(`'${described(of)}' has no attribute '${key}'`);
-    }
-    return new Undefined(`${described(of)} has no element ${print(key)}`);
-  }
-
-  /** Python's attribute of an object; undefined where it has none. The sandbox hides what changes lists and dicts. */
-  #own(of: Value, name: string): Value | undefined {
-    const type = described(of).replace(/ object$/, '');
-    const unsafe = name.startsWith('_') ? UNDERSCORED.has(name) : (MUTATING[type]?.includes(name) ?? false);
-    if (unsafe) return new Undefined(`access to attribute '${name}' of '${type}' object is unsafe.`);
-    if (UNKNOWN[type]?.includes(name)) return refuse(`${type}.${name}`);
-    if (typeof of === 'string') return stringMethod(of, name);
-    if (of instanceof Markup) return refuse(`a method of an escaped string`);
-    if (of instanceof Namespace) return of.attributes.get(name);
-    if (of instanceof Callable) return of.attributes?.(name);
-    if (of instanceof Dict) return dictMethod(of, name);
-    if (Array.isArray(of) || of instanceof Tuple) return sequenceMethod(of, name);
-    return undefined;
-  }
-
-  #functions(): Map<string, Value> {
-    const functions: Readonly<Record<string, (args: CallArguments) => Value>> = {
-      range: ({ positional, named }) => {
-        if (named.size > 0) fault('range() takes no keyword arguments');
-        const values = positional.map((value) => BigInt(whole('range', value, 0)));
-        if (values.length < 1 || values.length > 3)
-          fault(`range expected 1 to 3 arguments, got ${values.length}`);
-        const [start, stop, step = 1n] =
-          values.length === 1 ? [0n, values[0]!] : (values as [bigint, bigint, bigint?]);
-        if (step === 0n) fault('range() arg 3 must not be zero');
-        const range = new Range(start, stop, step);
-        if (range.length > MOST_RANGE)
-          fault(`Range too big. The sandbox blocks ranges larger than MAX_RANGE (${MOST_RANGE}).`);
-        return range;
-      },
-      dict: ({ positional, named }) => {
-        const [of] = positional;
-        if (positional.length > 1) fault(`dict expected at most 1 argument, got ${positional.length}`);
-        const entries =
-          of instanceof Dict
-            ? [...of.entries()]
-            : of === undefined
-              ? []
-              : of instanceof Undefined
-                ? of.fail()
-                : iterate(of).map(pairOf);
-        return new Dict([...entries, ...named]);
-      },
-      namespace: ({ positional, named }) => {
-        const namespace = new Namespace();
-        const [of] = positional;
-        if (positional.length > 1) fault(`dict expected at most 1 argument, got ${positional.length}`);
-        if (of !== undefined && !(of instanceof Dict)) refuse('a namespace of pairs');
-        for (const [key, value] of of instanceof Dict ? of.entries() : [])
-          namespace.attributes.set(print(key), value);
-        for (const [key, value] of named) namespace.attributes.set(key, value);
-        return namespace;
-      },
-      cycler: ({ positional }) => {
-        if (positional.length === 0) fault('at least one item has to be provided');
-        let at = 0;
-        return new Callable(
-          'cycler',
-          () => fault("'Cycler' object is not callable"),
-          (name) => {
-            if (name === 'current') return positional[at];
-            if (name === 'next')
-              return new Callable('next', () => {
-                const now = positional[at]!;
-                at = (at + 1) % positional.length;
-                return now;
-              });
-            return name === 'reset' ? new Callable('reset', () => ((at = 0), null)) : undefined;
-          },
-          'Cycler',
-        );
-      },
-      joiner: (args) => {
-        const [by = ', '] = bind('joiner', args, ['sep']);
-        let used = false;
-        return new Callable(
-          'joiner',
-          () => {
-            if (used) return by;
-            used = true;
-            return '';
-          },
-          undefined,
-          'Joiner',
-        );
-      },
-      lipsum: () => refuse("'lipsum'"),
-    };
-    return new Map(Object.entries(functions).map(([name, call]) => [name, new Callable(name, call)]));
-  }
 }
 
 const NOTHING: CallArguments = { positional: [], named: new Map() };
-
-/** What every Python object has of these. */
-const UNDERSCORED = new Set([
-  ...[
-    '__class__',
-    '__doc__',
-    '__init__',
-    '__dir__',
-    '__eq__',
-    '__ne__',
-    '__hash__',
-    '__repr__',
-    '__str__',
-    '__new__',
-  ],
-  ...[
-    '__getattribute__',
-    '__setattr__',
-    '__delattr__',
-    '__reduce__',
-    '__reduce_ex__',
-    '__sizeof__',
-    '__format__',
-  ],
-  ...[
-    '__subclasshook__',
-    '__init_subclass__',
-    '__lt__',
-    '__le__',
-    '__gt__',
-    '__ge__',
-    '__len__',
-    '__iter__',
-    '__getitem__',
-  ],
-]);
 
 const COMPARISONS: Readonly<Record<string, (a: Value, b: Value) => boolean>> = {
   '==': isEqual,
@@ -626,47 +379,6 @@ const COMPARISONS: Readonly<Record<string, (a: Value, b: Value) => boolean>> = {
   in: (a, b) => contains(b, a),
   'not in': (a, b) => !contains(b, a),
 };
-
-function pairOf(value: Value): readonly [Value, Value] {
-  const items = iterate(value);
-  return items.length === 2
-    ? [items[0]!, items[1]!]
-    : fault('dictionary update sequence element has no length of 2');
-}
-
-const method = (name: string, call: (args: CallArguments) => Value): Callable =>
-  new Callable(name, call, undefined, 'builtin_function_or_method');
-
-function dictMethod(of: Dict, name: string): Value | undefined {
-  if (name === 'items' || name === 'keys' || name === 'values')
-    return method(name, (args) => {
-      bind(name, args, []);
-      return new View(of, name);
-    });
-  if (name === 'get')
-    return method(name, (args) => {
-      const [key, usual = null] = bind('get', args, ['key', 'default'], 1);
-      return known(of.get(key!), () => usual);
-    });
-  return name === 'copy' ? method(name, () => new Dict(of.entries())) : undefined;
-}
-
-function sequenceMethod(of: Value[] | Tuple, name: string): Value | undefined {
-  const items = iterate(of);
-  if (name === 'count')
-    return method(name, (args) => {
-      const [value] = bind('count', args, ['value'], 1);
-      return BigInt(items.filter((item) => isEqual(item, value!)).length);
-    });
-  if (name === 'index')
-    return method(name, (args) => {
-      const [value] = bind('index', args, ['value'], 1);
-      const at = items.findIndex((item) => isEqual(item, value!));
-      return at < 0 ? fault('the value is not in the list') : BigInt(at);
-    });
-  if (of instanceof Group) return name === 'grouper' ? items[0] : name === 'list' ? items[1] : undefined;
-  return undefined;
-}
 
 /** The names that a macro's body reads. */
 function namesIn(node: unknown, names = new Set<string>()): Set<string> {

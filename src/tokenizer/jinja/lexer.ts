@@ -1,5 +1,6 @@
 /** A template's text as tokens, by the rules of jinja2 3.1 with `trim_blocks` and `lstrip_blocks`, as transformers sets them. */
-import { JinjaError } from './values.js';
+import { SPACE } from './python/strings.js';
+import { JinjaError } from './python/values.js';
 
 export type TokenType =
   'data' | 'name' | 'string' | 'integer' | 'float' | 'operator' | 'begin' | 'end' | 'eof';
@@ -10,9 +11,6 @@ export interface Token {
   readonly value: string;
   readonly line: number;
 }
-
-/** What Python's `\s` and `str.strip` take for white space: not U+FEFF, but U+0085 and the separators of ASCII. */
-export const SPACE = '\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
 
 const ROOT = new RegExp(
   `(?<raw>\\{%[-+]?[${SPACE}]*raw[${SPACE}]*(?:-%\\}[${SPACE}]*|%\\}))|(?<tag>\\{[{#%])(?<sign>[-+]?)`,
@@ -41,99 +39,124 @@ const CLOSING: Readonly<Record<string, string>> = { '(': ')', '[': ']', '{': '}'
 
 /** Throws JinjaError with the line. */
 export function tokenize(template: string): Token[] {
-  const source = template.replace(/\r\n|\r/g, '\n').replace(/\n$/, '');
-  const tokens: Token[] = [];
-  let at = 0;
-  let line = 1;
-  let lineStarts = true;
-  const advance = (to: number): void => {
-    for (let i = source.indexOf('\n', at); i >= 0 && i < to; i = source.indexOf('\n', i + 1)) line++;
-    at = to;
-    lineStarts = source[to - 1] === '\n';
-  };
-  const fail = (message: string): never => {
-    throw new JinjaError(message, line);
-  };
+  return new Lexer(template.replace(/\r\n|\r/g, '\n').replace(/\n$/, '')).tokens();
+}
+
+class Lexer {
+  readonly #tokens: Token[] = [];
+  #at = 0;
+  #line = 1;
+  #lineStarts = true;
+  constructor(private readonly source: string) {}
+
+  tokens(): Token[] {
+    const { source } = this;
+    while (this.#at < source.length) {
+      ROOT.lastIndex = this.#at;
+      const found = ROOT.exec(source);
+      if (!found) {
+        this.#data(source.slice(this.#at), '+', false);
+        break;
+      }
+      const { raw, tag } = found.groups!;
+      const sign = raw === undefined ? found.groups!['sign']! : (/^\{%([-+]?)/.exec(raw)![1] ?? '');
+      this.#data(source.slice(this.#at, found.index), sign, tag !== '{{');
+      this.#advance(found.index + found[0].length);
+      if (raw !== undefined) {
+        const end = this.#until(RAW_END, 'raw directive');
+        this.#data(source.slice(this.#at, end.index), end.groups!['sign']!, true);
+        this.#advance(end.index + end[0].length);
+      } else if (tag === '{#') {
+        const end = this.#until(COMMENT_END, 'comment tag');
+        this.#advance(end.index + end[0].length);
+      } else this.#inside(tag === '{{' ? 'variable' : 'block');
+    }
+    this.#add('eof', '');
+    return this.#tokens;
+  }
+
+  #add(type: TokenType, value: string): void {
+    this.#tokens.push({ type, value, line: this.#line });
+  }
+
+  #advance(to: number): void {
+    const { source } = this;
+    for (let i = source.indexOf('\n', this.#at); i >= 0 && i < to; i = source.indexOf('\n', i + 1))
+      this.#line++;
+    this.#at = to;
+    this.#lineStarts = source[to - 1] === '\n';
+  }
+
+  #fail(message: string): never {
+    throw new JinjaError(message, this.#line);
+  }
+
   /** Text before a tag, less what the tag's sign or `lstrip_blocks` takes from its end. */
-  const data = (text: string, sign: string, isBlock: boolean): void => {
+  #data(text: string, sign: string, isBlock: boolean): void {
     let kept = text;
     if (sign === '-') kept = text.replace(BLANK_END, '');
     else if (sign !== '+' && isBlock) {
       const start = text.lastIndexOf('\n') + 1;
-      if ((start > 0 || lineStarts) && ALL_BLANK.test(text.slice(start))) kept = text.slice(0, start);
+      if ((start > 0 || this.#lineStarts) && ALL_BLANK.test(text.slice(start))) kept = text.slice(0, start);
     }
-    if (kept !== '') tokens.push({ type: 'data', value: kept, line });
-  };
-  const until = (end: RegExp, what: string): RegExpExecArray => {
-    end.lastIndex = at;
-    return end.exec(source) ?? fail(`Missing end of ${what}`);
-  };
-
-  while (at < source.length) {
-    ROOT.lastIndex = at;
-    const found = ROOT.exec(source);
-    if (!found) {
-      data(source.slice(at), '+', false);
-      break;
-    }
-    const { raw, tag } = found.groups!;
-    const sign = raw === undefined ? found.groups!['sign']! : (/^\{%([-+]?)/.exec(raw)![1] ?? '');
-    data(source.slice(at, found.index), sign, tag !== '{{');
-    advance(found.index + found[0].length);
-    if (raw !== undefined) {
-      const end = until(RAW_END, 'raw directive');
-      data(source.slice(at, end.index), end.groups!['sign']!, true);
-      advance(end.index + end[0].length);
-    } else if (tag === '{#') {
-      const end = until(COMMENT_END, 'comment tag');
-      advance(end.index + end[0].length);
-    } else inside(tag === '{{' ? 'variable' : 'block');
+    if (kept !== '') this.#add('data', kept);
   }
-  tokens.push({ type: 'eof', value: '', line });
-  return tokens;
 
-  function inside(kind: 'variable' | 'block'): void {
-    tokens.push({ type: 'begin', value: kind, line });
+  #until(end: RegExp, what: string): RegExpExecArray {
+    end.lastIndex = this.#at;
+    return end.exec(this.source) ?? this.#fail(`Missing end of ${what}`);
+  }
+
+  #match(rule: RegExp): string | undefined {
+    rule.lastIndex = this.#at;
+    return rule.exec(this.source)?.[0];
+  }
+
+  /** The tokens of a tag, with its end where it has one. */
+  #inside(kind: 'variable' | 'block'): void {
+    this.#add('begin', kind);
     const end = kind === 'variable' ? VARIABLE_END : BLOCK_END;
     const open: string[] = [];
-    const match = (rule: RegExp): string | undefined => {
-      rule.lastIndex = at;
-      return rule.exec(source)?.[0];
-    };
-    while (at < source.length) {
-      const closed = open.length === 0 ? match(end) : undefined;
+    while (this.#at < this.source.length) {
+      const closed = open.length === 0 ? this.#match(end) : undefined;
       if (closed !== undefined) {
-        tokens.push({ type: 'end', value: kind, line });
-        advance(at + closed.length);
+        this.#add('end', kind);
+        this.#advance(this.#at + closed.length);
         return;
       }
-      const blank = match(BLANK);
-      if (blank !== undefined) {
-        advance(at + blank.length);
-        continue;
-      }
-      const rule = RULES.find(([, expression]) => match(expression) !== undefined);
-      if (!rule) fail(`unexpected char ${JSON.stringify(String.fromCodePoint(source.codePointAt(at)!))}`);
-      const [type] = rule!;
-      const text = match(rule![1])!;
-      if (type === 'operator') balance(text);
-      if (type === 'name' && !/^[\p{XID_Start}_]\p{XID_Continue}*$/u.test(text))
-        fail('Invalid character in identifier');
-      const value =
-        type === 'string'
-          ? unescaped(text.slice(1, -1), line)
-          : text.replaceAll('_', type === 'name' ? '_' : '');
-      tokens.push({ type, value: type === 'operator' ? text : value, line });
-      advance(at + text.length);
+      const blank = this.#match(BLANK);
+      if (blank !== undefined) this.#advance(this.#at + blank.length);
+      else this.#token(open);
     }
+  }
 
-    function balance(sign: string): void {
-      if (CLOSING[sign]) open.push(CLOSING[sign]);
-      else if (')]}'.includes(sign)) {
-        const expected = open.pop();
-        if (expected === undefined) fail(`unexpected '${sign}'`);
-        if (expected !== sign) fail(`unexpected '${sign}', expected '${expected!}'`);
-      }
+  /** A token within a tag; `open` are the signs that close what is open. */
+  #token(open: string[]): void {
+    const { source } = this;
+    const rule = RULES.find(([, expression]) => this.#match(expression) !== undefined);
+    if (!rule)
+      return this.#fail(
+        `unexpected char ${JSON.stringify(String.fromCodePoint(source.codePointAt(this.#at)!))}`,
+      );
+    const [type, expression] = rule;
+    const text = this.#match(expression)!;
+    if (type === 'operator') this.#balance(text, open);
+    if (type === 'name' && !/^[\p{XID_Start}_]\p{XID_Continue}*$/u.test(text))
+      this.#fail('Invalid character in identifier');
+    const value =
+      type === 'string'
+        ? unescaped(text.slice(1, -1), this.#line)
+        : text.replaceAll('_', type === 'name' ? '_' : '');
+    this.#add(type, type === 'operator' ? text : value);
+    this.#advance(this.#at + text.length);
+  }
+
+  #balance(sign: string, open: string[]): void {
+    if (CLOSING[sign]) open.push(CLOSING[sign]);
+    else if (')]}'.includes(sign)) {
+      const expected = open.pop();
+      if (expected === undefined) this.#fail(`unexpected '${sign}'`);
+      if (expected !== sign) this.#fail(`unexpected '${sign}', expected '${expected}'`);
     }
   }
 }

@@ -11,7 +11,8 @@ import { readPredictions, readRun, readSteps } from '../../../src/experiments/st
 import { savedResult } from '../../../src/experiments/run/unit.js';
 import { UserError } from '../../../src/util/errors.js';
 import { writeFault, readFault, systemFault } from '../../../src/util/faults.js';
-import { MAX_NESTING, parseJson, readBytes, readTableBytes, readText } from '../../../src/util/read.js';
+import { readBytes, readTableBytes, readText } from '../../../src/util/read.js';
+import { MAX_NESTING, parseJson } from '../../../src/util/json.js';
 import { writeRun } from '../report/fixtures.js';
 
 const root = mkdtempSync(join(tmpdir(), 'westwind-hostile-'));

@@ -5,8 +5,9 @@ import { existsSync, readFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { flatten, MlflowClient, MlflowError } from '../../../src/experiments/trackers/mlflow-client.js';
-import { mlflowServer } from '../../../src/experiments/trackers/mlflow.js';
-import { evalScalars, stepScalars, type LoggedStep } from '../../../src/experiments/trackers/reports.js';
+import { mlflowServer } from '../../../src/experiments/trackers/mlflow-server.js';
+import { evalScalars, stepScalars } from '../../../src/experiments/run/tracked.js';
+import type { LoggedStep } from '../../../src/experiments/store/steps.js';
 import { readRecords } from '../../../src/experiments/store/records.js';
 import type { TaskResult } from '../../../src/experiments/store/results.js';
 import {

@@ -1,7 +1,7 @@
 /** Every run: its settings and figures, its manifest, and why those without figures have none. */
 
-import { join } from 'node:path';
 import { readText } from '../../../util/read.js';
+import { RUN_FILES } from '../../store/layout.js';
 import type { StoredRun } from '../../store/stored.js';
 import type { Context } from '../context.js';
 import { csvFigure, toCsv, type CsvCell } from '../csv.js';
@@ -181,7 +181,7 @@ export function manifestChapter({ runs, dataSets }: Study): Chapter {
         blocks: runs.map((run) => ({
           type: 'details',
           summary: `${run.id}: ${figures(run) || run.state}`,
-          blocks: [{ type: 'code', text: readText(join(run.folder, 'manifest.json')).trimEnd() }],
+          blocks: [{ type: 'code', text: readText(RUN_FILES.manifest.in(run.folder)).trimEnd() }],
         })),
       },
     ],

@@ -1,9 +1,6 @@
 /** How the loss fell while each method trained, and what it was trained on. */
 
-import { join } from 'node:path';
-import { existsSync } from 'node:fs';
-import { z } from 'zod';
-import { readChecked, readSteps, type StoredRun } from '../../store/stored.js';
+import { readInspected, readSteps, type StoredRun } from '../../store/stored.js';
 import { curveChart, type Series } from '../charts/curve.js';
 import { count, type Block, type Section } from '../document.js';
 import { estimate, mainFigure } from '../evidence.js';
@@ -85,15 +82,6 @@ function smoothed(steps: readonly { x: number; y: number }[]): { x: number; y: n
   });
 }
 
-const inspectedSchema = z.array(
-  z.looseObject({
-    row: z.number(),
-    shortened: z.boolean(),
-    trained: z.number(),
-    tokens: z.array(z.looseObject({ text: z.string(), trained: z.boolean() })),
-  }),
-);
-
 const SHOWN_ROWS = 3;
 const SHOWN_TOKENS = 400;
 
@@ -106,21 +94,11 @@ export function inspectedSection(set: DataSet): Section | undefined {
     : { id: `inspected-${set.slug}`, title: 'What was trained on', blocks };
 }
 
-/** The rows that a training kept. Throws UserError where they are damaged. */
-export function inspectedRows({
-  run,
-  result,
-}: Pick<Measurement, 'run' | 'result'>): z.infer<typeof inspectedSchema> | undefined {
-  const path = join(run.folder, result.task, 'inspected.json');
-  if (!existsSync(path)) return undefined;
-  return readChecked(path, inspectedSchema, 'remove it, and run its configuration again');
-}
-
 /** The same of any trainings, the first of them that kept some; nothing where none did. */
 export function inspectedBlocks(of: readonly Pick<Measurement, 'run' | 'result'>[]): Block[] {
-  const kept = of.find((one) => inspectedRows(one) !== undefined);
+  const kept = of.find((one) => readInspected(one.run, one.result.task) !== undefined);
   if (!kept) return [];
-  const rows = inspectedRows(kept)!;
+  const rows = readInspected(kept.run, kept.result.task)!;
   const blocks = rows.slice(0, SHOWN_ROWS).flatMap(({ row, shortened, trained, tokens }): Block[] => [
     {
       type: 'note',

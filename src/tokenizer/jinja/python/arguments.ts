@@ -38,3 +38,6 @@ export function text(what: string, value: Value | undefined, usual: string): str
   if (value instanceof Undefined) return value.fail();
   return fault(`${what}: a str is wanted`);
 }
+
+/** What works on a value by a call's arguments. */
+export type Filter = (value: Value, args: CallArguments) => Value;

@@ -1,16 +1,16 @@
 /** Python's `json.dumps` with `ensure_ascii=False`, as transformers gives it to templates under the name of `tojson`. */
 import { bind } from './arguments.js';
+import { compare } from './compare.js';
+import { printFloat } from './print.js';
 import {
   Dict,
   fault,
   isTrue,
   iterate,
   Markup,
-  printFloat,
   refuse,
   Tuple,
   typeName,
-  compare,
   type CallArguments,
   type Value,
 } from './values.js';

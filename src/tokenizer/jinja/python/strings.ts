@@ -1,24 +1,24 @@
 /** The methods of Python's str, over characters. */
 import { bind, text, whole } from './arguments.js';
-import { SPACE } from './lexer.js';
-import { described, formatted, place, sized, type Format } from './operators.js';
+import { strFormat } from './format.js';
+import { sized } from './limits.js';
 import {
   Callable,
   characters,
-  Dict,
   fault,
   iterate,
   known,
   lengthOf,
-  print,
   refuse,
-  repr,
   Tuple,
   typeName,
   Undefined,
   type CallArguments,
   type Value,
 } from './values.js';
+
+/** What Python's `\s` and `str.strip` take for white space: not U+FEFF, but U+0085 and the separators of ASCII. */
+export const SPACE = '\\t-\\r\\x1c-\\x20\\x85\\xa0\\u1680\\u2000-\\u200a\\u2028\\u2029\\u202f\\u205f\\u3000';
 
 const SPACES = new RegExp(`[${SPACE}]+`);
 const LINES = /\r\n|[\n\r\v\f\x1c-\x1e\x85\u2028\u2029]/g;
@@ -303,7 +303,7 @@ const METHODS: Readonly<Record<string, Method>> = {
       .map((sign) => (/\p{Uppercase}/u.test(sign) ? sign.toLowerCase() : sign.toUpperCase()))
       .join(''),
   ),
-  format: (of, args) => format(of, args),
+  format: strFormat,
   ...Object.fromEntries(
     Object.entries(TESTS).map(([name, test]) => [name, one(name, [], (of) => test(of))] as const),
   ),
@@ -326,64 +326,4 @@ export function stringMethod(of: string, name: string): Callable | undefined {
   if (!Object.hasOwn(METHODS, name)) return undefined;
   const method = METHODS[name]!;
   return new Callable(name, (args) => method(of, args), undefined, 'builtin_function_or_method');
-}
-
-const SPEC = /^(?:(.)?([<>=^]))?([-+ ])?(#)?(0)?(\d+)?([,_])?(?:\.(\d+))?([a-zA-Z%])?$/su;
-
-/** `str.format`: fields by position, name and their items or attributes. */
-function format(of: string, { positional, named }: CallArguments): string {
-  let automatic = 0;
-  const value = (field: string): Value => {
-    const [, name = '', path = ''] = /^([^.[]*)(.*)$/s.exec(field)!;
-    const numbered = /^\d*$/.test(name);
-    const found = numbered ? positional[name === '' ? automatic++ : Number(name)] : named.get(name);
-    if (found === undefined)
-      return fault(numbered ? 'Replacement index out of range for positional args tuple' : `'${name}'`);
-    return [...path.matchAll(/\[([^\]]*)\]|\.([^.[]+)/g)].reduce<Value>((from, [, item, attribute]) => {
-      if (attribute !== undefined) return refuse('an attribute in a format');
-      if (from instanceof Dict) return known(from.get(item!), () => fault(`'${item!}'`));
-      const items = Array.isArray(from)
-        ? from
-        : from instanceof Tuple
-          ? from.items
-          : refuse(`an item of a ${described(from)} in a format`);
-      const at = /^\d+$/.test(item!) ? place(BigInt(item!), items.length) : undefined;
-      return at === undefined ? fault('list index out of range') : items[at]!;
-    }, found);
-  };
-  return of.replace(/\{\{|\}\}|\{([^{}]*)\}|[{}]/g, (all, inner: string | undefined) => {
-    if (all === '{{' || all === '}}') return all[0]!;
-    if (inner === undefined)
-      return all === '{'
-        ? refuse('a format within a format')
-        : fault("Single '}' encountered in format string");
-    const [, field = '', conversion, spec = ''] =
-      /^([^!:]*)(?:!([a-z]))?(?::(.*))?$/s.exec(inner) ?? refuse(`the format ${repr(inner)}`);
-    const found = value(field);
-    const shown =
-      conversion === 'r'
-        ? repr(found)
-        : conversion === 's'
-          ? print(found)
-          : conversion
-            ? refuse(`!${conversion}`)
-            : found;
-    return spec === '' ? print(shown) : formatted(shown, parsedFormat(spec));
-  });
-}
-
-function parsedFormat(spec: string): Format {
-  const found = SPEC.exec(spec);
-  if (!found) return fault(`Invalid format specifier '${spec}'`);
-  const [, fill, align, sign, alternate, zero, width, comma, precision, type] = found;
-  return {
-    fill: fill ?? (zero ? '0' : ' '),
-    align: align ?? (zero ? '=' : ''),
-    sign: sign ?? '-',
-    alternate: alternate !== undefined,
-    width: Number(width ?? 0),
-    comma: comma ?? '',
-    precision: precision === undefined ? undefined : Number(precision),
-    type: type ?? '',
-  };
 }

@@ -212,7 +212,7 @@ export function characters(text: string): string[] {
   return Array.from(text);
 }
 
-const ASTRAL = /[\ud800-\udfff]/;
+export const ASTRAL = /[\ud800-\udfff]/;
 
 export function lengthOf(value: Value): number {
   if (typeof value === 'string') return ASTRAL.test(value) ? characters(value).length : value.length;
@@ -264,141 +264,15 @@ export const isNumeric = (value: Value): value is Numeric =>
 export const plain = (value: Numeric): bigint | number =>
   typeof value === 'boolean' ? BigInt(value) : value;
 
-export function isEqual(a: Value, b: Value): boolean {
-  if (a === b) return true;
-
-  if (isNumeric(a) && isNumeric(b)) return plain(a) == plain(b);
-  if (typeof a === 'string' || typeof b === 'string' || a instanceof Markup || b instanceof Markup)
-    return textOf(a) !== undefined && textOf(a) === textOf(b);
-  if (Array.isArray(a) && Array.isArray(b)) return areEqual(a, b);
-  if (a instanceof Tuple && b instanceof Tuple) return areEqual(a.items, b.items);
-  if (a instanceof Range && b instanceof Range) return areEqual(iterate(a), iterate(b));
-  if (a instanceof Dict && b instanceof Dict)
-    return (
-      a.size === b.size && [...a.entries()].every(([key, value]) => b.has(key) && isEqual(value, b.get(key)!))
-    );
-  if (a instanceof View && b instanceof View) return refuse('comparing views of dicts');
-  return a instanceof Undefined && b instanceof Undefined;
+/** An index from the front or, below zero, from the back; undefined outside. */
+export function place(index: bigint | boolean, length: number): number | undefined {
+  const at = Number(index) < 0 ? Number(index) + length : Number(index);
+  return at >= 0 && at < length ? at : undefined;
 }
 
-const areEqual = (a: readonly Value[], b: readonly Value[]): boolean =>
-  a.length === b.length && a.every((item, i) => isEqual(item, b[i]!));
-
-const textOf = (value: Value): string | undefined =>
-  typeof value === 'string' ? value : value instanceof Markup ? value.text : undefined;
-
-/** Below, at and above 0 for a before, equal to and behind b; NaN compares as nothing. Throws JinjaError for what has no order. */
-export function compare(a: Value, b: Value, sign = '<'): number {
-  if (isNumeric(a) && isNumeric(b)) {
-    const [x, y] = [plain(a), plain(b)];
-    return x < y ? -1 : x > y ? 1 : x == y ? 0 : Number.NaN;
-  }
-  if (typeof a === 'string' && typeof b === 'string') return compareTexts(a, b);
-  const [x, y] = [itemsOf(a, b), itemsOf(b, a)];
-  if (x && y) {
-    for (let i = 0; i < Math.min(x.length, y.length); i++)
-      if (!isEqual(x[i]!, y[i]!)) return compare(x[i]!, y[i]!, sign);
-    return x.length - y.length;
-  }
-  for (const value of [a, b]) if (value instanceof Undefined) value.fail();
-  return fault(`'${sign}' not supported between instances of '${typeName(a)}' and '${typeName(b)}'`);
-}
-
-function itemsOf(value: Value, other: Value): readonly Value[] | undefined {
-  if (Array.isArray(value) && Array.isArray(other)) return value;
-  return value instanceof Tuple && other instanceof Tuple ? value.items : undefined;
-}
-
-/** By characters: UTF-16's order is another beyond U+FFFF. */
-function compareTexts(a: string, b: string): number {
-  if (!ASTRAL.test(a) && !ASTRAL.test(b)) return a < b ? -1 : a > b ? 1 : 0;
-  const [x, y] = [characters(a), characters(b)];
-  for (let i = 0; i < Math.min(x.length, y.length); i++)
-    if (x[i] !== y[i]) return x[i]!.codePointAt(0)! - y[i]!.codePointAt(0)!;
-  return x.length - y.length;
-}
-
-export function contains(container: Value, item: Value): boolean {
-  if (typeof container === 'string') {
-    if (typeof item === 'string') return container.includes(item);
-    if (item instanceof Undefined) item.fail();
-    return fault(`'in <string>' requires string as left operand, not ${typeName(item)}`);
-  }
-  if (container instanceof Dict) return container.has(item);
-  if (container instanceof View && container.kind === 'keys') return container.of.has(item);
-  if (
-    container === null ||
-    isNumeric(container) ||
-    container instanceof Callable ||
-    container instanceof Namespace
-  )
-    return fault(`argument of type '${typeName(container)}' is not iterable`);
-  return iterate(container).some((entry) => isEqual(entry, item));
-}
-
-/** str(value). */
-export function print(value: Value): string {
-  if (typeof value === 'string') return value;
-  if (value instanceof Markup) return value.text;
-  if (value instanceof Undefined) return '';
-  return repr(value);
-}
-
-/** repr(value). Throws JinjaError for what prints an address in memory. */
-export function repr(value: Value): string {
+/** As jinja2 names an object in its errors. */
+export function described(value: Value): string {
   if (value === null) return 'None';
-  if (typeof value === 'boolean') return value ? 'True' : 'False';
-  if (typeof value === 'bigint') return String(value);
-  if (typeof value === 'number') return printFloat(value);
-  if (typeof value === 'string') return quoted(value);
-  if (Array.isArray(value)) return `[${value.map(repr).join(', ')}]`;
-  if (value instanceof Tuple)
-    return value.items.length === 1 ? `(${repr(value.items[0]!)},)` : `(${value.items.map(repr).join(', ')})`;
-  if (value instanceof Dict)
-    return `{${Array.from(value.entries(), ([key, entry]) => `${repr(key)}: ${repr(entry)}`).join(', ')}}`;
-  if (value instanceof View) return `dict_${value.kind}(${repr(value.items)})`;
-  if (value instanceof Range)
-    return `range(${value.start}, ${value.stop}${value.step === 1n ? '' : `, ${value.step}`})`;
-  if (value instanceof Markup) return `Markup(${quoted(value.text)})`;
-  if (value instanceof Undefined) return 'Undefined';
-  return refuse(`printing a ${typeName(value)}`);
+  if (value instanceof Callable) return `${value.type} object`;
+  return `${typeName(value)} object`;
 }
-
-/** The shortest digits that give the number back, laid out as Python does. */
-export function printFloat(value: number): string {
-  if (Number.isNaN(value)) return 'nan';
-  if (!Number.isFinite(value)) return value > 0 ? 'inf' : '-inf';
-  const [, sign, first, more = '', exponent] = /^(-?)(\d)(?:\.(\d+))?e([+-]\d+)$/.exec(
-    value.toExponential(),
-  )!;
-  const minus = Object.is(value, -0) ? '-' : sign!;
-  const power = Number(exponent);
-  const digits = first! + more;
-  if (power < -4 || power >= 16) {
-    const two = String(Math.abs(power)).padStart(2, '0');
-    return `${minus}${first!}${more && `.${more}`}e${power < 0 ? '-' : '+'}${two}`;
-  }
-  if (power < 0) return `${minus}0.${'0'.repeat(-power - 1)}${digits}`;
-  const whole = digits.slice(0, power + 1).padEnd(power + 1, '0');
-  return `${minus}${whole}.${digits.slice(power + 1) || '0'}`;
-}
-
-const UNPRINTABLE = /[\p{C}\p{Zl}\p{Zp}]|(?! )\p{Zs}/u;
-const ESCAPES: Readonly<Record<string, string>> = { '\n': '\\n', '\r': '\\r', '\t': '\\t', '\\': '\\\\' };
-
-function quoted(text: string): string {
-  const quote = text.includes("'") && !text.includes('"') ? '"' : "'";
-  let out = quote;
-  for (const sign of text) {
-    const code = sign.codePointAt(0)!;
-    if (sign === quote) out += `\\${sign}`;
-    else if (ESCAPES[sign] !== undefined) out += ESCAPES[sign];
-    else if (code !== 32 && UNPRINTABLE.test(sign)) {
-      if (code < 0x100) out += `\\x${hex(code, 2)}`;
-      else out += code < 0x10000 ? `\\u${hex(code, 4)}` : `\\U${hex(code, 8)}`;
-    } else out += sign;
-  }
-  return out + quote;
-}
-
-const hex = (code: number, digits: number): string => code.toString(16).padStart(digits, '0');

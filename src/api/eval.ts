@@ -1,0 +1,4 @@
+/** Figures of answers, and how sure they are: ROUGE, classifications, intervals, paired tests; the scores of a whole task; checks. */
+export * from '../eval/index.js';
+export type { CheckFunction, CheckRow } from '../eval/measures.js';
+export { scorePredictions, type Score } from '../eval/score.js';

@@ -1,0 +1,4 @@
+/** Training: the loop, its settings, and the loss of texts that it does not train on. */
+export { totalSteps, trainingArguments, type TrainingArguments } from '../train/arguments.js';
+export { evaluateLoss, flatten, type FlatBatch } from '../train/step.js';
+export { train, type StepRecord, type TrainOptions, type TrainResult } from '../train/trainer.js';

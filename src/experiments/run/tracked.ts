@@ -1,0 +1,73 @@
+/** A task of a run as trackers are told of it: from its own records. */
+
+import { statSync } from 'node:fs';
+import { join } from 'node:path';
+import type { StepRecord } from '../../train/trainer.js';
+import type { ResolvedConfig } from '../config/index.js';
+import { RUN_FILES, TASK_FILES } from '../store/layout.js';
+import type { MethodResult, TaskResult } from '../store/results.js';
+import type { ScalarEvent, Scalars, TrackedRun, TrackedTask } from '../trackers/tracker.js';
+
+/** The step's figures by the names that transformers gives them. */
+export function stepScalars(record: StepRecord): Scalars {
+  return {
+    'train/loss': record.loss,
+    'train/grad_norm': record.grad_norm,
+    'train/learning_rate': record.learning_rate,
+    'train/epoch': record.epoch,
+    'train/tokens_per_second': record.tokens / record.seconds,
+  };
+}
+
+/** A method's figures: those of the tuned model are transformers' eval. */
+export function evalScalars({ method, metrics, checks = {} }: MethodResult): Scalars {
+  const group = method === 'tuned' ? 'eval' : `eval_${method}`;
+  const figures = Object.entries(metrics);
+  const checked = Object.entries(checks).map(([name, { mean }]) => [`check_${name}`, mean] as const);
+  return Object.fromEntries([...figures, ...checked].map(([name, mean]) => [`${group}/${name}`, mean]));
+}
+
+export class RecordedTask implements TrackedTask {
+  readonly folder: string;
+  readonly stepFigures = Object.keys(stepScalars({} as StepRecord));
+  /** Once it is finished. */
+  result: TaskResult | undefined;
+
+  constructor(
+    private readonly runFolder: string,
+    readonly name: string,
+    readonly trackers: Pick<ResolvedConfig, 'mlflow'>,
+  ) {
+    this.folder = join(runFolder, name);
+  }
+
+  get finished(): boolean {
+    return this.result !== undefined;
+  }
+
+  about(): TrackedRun {
+    const { config, ...run } = RUN_FILES.manifest.read(this.runFolder, 'nothing is told of it');
+    const { tasks, ...common } = config;
+    return { ...run, settings: { ...common, ...tasks.find(({ name }) => name === this.name) } };
+  }
+
+  steps(from: number): { readonly events: readonly ScalarEvent[]; readonly end: number } {
+    const { records, end } = TASK_FILES.steps.readFrom(this.folder, from);
+    const events = records.map((record) => ({
+      wallTime: record.time,
+      step: record.step,
+      scalars: stepScalars(record),
+    }));
+    return { events, end };
+  }
+
+  figures(): ScalarEvent[] {
+    const { methods = [], training } = this.result ?? {};
+    if (methods.length === 0) return [];
+    const wallTime = statSync(TASK_FILES.result.in(this.folder)).mtimeMs / 1000;
+    return methods.map((of) => {
+      const step = of.method === 'tuned' ? (training?.steps ?? 0) : 0;
+      return { wallTime, step, scalars: evalScalars(of) };
+    });
+  }
+}

@@ -1,0 +1,85 @@
+/** Hashes of what a run is made of: its model, its data, and a first adapter. */
+
+import { createHash } from 'node:crypto';
+import { closeSync, readdirSync, readSync } from 'node:fs';
+import { join } from 'node:path';
+import { ADAPTER_WEIGHTS } from '../../adapters/file.js';
+import type { Backend } from '../../backends/contract.js';
+import { readFault } from '../../util/faults.js';
+import { openRegular } from '../../util/read.js';
+import type { Fingerprints, LoadedConfig } from '../config/index.js';
+import { aboutTask, sourceFiles } from '../data/task-data.js';
+
+/** Hashes of what runs are made of: each file that several have in common is read once. */
+export class Fingerprinting {
+  private readonly hashes = new Map<string, string>();
+
+  constructor(
+    private readonly modelFolder: string,
+    private readonly backend: Backend,
+  ) {}
+
+  async of({ config }: LoadedConfig): Promise<Fingerprints> {
+    const { backend, modelFolder } = this;
+    const data: Record<string, string> = {};
+    const adapters: Record<string, string> = {};
+    for (const task of config.tasks) {
+      if (task.adapter !== undefined)
+        adapters[task.name] = this.hash([join(task.adapter, ADAPTER_WEIGHTS)], Infinity);
+      for (const split of ['train', 'test'] as const) {
+        const source = task[split];
+        if (source)
+          data[`${task.name}.${split}`] = this.hash(
+            await aboutTask(task, () => sourceFiles(source)),
+            Infinity,
+          );
+      }
+    }
+    const weights = readdirSync(modelFolder)
+      .filter((file) => /\.(safetensors|json|jinja)$/.test(file))
+      .sort()
+      .map((file) => join(modelFolder, file));
+    return {
+      model: this.hash(weights, SAMPLES),
+      data,
+      ...(Object.keys(adapters).length > 0 && { adapters }),
+      backend: `${backend.name}, ${backend.arithmetic}`,
+      batchInvariant: backend.batchInvariant,
+    };
+  }
+
+  private hash(paths: readonly string[], samples: number): string {
+    const key = JSON.stringify(paths);
+    const hash = this.hashes.get(key) ?? hashFiles(paths, samples);
+    this.hashes.set(key, hash);
+    return hash;
+  }
+}
+
+/** Pieces of a checkpoint's file that are hashed: enough to tell checkpoints apart without reading all of 14 GB at each start. */
+const SAMPLES = 64;
+const SAMPLE_BYTES = 1 << 20;
+
+/**
+ * The files' sizes and contents; of one larger than `samples` MiB, that many evenly spaced pieces.
+ * @param most bytes that a file may have
+ * @throws UserError for what is no regular file, or is larger
+ */
+export function hashFiles(paths: readonly string[], samples: number, most = Infinity): string {
+  const hash = createHash('sha256');
+  const buffer = Buffer.alloc(SAMPLE_BYTES);
+  for (const path of paths) {
+    const { fd, size } = openRegular(path, most);
+    try {
+      hash.update(`${size}\n`);
+      const step = Math.max(SAMPLE_BYTES, Math.floor(size / samples));
+      for (let at = 0; at < size; at += step)
+        hash.update(buffer.subarray(0, readSync(fd, buffer, 0, SAMPLE_BYTES, at)));
+    } catch (error) {
+      throw readFault(path, error);
+    } finally {
+      closeSync(fd);
+    }
+  }
+  return hash.digest('hex').slice(0, 16);
+}
