@@ -3,7 +3,8 @@ import { test } from 'node:test';
 import { randomModel } from '../../src/models/load.js';
 import { RandomWeights } from '../../src/models/random.js';
 import { WeightLoader } from '../../src/models/weights.js';
-import { evaluateLoss, flatten } from '../../src/train/step.js';
+import { flatten } from '../../src/train/batch.js';
+import { evaluateLoss } from '../../src/train/step.js';
 import { UserError } from '../../src/util/errors.js';
 import { backend, familyConfig, randomBlocks, tinyModel } from '../support/tiny.js';
 

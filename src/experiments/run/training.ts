@@ -12,7 +12,7 @@ import type { CausalLM } from '../../models/model.js';
 import { saveModel } from '../../models/save.js';
 import { unpackWeights } from '../../models/unpacked.js';
 import { totalSteps, type TrainingArguments } from '../../train/arguments.js';
-import { trainTogether, type StepRecord, type Trainee } from '../../train/trainer.js';
+import { trainTogether, type StepRecord, type Training } from '../../train/trainer.js';
 import { UserError } from '../../util/errors.js';
 import { canonicalJson } from '../config/index.js';
 import { writeInspected } from './inspected.js';
@@ -51,13 +51,13 @@ export async function loadTuned(
 export type TrainingEnd = 'finished' | 'stopped' | UserError;
 
 /** A training, and others whose every step is one of its own: they are what it was after their last one. */
-interface Lane {
-  readonly leader: Member;
-  readonly shorter: readonly Member[];
+interface NestedTrainings {
+  readonly leader: UnitTraining;
+  readonly shorter: readonly UnitTraining[];
 }
 
 /** A unit that is to be trained. */
-interface Member {
+interface UnitTraining {
   readonly unit: Unit;
   readonly blocks: readonly Block[];
   /** What there is to say about them. */
@@ -78,38 +78,38 @@ export async function trainUnits(
   const { backend, cache, modelFolder, signal } = shared;
   const { weights } = units[0]!.config;
   const ends = new Map<Unit, TrainingEnd>();
-  const members: Member[] = [];
+  const all: UnitTraining[] = [];
   for (const unit of units) {
     const packed = await cache.blocks(unit.data, unit.settings);
-    members.push({ unit, ...packed, steps: totalSteps(packed.blocks.length, lasting(unit)) });
+    all.push({ unit, ...packed, steps: totalSteps(packed.blocks.length, lasting(unit)) });
   }
-  const lanes = lanesOf(members);
+  const nested = nestedOf(all);
   const fit = await fitTogether(
     backend,
     { model: readModelJson(join(modelFolder, 'config.json')), weights },
-    lanes.map(({ leader: { unit, blocks } }) => ({
+    nested.map(({ leader: { unit, blocks } }) => ({
       lora: unit.settings.lora,
       training: unit.settings.training,
       blocks,
     })),
     roomOf(backend),
   );
-  const chosen = lanes.slice(0, fit.trainings.length);
+  const chosen = nested.slice(0, fit.trainings.length);
   const unpacked = unpackWeights(model, fit.unpackedBytes);
   const closers: (() => void)[] = [() => unpacked.dispose()];
   try {
     for (const { unit, blocks } of chosen.flatMap(({ leader, shorter }) => [leader, ...shorter]))
       await writeInspected(unit.folder, unit.data, unit.settings, shared.tokenizer, blocks);
-    const trainees = chosen.map((lane, i) => {
-      const made = traineeOf(shared, lane, fit.trainings[i]!, model, ends);
+    const trainings = chosen.map((own, i) => {
+      const made = trainingOf(shared, own, fit.trainings[i]!, model, ends);
       closers.push(() => made.dispose());
-      return made.trainee;
+      return made.training;
     });
-    const outcomes = await trainTogether(model, trainees, signal);
+    const outcomes = await trainTogether(model, trainings, signal);
     for (const [i, outcome] of outcomes.entries()) {
       const { leader, shorter } = chosen[i]!;
       // Where it went on behind the end of a shorter one that is new, that one is trained by itself.
-      if (outcome.status === 'finished') await trainees[i]!.finish();
+      if (outcome.status === 'finished') await trainings[i]!.finish();
       else
         for (const { unit } of [leader, ...shorter])
           if (!ends.has(unit)) ends.set(unit, outcome.status === 'failed' ? outcome.error : outcome.status);
@@ -129,21 +129,21 @@ function lasting({ settings: { training } }: Unit): TrainingArguments {
  * Trainings that differ in nothing but how long they last are one, where the learning rate does not depend on that: PEFT's adapter after
  * two of five epochs is the adapter of two epochs.
  */
-function lanesOf(members: readonly Member[]): Lane[] {
-  const lanes = new Map<string, Member[]>();
-  for (const [i, member] of members.entries()) {
-    const { lora, adapter, training } = member.unit.settings;
-    const { num_train_epochs, max_steps, ...rest } = training;
-    const steady = training.lr_scheduler_type === 'constant' && lora !== false;
+function nestedOf(trainings: readonly UnitTraining[]): NestedTrainings[] {
+  const nested = new Map<string, UnitTraining[]>();
+  for (const [i, training] of trainings.entries()) {
+    const { lora, adapter, training: args } = training.unit.settings;
+    const { num_train_epochs, max_steps, ...rest } = args;
+    const steady = args.lr_scheduler_type === 'constant' && lora !== false;
     // Without a steady rate the length is a part of every step.
     const key = steady
-      ? [lora, adapter ?? null, rest, blocksNumber(member.blocks)]
+      ? [lora, adapter ?? null, rest, blocksNumber(training.blocks)]
       : [i, num_train_epochs, max_steps];
     const text = canonicalJson(key);
-    lanes.set(text, [...(lanes.get(text) ?? []), member]);
+    nested.set(text, [...(nested.get(text) ?? []), training]);
   }
-  return [...lanes.values()].map((lane) => {
-    const [leader, ...shorter] = [...lane].sort((a, b) => b.steps - a.steps);
+  return [...nested.values()].map((own) => {
+    const [leader, ...shorter] = [...own].sort((a, b) => b.steps - a.steps);
     return { leader: leader!, shorter };
   });
 }
@@ -158,17 +158,17 @@ function blocksNumber(blocks: readonly Block[]): number {
   return number;
 }
 
-function traineeOf(
+function trainingOf(
   shared: Shared,
-  { leader, shorter }: Lane,
+  { leader, shorter }: NestedTrainings,
   args: TrainingArguments,
   model: CausalLM,
   ends: Map<Unit, TrainingEnd>,
-): { trainee: Trainee & { finish(): Promise<void> }; dispose(): void } {
+): { training: Training & { finish(): Promise<void> }; dispose(): void } {
   const { unit, blocks } = leader;
   const { config, settings, folder, data } = unit;
   const adapter = startingAdapter(model, settings, config.seed);
-  const logs = [leader, ...shorter].map((member) => ({ ...member, log: new StepLog(shared, member) }));
+  const logs = [leader, ...shorter].map((one) => ({ ...one, log: new StepLog(shared, one) }));
   const save = async (of: Unit): Promise<void> => {
     if (adapter) await saveAdapter(adapter, savedPath(of), config.model_name_or_path, { force: true });
     else await saveModel(model, savedPath(of), { companionsOf: shared.modelFolder, force: true });
@@ -183,7 +183,7 @@ function traineeOf(
         if (other.steps === steps && !isTrained(other.unit)) await save(other.unit);
     });
   return {
-    trainee: {
+    training: {
       trained: adapter ?? model,
       ...{ blocks, args, pauses },
       checkpoints: join(folder, TASK_FILES.checkpoints),
@@ -242,21 +242,21 @@ class StepLog {
 
   constructor(
     private readonly shared: Shared,
-    private readonly member: Member,
+    private readonly training: UnitTraining,
   ) {
-    const { unit, notices } = member;
+    const { unit, notices } = training;
     for (const text of notices) shared.emit({ type: 'notice', ...this.about, text });
     this.written = new Set(TASK_FILES.steps.read(unit.folder).map((s) => s.step));
     this.writer = TASK_FILES.steps.writer(unit.folder);
   }
 
   private get about(): { run: number; task: string } {
-    const { run, settings } = this.member.unit;
+    const { run, settings } = this.training.unit;
     return { run, task: settings.name };
   }
 
   start(done: number): void {
-    const { steps } = this.member;
+    const { steps } = this.training;
     this.shared.emit({
       type: 'stage',
       ...this.about,
@@ -267,7 +267,7 @@ class StepLog {
   }
 
   step(of: StepRecord): void {
-    const { unit, steps } = this.member;
+    const { unit, steps } = this.training;
     const record = { ...of, steps };
     // Steps that a resumed run repeats after a kill stand there already, with the same figures.
     if (!this.written.has(record.step)) {

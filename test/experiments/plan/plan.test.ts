@@ -10,7 +10,8 @@ import { planTraining, type TrainingJob } from '../../../src/experiments/plan/tr
 import { generate } from '../../../src/generate/generate.js';
 import { randomModel } from '../../../src/models/load.js';
 import { AdamW } from '../../../src/train/optimizer.js';
-import { flatten, forwardBackward } from '../../../src/train/step.js';
+import { flatten } from '../../../src/train/batch.js';
+import { forwardBackward } from '../../../src/train/step.js';
 import { ARGS, LORA, randomBlocks, randomIds, tinyConfig } from '../../support/tiny.js';
 
 const config = tinyConfig({ hidden_size: 128, intermediate_size: 384, num_hidden_layers: 3 });
@@ -38,7 +39,7 @@ async function measured(b: Backend, j: TrainingJob): Promise<number> {
         [{ batch, gradScale: 1 / batch.trainedTokens, ...j.training, pass }],
         j.training,
       )
-    )[0];
+    )[0]!.losses;
   await optimizer.update(1e-3);
   const { peak } = b.memory();
   optimizer.dispose();
