@@ -29,7 +29,7 @@ const KINDS = {
 type Kind = keyof typeof KINDS;
 
 /** Documents without end, the same for the same seed; those that hold a text of the test data are left out. */
-export function* baseDocuments(seed: number): Generator<string, never> {
+function* baseDocuments(seed: number): Generator<string, never> {
   const withheld = testTexts();
   for (let row = 0; ; row++) {
     const { text, sources } = makeDocument(seed, row);

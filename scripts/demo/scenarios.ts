@@ -9,7 +9,7 @@ export interface Outcome {
   readonly recap: string;
 }
 
-export interface Scenario {
+interface Scenario {
   readonly opening: readonly string[];
   readonly outcomes: readonly Outcome[];
 }

@@ -19,7 +19,7 @@ import { makeReaders, type Reader } from './readers.js';
 
 export type Outcome = 'ok' | 'refused' | 'fault';
 
-export interface Ran {
+interface Ran {
   readonly reader: string;
   readonly outcome: Outcome;
   readonly stack?: string;

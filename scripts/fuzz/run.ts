@@ -9,7 +9,7 @@ import { Cases } from './cases.js';
 import { makeSeeds } from './seeds.js';
 import type { Message, Order } from './worker.js';
 
-export interface FuzzOptions {
+interface FuzzOptions {
   readonly cases: number;
   readonly seed: number;
   readonly processes: number;
@@ -27,7 +27,7 @@ export interface Fault {
   readonly what: string;
 }
 
-export interface FuzzReport {
+interface FuzzReport {
   readonly counts: Readonly<Record<string, { ok: number; refused: number; faults: number }>>;
   readonly faults: readonly Fault[];
 }

@@ -1,4 +1,3 @@
 /** Figures of answers, and how sure they are: ROUGE, classifications, intervals, paired tests; the scores of a whole task; checks. */
 export * from '../eval/index.js';
-export type { CheckFunction, CheckRow } from '../eval/measures.js';
-export { scorePredictions, type Score } from '../eval/score.js';
+export type { CheckFunction, CheckRow } from '../experiments/checks/load.js';

@@ -2,21 +2,17 @@
 
 import { Option } from 'commander';
 import { changedRows } from '../experiments/report/sections/answers.js';
-import { compare, FIGURES, mainFigure, type Comparison } from '../experiments/report/evidence.js';
+import { figureHeads, mainFigure } from '../eval/index.js';
+import { compare, type Comparison } from '../experiments/report/evidence.js';
 import { compareValues, type Factors, type Value } from '../experiments/report/factors.js';
-import {
-  studyOf,
-  type DataSet,
-  type Measurement,
-  type Method,
-  type Point,
-} from '../experiments/report/study.js';
+import { studyOf, type DataSet, type Measurement, type Point } from '../experiments/report/study.js';
 import { beginning, readTestTexts, type TestTexts } from '../experiments/report/test-texts.js';
 import { percent, withInterval } from '../experiments/store/results.js';
 import { readRun } from '../experiments/store/stored.js';
 import { UserError } from '../util/errors.js';
 import { own } from '../util/own.js';
 import { nonNegativeInteger } from './device.js';
+import { METHOD_NAMES, type Method } from '../tasks/index.js';
 import type { Verb } from './main.js';
 import { sayJson, sayLines } from './output.js';
 import { runFolderOf } from './runs.js';
@@ -46,7 +42,7 @@ export const verb: Verb = (command) => {
       new Option(
         '--method <name>',
         'of runs that answered by several (default: tuned where both are)',
-      ).choices(['zero_shot', 'few_shot', 'tuned']),
+      ).choices(METHOD_NAMES),
     )
     .option('--rows <n>', 'how many rows to show that one does better than the other', nonNegativeInteger, 5)
     .option('--json', 'as JSON')
@@ -88,7 +84,7 @@ function figuresOf({ set, a, b }: Pair): {
   settings: Record<string, readonly (Value | null)[]>;
   figures: Record<string, { a?: number; b?: number; comparison?: Comparison }>;
 } {
-  const figures = FIGURES[set.metric].flatMap(([name]) => {
+  const figures = figureHeads(set).flatMap(([name]) => {
     const [x, y] = [a, b].map((point) => point.measurements[0]!.figures.metrics[name]);
     if (x === undefined && y === undefined) return [];
     const comparison = x !== undefined && y !== undefined ? compare(a, b, name) : undefined;

@@ -4,19 +4,26 @@ import { existsSync } from 'node:fs';
 import { dirname } from 'node:path';
 import { Option } from 'commander';
 import { readTable, selectColumns, type Row } from '../data/index.js';
-import { confusionMatrix, type ClassificationReport } from '../eval/index.js';
+import {
+  confusionMatrix,
+  METRIC_NAMES,
+  metricOf,
+  ROUGE_TOKENIZERS,
+  scorePredictions,
+  unreadNote,
+  type Answered,
+  type ClassificationReport,
+  type Metric,
+  type RougeTokenizer,
+  type Score,
+} from '../eval/index.js';
 import { TASK_FILES } from '../experiments/store/layout.js';
 import { percent, withInterval } from '../experiments/store/results.js';
-import { scorePredictions, unreadNote, type Score } from '../eval/score.js';
-import type { Metric, RougeTokenizer } from '../tasks/index.js';
 import { UserError } from '../util/errors.js';
 import { readJsonObject } from '../util/json.js';
 import type { Verb } from './main.js';
 import { sayJson, sayLines } from './output.js';
 import { tableText } from './table.js';
-
-const TOKENIZERS: readonly RougeTokenizer[] = ['ascii', 'unicode'];
-const METRICS: readonly Metric[] = ['classification', 'rouge', 'exact_match'];
 
 interface Flags {
   readonly metric?: Metric;
@@ -27,13 +34,11 @@ interface Flags {
   readonly json?: boolean;
 }
 
-type Answered = Parameters<typeof scorePredictions>[1][number];
-
 export const verb: Verb = (command) => {
   command
     .argument('<predictions>', "a run's predictions-*.jsonl, or any CSV, JSON, JSONL or Parquet file")
     .addOption(
-      new Option('--metric <name>', '(default: that of the run that the file lies in)').choices(METRICS),
+      new Option('--metric <name>', '(default: that of the run that the file lies in)').choices(METRIC_NAMES),
     )
     .option('--reference-column <name>', 'the column of the right answers', 'reference')
     .option(
@@ -46,17 +51,17 @@ export const verb: Verb = (command) => {
       new Option(
         '--rouge-tokenizer <name>',
         "words to ROUGE: as Google's rouge_score has them, or of any script (default: that of the run, or ascii)",
-      ).choices(TOKENIZERS),
+      ).choices(ROUGE_TOKENIZERS),
     )
     .option('--json', 'everything as JSON')
     .action(async (path: string, flags: Flags) => {
       const run = resultBeside(path);
-      const metric = flags.metric ?? METRICS.find((name) => name === run['metric']);
+      const metric = flags.metric ?? METRIC_NAMES.find((name) => name === run['metric']);
       const rouge_tokenizer =
-        flags.rougeTokenizer ?? TOKENIZERS.find((name) => name === run['rouge_tokenizer']);
+        flags.rougeTokenizer ?? ROUGE_TOKENIZERS.find((name) => name === run['rouge_tokenizer']);
       if (metric === undefined)
         throw new UserError(
-          `${path} lies in no finished run, so name its metric: --metric ${METRICS.join(', ')}`,
+          `${path} lies in no finished run, so name its metric: --metric ${METRIC_NAMES.join(', ')}`,
         );
       const predictions = answersOf(await readTable(path), path, flags);
       const score = scorePredictions(metric, predictions, { rouge_tokenizer });
@@ -100,15 +105,13 @@ function answersOf(table: readonly Row[], path: string, flags: Flags): Answered[
 
 function figures(metric: Metric, { metrics, intervals }: Score): string {
   const show = (name: string): string => withInterval(metrics[name], intervals[name]);
-  if (metric !== 'rouge')
-    return tableText(
-      [metric, 'figure'],
-      Object.keys(metrics).map((name) => [name, show(name)]),
-    );
-  const types = Object.keys(metrics).filter((name) => !name.endsWith('_stemmed'));
+  const { heads, lines } = metricOf(metric).list ?? {
+    heads: [metric, 'figure'],
+    lines: Object.keys(metrics).map((name) => [name, name] as const),
+  };
   return tableText(
-    ['F-measure', 'as written', 'stemmed'],
-    types.map((type) => [type, show(type), show(`${type}_stemmed`)]),
+    heads,
+    lines.map(([first, ...names]) => [first, ...names.map(show)]),
   );
 }
 

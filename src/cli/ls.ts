@@ -1,7 +1,8 @@
 /** `westwind ls [DIR]`: the runs of a folder, a line each. */
 
 import { namesOf, studyOf } from '../experiments/report/study.js';
-import { mainFigure } from '../experiments/report/evidence.js';
+import { mainFigure } from '../eval/index.js';
+
 import { readRuns, type FoundRuns } from '../experiments/report/gather.js';
 import { beginning } from '../experiments/report/test-texts.js';
 import { withInterval } from '../experiments/store/results.js';

@@ -2,6 +2,7 @@
 
 import { SingleBar, type Params } from 'cli-progress';
 import type { RunEvent, Stage } from '../experiments/run/events.js';
+import { methodName } from '../tasks/index.js';
 import { columnsOf, oneLine } from '../util/visible.js';
 import { lineOf, paint, screenColumns, type Painted } from './output.js';
 
@@ -12,12 +13,7 @@ export interface Progress {
   end(): void;
 }
 
-const STAGES: Readonly<Record<Stage, string>> = {
-  zero_shot: 'zero-shot answers',
-  few_shot: 'few-shot answers',
-  train: 'training',
-  tuned: 'tuned answers',
-};
+const stageName = (stage: Stage): string => (stage === 'train' ? 'training' : `${methodName(stage)} answers`);
 
 /** What is shown of runs: their names, and how often their steps are told where lines are written. */
 export interface ShownRuns {
@@ -138,7 +134,7 @@ class Bars implements Progress {
         break;
       case 'stage':
         this.start(
-          `${this.runs.name(event.run, event.task)}, ${STAGES[event.stage]}`,
+          `${this.runs.name(event.run, event.task)}, ${stageName(event.stage)}`,
           event.total,
           event.done,
         );
@@ -243,10 +239,10 @@ class StudyBar implements Progress {
         break;
       case 'stage':
         this.pace = new Pace();
-        this.about(event, [STAGES[event.stage]]);
+        this.about(event, [stageName(event.stage)]);
         break;
       case 'answers':
-        this.about(event, [`${STAGES[event.stage]} ${event.done}/${event.total}`]);
+        this.about(event, [`${stageName(event.stage)} ${event.done}/${event.total}`]);
         break;
       case 'step': {
         const { tokensPerSecond, secondsLeft } = this.pace.add(event);
@@ -316,7 +312,7 @@ class Lines implements Progress {
         this.say(faultText(this.runs, event));
         break;
       case 'stage': {
-        const stage = `${this.runs.name(event.run, event.task)}: ${STAGES[event.stage]}`;
+        const stage = `${this.runs.name(event.run, event.task)}: ${stageName(event.stage)}`;
         this.paces.set(event.run, new Pace());
         this.next.set(event.run, 0);
         this.say(event.done > 0 ? `${stage}, going on after ${event.done} of ${event.total}` : stage);
@@ -327,7 +323,7 @@ class Lines implements Progress {
         const { run, task, done, total } = event;
         if (done < (this.next.get(run) ?? 0) || done === 0) break;
         this.next.set(run, done + Math.max(1, Math.floor(total / 4)));
-        this.say(`${this.runs.name(run, task)}: ${STAGES[event.stage]} ${done}/${total}`);
+        this.say(`${this.runs.name(run, task)}: ${stageName(event.stage)} ${done}/${total}`);
         break;
       }
       case 'step': {

@@ -3,7 +3,8 @@
 import { failedChecks } from '../experiments/checks/failed.js';
 import { labelOf, shortName, shown, type Study } from '../experiments/config/index.js';
 import type { RunForecast } from '../experiments/plan/index.js';
-import { figureColumns, methodName, withInterval } from '../experiments/store/results.js';
+import { figureColumns, withInterval } from '../experiments/store/results.js';
+import { methodName } from '../tasks/index.js';
 import type { RunState } from '../experiments/run/study.js';
 import { tableText } from './table.js';
 import { duration, gib } from './units.js';
@@ -68,7 +69,7 @@ export function studyTables(study: Study, states: readonly RunState[]): string {
           methodName(method.method, tuning),
           ...varied.map((axis) => (Object.hasOwn(run.at, axis) ? shown(run.at[axis]) : '')),
           String(result!.training ? result!.train_rows : ''),
-          ...columns.map(([, name]) => withInterval(method.metrics[name], method.intervals[name])),
+          ...columns.map(([name]) => withInterval(method.metrics[name], method.intervals[name])),
           String(method.unanswered),
         ]),
       );
@@ -77,7 +78,7 @@ export function studyTables(study: Study, states: readonly RunState[]): string {
         task,
         ...varied.map((axis) => shortName(axis, axes)),
         'rows',
-        ...columns.map(([head]) => head),
+        ...columns.map(([, head]) => head),
       ];
       return tableText([...heads, 'no answer'], rows);
     })

@@ -8,15 +8,32 @@ export {
   type Confusion,
   type LabelReport,
 } from './classification.js';
+export {
+  figureHeads,
+  mainFigure,
+  METRIC_NAMES,
+  metricOf,
+  METRICS,
+  scorePredictions,
+  unreadNote,
+  type Answered,
+  type CustomMetricName,
+  type FigureHead,
+  type Metric,
+  type MetricOptions,
+  type Score,
+} from './metrics.js';
 export { jaccard, lengthRatio, wordOverlap } from './overlap.js';
 export { stem } from './porter.js';
 export {
   rouge,
   isUnread,
+  ROUGE_TOKENIZERS,
   ROUGE_TYPES,
   type RougeOptions,
   type RougeScore,
   type RougeScores,
+  type RougeTokenizer,
   type RougeType,
 } from './rouge.js';
 export {

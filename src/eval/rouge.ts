@@ -3,7 +3,6 @@
  * pairs of words in common, and longest common subsequences of the whole text (L) or of its lines (Lsum). Its words are of ASCII letters, so
  * that a text in another script has none; Unicode's words (UAX #29) are there for those.
  */
-import type { RougeTokenizer } from '../tasks/types.js';
 import { checkOneOf } from '../util/checks.js';
 import { stem } from './porter.js';
 
@@ -34,7 +33,7 @@ export interface RougeOptions {
 /** All scores of one prediction, each between 0 and 1. */
 export function rouge(reference: string, prediction: string, options: RougeOptions = {}): RougeScores {
   const { useStemmer = false, tokenizer = 'ascii' } = options;
-  checkOneOf('tokenizer', tokenizer, Object.keys(WORDS));
+  checkOneOf('tokenizer', tokenizer, ROUGE_TOKENIZERS);
   const tokens = (text: string): string[] => {
     const words = WORDS[tokenizer](text.toLowerCase());
     return useStemmer
@@ -59,11 +58,15 @@ export function rouge(reference: string, prediction: string, options: RougeOptio
 const segmenter = new Intl.Segmenter('und', { granularity: 'word' });
 
 /** The words of a text in lower case. */
-const WORDS: Readonly<Record<RougeTokenizer, (text: string) => string[]>> = {
+const WORDS = {
   ascii: (text) => text.match(/[a-z0-9]+/g) ?? [],
   unicode: (text) =>
     [...segmenter.segment(text)].filter(({ isWordLike }) => isWordLike).map(({ segment }) => segment),
-};
+} satisfies Readonly<Record<string, (text: string) => string[]>>;
+
+/** What words are to ROUGE: rouge_score's runs of ASCII letters and digits, or Unicode's words. */
+export type RougeTokenizer = keyof typeof WORDS;
+export const ROUGE_TOKENIZERS = Object.keys(WORDS) as [RougeTokenizer, ...RougeTokenizer[]];
 
 /** Whether the ascii tokenizer drops most letters of a text, so that its scores say little. */
 export function isUnread(text: string): boolean {

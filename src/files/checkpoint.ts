@@ -135,7 +135,7 @@ function readWeightMap(path: string): [string, string][] {
   });
 }
 
-export interface WriteCheckpointOptions {
+interface WriteCheckpointOptions {
   /** Bytes, or a number with KB, MB or GB (powers of 1000). A larger tensor has a shard to itself. Default '5GB'. */
   readonly maxShardSize?: number | string;
   readonly metadata?: Readonly<Record<string, string>>;

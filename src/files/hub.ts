@@ -21,7 +21,7 @@ const MODEL_FILES = [
   'adapter_model.safetensors',
 ];
 
-export interface ModelOptions extends HubOptions {
+interface ModelOptions extends HubOptions {
   /** Patterns of the files to fetch; `*` stands for anything but a slash. Default: all that Westwind can use. */
   readonly files?: readonly string[];
 }
@@ -65,7 +65,7 @@ export async function resolveModel(nameOrFolder: string, options: ModelOptions =
   return folder;
 }
 
-export interface DatasetOptions extends HubOptions {
+interface DatasetOptions extends HubOptions {
   /** The configuration (subset). Default: the only one, or the one named 'default'. */
   readonly config?: string;
   /** Only this split. Default: all. */

@@ -1,5 +1,5 @@
 /** Files that the field agrees on: safetensors, checkpoints of one file or many, and the hub with its cache. */
-export { Checkpoint, openCheckpoint, writeCheckpoint, type WriteCheckpointOptions } from './checkpoint.js';
+export { Checkpoint, openCheckpoint, writeCheckpoint } from './checkpoint.js';
 export {
   bf16ToFloat32,
   f16ToFloat32,
@@ -9,11 +9,10 @@ export {
   toFloat32,
   type FloatDtype,
 } from './convert.js';
-export { DTYPE_BYTES, elementCount, FLOAT_NAMES, isDtype, type Dtype, type FloatType } from './dtype.js';
+export { DTYPE_BYTES, elementCount, FLOAT_NAMES, type Dtype, type FloatType } from './dtype.js';
 export { checkFinite, checkFits } from './finite.js';
 export { refuseForeignFolder, refuseQuantized, refuseQuantizedTensors } from './foreign.js';
 export { readFault } from '../util/faults.js';
-export { resolveDataset, resolveModel, type DatasetOptions, type ModelOptions } from './hub.js';
-export { type HubOptions } from './hub-client.js';
-export { SafetensorsFile, type TensorData, type TensorInfo } from './safetensors.js';
-export { tensorBytes, writeSafetensors, type TensorSpec, type TensorToWrite } from './safetensors-writer.js';
+export { resolveDataset, resolveModel } from './hub.js';
+export { SafetensorsFile } from './safetensors.js';
+export { writeSafetensors, type TensorToWrite } from './safetensors-writer.js';

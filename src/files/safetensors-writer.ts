@@ -7,7 +7,7 @@ import { AtomicFile } from '../util/atomic.js';
 import { DTYPE_BYTES, elementCount, type Dtype } from './dtype.js';
 
 /** A tensor to come: all that the header needs. */
-export interface TensorSpec {
+interface TensorSpec {
   readonly name: string;
   readonly dtype: Dtype;
   readonly shape: readonly number[];

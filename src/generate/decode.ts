@@ -12,7 +12,7 @@ import { linear } from '../ops/linear.js';
 import { slice, Tensor } from '../tensor/tensor.js';
 import { abortable, throwIfAborted } from '../util/abort.js';
 import { inTurns } from '../util/turns.js';
-import { answerPlace, inferenceGraph, runPrompts, type AdapterRows, type Prompt } from './prompts.js';
+import { answerPlace, inferencePass, runPrompts, type Prompt, type Share } from './prompts.js';
 import { drawOf, ruleOf, type SamplingOptions } from './sampler.js';
 
 /** A prompt that stands in a slot of the cache, or will, and what was generated behind it. */
@@ -28,7 +28,7 @@ export interface Sequence {
 /** Sequences that go through the model at once: those of an adapter next to each other, among them those of a rule. */
 interface DecodePass {
   readonly sequences: readonly Sequence[];
-  readonly adapters: readonly AdapterRows[];
+  readonly adapters: readonly Share[];
   readonly rules: readonly Rule[];
 }
 
@@ -77,7 +77,7 @@ export class NextTokens {
     const rules = rulesOf(sequences);
     this.upload(sequences);
     const ask = <T>(body: () => T): T => abortable(model.backend, signal, body);
-    const g = inferenceGraph(model, this.bf16, [{ pairs }]);
+    const g = inferencePass(model, this.bf16, [{ pairs }]);
     try {
       const hidden = await inTurns(runPrompts(g, model, cache, prompts, prefix), ask);
       ask(() => this.choose(g, hidden, rules));
@@ -177,10 +177,10 @@ export class NextTokens {
     this.model.backend.upload(inputs, this.inputs);
   }
 
-  private step(count: number, adapters: readonly AdapterRows[], rules: readonly Rule[]): void {
+  private step(count: number, adapters: readonly Share[], rules: readonly Rule[]): void {
     const { model, cache } = this;
     const { slots, capacity } = cache.shape;
-    const g = inferenceGraph(model, this.bf16, adapters);
+    const g = inferencePass(model, this.bf16, adapters);
     const input = (row: number): Tensor => g.own(this.inputs.view([count], row * slots));
     try {
       const hidden = forward(model, g, {

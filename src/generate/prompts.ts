@@ -3,7 +3,7 @@
  * there, once; its decoder's text is then the start token and the answer.
  */
 
-import { Pass, type AdapterPairs } from '../ops/pass.js';
+import { Pass, type AdapterPairs, type Member } from '../ops/pass.js';
 import { slice, type Tensor } from '../tensor/tensor.js';
 import type { KvCache } from '../models/blocks/cache.js';
 import { readsByEncoder, type CausalLM } from '../models/model.js';
@@ -34,21 +34,17 @@ export interface InferenceOptions {
   readonly signal?: AbortSignal | undefined;
 }
 
-/** The rows of a pass that an adapter answers; absent: all. */
-export interface AdapterRows {
-  readonly pairs: AdapterPairs;
-  readonly rows?: number;
-}
+/** An adapter, and how many of a pass's rows it answers; absent: all. */
+export type Share = Pick<Member, 'pairs' | 'rows'>;
 
-/** A graph that records nothing, for the rows of each adapter, one behind the other; of the only one all rows are. */
-export function inferenceGraph(
+/** A pass that records nothing for a backward one, over the rows of each adapter, one behind the other. */
+export function inferencePass(
   { backend }: CausalLM,
   bf16: boolean | undefined,
-  adapters: readonly AdapterRows[],
+  shares: readonly Share[],
 ): Pass {
-  const alone = adapters.length === 1;
-  const members = adapters.map(({ pairs, rows }) => {
-    return { seed: 0, step: 0, pairs, ...(!alone && rows !== undefined && { rows }) };
+  const members = shares.map(({ pairs, rows }) => {
+    return { seed: 0, step: 0, pairs, ...(rows !== undefined && { rows }) };
   });
   return new Pass(backend, { precision: bf16 ? 'bf16' : 'f32', members });
 }
@@ -168,7 +164,7 @@ export async function fillPrefix(
   options: InferenceOptions,
 ): Promise<void> {
   const source = from ?? to[0]!;
-  const g = inferenceGraph(model, options.bf16, [options]);
+  const g = inferencePass(model, options.bf16, [{ pairs: options.pairs }]);
   const ask = <T>(body: () => T): T => abortable(model.backend, options.signal, body);
   try {
     if (from === undefined) await inTurns(runPrompts(g, model, cache, [{ slot: source, ids }], 0), ask);

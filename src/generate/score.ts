@@ -15,7 +15,7 @@ import {
   cacheFor,
   checkPrompts,
   fillPrefix,
-  inferenceGraph,
+  inferencePass,
   promptGroups,
   lengthsOf,
   prefillTokens,
@@ -115,7 +115,7 @@ async function scoreBatch(
   options: CallOptions,
 ): Promise<Scores[]> {
   const { signal } = options;
-  const g = inferenceGraph(model, options.bf16, [options]);
+  const g = inferencePass(model, options.bf16, [{ pairs: options.pairs }]);
   try {
     const placed = prompts.map((p, slot) => ({ slot, ids: p.ids }));
     const ask = <T>(body: () => T): T => abortable(model.backend, signal, body);
@@ -148,7 +148,7 @@ async function restLosses(
 ): Promise<number[]> {
   const given = tokens.slice(0, -1);
   if (given.length === 0) return placed.map(() => 0);
-  const inner = inferenceGraph(model, options.bf16, [options]);
+  const inner = inferencePass(model, options.bf16, [{ pairs: options.pairs }]);
   try {
     const rows = placed.length * given.length;
     const perRow = <T>(value: (p: (typeof placed)[number], i: number) => T): T[] =>

@@ -192,10 +192,10 @@ export class Session {
   private enter(): Growing[] {
     const entering: Growing[] = [];
     const room = prefillTokens(this.model);
-    const [head] = this.waiting;
     for (let tokens = 0; this.free.length > 0 && tokens < room;) {
       const [prompt] = this.waiting;
-      if (prompt?.pairs !== head?.pairs || prompt?.prefix !== head?.prefix || !prompt) break;
+      const head = entering[0]?.prompt ?? prompt;
+      if (!prompt || prompt.pairs !== head!.pairs || prompt.prefix !== head!.prefix) break;
       this.waiting.shift();
       tokens += prompt.ids.length - prompt.prefix;
       const { pairs, sampling } = prompt;

@@ -13,7 +13,7 @@ export interface BenchShape extends BenchRows {
   readonly config: Readonly<Record<string, unknown>>;
 }
 
-export interface BenchRows {
+interface BenchRows {
   /** Sequences a step, and their length. */
   readonly batch: number;
   readonly length: number;

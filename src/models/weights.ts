@@ -10,7 +10,7 @@ import { FLOAT_NAMES, fromFloat32, toFloat32, type FloatType } from '../files/in
 import type { EmbeddingWeights } from '../ops/embedding.js';
 import type { LayerNorm } from '../ops/norm.js';
 import { freeMatrix, matrixBytes, PACKED_FORMATS, type PackedKind } from '../quant/formats.js';
-import type { PackOptions } from '../quant/packed.js';
+import type { PackedFormat, PackedMatrix, PackOptions } from '../quant/packed.js';
 import type { Tensor } from '../tensor/tensor.js';
 import { UserError } from '../util/errors.js';
 import { Embedding } from './blocks/embedding.js';
@@ -27,7 +27,7 @@ export interface WeightOptions {
   readonly trainable?: boolean;
 }
 
-export interface QuantizationOptions extends PackOptions {
+interface QuantizationOptions extends PackOptions {
   /** NF4 where absent. */
   readonly format?: PackedKind;
   /** transformers' `llm_int8_skip_modules`. */
@@ -68,7 +68,7 @@ export class WeightLoader {
       weight = stored([outFeatures, inFeatures]);
       this.keep(weight);
     } else if (quantization && !(quantization.skipModules?.some((end) => name.endsWith(end)) ?? head)) {
-      const format = PACKED_FORMATS[quantization.format ?? 'nf4'];
+      const format: PackedFormat<PackedMatrix> = PACKED_FORMATS[quantization.format ?? 'nf4'];
       weight = await this.source.packed(weightName, outFeatures, inFeatures, (values) =>
         format.pack(this.backend, values, quantization),
       );

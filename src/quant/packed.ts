@@ -22,7 +22,7 @@ export interface HostMatrix extends Sized {
 }
 
 /** A matrix on the backend, row-major. */
-export interface DeviceMatrix extends Sized {
+interface DeviceMatrix extends Sized {
   /** f32, bf16 or f16 [rows * cols] */
   readonly values: Span;
 }
@@ -45,7 +45,7 @@ export interface StoredSource {
 }
 
 /** How some checkpoints have weights that are packed already. */
-export interface StoredForm<M extends PackedMatrix> {
+interface StoredForm<M extends PackedMatrix> {
   /** Whether the weight `name` (`….weight`) is one. */
   has(source: Pick<StoredSource, 'has'>, name: string): boolean;
   /** Puts it on the backend. Throws UserError where it is not of [rows, cols], or not as Westwind has it. */

@@ -5,7 +5,7 @@ import { MARKER } from './ends.js';
 import { matchLabel } from './labels.js';
 import { encodeLater, encodeNow, sideBySide, type Encoding } from './rounds.js';
 import { render } from './template.js';
-import type { PromptKind } from './prompts.js';
+import type { Method } from './methods.js';
 import type { Task, TokenizerLike } from './types.js';
 
 /** An answer as it counts. */
@@ -19,7 +19,7 @@ export interface ParsedAnswer {
 /** What is known of the prompt whose answer is read. */
 export interface AskedFor {
   /** How the model was asked; tuned by default. */
-  readonly method?: PromptKind | undefined;
+  readonly method?: Method | undefined;
   /** The right answer: white space around the model's counts where this has some. */
   readonly reference?: string | undefined;
   /** The prompt's last token, which the answer stands behind: some tokenizers write a text's first token without its space. */
@@ -59,20 +59,20 @@ function trimAs(text: string, reference: string): string {
  * The tokens of each label as they stand behind a prompt: what scoring by likelihood compares. After tuning, a label's end belongs to
  * it, since training ends there; a model that was not tuned has not learnt to end. Throws Error for a task without labels.
  */
-export function labelContinuations(task: Task, kind: PromptKind, tokenizer: TokenizerLike): number[][] {
+export function labelContinuations(task: Task, kind: Method, tokenizer: TokenizerLike): number[][] {
   return encodeNow(tokenizer, continuations(task, kind, tokenizer));
 }
 
 /** The same, encoded side by side. */
 export function labelContinuationsLater(
   task: Task,
-  kind: PromptKind,
+  kind: Method,
   tokenizer: TokenizerLike,
 ): Promise<number[][]> {
   return encodeLater(tokenizer, continuations(task, kind, tokenizer));
 }
 
-function* continuations(task: Task, kind: PromptKind, tokenizer: TokenizerLike): Encoding<number[][]> {
+function* continuations(task: Task, kind: Method, tokenizer: TokenizerLike): Encoding<number[][]> {
   if (task.labels === undefined) throw new Error(`${task.task} has no labels`);
   const template = kind === 'tuned' ? task.prompt : task.baseline.query;
   const prompt = render(template, Object.fromEntries(template.columns.map((column) => [column, 'a'])));

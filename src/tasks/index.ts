@@ -1,25 +1,38 @@
-/** The tasks: one file each, one table of all. A task that is missing from the table does not compile. */
+/** The tasks: one file each, one table of all. */
 
+import { metricOf, type Metric, type MetricOptions } from '../eval/index.js';
 import { checkOneOf } from '../util/checks.js';
 import { classification } from './classification.js';
 import { custom } from './custom.js';
 import { summarization } from './summarization.js';
-import type {
-  DataRow,
-  SettingsOf,
-  Task,
-  TaskColumns,
-  TaskDefinition,
-  TaskName,
-  TaskSettings,
-} from './types.js';
+import type { DataRow, Task, TaskColumns, TaskDefinition } from './types.js';
 
-/** The definition of each task, by its name. */
-export const tasks: { readonly [Name in TaskName]: TaskDefinition<SettingsOf[Name]> } = {
-  classification,
-  summarization,
-  custom,
-};
+/** The one list of the tasks: a configuration's kinds, the names that a run's files may have and `westwind init` are made of it. */
+export const tasks = { classification, summarization, custom };
+
+/** The tasks’ names. */
+export type TaskName = keyof typeof tasks;
+export const TASK_NAMES = Object.keys(tasks) as [TaskName, ...TaskName[]];
+
+/** A task's settings, told apart by `task`. */
+export type TaskSettings = {
+  [Name in TaskName]: (typeof tasks)[Name] extends TaskDefinition<infer S> ? S : never;
+}[TaskName];
+
+/** Which figures score the answers of a task with these settings. */
+export function metricOfTask(settings: TaskSettings): Metric {
+  return definitionOf(settings).metric(settings);
+}
+
+/** Whether its answers are labels. */
+export function isLabelled(settings: TaskSettings): boolean {
+  return metricOf(metricOfTask(settings)).labelled;
+}
+
+/** What the settings tell the metric. */
+export function metricOptions(settings: TaskSettings): MetricOptions {
+  return 'rouge_tokenizer' in settings ? settings : {};
+}
 
 /** The columns of a task, and which of them a row may leave empty. Throws UserError for malformed templates. */
 export function taskColumns(settings: TaskSettings): TaskColumns {
@@ -39,8 +52,8 @@ export function createTask(
 }
 
 // Method parameters are bivariant: the table's pairing of names and settings is what makes this safe.
-function definitionOf(settings: TaskSettings): TaskDefinition<TaskSettings> {
-  checkOneOf('task', settings.task, Object.keys(tasks));
+export function definitionOf(settings: Pick<TaskSettings, 'task'>): TaskDefinition<TaskSettings> {
+  checkOneOf('task', settings.task, TASK_NAMES);
   return tasks[settings.task];
 }
 
@@ -63,31 +76,21 @@ export {
   type TrainingExample,
   type TrainingTextOptions,
 } from './encode.js';
+export { METHOD_NAMES, METHODS, methodName, BASELINES, type Baseline, type Method } from './methods.js';
 export { matchLabel } from './labels.js';
-export {
-  chooseExamples,
-  promptsFor,
-  promptsLater,
-  type PromptKind,
-  type PromptOptions,
-  type PromptSet,
-} from './prompts.js';
+export { chooseExamples, promptsFor, promptsLater, type PromptOptions, type PromptSet } from './prompts.js';
+export type { ClassificationSettings } from './classification.js';
+export type { CustomSettings } from './custom.js';
+export type { SummarizationSettings } from './summarization.js';
 export { cellText, toSample } from './sample.js';
 export { parseTemplate, render, type Template } from './template.js';
 export type {
   AnswerEnds,
-  ClassificationSettings,
-  CustomSettings,
   DataRow,
-  Metric,
-  RougeTokenizer,
   Sample,
-  SettingsOf,
-  SummarizationSettings,
   Task,
   TaskColumns,
+  TaskDefaults,
   TaskDefinition,
-  TaskName,
-  TaskSettings,
   TokenizerLike,
 } from './types.js';

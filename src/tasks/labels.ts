@@ -1,6 +1,14 @@
 /** The classes of a task that has a fixed set of answers, and finding the one that a model's answer means. */
 
+import { z } from 'zod';
 import { UserError } from '../util/errors.js';
+import { setting, text } from '../util/settings.js';
+
+/** The setting of the tasks that have a fixed set of answers. */
+export const LABELS = setting(
+  z.array(text.describe('A class.')).min(2),
+  'The classes. Default: those of the training data, sorted.',
+);
 
 /** The different ones, sorted by code unit: the same order on every machine. Empty ones are no labels. */
 export function distinctLabels(answers: readonly string[]): string[] {

@@ -6,13 +6,11 @@
 import { UserError } from '../util/errors.js';
 import { philox4x32 } from '../util/philox.js';
 import { open, prompt } from './encode.js';
+import type { Method } from './methods.js';
 import { encodeLater, encodeNow, sideBySide, type Encoding } from './rounds.js';
 import { shorten } from './shorten.js';
 import { render } from './template.js';
 import type { Sample, Task, TokenizerLike } from './types.js';
-
-/** How a model is asked: after tuning, by an instruction alone, or by an instruction and examples. */
-export type PromptKind = 'tuned' | 'zero_shot' | 'few_shot';
 
 /** What prompts are made with. */
 export interface PromptOptions {
@@ -44,7 +42,7 @@ const EXAMPLES_STREAM = 0x65786d70;
 /** The prompts of `samples`, each with its row as its index. Throws UserError where the limit leaves no room for a text. */
 export function promptsFor(
   task: Task,
-  kind: PromptKind,
+  kind: Method,
   samples: readonly Sample[],
   tokenizer: TokenizerLike,
   options: PromptOptions,
@@ -55,7 +53,7 @@ export function promptsFor(
 /** The same, encoded side by side. */
 export function promptsLater(
   task: Task,
-  kind: PromptKind,
+  kind: Method,
   samples: readonly Sample[],
   tokenizer: TokenizerLike,
   options: PromptOptions,
@@ -65,7 +63,7 @@ export function promptsLater(
 
 function* promptSet(
   task: Task,
-  kind: PromptKind,
+  kind: Method,
   samples: readonly Sample[],
   tokenizer: TokenizerLike,
   { limit, shown = [] }: PromptOptions,
@@ -131,7 +129,7 @@ interface Head {
  */
 function* headOf(
   task: Task,
-  kind: PromptKind,
+  kind: Method,
   shown: readonly Sample[],
   tokenizer: TokenizerLike,
   limit: number,
@@ -176,7 +174,7 @@ function paragraph(text: string): string {
 }
 
 /** The question about one sample, up to the answer. A baseline's texts may not close the backticks that delimit them. */
-function queryText(task: Task, kind: PromptKind, values: Readonly<Record<string, string>>): string {
+function queryText(task: Task, kind: Method, values: Readonly<Record<string, string>>): string {
   if (kind === 'tuned') return render(task.prompt, values);
   const quoted = Object.entries(values).map(([column, text]) => [column, text.replaceAll('```', "'''")]);
   return render(task.baseline.query, Object.fromEntries(quoted) as Record<string, string>);

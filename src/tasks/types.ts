@@ -3,6 +3,9 @@
  * value; everything that needs a tokenizer is in encode.ts, prompts.ts and answer.ts and works for every task alike.
  */
 
+import type { z } from 'zod';
+import type { Metric } from '../eval/index.js';
+import type { Settings } from '../util/settings.js';
 import type { Template } from './template.js';
 
 /** The part of a tokenizer that tasks use; the class of src/tokenizer is one. */
@@ -15,12 +18,6 @@ export interface TokenizerLike {
   /** Of a model with an encoder: what its decoder's text begins with. Prompts are the encoder's texts then, and end as texts do. */
   readonly decoderStartId?: number | undefined;
 }
-
-/** Which figures score a task's answers; src/eval computes them. */
-export type Metric = 'classification' | 'rouge' | 'exact_match';
-
-/** What words are to ROUGE (src/eval/rouge.ts): rouge_score's runs of ASCII letters and digits, or Unicode's words. */
-export type RougeTokenizer = 'ascii' | 'unicode';
 
 /** A row of data: its cells by column. */
 export type DataRow = Readonly<Record<string, unknown>>;
@@ -35,47 +32,6 @@ export interface Sample {
   readonly answer: string;
 }
 
-/** One label of several for each text. */
-export interface ClassificationSettings {
-  readonly task: 'classification';
-  /** The classes; absent: those of the training rows, sorted. */
-  readonly labels?: readonly string[] | undefined;
-}
-
-/** A short text for a long one. */
-export interface SummarizationSettings {
-  readonly task: 'summarization';
-  readonly rouge_tokenizer?: RougeTokenizer | undefined;
-}
-
-/** A task by templates of the user’s own. */
-export interface CustomSettings {
-  readonly task: 'custom';
-  /** Texts with columns in braces. */
-  readonly prompt: string;
-  readonly completion: string;
-  readonly metric: 'accuracy' | 'rouge' | 'exact_match';
-  /** Stands before the prompts of the zero-shot and few-shot baselines. */
-  readonly instruction?: string | undefined;
-  readonly labels?: readonly string[] | undefined;
-  /** True: answers have several lines. False: line breaks in the data's answers become spaces. Absent: as the data has them. */
-  readonly multiline?: boolean | undefined;
-  readonly rouge_tokenizer?: RougeTokenizer | undefined;
-}
-
-/** A task's settings, told apart by `task`. */
-export interface SettingsOf {
-  readonly classification: ClassificationSettings;
-  readonly summarization: SummarizationSettings;
-  readonly custom: CustomSettings;
-}
-
-/** The tasks’ names. */
-export type TaskName = keyof SettingsOf;
-
-/** The settings of any task. */
-export type TaskSettings = SettingsOf[TaskName];
-
 /** What ends an answer before the model does: the end of its first line, the beginning of a next section (`###`). */
 export interface AnswerEnds {
   readonly line: boolean;
@@ -84,7 +40,8 @@ export interface AnswerEnds {
 
 /** What a task’s file makes of its settings and rows: templates, labels, how answers are read and scored. */
 export interface Task {
-  readonly task: TaskName;
+  /** Its kind, by the name that `tasks` has for it. */
+  readonly task: string;
   readonly metric: Metric;
   /** What a model is tuned on, up to the answer. */
   readonly prompt: Template;
@@ -107,8 +64,45 @@ export interface Task {
   };
 }
 
-/** One file's worth of a task: what it needs of the data, and the task for given data. */
-export interface TaskDefinition<S extends TaskSettings> {
+/** What a configuration's settings are where it has none, as far as that is another for each kind of task. */
+export interface TaskDefaults {
+  readonly r: number;
+  readonly num_train_epochs: number;
+  readonly max_new_tokens: number;
+  /** Absent: as max_new_tokens. */
+  readonly baseline_max_new_tokens?: number;
+  /** Of each class where there are labels, else in all. */
+  readonly few_shot_examples: number;
+}
+
+/** What a configuration's section has beside the settings that are a task's own, as far as these may not fit it. */
+export interface TaskSection {
+  readonly train?: unknown;
+  readonly scoring?: 'generate' | 'likelihood' | 'both' | undefined;
+}
+
+/** Settings that do not fit together; `path` is that of the setting, [] of the task. */
+export interface TaskProblem {
+  readonly path: readonly string[];
+  readonly message: string;
+}
+
+/** One file's worth of a task: its part of a configuration, what it needs of the data, and the task for given data. */
+export interface TaskDefinition<S extends { readonly task: string }> {
+  /** What it is, for people. */
+  readonly description: string;
+  /** The settings that are its own. With `labels` among them answers may be compared by likelihood. */
+  readonly settings: Settings;
+  /** How a configuration names the data's columns. */
+  readonly columnNames: {
+    readonly type: z.ZodType<Readonly<Record<string, string | undefined>>>;
+    readonly description: string;
+  };
+  readonly defaults: TaskDefaults;
+  /** The task's section of the configuration that `westwind init` writes. */
+  readonly starter: string;
+  metric(settings: S): Metric;
+  problems?(settings: S, section: TaskSection): TaskProblem[];
   columns(settings: S): TaskColumns;
   /**
    * Rows of the whole training data, before any sampling, so that the labels do not depend on the sample; `testRows` say only how answers

@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { decoderStart } from '../models/config.js';
 import { UserError, messageOf } from '../util/errors.js';
 import { readJsonObject } from '../util/json.js';
+import { cleanedUp, cleansUp } from './clean-up.js';
 import { EngineDeath, EngineHandle, type Encoded } from './engine/index.js';
 import {
   chatTemplateSource,
@@ -20,6 +21,7 @@ import {
 } from './files.js';
 import { ChatTemplate } from './jinja/index.js';
 import { Memo } from './memo.js';
+import { numbersOf, pairsOf, sizeOf, slicesOf, type Offsets } from './slices.js';
 import { TextStream, type IdDecoder } from './stream.js';
 
 /** One turn of a conversation. Templates may read more of it, such as `tool_calls`. */
@@ -29,7 +31,7 @@ export interface ChatMessage {
   readonly [key: string]: unknown;
 }
 
-export interface EncodeOptions {
+interface EncodeOptions {
   /** The tokens that the tokenizer puts around a text (BOS and the like); the default. */
   readonly addSpecialTokens?: boolean;
 }
@@ -38,12 +40,6 @@ export interface DecodeOptions {
   /** Leaves them out; the default. */
   readonly skipSpecialTokens?: boolean;
 }
-
-/** Where each token's text stands, in UTF-16 units; [0, 0) for a token that is put around the text. */
-export type Offsets = [from: number, to: number][];
-
-/** UTF-16 units of text, or ids, that the engine is given at once where a caller takes a promise. */
-const BATCH = 1 << 18;
 
 /** A token that stands for a byte. */
 const BYTE = /^<0x[0-9A-Fa-f]{2}>$/;
@@ -376,38 +372,6 @@ export class Tokenizer {
   }
 }
 
-/** As Array.from, which takes ten times as long. */
-function numbersOf(ids: Int32Array): number[] {
-  const numbers = new Array<number>(ids.length);
-  for (let i = 0; i < ids.length; i++) numbers[i] = ids[i]!;
-  return numbers;
-}
-
-function pairsOf(offsets: Int32Array | undefined): Offsets {
-  if (!offsets)
-    throw new UserError(`offsets need the tokenizers package, which has no binary for ${process.platform}`);
-  return Array.from({ length: offsets.length / 2 }, (_, i) => [offsets[2 * i]!, offsets[2 * i + 1]!]);
-}
-
-type Sized = readonly { readonly length: number }[];
-const sizeOf = (all: Sized): number => all.reduce((sum, { length }) => sum + length, 0);
-
-/** Slices of at most BATCH units, or of one item that has more. An item is something, also where it is empty. */
-function slicesOf<T extends Sized[number]>(all: readonly T[]): T[][] {
-  const slices: T[][] = [];
-  let room = 0;
-  for (const item of all) {
-    const size = item.length + 16;
-    if (slices.length === 0 || size > room) {
-      slices.push([]);
-      room = BATCH;
-    }
-    slices.at(-1)!.push(item);
-    room -= size;
-  }
-  return slices;
-}
-
 /** The regular expressions of parts of a tokenizer, for a message. */
 function patternsOf(...parts: readonly unknown[]): string {
   const found: string[] = [];
@@ -416,23 +380,6 @@ function patternsOf(...parts: readonly unknown[]): string {
     return value;
   });
   return found.join(', ');
-}
-
-/**
- * Made for WordPiece. Elsewhere it would eat spaces that are really there: transformers 5 leaves it out, for BPE unless the config insists.
- */
-function cleansUp({ type }: Json, config: Json): boolean {
-  return (
-    config['clean_up_tokenization_spaces'] === true &&
-    (type === 'WordPiece' ||
-      (type === 'BPE' &&
-        config['clean_up_tokenization_spaces_for_bpe_even_though_it_will_corrupt_output'] === true))
-  );
-}
-
-function cleanedUp(text: string): string {
-  const pairs = [' .', ' ?', ' !', ' ,', " ' ", " n't", " 'm", " 's", " 've", " 're"] as const;
-  return pairs.reduce((all, pair) => all.replaceAll(pair, pair.trim()), text);
 }
 
 /** Throws UserError for one that cannot be parsed. */

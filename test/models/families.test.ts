@@ -1,12 +1,13 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
+import { architectures, familyOf } from '../../src/models/families/index.js';
 import { randomModel } from '../../src/models/load.js';
 import { RandomWeights } from '../../src/models/random.js';
 import { WeightLoader } from '../../src/models/weights.js';
 import { flatten } from '../../src/train/batch.js';
 import { evaluateLoss } from '../../src/train/step.js';
 import { UserError } from '../../src/util/errors.js';
-import { backend, familyConfig, randomBlocks, tinyModel } from '../support/tiny.js';
+import { backend, familyConfig, randomBlocks, tinyModel, tinyT5 } from '../support/tiny.js';
 
 const GEMMA = familyConfig('gemma3_text');
 
@@ -99,4 +100,22 @@ test('what these families have in other models only is refused in one line', asy
       return true;
     });
   assert.equal(be.memory().held, 0);
+});
+
+test('what a family says of its names and its context is so in its models', async () => {
+  const be = await backend();
+  for (const type of architectures()) {
+    const family = familyOf({ model_type: type });
+    const config = type === 't5' ? tinyT5({ n_positions: 77 }) : familyConfig(type);
+    const model = await tinyModel(be, {}, config);
+    const endings = new Set([...model.linears.keys()].map((name) => name.slice(name.lastIndexOf('.') + 1)));
+    for (const name of Object.values(family.modules)) assert.ok(endings.has(name), `${type}: ${name}`);
+    assert.ok(`.${model.embedding.name}`.endsWith(`.${family.embedding}`), type);
+    assert.equal(family.contextLength(config, 'config.json'), model.config.max_position_embeddings, type);
+    model.dispose();
+  }
+  assert.throws(
+    () => familyOf({ model_type: 'toString' }, 'a/config.json'),
+    /^UserError: a\/config\.json: model_type 'toString'/,
+  );
 });

@@ -1,5 +1,13 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, mkdtempSync, rmSync, truncateSync, writeFileSync } from 'node:fs';
+import {
+  existsSync,
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  rmSync,
+  truncateSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
@@ -23,6 +31,8 @@ test('the architectures are the files of the folder', () => {
     'qwen3',
     't5',
   ]);
+  const files = readdirSync(join('src', 'models', 'families')).filter((file) => file !== 'index.ts');
+  assert.deepEqual(architectures(), files.map((file) => file.replace('.ts', '')).sort());
 });
 
 test('float16 and bfloat16 checkpoints load, sharded or whole', async () => {

@@ -9,7 +9,7 @@ const LETTERS = Array.from(
 );
 
 /** Byte-level BPE's letter for a byte. */
-export function byteLetters(): string[] {
+function byteLetters(): string[] {
   const plain = (b: number): boolean => (b > 32 && b < 127) || (b > 160 && b !== 173);
   let next = 256;
   return Array.from({ length: 256 }, (_, b) => String.fromCodePoint(plain(b) ? b : next++));

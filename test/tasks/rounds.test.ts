@@ -13,7 +13,7 @@ import {
   toSample,
   trainingExample,
   trainingExamples,
-  type PromptKind,
+  type Method,
   type TokenizerLike,
 } from '../../src/tasks/index.js';
 import { encodeLater, encodeNow, sideBySide, type Encoding } from '../../src/tasks/rounds.js';
@@ -82,7 +82,7 @@ test('samples side by side are those one by one, by a tokenizer of words with an
       bodies,
       fc.constantFrom(undefined, 0),
       fc.integer({ min: 6, max: 200 }),
-      fc.constantFrom<PromptKind>('tuned', 'zero_shot', 'few_shot'),
+      fc.constantFrom<Method>('tuned', 'zero_shot', 'few_shot'),
       async (texts, start, limit, kind) => {
         const [now, later] = pairOf(start);
         const samples = texts.map((text, i) =>

@@ -10,20 +10,13 @@ import { targetModules } from '../../src/adapters/targets.js';
 import { readAdapterConfig } from '../../src/adapters/peft.js';
 import { createBackend } from '../../src/backends/select.js';
 import { readTable, selectColumns, type TableFormat } from '../../src/data/index.js';
-import { rouge, type RougeOptions } from '../../src/eval/index.js';
+import { rouge, scorePredictions, type Metric, type RougeOptions } from '../../src/eval/index.js';
 import { benchShape } from '../../src/experiments/bench/shapes.js';
 import { loadStudy, modelSettings, parseConfig, starterConfig } from '../../src/experiments/config/index.js';
 import { makeReport, readRuns, type PublishedName } from '../../src/experiments/report/index.js';
-import { scorePredictions } from '../../src/eval/score.js';
 import { refuseQuantized } from '../../src/files/foreign.js';
 import { randomModel } from '../../src/models/load.js';
-import {
-  createTask,
-  toSample,
-  type CustomSettings,
-  type Metric,
-  type TaskName,
-} from '../../src/tasks/index.js';
+import { createTask, toSample, type CustomSettings, type TaskName } from '../../src/tasks/index.js';
 import { UserError } from '../../src/util/errors.js';
 import { own } from '../../src/util/own.js';
 import { backend, familyConfig, tinyConfig } from '../support/tiny.js';

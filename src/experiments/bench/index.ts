@@ -1,3 +1,3 @@
 export { benchGeneration, type GenerateFigures } from './generation.js';
-export { benchLoading, type LoadFigures } from './loading.js';
+export { benchLoading } from './loading.js';
 export { benchTraining, type TrainFigures } from './training.js';

@@ -9,7 +9,7 @@ import { loadModel, randomModel } from '../../models/load.js';
 import { saveModel } from '../../models/save.js';
 import { settle } from './model.js';
 
-export interface LoadFigures {
+interface LoadFigures {
   /** Of the checkpoint's files. */
   readonly bytes: number;
   readonly readSeconds: number;

@@ -5,16 +5,17 @@
 
 import { constants } from 'node:buffer';
 import { createHash } from 'node:crypto';
+import { MEASURES } from '../../eval/measures.js';
 import { alikeInterval, areAlike, meanIntervals, shareInterval } from '../../eval/index.js';
-import type { PromptKind } from '../../tasks/index.js';
+import type { Method } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
+import { own } from '../../util/own.js';
 import { readText } from '../../util/read.js';
 import { canonicalJson, type ResolvedTask } from '../config/index.js';
 import type { TaskResult } from '../store/results.js';
 import type { TaskData } from '../data/task-data.js';
 import type { ChecksFile } from '../store/check-figures.js';
-import { firstLine, type LoadedCheck } from './load.js';
-import type { CheckRow } from '../../eval/measures.js';
+import { firstLine, type CheckRow, type LoadedCheck } from './load.js';
 import { TASK_FILES } from '../store/layout.js';
 
 /** Adds the checks' figures to a task's result, and writes them; those that stand there already are taken. */
@@ -36,7 +37,7 @@ export async function withChecks(
 }
 
 async function checkMethod(
-  method: PromptKind,
+  method: Method,
   checks: readonly LoadedCheck[],
   settings: ResolvedTask,
   folder: string,
@@ -80,7 +81,7 @@ async function checkMethod(
     const range = [0, 2 * Math.max(1, ...values)] as const;
     const interval = share
       ? shareInterval(sum, total)
-      : check === 'length' && areAlike(values)
+      : own(MEASURES, check)?.unbounded === true && areAlike(values)
         ? alikeInterval(values, undefined, range)
         : intervals[name]!;
     const bounds = { ...(min !== undefined && { min }), ...(max !== undefined && { max }) };

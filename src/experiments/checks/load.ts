@@ -5,8 +5,28 @@ import { extname, resolve } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
 import { messageOf, UserError } from '../../util/errors.js';
 import { readText } from '../../util/read.js';
-import type { ResolvedCheck, ResolvedTask } from '../config/index.js';
-import { isCheckFile, MEASURES, type CheckFunction } from '../../eval/measures.js';
+import { own } from '../../util/own.js';
+import { MEASURES } from '../../eval/measures.js';
+import { metricOptions, type Method } from '../../tasks/index.js';
+import { isCheckFile, type ResolvedCheck, type ResolvedTask } from '../config/index.js';
+
+/** An answered test row, as a check of a user's own gets it. */
+export interface CheckRow {
+  /** Its number in the test data, from 0. */
+  readonly row: number;
+  /** Who answered: the model as it came (zero_shot, few_shot), or tuned. */
+  readonly method: Method;
+  readonly reference: string;
+  /** Null: the model gave no answer that counts. */
+  readonly answer: string | null;
+  /** All that it wrote, where it wrote at all. */
+  readonly text?: string;
+  /** The row's texts by the task's columns. */
+  readonly columns: Readonly<Record<string, string>>;
+}
+
+/** A check of a user's own: a figure for a row, or whether it passes (1 and 0). */
+export type CheckFunction = (row: CheckRow) => number | boolean | Promise<number | boolean>;
 
 export interface LoadedCheck extends ResolvedCheck {
   readonly run: CheckFunction;
@@ -21,13 +41,13 @@ export async function loadChecks({
   checks,
   settings,
 }: Pick<ResolvedTask, 'checks' | 'settings'>): Promise<LoadedCheck[]> {
-  const options = { tokenizer: 'rouge_tokenizer' in settings ? settings.rouge_tokenizer : undefined };
+  const options = metricOptions(settings);
   const loaded: LoadedCheck[] = [];
   for (const check of checks) {
-    const measure = MEASURES.get(check.check);
+    const measure = own(MEASURES, check.check);
     loaded.push(
       measure && !isCheckFile(check.check)
-        ? { ...check, run: ({ reference, answer }) => measure(reference, answer ?? '', options) }
+        ? { ...check, run: ({ reference, answer }) => measure.of(reference, answer ?? '', options) }
         : { ...check, ...(await loadFile(check.check)) },
     );
   }

@@ -45,10 +45,11 @@ function withAxes(node: Json): Json {
     return { ...node, additionalProperties: withAxes(records as Json) };
   if (parts?.every((part) => part['properties'] !== undefined) === true)
     return { ...node, [node['anyOf'] ? 'anyOf' : 'oneOf']: parts.map(withAxes) };
-  const { description, ...one } = node;
+  const { description, default: value, ...one } = node;
   return {
     anyOf: [one, { type: 'array', items: one, minItems: 1 }],
     ...(description !== undefined && { description }),
+    ...(value !== undefined && { default: value }),
   };
 }
 

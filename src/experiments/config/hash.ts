@@ -5,13 +5,11 @@
 
 import { createHash } from 'node:crypto';
 import { own } from '../../util/own.js';
-import {
-  dependsOnSeed,
-  isDrawn,
-  type ResolvedConfig,
-  type ResolvedSource,
-  type ResolvedTask,
-} from './resolve.js';
+import { bitless } from '../../util/settings.js';
+import type { ResolvedConfig } from './resolve.js';
+import { isDrawn, type ResolvedSource } from './settings/rows.js';
+import { dependsOnSeed, type ResolvedTask } from './settings/task.js';
+import { TRAINING } from './settings/tuning.js';
 
 /** Raised when a change to Westwind changes what the same configuration gives. */
 const RESULTS_VERSION = 6;
@@ -86,15 +84,7 @@ function taskParts(
   const tuning = tune && {
     lora,
     adapter: own(adapters, name),
-    training: {
-      ...training,
-      logging_steps: undefined,
-      save_steps: undefined,
-      save_total_limit: undefined,
-      // Where memory is, and what is computed twice, shows in no bit.
-      gradient_checkpointing: undefined,
-      optim: undefined,
-    },
+    training: { ...training, ...Object.fromEntries(bitless(TRAINING).map((key) => [key, undefined])) },
   };
   return {
     ...{ name, settings, answers, tuning, bf16: training.bf16 },

@@ -13,22 +13,19 @@ export {
   type StudyRun,
 } from './load.js';
 export { configPath, modelSettings, presetModels, presetNames } from './presets.js';
-export {
-  dependsOnSeed,
-  inheritedNote,
-  isDrawn,
-  type Baseline,
-  type ResolvedCheck,
-  type ResolvedConfig,
-  type ResolvedGeneration,
-  type LikelihoodNormalization,
-  type ResolvedPart,
-  type ResolvedSource,
-  type ResolvedTask,
-  type ResolvedTraining,
-  type Scoring,
-} from './resolve.js';
+export { inheritedNote, type ResolvedConfig } from './resolve.js';
 export { jsonSchema } from './axes.js';
-export { configSchema, type ConfigFile } from './schema.js';
+export { BITLESS, configSchema, type ConfigFile } from './schema.js';
+export {
+  isCheckFile,
+  SCORINGS,
+  type LikelihoodNormalization,
+  type ResolvedCheck,
+  type ResolvedGeneration,
+  type Scoring,
+} from './settings/answers.js';
+export { isDrawn, type ResolvedPart, type ResolvedSource } from './settings/rows.js';
+export { dependsOnSeed, type ResolvedTask } from './settings/task.js';
+export type { ResolvedTraining } from './settings/tuning.js';
 export { labelOf, shortName, shown } from './study.js';
 export { starterConfig } from './starter.js';

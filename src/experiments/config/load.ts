@@ -9,19 +9,14 @@ import { stringify } from 'yaml';
 import { messageOf, UserError } from '../../util/errors.js';
 import { readText } from '../../util/read.js';
 import { readAdapterConfig } from '../../adapters/peft.js';
-import { isCheckFile } from '../../eval/measures.js';
 import { expandGrid, isMapping, type Axis, type GridPoint } from './grid.js';
 import { readLayers, type Layers } from './layers.js';
 import { problemsOf, type Path, type Problem } from './problems.js';
-import {
-  inheritedNote,
-  resolveConfig,
-  type ResolvedCheck,
-  type ResolvedConfig,
-  type ResolvedSource,
-  type ResolvedTask,
-} from './resolve.js';
+import { inheritedNote, resolveConfig, type ResolvedConfig } from './resolve.js';
 import { configSchema, type ConfigFile } from './schema.js';
+import { isCheckFile, type ResolvedCheck } from './settings/answers.js';
+import type { ResolvedSource } from './settings/rows.js';
+import type { ResolvedTask } from './settings/task.js';
 import { runsOfPoints, type PointRun } from './study.js';
 import { adapterFolder } from './trained-adapter.js';
 

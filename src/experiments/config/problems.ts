@@ -2,8 +2,8 @@
 
 import type { z } from 'zod';
 import { nearest } from '../../util/nearest.js';
-import { KEY_SEPARATOR } from './fields.js';
-import { SETTING_SECTIONS } from './schema.js';
+import { KEY_SEPARATOR } from '../../util/settings.js';
+import { SETTING_SECTIONS } from './settings/sections.js';
 
 export type Path = readonly PropertyKey[];
 

@@ -3,6 +3,7 @@
  * is a run of its own, and so is the tuning. The same run reached from several points is one.
  */
 
+import { methodName } from '../../tasks/index.js';
 import type { GridPoint } from './grid.js';
 import { canonicalJson, resultHash } from './hash.js';
 import type { ResolvedConfig } from './resolve.js';
@@ -77,7 +78,7 @@ function common(a: GridPoint['at'], b: GridPoint['at']): GridPoint['at'] {
 export function labelOf({ at, config }: Pick<PointRun, 'at' | 'config'>, axes: readonly string[]): string {
   const task = config.tasks[0]!;
   const values = Object.entries(at).map(([axis, value]) => `${shortName(axis, axes)} ${shown(value)}`);
-  const method = task.tune ? [] : task.baselines.map((name) => name.replace('_', '-'));
+  const method = task.tune ? [] : task.baselines.map((name) => methodName(name));
   return [task.name, ...values, ...method].join(', ');
 }
 

@@ -5,7 +5,7 @@ import {
   chooseExamples,
   labelContinuationsLater,
   promptsLater,
-  type PromptKind,
+  type Method,
   type PromptSet,
 } from '../../tasks/index.js';
 import type { Tokenizer } from '../../tokenizer/index.js';
@@ -13,7 +13,7 @@ import type { ResolvedTask } from '../config/index.js';
 import type { TaskData } from './task-data.js';
 
 export interface PromptArguments {
-  readonly method: PromptKind;
+  readonly method: Method;
   /** Generate an answer, or take the likeliest label. */
   readonly scoring: 'generate' | 'likelihood';
   readonly data: TaskData;

@@ -7,7 +7,7 @@ import { createPlanBackend } from '../../backends/select.js';
 import { resolveModel } from '../../files/index.js';
 import { familyOf } from '../../models/families/index.js';
 import { readModelJson } from '../../models/config.js';
-import type { PromptKind } from '../../tasks/index.js';
+import type { Method } from '../../tasks/index.js';
 import { Tokenizer } from '../../tokenizer/index.js';
 import { canonicalJson, type ResolvedConfig, type ResolvedTask } from '../config/index.js';
 import { newTokens, promptSet } from '../data/prompts.js';
@@ -20,7 +20,7 @@ export interface TaskPlan {
   readonly task: string;
   readonly training?: Fit;
   /** By method; the tuned model's runs without its adapter, which is small. */
-  readonly answers: readonly { readonly method: PromptKind; readonly plan: GenerationPlan }[];
+  readonly answers: readonly { readonly method: Method; readonly plan: GenerationPlan }[];
 }
 
 interface PlannedModel {
@@ -103,7 +103,7 @@ function once<V>(made: Map<string, Promise<V>>, key: string, make: () => Promise
   return value;
 }
 
-function methodsOf({ test, tune, baselines }: ResolvedTask): PromptKind[] {
+function methodsOf({ test, tune, baselines }: ResolvedTask): Method[] {
   return test ? [...baselines, ...(tune ? (['tuned'] as const) : [])] : [];
 }
 
@@ -114,7 +114,7 @@ export async function planAnswers(
   data: TaskData,
   tokenizer: Tokenizer,
   model: Record<string, unknown>,
-  method: PromptKind,
+  method: Method,
   target: Pick<Backend, 'name'>,
 ): Promise<GenerationPlan> {
   const max_position_embeddings = familyOf(model, 'config.json').contextLength(model, 'config.json');

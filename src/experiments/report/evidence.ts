@@ -5,40 +5,17 @@ import {
   areAlike,
   bootstrap,
   comparePaired,
+  metricOf,
   rangeOf,
-  rouge,
-  ROUGE_TYPES,
   spread,
   type Interval,
   type PairedComparison,
-  type RougeOptions,
-  type RougeType,
 } from '../../eval/index.js';
 import { readPredictions } from '../store/stored.js';
 import type { Prediction } from '../store/predictions.js';
-import type { DataSet, Measurement, Point } from './study.js';
-
-/** The figures that tables show, by a data set's metric, with their headings; the first is the one that findings are about. */
-export const FIGURES: Readonly<
-  Record<DataSet['metric'], readonly (readonly [name: string, head: string])[]>
-> = {
-  classification: [
-    ['accuracy', 'accuracy'],
-    ['f1_macro', 'macro F1'],
-    ['likelihood_accuracy', 'accuracy by likelihood'],
-  ],
-  rouge: [
-    ['rouge1', 'ROUGE-1'],
-    ['rouge2', 'ROUGE-2'],
-    ['rougeL', 'ROUGE-L'],
-    ['rougeLsum', 'ROUGE-Lsum'],
-  ],
-  exact_match: [['exact_match', 'exact match']],
-};
-
-export function mainFigure({ metric }: Pick<DataSet, 'metric'>): readonly [name: string, head: string] {
-  return FIGURES[metric][0]!;
-}
+import { metricOptions } from '../../tasks/index.js';
+import { own } from '../../util/own.js';
+import type { Measurement, Point } from './study.js';
 
 export interface Estimate {
   /** The mean over the seeds. */
@@ -149,13 +126,13 @@ function intervalOver(figures: ReadonlyMap<number, readonly number[]>): Interval
 function rowsOf(points: readonly Point[], name: string): Map<number, number[]> | undefined {
   const rows = new Map<number, number[]>();
   for (const { measurements } of points) {
-    const own = new Map<number, number[]>();
+    const mine = new Map<number, number[]>();
     for (const measurement of measurements) {
       const figures = rowFigures(measurement, name);
       if (!figures) return undefined;
-      for (const [row, figure] of figures) append(own, row, figure);
+      for (const [row, figure] of figures) append(mine, row, figure);
     }
-    for (const [row, figures] of own)
+    for (const [row, figures] of mine)
       if (points.length === 1) rows.set(row, figures);
       else append(rows, row, mean(figures));
   }
@@ -175,27 +152,13 @@ export const rowFigures = remembering(
 );
 
 function scoreRows(measurement: Measurement, name: string): Map<number, number> | undefined {
-  const figure = ROW_FIGURES.get(name);
-  if (!figure) return undefined;
-  const predictions =
-    name === 'likelihood_accuracy' ? answersBy(measurement, 'likelihood') : answersOf(measurement);
-  const { settings } = measurement.task;
-  const options = { tokenizer: 'rouge_tokenizer' in settings ? settings.rouge_tokenizer : undefined };
-  return new Map(predictions.map((p) => [p.row, figure(p, options)]));
+  const { task, result } = measurement;
+  const { ofRow, likelihood } = own(metricOf(result.metric).figures, name) ?? {};
+  if (!ofRow) return undefined;
+  const predictions = likelihood === true ? answersBy(measurement, 'likelihood') : answersOf(measurement);
+  const options = metricOptions(task.settings);
+  return new Map(predictions.map((p) => [p.row, ofRow(p, options)]));
 }
-
-const hit = ({ answer, reference }: Prediction): number => (answer === reference ? 1 : 0);
-const overlap =
-  (type: RougeType) =>
-  ({ answer, reference }: Prediction, options: RougeOptions): number =>
-    rouge(reference, answer ?? '', options)[type].fmeasure;
-
-const ROW_FIGURES: ReadonlyMap<string, (prediction: Prediction, options: RougeOptions) => number> = new Map([
-  ['accuracy', hit],
-  ['likelihood_accuracy', hit],
-  ['exact_match', hit],
-  ...ROUGE_TYPES.map((type) => [type, overlap(type)] as const),
-]);
 
 /** The answers that a measurement's main figures are about. */
 export function answersOf(measurement: Measurement): readonly Prediction[] {

@@ -3,7 +3,7 @@
 import { basename } from 'node:path';
 import { moduleNames } from '../../models/families/index.js';
 import { own } from '../../util/own.js';
-import type { ResolvedSource, ResolvedTask } from '../config/index.js';
+import { BITLESS, type ResolvedSource, type ResolvedTask } from '../config/index.js';
 import { weightsHeld } from '../store/base-weights.js';
 import type { MethodResult, TaskResult } from '../store/results.js';
 import type { Manifest } from '../store/manifest.js';
@@ -18,15 +18,8 @@ export const MODEL = 'model';
 export const NEFTUNE = 'training.neftune_noise_alpha';
 export const MODULES = 'lora.target_modules';
 
-/** Settings that change no figure, or stand for the seed, which is kept apart. */
-const IGNORED = new Set([
-  'training.seed',
-  'training.logging_steps',
-  'training.save_steps',
-  'training.save_total_limit',
-  'training.gradient_checkpointing',
-  'training.optim',
-]);
+/** Changes no figure, or stands for the seed, which is kept apart. */
+const isIgnored = (name: string): boolean => BITLESS.has(name) || name === 'training.seed';
 
 /** All that one method's figures on one task depend on, but for the test rows and the seed; of no prototype, for names come from files. */
 export function factorsOf(...of: Parameters<typeof settingsOf>): Factors {
@@ -67,7 +60,7 @@ function settingsOf(
     ...(adapter !== undefined && { adapter }),
     'train.stratify': task.train?.stratify ?? false,
     ...(task.train?.seed !== undefined && { 'train.seed': task.train.seed }),
-    ...Object.fromEntries(Object.entries(trained).filter(([name]) => !IGNORED.has(name))),
+    ...Object.fromEntries(Object.entries(trained).filter(([name]) => !isIgnored(name))),
   };
 }
 

@@ -3,6 +3,7 @@
  */
 
 import { basename, resolve } from 'node:path';
+import { metricOf } from '../../eval/index.js';
 import { messageOf, UserError } from '../../util/errors.js';
 import { readText } from '../../util/read.js';
 import { RUN_FILES } from '../store/layout.js';
@@ -47,7 +48,10 @@ export function soundRuns(found: readonly StoredRun[]): FoundRuns {
         for (const { method, metrics } of task?.test ? result.methods : []) {
           const byLikelihood = task?.scoring === 'likelihood';
           readPredictions(run, result, method, byLikelihood ? 'likelihood' : 'generate');
-          if (!byLikelihood && metrics['likelihood_accuracy'] !== undefined)
+          const both = Object.entries(metricOf(result.metric).figures).some(
+            ([name, { likelihood }]) => likelihood === true && metrics[name] !== undefined,
+          );
+          if (!byLikelihood && both)
             readPredictions(run, result, method, 'likelihood');
         }
         if (result.training) readSteps(run, result.task);

@@ -6,7 +6,8 @@
 
 import { own } from '../../util/own.js';
 import type { ResolvedSource } from '../config/index.js';
-import type { DataSet, Method, Point } from './study.js';
+import type { Method } from '../../tasks/index.js';
+import type { DataSet, Point } from './study.js';
 import { modelOf } from './study.js';
 import { onAllModules, withNeftune, type Factors } from './factors.js';
 

@@ -4,6 +4,7 @@
  */
 
 import { canonicalJson } from '../config/hash.js';
+import { METHOD_NAMES, methodName, type Method } from '../../tasks/index.js';
 import { dependsOnSeed, isDrawn, type ResolvedTask } from '../config/index.js';
 import { isFourBit } from '../store/base-weights.js';
 import type { MethodResult, TaskResult } from '../store/results.js';
@@ -24,8 +25,6 @@ import {
   withNeftune,
   type Factors,
 } from './factors.js';
-
-export type Method = MethodResult['method'];
 
 /** One run's figures for a point. */
 export interface Measurement {
@@ -83,8 +82,6 @@ export interface Study {
   /** Figures that were measured twice, with the same settings and seed: one of them is shown. */
   readonly repeated: number;
 }
-
-const METHODS: readonly Method[] = ['zero_shot', 'few_shot', 'tuned'];
 
 /** Brings runs in order; the same runs give the same study, in whatever order they come. */
 export function studyOf(stored: readonly StoredRun[], broken: readonly DamagedRun[] = []): Study {
@@ -207,7 +204,7 @@ function richer(a: Measurement, b: Measurement): boolean {
 }
 
 function wayOf(method: Method, factors: Factors): string {
-  if (method !== 'tuned') return { zero_shot: 'zero-shot', few_shot: 'few-shot' }[method];
+  if (method !== 'tuned') return methodName(method);
   if (factors['lora.r'] === 'none') return 'fine-tuned';
   return isFourBit(String(factors['weights'])) ? 'QLoRA' : 'LoRA';
 }
@@ -301,7 +298,7 @@ export function order(factor: string): number {
 function compareSettings(a: Setting, b: Setting): number {
   const quarter = ({ factors }: Setting): number =>
     (withNeftune(factors) ? 1 : 0) + (onAllModules(factors) ? 2 : 0);
-  const byMethod = METHODS.indexOf(a.method) - METHODS.indexOf(b.method);
+  const byMethod = METHOD_NAMES.indexOf(a.method) - METHOD_NAMES.indexOf(b.method);
   const byModel = compareValues(a.factors[MODEL], b.factors[MODEL]);
   if (byMethod !== 0 || byModel !== 0) return byMethod || byModel;
   const bySize = compareValues(a.factors[TRAIN_ROWS], b.factors[TRAIN_ROWS]);

@@ -5,7 +5,7 @@ import { stopTokens } from '../../generate/stop-tokens.js';
 import { readModelJson } from '../../models/config.js';
 import type { CausalLM } from '../../models/model.js';
 import { unpackWeights } from '../../models/unpacked.js';
-import type { PromptKind } from '../../tasks/index.js';
+import { metricOptions, type Method } from '../../tasks/index.js';
 import { writeFileAtomic } from '../../util/atomic.js';
 import { roomBeside, roomOf } from '../plan/fit.js';
 import { planAnswers } from '../plan/index.js';
@@ -13,7 +13,7 @@ import type { ResolvedTask } from '../config/index.js';
 import { likeliest, predict } from './predict.js';
 import type { Prediction } from '../store/predictions.js';
 import type { MethodResult } from '../store/results.js';
-import { scorePredictions, unreadNote, type Score, type ScoreOptions } from '../../eval/score.js';
+import { scorePredictions, unreadNote, type Score } from '../../eval/index.js';
 import type { Shared, Unit } from './unit.js';
 
 /** Answers and scores, with as many weights unpacked as memory allows. Undefined when the signal came first. */
@@ -21,7 +21,7 @@ export async function answer(
   shared: Shared,
   unit: Unit,
   model: CausalLM,
-  method: PromptKind,
+  method: Method,
 ): Promise<MethodResult | undefined> {
   const unpacked = unpackWeights(model, await roomToUnpack(shared, unit, method));
   try {
@@ -35,7 +35,7 @@ export async function answer(
 async function roomToUnpack(
   { backend, tokenizer, modelFolder }: Shared,
   { config, settings, data }: Unit,
-  method: PromptKind,
+  method: Method,
 ): Promise<number> {
   if (config.weights.quantization === undefined) return 0;
   const shape = readModelJson(join(modelFolder, 'config.json'));
@@ -47,7 +47,7 @@ async function answerAndScore(
   { emit, signal, tokenizer, modelFolder }: Shared,
   { run, config, settings, folder, data }: Unit,
   model: CausalLM,
-  method: PromptKind,
+  method: Method,
 ): Promise<MethodResult | undefined> {
   const about = { run, task: settings.name };
   const started = performance.now();
@@ -71,8 +71,7 @@ async function answerAndScore(
       },
     });
     if (!predictions) return undefined;
-    const { rouge_tokenizer }: ScoreOptions = 'rouge_tokenizer' in settings.settings ? settings.settings : {};
-    const score = scorePredictions(data.task.metric, predictions, { rouge_tokenizer });
+    const score = scorePredictions(data.task.metric, predictions, metricOptions(settings.settings));
     scores[scoring] = score;
     if (scoring === 'likelihood') otherwise = otherAccuracy(settings, data.task.labels!, predictions);
     if (score.unread !== undefined)

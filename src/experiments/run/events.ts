@@ -1,11 +1,12 @@
 /** What runs report while they go on: from the process that computes to the one that shows it. */
 
+import type { Method } from '../../tasks/index.js';
 import type { StepRecord } from '../../train/trainer.js';
 import type { RunForecast } from '../plan/index.js';
 import type { TaskResult } from '../store/results.js';
 
 /** What a task is doing: one of its baselines, training, or answering with what was trained. */
-export type Stage = 'zero_shot' | 'few_shot' | 'train' | 'tuned';
+export type Stage = Method | 'train';
 
 /** `run`: the number of the run, from 0, among those that the process was given. */
 export type RunEvent =

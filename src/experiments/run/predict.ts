@@ -4,7 +4,7 @@ import { generate } from '../../generate/generate.js';
 import { commonPrefix, type Prompt } from '../../generate/prompts.js';
 import { scoreContinuations } from '../../generate/score.js';
 import type { CausalLM } from '../../models/model.js';
-import { labelContinuationsLater, parseAnswer, type PromptKind, type PromptSet } from '../../tasks/index.js';
+import { labelContinuationsLater, parseAnswer, type Method, type PromptSet } from '../../tasks/index.js';
 import { isAbort } from '../../util/abort.js';
 import { newTokens, promptSet, type PromptArguments } from '../data/prompts.js';
 import type { Prediction } from '../store/predictions.js';
@@ -106,7 +106,7 @@ export function likeliest(labels: readonly string[], values: readonly number[]):
   return labels[best] ?? null;
 }
 
-function notices({ prompts, shortened, examples }: PromptSet, method: PromptKind): string[] {
+function notices({ prompts, shortened, examples }: PromptSet, method: Method): string[] {
   const out: string[] = [];
   if (shortened > 0)
     out.push(`${method}: ${shortened} of ${prompts.length} prompts were shortened to the model's context`);

@@ -1,16 +1,22 @@
 /** The figures of a run, and the table that shows them. */
 
-import type { Interval } from '../../eval/index.js';
-import type { RougeTokenizer } from '../../tasks/index.js';
+import {
+  figureHeads,
+  unreadNote,
+  type FigureHead,
+  type Interval,
+  type Metric,
+  type RougeTokenizer,
+} from '../../eval/index.js';
+import { methodName, type Method, type TaskName } from '../../tasks/index.js';
 import { own } from '../../util/own.js';
 import { columnsOf, oneLine } from '../../util/visible.js';
 import { boundsText, figureText, type CheckFigure } from './check-figures.js';
 import { overlapNotes, type Overlap } from '../data/overlap.js';
-import { unreadNote } from '../../eval/score.js';
 
 /** One way of answering the test rows, and what it scored. */
 export interface MethodResult {
-  readonly method: 'zero_shot' | 'few_shot' | 'tuned';
+  readonly method: Method;
   /** By name: accuracy, f1_macro, rouge1, … in [0, 1]. */
   readonly metrics: Readonly<Record<string, number>>;
   /** 95 % intervals of those that tables show. */
@@ -29,8 +35,8 @@ export interface MethodResult {
 /** What a run found for one task: result.json. */
 export interface TaskResult {
   readonly task: string;
-  readonly kind: 'classification' | 'summarization' | 'custom';
-  readonly metric: 'classification' | 'rouge' | 'exact_match';
+  readonly kind: TaskName;
+  readonly metric: Metric;
   /** What words were to ROUGE; absent: ascii. */
   readonly rouge_tokenizer?: RougeTokenizer | undefined;
   readonly train_rows: number;
@@ -49,47 +55,23 @@ export interface TaskResult {
   };
 }
 
-/** The columns of each metric's table: a heading and the figure's name. */
-const COLUMNS: Readonly<Record<TaskResult['metric'], readonly (readonly [string, string])[]>> = {
-  classification: [
-    ['accuracy', 'accuracy'],
-    ['macro F1', 'f1_macro'],
-    ['accuracy by likelihood', 'likelihood_accuracy'],
-  ],
-  rouge: [
-    ['ROUGE-1', 'rouge1'],
-    ['ROUGE-2', 'rouge2'],
-    ['ROUGE-L', 'rougeL'],
-    ['ROUGE-Lsum', 'rougeLsum'],
-  ],
-  exact_match: [['exact match', 'exact_match']],
-};
-
-/** A method's name as people write it. */
-export function methodName(method: MethodResult['method'], tuning: string): string {
-  return { zero_shot: 'zero-shot', few_shot: 'few-shot', tuned: tuning }[method];
-}
-
 /** The results as Markdown, which reads well on a terminal, too: figures in percent. `table`: how a table is written otherwise. */
 export function resultsTable(results: readonly TaskResult[], tuning: string, table = markdownTable): string {
   return results.map((result) => taskTable(result, tuning, table)).join('\n\n');
 }
 
-/** The columns of a metric's table for which some method has a figure: a heading and the figure's name. */
-export function figureColumns(
-  metric: TaskResult['metric'],
-  methods: readonly MethodResult[],
-): (readonly [string, string])[] {
-  return COLUMNS[metric].filter(([, name]) => methods.some((m) => name in m.metrics));
+/** The columns of a metric's table for which some method has a figure. */
+export function figureColumns(metric: Metric, methods: readonly MethodResult[]): FigureHead[] {
+  return figureHeads({ metric }).filter(([name]) => methods.some((m) => name in m.metrics));
 }
 
 function taskTable(result: TaskResult, tuning: string, table: typeof markdownTable): string {
   if (result.methods.length === 0) return `${result.task}: ${caption(result)}`;
   const present = figureColumns(result.metric, result.methods);
-  const heads = [result.task, ...present.map(([head]) => head), 'no answer', 'time'];
+  const heads = [result.task, ...present.map(([, head]) => head), 'no answer', 'time'];
   const rows = result.methods.map((m) => [
     methodName(m.method, tuning),
-    ...present.map(([, name]) => withInterval(m.metrics[name], m.intervals[name])),
+    ...present.map(([name]) => withInterval(m.metrics[name], m.intervals[name])),
     String(m.unanswered),
     `${m.seconds.toFixed(1)} s`,
   ]);

@@ -4,6 +4,9 @@
  */
 
 import { z } from 'zod';
+import { METRIC_NAMES, ROUGE_TOKENIZERS } from '../../eval/index.js';
+import { METHOD_NAMES, TASK_NAMES } from '../../tasks/index.js';
+import { SCORINGS } from '../config/index.js';
 import type { Overlap } from '../data/overlap.js';
 
 const count = z.int().nonnegative();
@@ -46,14 +49,14 @@ const lora = z.looseObject({
 const task = z.looseObject({
   name: taskName,
   settings: z.looseObject({
-    task: z.enum(['classification', 'summarization', 'custom']),
+    task: z.enum(TASK_NAMES),
     labels: z.array(z.string()).optional(),
   }),
   train: source.optional(),
   test: source.optional(),
   tune: z.boolean(),
   baselines: z.array(z.string()),
-  scoring: z.enum(['generate', 'likelihood', 'both']),
+  scoring: z.enum(SCORINGS),
   few_shot_examples: count,
   lora: z.union([z.literal(false), lora]),
   training: section,
@@ -106,16 +109,16 @@ const OVERLAP = {
 /** A task's result. */
 export const resultSchema = z.looseObject({
   task: taskName,
-  kind: z.enum(['classification', 'summarization', 'custom']),
-  metric: z.enum(['classification', 'rouge', 'exact_match']),
-  rouge_tokenizer: z.enum(['ascii', 'unicode']).optional(),
+  kind: z.enum(TASK_NAMES),
+  metric: z.enum(METRIC_NAMES),
+  rouge_tokenizer: z.enum(ROUGE_TOKENIZERS).optional(),
   train_rows: count,
   validation_rows: count.optional(),
   test_rows: count,
   overlap: z.looseObject(OVERLAP).optional(),
   methods: z.array(
     z.looseObject({
-      method: z.enum(['zero_shot', 'few_shot', 'tuned']),
+      method: z.enum(METHOD_NAMES),
       metrics: z.record(z.string(), figure),
       intervals: z.record(z.string(), interval).default({}),
       rows: count,

@@ -213,7 +213,7 @@ const CACHES: readonly Cache[] = [
 ];
 
 /** Rows lie in slots in another order than their own; what was never written is NaN. */
-export function cachedCase(c: Cache): Case {
+function cachedCase(c: Cache): Case {
   const { positions, heads, kvHeads, headDim, window, dtype, reach } = c;
   const rows = positions.length;
   const slots = rows + 1;

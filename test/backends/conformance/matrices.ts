@@ -19,10 +19,10 @@ import {
 
 drawFrom(1000);
 
-export type MatrixKind = 'f32' | 'bf16' | 'f16' | 'nf4' | 'nf4x2';
+type MatrixKind = 'f32' | 'bf16' | 'f16' | 'nf4' | 'nf4x2';
 export const MATRIX_KINDS: readonly MatrixKind[] = ['f32', 'bf16', 'f16', 'nf4', 'nf4x2'];
 
-export interface HostMatrix {
+interface HostMatrix {
   readonly arrays: Record<string, HostArray>;
   readonly values: Numbers;
   readonly on: (spans: Readonly<Record<string, Span>>) => Matrix;
@@ -101,7 +101,7 @@ interface Product {
   readonly extra?: number | readonly Thin[];
 }
 
-export function gemmCase(p: Product): Case {
+function gemmCase(p: Product): Case {
   const { m, n, k, transA, transB, alpha = 1 } = p;
   const extra = typeof p.extra === 'number' ? [{ first: 0, rows: m, k: p.extra }] : (p.extra ?? []);
   const b = transB ? matrix(p.kind, n, k) : matrix(p.kind, k, n);

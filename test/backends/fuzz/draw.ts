@@ -225,7 +225,7 @@ function consistent(kernel: keyof Kernels, args: Fields, dice: Dice): boolean {
   return true;
 }
 
-export function isPlan(value: unknown): value is Plan {
+function isPlan(value: unknown): value is Plan {
   return typeof value === 'object' && value !== null && 'bytes' in value;
 }
 

@@ -2,9 +2,8 @@
 
 import { mkdirSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { bootstrap, type Interval } from '../../../src/eval/index.js';
+import { bootstrap, scorePredictions, type Interval } from '../../../src/eval/index.js';
 import type { CheckFigure } from '../../../src/experiments/store/check-figures.js';
-import { scorePredictions } from '../../../src/eval/score.js';
 
 export const LABELS = ['cats', 'dogs'];
 export const TEST_ROWS = 20;

@@ -1,10 +1,10 @@
 /** The answers themselves: which label was taken for which, and the rows on which two methods differ. */
 
-import { classificationReport, confusionMatrix } from '../../../eval/index.js';
+import { classificationReport, confusionMatrix, mainFigure, metricOf } from '../../../eval/index.js';
 import { heatMaps } from '../charts/heat.js';
 import { describe, type Context } from '../context.js';
 import { count, percent1, pText, type Block, type Cell, type Section } from '../document.js';
-import { answersOf, compare, estimate, mainFigure, rowFigures } from '../evidence.js';
+import { answersOf, compare, estimate, rowFigures } from '../evidence.js';
 import type { DataSet, Point } from '../study.js';
 import { beginning } from '../test-texts.js';
 import { allNames } from './methods.js';
@@ -15,7 +15,7 @@ const MOST_CONFUSED = 8;
 
 export function confusionSection(set: DataSet): Section | undefined {
   const best = bestOf(set, set.points);
-  if (set.metric !== 'classification' || !best) return undefined;
+  if (!metricOf(set.metric).labelled || !best) return undefined;
   const predictions = best.measurements.flatMap(answersOf);
   const report = classificationReport(
     predictions.map((p) => p.reference),
@@ -141,25 +141,25 @@ function pairBlocks(
   names: ReadonlyMap<Point, string>,
   context: Context,
 ): Block[] {
-  const [figure] = mainFigure(set);
+  const [figure, head] = mainFigure(set);
   const changed = changedRows(a, b, figure);
   const comparison = compare(a, b, figure);
   if (!comparison || changed.length === 0) return [];
   const better = changed.filter(({ figures: [x, y] }) => x > y);
   const worse = changed.filter(({ figures: [x, y] }) => x < y).reverse();
-  const hits = set.metric !== 'rouge';
+  const hits = metricOf(set.metric).figures[figure]!.hits === true;
   const text =
     `Of ${count(comparison.rows, 'test row')} the first does better on ${comparison.better} and worse on ${comparison.worse} ` +
     `(p ${comparison.p < 0.001 ? '' : '= '}${pText(comparison.p)}, paired test of these two alone). ` +
     (hits
       ? 'Some of the rows that one has right and the other wrong:'
-      : 'The rows where their ROUGE-1 differs most:');
+      : `The rows where their ${head} differs most:`);
   const shown = [...better.slice(0, SHOWN), ...worse.slice(0, SHOWN)];
   const texts = context.texts(set);
   const [nameA, nameB] = [describe(a, names), describe(b, names)];
   const answer = (given: string | null, value: number): Cell => ({
     text: given ?? 'no answer',
-    detail: hits ? (value === 1 ? 'right' : 'wrong') : `ROUGE-1 ${percent1(value)}`,
+    detail: hits ? (value === 1 ? 'right' : 'wrong') : `${head} ${percent1(value)}`,
   });
   return [
     { type: 'heading', text: `${nameA} against ${nameB}` },

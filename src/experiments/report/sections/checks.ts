@@ -19,9 +19,11 @@ export function checksSection(set: DataSet, context: Context): Section | undefin
   context.csv(`checks-${set.slug}.csv`, checksSheet(set, points, variants));
   const models = varyingModels(points);
   const sizes = new Set(points.filter(({ method }) => method === 'tuned').map(trainRows));
-  const bounds = new Map(names.map((name) => [name, new Set(figuresOf(points, name).map(boundsText))]));
+  const bounds = new Map(names.map((name) => [name, new Set(figureHeads(points, name).map(boundsText))]));
   const seeds = points.some(({ measurements }) => measurements.length > 1);
-  const all = names.flatMap((name) => figuresOf(points, name)).filter((figure) => boundsText(figure) !== '');
+  const all = names
+    .flatMap((name) => figureHeads(points, name))
+    .filter((figure) => boundsText(figure) !== '');
   const failed = all.filter(isOut).length;
   const judged =
     all.length === 0
@@ -54,7 +56,7 @@ export function checksSection(set: DataSet, context: Context): Section | undefin
             ...(sizes.size > 1
               ? [{ text: point.method === 'tuned' ? trainRows(point)!.toLocaleString('en-US') : '–' }]
               : []),
-            ...names.map((name) => checkCell(figuresOf([point], name), bounds.get(name)!.size > 1)),
+            ...names.map((name) => checkCell(figureHeads([point], name), bounds.get(name)!.size > 1)),
           ]),
         },
       },
@@ -66,7 +68,7 @@ function namesIn({ measurements }: Point): string[] {
   return [...new Set(measurements.flatMap(({ figures }) => Object.keys(figures.checks ?? {})))];
 }
 
-function figuresOf(points: readonly Point[], name: string): CheckFigure[] {
+function figureHeads(points: readonly Point[], name: string): CheckFigure[] {
   return points.flatMap(({ measurements }) =>
     measurements.flatMap(({ figures }) => own(figures.checks, name) ?? []),
   );

@@ -11,7 +11,9 @@ import {
   type Head,
   type Section,
 } from '../document.js';
-import { estimate, FIGURES, mainFigure } from '../evidence.js';
+import { figureHeads, mainFigure, metricOf } from '../../../eval/index.js';
+import { METHOD_NAMES } from '../../../tasks/index.js';
+import { estimate } from '../evidence.js';
 import { TRAIN_ROWS } from '../factors.js';
 import { PUBLISHED_SUMMARIES, publishedModel, variantWord, type PublishedSummary } from '../published.js';
 import { sheet, type SheetRow } from '../sheet.js';
@@ -70,7 +72,7 @@ export function methodSection(set: DataSet, context: Context): Section | undefin
   if (points.length < 2) return undefined;
   const [figure, head] = mainFigure(set);
   const models = varyingModels(points);
-  const figures = FIGURES[set.metric].filter(([name]) => points.some((point) => estimate(point, name)));
+  const figures = figureHeads(set).filter(([name]) => points.some((point) => estimate(point, name)));
   const pairs = points.flatMap((point): Pair[] => {
     const alike = points.filter((other) => modelOf(other) === modelOf(point));
     const reference = alike.find(({ method }) => method === 'tuned') ?? alike[0]!;
@@ -153,18 +155,17 @@ export function methodSection(set: DataSet, context: Context): Section | undefin
       value: 100 * value,
       ...(interval && { low: 100 * interval.low, high: 100 * interval.high }),
       ...(other && figure === 'rouge1' && { published: other.rouge1 }),
-      group: ['zero_shot', 'few_shot', 'tuned'].indexOf(point.method),
+      group: METHOD_NAMES.indexOf(point.method),
     };
   });
+  const { note } = metricOf(set.metric);
   const caption =
     `In percent, ${reading(points)}; ${set.testRows.toLocaleString('en-US')} test rows. ` +
     (compared.size > 0
       ? `Differences in points from ${[...new Set(pairs.map(({ name }) => name))].join(' or ')}, with their interval; ` +
         `p of the paired test over the test rows, after Holm's correction for ${compared.size} comparison${compared.size === 1 ? '' : 's'}. `
       : '') +
-    [...(set.metric === 'rouge' ? ['ROUGE is the F-measure without stemming'] : []), ...notesOf(set)]
-      .map((note) => `${note}.`)
-      .join(' ');
+    [...(note === undefined ? [] : [note]), ...notesOf(set)].map((note) => `${note}.`).join(' ');
   return {
     id: `methods-${set.slug}`,
     title: 'Prompting and tuning',

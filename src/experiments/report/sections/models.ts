@@ -3,7 +3,8 @@
 import { dotChart, type Dot } from '../charts/dots.js';
 import { compareAll, type Context } from '../context.js';
 import { capital, figureCell, points as pointsText, pText, type Cell, type Section } from '../document.js';
-import { estimate, FIGURES, mainFigure } from '../evidence.js';
+import { figureHeads, mainFigure } from '../../../eval/index.js';
+import { estimate } from '../evidence.js';
 import { sheet } from '../sheet.js';
 import { groupBy, modelOf, namesOf, trainRows, varyingModels, type DataSet, type Point } from '../study.js';
 import { range } from './methods.js';
@@ -25,7 +26,7 @@ export function modelSection(set: DataSet, context: Context): Section | undefine
     others.map((point) => ({ point, reference: first!, name: modelOf(first!) })),
     figure,
   );
-  const figures = FIGURES[set.metric].filter(([name]) => best.some((point) => estimate(point, name)));
+  const figures = figureHeads(set).filter(([name]) => best.some((point) => estimate(point, name)));
   const rows = best.map((point): Cell[] => {
     const test = compared.get(point);
     return [

@@ -6,7 +6,9 @@ import type { StoredRun } from '../../store/stored.js';
 import type { Context } from '../context.js';
 import { csvFigure, toCsv, type CsvCell } from '../csv.js';
 import { count, figureCell, type Block, type Cell, type Chapter, type Section } from '../document.js';
-import { estimate, FIGURES, mainFigure } from '../evidence.js';
+import { figureHeads, mainFigure } from '../../../eval/index.js';
+import { methodName } from '../../../tasks/index.js';
+import { estimate } from '../evidence.js';
 import { axisName, MODEL, TRAIN_ROWS, varying } from '../factors.js';
 import {
   PUBLISHED_CURVES,
@@ -23,7 +25,7 @@ const MOST_ROWS = 16;
 
 /** All points of a data set, with the settings that vary as columns. */
 export function allSection(set: DataSet, context: Context): Section {
-  const figures = FIGURES[set.metric].filter(([name]) => set.points.some((point) => estimate(point, name)));
+  const figures = figureHeads(set).filter(([name]) => set.points.some((point) => estimate(point, name)));
   const tuned = set.points.filter(({ method }) => method === 'tuned');
   const columns = inStep(
     varying(tuned).filter((name) => name !== MODEL && name !== TRAIN_ROWS && !name.endsWith('.content')),
@@ -218,7 +220,6 @@ export function publishedChapter(names: ReadonlySet<PublishedName>): Chapter | u
     });
   }
   if (names.has('samsum')) {
-    const words = { zero_shot: 'zero-shot', few_shot: 'few-shot', tuned: 'tuned' } as const;
     blocks.push({
       type: 'table',
       table: {
@@ -231,7 +232,7 @@ export function publishedChapter(names: ReadonlySet<PublishedName>): Chapter | u
         ],
         rows: PUBLISHED_SUMMARIES.map(({ model, method, variant, rouge1, rouge2 }): Cell[] => [
           { text: model },
-          { text: variant === 'plain' ? words[method] : `${words[method]}, ${variant}` },
+          { text: variant === 'plain' ? methodName(method) : `${methodName(method)}, ${variant}` },
           { text: rouge1.toFixed(2) },
           { text: rouge2.toFixed(2) },
         ]),

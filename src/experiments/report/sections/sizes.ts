@@ -3,7 +3,8 @@
 import { curveChart, type Series } from '../charts/curve.js';
 import { ALPHA, compareAll, type Context, type Pair } from '../context.js';
 import { capital, count, figureCell, type Block, type Cell, type Section } from '../document.js';
-import { estimate, mainFigure } from '../evidence.js';
+import { mainFigure } from '../../../eval/index.js';
+import { estimate } from '../evidence.js';
 import { TRAIN_ROWS } from '../factors.js';
 import {
   PUBLISHED_CURVES,

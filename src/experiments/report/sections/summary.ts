@@ -10,7 +10,8 @@ import {
   type Block,
   type Chapter,
 } from '../document.js';
-import { estimate, mainFigure } from '../evidence.js';
+import { mainFigure } from '../../../eval/index.js';
+import { estimate } from '../evidence.js';
 import { modelOf, trainRows, type DataSet, type Point, type Study } from '../study.js';
 import { bestOf } from './answers.js';
 import { allNames, methodsOf } from './methods.js';

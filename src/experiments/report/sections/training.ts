@@ -3,7 +3,8 @@
 import { readInspected, readSteps, type StoredRun } from '../../store/stored.js';
 import { curveChart, type Series } from '../charts/curve.js';
 import { count, type Block, type Section } from '../document.js';
-import { estimate, mainFigure } from '../evidence.js';
+import { mainFigure } from '../../../eval/index.js';
+import { estimate } from '../evidence.js';
 import { modelOf, trainRows, varyingModels, type DataSet, type Measurement, type Point } from '../study.js';
 import { methodsOf } from './methods.js';
 
