@@ -9,7 +9,7 @@ export {
   type Example,
   type PackingOptions,
 } from './packing.js';
-export { readTable, type ReadOptions, type TableFormat } from './read.js';
+export { readTable, TABLE_FORMATS, type ReadOptions, type TableFormat } from './read.js';
 export type { Row } from './row.js';
 export {
   epochOrder,

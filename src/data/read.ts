@@ -9,16 +9,18 @@ import { readJsonRows, readJsonLines } from './json.js';
 import { readParquet } from './parquet.js';
 import type { Row } from './row.js';
 
-/** The formats of tables. */
-export type TableFormat = 'csv' | 'tsv' | 'json' | 'jsonl' | 'parquet';
-
-const READERS: Readonly<Record<TableFormat, (path: string, options: CsvOptions) => Promise<Row[]>>> = {
+const READERS = {
   csv: readCsv,
   tsv: (path, { delimiter = '\t', signal }) => readCsv(path, { delimiter, signal }),
   json: readJsonRows,
   jsonl: readJsonLines,
   parquet: readParquet,
-};
+} satisfies Readonly<Record<string, (path: string, options: CsvOptions) => Promise<Row[]>>>;
+
+/** The formats of tables. */
+export type TableFormat = keyof typeof READERS;
+/** Their names, as a configuration has them. */
+export const TABLE_FORMATS = Object.keys(READERS) as [TableFormat, ...TableFormat[]];
 
 const EXTENSIONS: Readonly<Record<string, TableFormat>> = {
   '.csv': 'csv',

@@ -17,7 +17,6 @@ export {
   scorePredictions,
   unreadNote,
   type Answered,
-  type CustomMetricName,
   type FigureHead,
   type Metric,
   type MetricOptions,

@@ -67,6 +67,7 @@ interface MetricEntry {
 const isRight = ({ answer, reference }: Answered): number => (answer === reference ? 1 : 0);
 const hits = (head: string): Figure => ({ head, ofRow: isRight, hits: true });
 
+/** The metrics by their names. */
 export const METRICS = {
   classification: {
     customName: 'accuracy',
@@ -150,8 +151,8 @@ export const METRICS = {
 
 /** Which figures score a task's answers. */
 export type Metric = keyof typeof METRICS;
-export type CustomMetricName = (typeof METRICS)[Metric]['customName'];
 
+/** In the table's order. */
 export const METRIC_NAMES = Object.keys(METRICS) as [Metric, ...Metric[]];
 
 /** The table to look things up in, without its literal types. */

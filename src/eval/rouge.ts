@@ -66,6 +66,7 @@ const WORDS = {
 
 /** What words are to ROUGE: rouge_score's runs of ASCII letters and digits, or Unicode's words. */
 export type RougeTokenizer = keyof typeof WORDS;
+/** The ways to take a text apart for ROUGE. */
 export const ROUGE_TOKENIZERS = Object.keys(WORDS) as [RougeTokenizer, ...RougeTokenizer[]];
 
 /** Whether the ascii tokenizer drops most letters of a text, so that its scores say little. */

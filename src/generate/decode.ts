@@ -1,11 +1,11 @@
 /**
  * The next tokens of sequences that stand in a cache. A step over some number of them is always the same work on other numbers, so it is
  * recorded once for each number and run again, without the host's cost for each kernel. Sequences with different adapters go through one
- * pass, each adapter over its own rows; those that are drawn by different rules part at the logits.
+ * pass where that may be, each adapter over its own rows; those that are drawn by different rules part at the logits.
  */
 
 import type { Pass, AdapterPairs } from '../ops/pass.js';
-import type { Recording } from '../backends/contract.js';
+import type { Backend, Recording } from '../backends/contract.js';
 import type { KvCache } from '../models/blocks/cache.js';
 import { forward, type CausalLM } from '../models/model.js';
 import { linear } from '../ops/linear.js';
@@ -99,7 +99,7 @@ export class NextTokens {
       );
     const tokens = new Int32Array(sequences.length);
     const places = new Map(sequences.map((sequence, i) => [sequence, i]));
-    for (const pass of passesOf(sequences)) {
+    for (const pass of passesOf(sequences, this.model.backend)) {
       const chosen = await this.run(pass, signal);
       for (const [i, sequence] of pass.sequences.entries()) tokens[places.get(sequence)!] = chosen[i]!;
     }
@@ -227,8 +227,14 @@ function rulesOf(sequences: readonly Sequence[]): Rule[] {
   return rules;
 }
 
-/** As few passes as there can be: adapters that bring tables, of which the embedding and the head are, take turns. */
-function passesOf(sequences: readonly Sequence[]): DecodePass[] {
+/**
+ * Adapters take turns where they bring tables, which stand in the places of the embedding and the head, and on devices on which a row's bits
+ * depend on its batch: their products of few rows are made for one adapter, and turns are what is recorded.
+ */
+function passesOf(
+  sequences: readonly Sequence[],
+  { batchInvariant }: Pick<Backend, 'batchInvariant'>,
+): DecodePass[] {
   const byAdapter = new Map<AdapterPairs, Sequence[]>();
   for (const sequence of sequences) {
     const { pairs } = sequence;
@@ -238,7 +244,7 @@ function passesOf(sequences: readonly Sequence[]): DecodePass[] {
   const passes: Sequence[][][] = [];
   for (const [pairs, own] of byAdapter) {
     const ordered = rulesOf(own).length === 1 ? own : byRule(own);
-    if (pairs.tables) passes.push([ordered]);
+    if (pairs.tables || !batchInvariant) passes.push([ordered]);
     else together.push(ordered);
   }
   if (together.length > 0) passes.push(together);

@@ -4,7 +4,9 @@ import { holdPairs, pairsOfCall, type CallAdapter } from '../adapters/call.js';
 import type { AdapterPairs } from '../ops/pass.js';
 import type { CausalLM } from '../models/model.js';
 import { throwIfAborted } from '../util/abort.js';
+import { filled, type Some } from '../util/defaults.js';
 import {
+  BATCH_SIZE,
   checkPrompts,
   lengthsOf,
   promptGroups,
@@ -13,11 +15,11 @@ import {
   type Prompt,
   type PromptGroup,
 } from './prompts.js';
-import { checkSampling, type SamplingOptions } from './sampler.js';
+import { checkSampling, SAMPLING_DEFAULTS, type SamplingOptions } from './sampler.js';
 import { checkEnd, Session, type Answer, type AnswerEnd } from './session.js';
 
 /** How prompts are answered: names and meanings are those of transformers’ GenerationConfig where it has them. */
-export interface GenerateOptions extends SamplingOptions, AnswerEnd, BatchOptions {
+export interface GenerateOptions extends Some<SamplingOptions>, AnswerEnd, BatchOptions {
   /** Run in bf16 precision (`GraphOptions.precision`). */
   readonly bf16?: boolean | undefined;
   /** The adapter to answer with; null: none; absent: the one that is attached to the model when `generate` is called. */
@@ -29,7 +31,7 @@ export interface GenerateOptions extends SamplingOptions, AnswerEnd, BatchOption
 }
 
 /**
- * Yields answers as they are finished, each step's in the order of the slots; those to very long prompts come last. Rejects with an
+ * Yields answers as they are finished, each step's in the order of the slots; those to very long prompts come last. Greedy, 16 at once, where the options say nothing. Rejects with an
  * AbortError once `options.signal` is aborted, with a UserError for a prompt without tokens or with one that the model does not have.
  */
 export function generate(
@@ -37,14 +39,15 @@ export function generate(
   prompts: readonly Prompt[],
   options: GenerateOptions,
 ): AsyncGenerator<Answer> {
-  return answers(model, prompts, pairsOfCall(model, options.adapter), options);
+  const pairs = pairsOfCall(model, options.adapter);
+  return answers(model, prompts, pairs, { ...options, ...filled(SAMPLING_DEFAULTS, options) });
 }
 
 async function* answers(
   model: CausalLM,
   prompts: readonly Prompt[],
   pairs: AdapterPairs,
-  options: GenerateOptions,
+  options: GenerateOptions & SamplingOptions,
 ): AsyncGenerator<Answer> {
   throwIfAborted(options.signal);
   checkEnd(options);
@@ -54,7 +57,7 @@ async function* answers(
   const prefix = sharedTokens(model, options.sharedPrefix, lengthsOf(prompts).shortest);
   const letGo = holdPairs(pairs);
   try {
-    for (const group of promptGroups(prompts, options.batch_size, options.max_new_tokens))
+    for (const group of promptGroups(prompts, options.batch_size ?? BATCH_SIZE, options.max_new_tokens))
       yield* answerGroup(model, group, prefix, { ...options, adapter: { pairs } });
   } finally {
     letGo();
@@ -65,7 +68,7 @@ async function* answerGroup(
   model: CausalLM,
   { prompts, slots }: PromptGroup,
   prefix: number,
-  options: GenerateOptions,
+  options: GenerateOptions & SamplingOptions,
 ): AsyncGenerator<Answer> {
   const { max_new_tokens, stopTokens, adapter, bf16, onToken } = options;
   const session = new Session(model, {

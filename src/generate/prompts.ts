@@ -108,10 +108,12 @@ export function commonPrefix(prompts: readonly (readonly number[])[]): number {
   }, first.length);
 }
 
+export const BATCH_SIZE = 16;
+
 /** What generating and scoring have in common of their options. */
 export interface BatchOptions {
-  /** Sequences at once. */
-  readonly batch_size: number;
+  /** Sequences at once; BATCH_SIZE by default. */
+  readonly batch_size?: number | undefined;
   /** Leading tokens that all prompts share: run once. See `commonPrefix`. */
   readonly sharedPrefix?: number;
 }
@@ -133,7 +135,7 @@ export function checkPrompt(model: CausalLM, { index, ids }: Prompt, pairs: Adap
 export function checkPrompts(
   model: CausalLM,
   prompts: readonly Prompt[],
-  { batch_size, sharedPrefix = 0 }: BatchOptions,
+  { batch_size = BATCH_SIZE, sharedPrefix = 0 }: BatchOptions,
   pairs: AdapterPairs,
 ): void {
   checkWhole('batch_size', batch_size, 1);

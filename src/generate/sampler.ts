@@ -17,6 +17,15 @@ export interface SamplingOptions {
   readonly seed: number;
 }
 
+/** Greedy, as transformers' defaults but for top_k, which is 50 there. The configuration takes its defaults from here, too. */
+export const SAMPLING_DEFAULTS: SamplingOptions = {
+  do_sample: false,
+  temperature: 1,
+  top_p: 1,
+  top_k: 0,
+  seed: 42,
+};
+
 /** What sequences have in common whose tokens one kernel can choose: all but their draws. */
 export function ruleOf({ do_sample, temperature, top_p, top_k }: SamplingOptions): string {
   return do_sample ? `${temperature} ${top_p} ${top_k}` : 'greedy';

@@ -13,6 +13,7 @@ import { inTurns } from '../util/turns.js';
 import {
   answerPlace,
   cacheFor,
+  BATCH_SIZE,
   checkPrompts,
   fillPrefix,
   inferencePass,
@@ -73,7 +74,7 @@ async function* scores(
   const newTokens = Math.max(...continuations.map((c) => c.length));
   const letGo = holdPairs(options.pairs);
   try {
-    for (const group of promptGroups(prompts, options.batch_size, newTokens))
+    for (const group of promptGroups(prompts, options.batch_size ?? BATCH_SIZE, newTokens))
       yield* scoreGroup(model, group, continuations, { ...options, prefix, newTokens });
   } finally {
     letGo();

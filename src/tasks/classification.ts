@@ -20,6 +20,7 @@ const DEFAULTS: TaskDefaults = { r: 8, num_train_epochs: 5, max_new_tokens: 20, 
 
 export const classification: TaskDefinition<ClassificationSettings> = {
   description: 'Name the class of a text.',
+  noun: 'A classification',
   settings: SETTINGS,
   columnNames: {
     type: section({

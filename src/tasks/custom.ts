@@ -57,6 +57,7 @@ const DEFAULTS: TaskDefaults = { r: 8, num_train_epochs: 5, max_new_tokens: 100,
 
 export const custom: TaskDefinition<CustomSettings> = {
   description: 'A task made of templates over columns.',
+  noun: 'A task of its own prompts',
   settings: SETTINGS,
   columnNames: {
     type: z.record(text, text.describe('The column’s name in the data.')),

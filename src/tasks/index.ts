@@ -12,6 +12,7 @@ export const tasks = { classification, summarization, custom };
 
 /** The tasks’ names. */
 export type TaskName = keyof typeof tasks;
+/** In the table's order. */
 export const TASK_NAMES = Object.keys(tasks) as [TaskName, ...TaskName[]];
 
 /** A task's settings, told apart by `task`. */
@@ -52,6 +53,7 @@ export function createTask(
 }
 
 // Method parameters are bivariant: the table's pairing of names and settings is what makes this safe.
+/** All that the task's file says of it. Throws RangeError for a kind that there is not. */
 export function definitionOf(settings: Pick<TaskSettings, 'task'>): TaskDefinition<TaskSettings> {
   checkOneOf('task', settings.task, TASK_NAMES);
   return tasks[settings.task];

@@ -13,6 +13,7 @@ export type Baseline = Exclude<Method, 'tuned'>;
 
 /** In the order of tables. */
 export const METHOD_NAMES = Object.keys(METHODS) as [Method, ...Method[]];
+/** What is asked of a model before tuning. */
 export const BASELINES = METHOD_NAMES.filter((method) => method !== 'tuned') as [Baseline, ...Baseline[]];
 
 /** A method's name as people write it. `tuning`: what tuning is called there. */

@@ -43,6 +43,7 @@ const DEFAULTS = {
 
 export const summarization: TaskDefinition<SummarizationSettings> = {
   description: 'Summarize a dialogue.',
+  noun: 'A summarization',
   settings: SETTINGS,
   columnNames: {
     type: section({

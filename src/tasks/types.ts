@@ -76,13 +76,13 @@ export interface TaskDefaults {
 }
 
 /** What a configuration's section has beside the settings that are a task's own, as far as these may not fit it. */
-export interface TaskSection {
+interface TaskSection {
   readonly train?: unknown;
   readonly scoring?: 'generate' | 'likelihood' | 'both' | undefined;
 }
 
 /** Settings that do not fit together; `path` is that of the setting, [] of the task. */
-export interface TaskProblem {
+interface TaskProblem {
   readonly path: readonly string[];
   readonly message: string;
 }
@@ -91,6 +91,8 @@ export interface TaskProblem {
 export interface TaskDefinition<S extends { readonly task: string }> {
   /** What it is, for people. */
   readonly description: string;
+  /** What a report calls one: 'A classification'. */
+  readonly noun: string;
   /** The settings that are its own. With `labels` among them answers may be compared by likelihood. */
   readonly settings: Settings;
   /** How a configuration names the data's columns. */

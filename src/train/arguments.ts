@@ -8,6 +8,7 @@ import {
   checkSeed,
   checkWhole,
 } from '../util/checks.js';
+import { filled, type Some } from '../util/defaults.js';
 import type { AdamWOptions } from './optimizer.js';
 import type { Schedule } from './schedule.js';
 
@@ -61,12 +62,11 @@ export const BITLESS_ARGUMENTS = [
 ] as const satisfies readonly (keyof TrainingArguments)[];
 
 /** Any of the arguments; what is undefined is as left out. */
-export type SomeArguments = { readonly [K in keyof TrainingArguments]?: TrainingArguments[K] | undefined };
+export type SomeArguments = Some<TrainingArguments>;
 
 /** `given` with the defaults in the place of what it leaves out. */
 export function trainingArguments(given: SomeArguments): TrainingArguments {
-  const said = Object.entries(given).filter(([, value]) => value !== undefined);
-  return { ...TRAINING_DEFAULTS, ...Object.fromEntries(said) };
+  return filled(TRAINING_DEFAULTS, given);
 }
 
 /** Optimizer steps of a run over `blocks` blocks, as transformers counts them. */

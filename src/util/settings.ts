@@ -44,7 +44,7 @@ type ShapeOf<S extends Settings> = {
 };
 
 /** The types of settings, described; `from`: what derived defaults are of, where it is known. */
-export function shapeOf<S extends Settings>(settings: S, from?: unknown): ShapeOf<S> {
+function shapeOf<S extends Settings>(settings: S, from?: unknown): ShapeOf<S> {
   const shape = Object.entries(settings).map(([key, one]) => [key, isSetting(one) ? typeOf(one, from) : one]);
   return Object.fromEntries(shape) as ShapeOf<S>;
 }
@@ -61,7 +61,10 @@ function typeOf({ type, description, default: value }: Setting, from: unknown): 
 }
 
 /** An object that refuses unknown keys, and says in the issue's message which ones it knows. */
-export function section<S extends Settings>(settings: S, from?: unknown): z.ZodObject<ShapeOf<S>, z.core.$strict> {
+export function section<S extends Settings>(
+  settings: S,
+  from?: unknown,
+): z.ZodObject<ShapeOf<S>, z.core.$strict> {
   return z.strictObject(shapeOf(settings, from), {
     error: (issue) =>
       issue.code === 'unrecognized_keys' ? Object.keys(settings).join(KEY_SEPARATOR) : undefined,
@@ -70,7 +73,9 @@ export function section<S extends Settings>(settings: S, from?: unknown): z.ZodO
 
 /** What a section of settings holds. */
 export type Values<S extends Settings> = Unchanging<z.output<z.ZodObject<ShapeOf<S>>>>;
-type Unchanging<T> = { readonly [K in keyof T]: T[K] extends readonly (infer E)[] | undefined ? ReadonlyList<T[K], E> : T[K] };
+type Unchanging<T> = {
+  readonly [K in keyof T]: T[K] extends readonly (infer E)[] | undefined ? ReadonlyList<T[K], E> : T[K];
+};
 type ReadonlyList<T, E> = readonly E[] | Extract<T, undefined>;
 
 /** What may be left out of it. */

@@ -69,9 +69,9 @@ test('the package itself exports what a screen holds, and each export of an entr
 
 const USE = `
 ${[...sources.keys()].map((name, i) => `import * as entry${i} from '${name}';`).join('\n')}
-import { generate, loadModel, UserError, type CausalLM, type GenerateOptions } from 'westwind';
+import { generate, loadModel, UserError, type CausalLM } from 'westwind';
 export const entries = [${[...sources.keys()].map((_, i) => `entry${i}`).join(', ')}];
-export const answer = (model: CausalLM, options: GenerateOptions) => generate(model, [{ index: 0, ids: [1] }], options);
+export const answer = (model: CausalLM) => generate(model, [{ index: 0, ids: [1] }], { max_new_tokens: 8, stopTokens: [] });
 export const load: Parameters<typeof loadModel>[1] = 'a folder';
 // @ts-expect-error: a number is no message
 export const refused = new UserError(1);

@@ -9,6 +9,7 @@ import {
   readdirSync,
   readFileSync,
   rmSync,
+  statSync,
   writeFileSync,
 } from 'node:fs';
 import { tmpdir } from 'node:os';
@@ -101,6 +102,25 @@ test('README.md leads to every document of docs', () => {
     missing.map(({ path }) => path),
     [],
   );
+});
+
+test('docs/map.md answers each question by one file that is there', () => {
+  const answers = named('docs/map.md').rows.filter(([question]) => /[?:] $/.test(question!));
+  assert.ok(answers.length >= 10);
+  for (const [question, answer] of answers) {
+    const [file, ...more] = spansOf(answer!);
+    assert.ok(file !== undefined && more.length === 0 && statSync(join(ROOT, file)).isFile(), question);
+  }
+});
+
+test('what CONTRIBUTING.md says must be added or changed is there, or its folder is', () => {
+  for (const [what, ...cells] of tableUnder(named('CONTRIBUTING.md'), 'How to add')) {
+    const paths = spansOf(cells.join(' ')).filter((span) => span.includes('/'));
+    // A name in capitals stands for the new file's.
+    const places = paths.map((path) => (/\/[A-Z]+(\.\w+)?$/.test(path) ? dirname(path) : path));
+    const missing = places.filter((path) => !matches(join(ROOT, path)));
+    assert.deepEqual(missing, [], what);
+  }
 });
 
 test('every npm script that a document names is in package.json', () => {

@@ -5,7 +5,7 @@ import { join, resolve } from 'node:path';
 
 export const ROOT = resolve(import.meta.dirname, '../..');
 
-export interface Fence {
+interface Fence {
   /** The word behind the backticks. */
   readonly language: string;
   readonly text: string;
@@ -13,7 +13,7 @@ export interface Fence {
   readonly line: number;
 }
 
-export interface Link {
+interface Link {
   /** Empty: the document itself. */
   readonly path: string;
   /** A heading, or empty. */

@@ -50,10 +50,9 @@ export async function benchGeneration(
     );
     const run = async (newTokens: number): Promise<number> => {
       const started = performance.now();
-      const settings = { do_sample: false, temperature: 1, top_p: 1, top_k: 0, seed: 0, stopTokens: [] };
       let count = 0;
       for await (const answer of generate(model, prompts, {
-        ...settings,
+        stopTokens: [],
         max_new_tokens: newTokens,
         batch_size: options.batch,
         bf16: options.weights !== 'f32',

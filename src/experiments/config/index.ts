@@ -1,6 +1,5 @@
 /** The configuration of a run: one YAML or JSON file. */
 export { canonicalJson, resultHash, type Fingerprints } from './hash.js';
-export type { Axis } from './grid.js';
 export {
   loadConfig,
   loadStudy,
@@ -15,15 +14,8 @@ export {
 export { configPath, modelSettings, presetModels, presetNames } from './presets.js';
 export { inheritedNote, type ResolvedConfig } from './resolve.js';
 export { jsonSchema } from './axes.js';
-export { BITLESS, configSchema, type ConfigFile } from './schema.js';
-export {
-  isCheckFile,
-  SCORINGS,
-  type LikelihoodNormalization,
-  type ResolvedCheck,
-  type ResolvedGeneration,
-  type Scoring,
-} from './settings/answers.js';
+export { BITLESS, type ConfigFile } from './schema.js';
+export { isCheckFile, SCORINGS, type ResolvedCheck, type Scoring } from './settings/answers.js';
 export { isDrawn, type ResolvedPart, type ResolvedSource } from './settings/rows.js';
 export { dependsOnSeed, type ResolvedTask } from './settings/task.js';
 export type { ResolvedTraining } from './settings/tuning.js';

@@ -3,6 +3,7 @@
 import type { AdapterPairs } from '../../ops/pass.js';
 import type { Backend } from '../../backends/contract.js';
 import { countWork, type Work } from '../../backends/counting.js';
+import { SAMPLING_DEFAULTS } from '../../generate/sampler.js';
 import { NextTokens } from '../../generate/decode.js';
 import {
   cacheFor,
@@ -74,9 +75,14 @@ async function planGroup(
   const cached = backend.memory().held;
   backend.resetPeak();
   const decoder = new NextTokens(model, cache, bf16);
-  const sampling = { do_sample: false, temperature: 1, top_p: 1, top_k: 0, seed: 0 };
   const pairs: AdapterPairs = new Map();
-  const sequences = longest.map((prompt, slot) => ({ prompt, slot, tokens: [0], pairs, sampling }));
+  const sequences = longest.map((prompt, slot) => ({
+    prompt,
+    slot,
+    tokens: [0],
+    pairs,
+    sampling: SAMPLING_DEFAULTS,
+  }));
   const room = prefillTokens(model);
   const entering: typeof sequences = [];
   for (let tokens = 0, i = 0; i < slots && tokens < room; i++) {

@@ -2,6 +2,7 @@
 
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
+import { tasks } from '../../tasks/index.js';
 import { writeFileAtomic } from '../../util/atomic.js';
 import { writeFault } from '../../util/faults.js';
 import { claimFolder, type ClaimOptions } from '../../util/claim.js';
@@ -89,12 +90,6 @@ export function makeReport(stored: readonly StoredRun[], options: ReportOptions 
   return { markdown: toMarkdown(report), html: toHtml(report), tables };
 }
 
-const KINDS: Readonly<Record<DataSet['kind'], string>> = {
-  classification: 'A classification',
-  summarization: 'A summarization',
-  custom: 'A task of its own prompts',
-};
-
 function dataSetChapter(set: DataSet, context: Context): Chapter {
   const sections = [
     sizeSection(set, context),
@@ -108,7 +103,7 @@ function dataSetChapter(set: DataSet, context: Context): Chapter {
     inspectedSection(set),
     allSection(set, context),
   ];
-  const text = `${KINDS[set.kind]}, tested on ${count(set.testRows, 'row')} of ${set.source}.`;
+  const text = `${tasks[set.kind].noun}, tested on ${count(set.testRows, 'row')} of ${set.source}.`;
   return {
     id: `task-${set.slug}`,
     title: capital(set.title),

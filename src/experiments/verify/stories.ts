@@ -43,17 +43,8 @@ export async function* verifyStories(
     const last = logits.subarray(-logits_last.length);
     yield check(subject, 'logits', maxDifference(last, logits_last) / maxAbs(logits_last), 2e-5);
     const [bos, ...expected] = greedy.greedy_ids_from_bos;
-    const options = {
-      do_sample: false,
-      temperature: 1,
-      top_p: 1,
-      top_k: 0,
-      seed: 0,
-      stopTokens: [],
-      batch_size: 1,
-    };
     for await (const { tokens } of generate(model, [{ index: 0, ids: [bos!] }], {
-      ...options,
+      stopTokens: [],
       max_new_tokens: expected.length,
     })) {
       yield check(subject, 'greedy tokens', mismatch(tokens, expected), 0);

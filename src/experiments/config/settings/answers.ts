@@ -3,7 +3,8 @@
 import { basename, extname } from 'node:path';
 import { z } from 'zod';
 import { MEASURES } from '../../../eval/measures.js';
-import type { GenerateOptions } from '../../../generate/generate.js';
+import { BATCH_SIZE } from '../../../generate/prompts.js';
+import { SAMPLING_DEFAULTS, type SamplingOptions } from '../../../generate/sampler.js';
 import {
   flag,
   part,
@@ -18,18 +19,22 @@ import {
 } from '../../../util/settings.js';
 
 export const GENERATION = {
-  do_sample: setting(flag, 'Draw tokens instead of taking the likeliest.', { default: false }),
-  temperature: setting(positive, 'Divides the logits before drawing.', { default: 1 }),
-  top_p: setting(part, 'Draw from the likeliest tokens of this mass.', { default: 1 }),
-  top_k: setting(whole(0), 'Draw from this many likeliest tokens; 0: all.', { default: 0 }),
+  do_sample: setting(flag, 'Draw tokens instead of taking the likeliest.', {
+    default: SAMPLING_DEFAULTS.do_sample,
+  }),
+  temperature: setting(positive, 'Divides the logits before drawing.', {
+    default: SAMPLING_DEFAULTS.temperature,
+  }),
+  top_p: setting(part, 'Draw from the likeliest tokens of this mass.', { default: SAMPLING_DEFAULTS.top_p }),
+  top_k: setting(whole(0), 'Draw from this many likeliest tokens; 0: all.', {
+    default: SAMPLING_DEFAULTS.top_k,
+  }),
   // It shows in a result only where a row's bits depend on its batch: see hash.ts.
-  batch_size: setting(whole(1), 'Sequences generated at once.', { default: 16 }),
+  batch_size: setting(whole(1), 'Sequences generated at once.', { default: BATCH_SIZE }),
 };
 
-export interface ResolvedGeneration extends Pick<
-  GenerateOptions,
-  'do_sample' | 'temperature' | 'top_p' | 'top_k' | 'seed' | 'batch_size'
-> {
+export interface ResolvedGeneration extends SamplingOptions {
+  readonly batch_size: number;
   readonly max_new_tokens: number;
   readonly baseline_max_new_tokens: number;
 }

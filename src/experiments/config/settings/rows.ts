@@ -1,7 +1,7 @@
 /** Settings of where rows come from: a file or a data set on the hub, how many are taken, and how one file's are parted. */
 
 import { z } from 'zod';
-import type { TableFormat } from '../../../data/index.js';
+import { TABLE_FORMATS, type TableFormat } from '../../../data/index.js';
 import { flag, part, section, seed, setting, text, whole } from '../../../util/settings.js';
 
 /** Test rows are the same for every seed of a study, or its figures would differ by the rows, too. */
@@ -51,7 +51,7 @@ function sourceSettings<Columns extends z.ZodType>(columns: Columns) {
       text,
       'A CSV, TSV, JSON, JSONL or Parquet file, relative to this configuration or to the working folder.',
     ),
-    format: setting(z.enum(['csv', 'tsv', 'json', 'jsonl', 'parquet']), 'Default: by the file’s name.'),
+    format: setting(z.enum(TABLE_FORMATS), 'Default: by the file’s name.'),
     delimiter: setting(
       z.string().regex(/^[^"\r\n]$/, { error: 'must be one character; a tab is "\\t" in double quotes' }),
       'What parts a CSV file’s fields. Default: a comma, tab, semicolon or bar, recognised by the first lines.',
