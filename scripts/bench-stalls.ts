@@ -12,6 +12,7 @@ import { parseArgs } from 'node:util';
 import { attachLora, createBackend, generate, loadModel, saveModel, train } from '../src/api/index.js';
 import { randomModel } from '../src/models/load.js';
 import { randomTexts, weightOptions } from '../src/experiments/bench/model.js';
+import { benchArguments } from '../src/experiments/bench/training.js';
 import { benchShape } from '../src/experiments/bench/shapes.js';
 import type { TrainingArguments } from '../src/api/index.js';
 
@@ -69,28 +70,8 @@ async function aborts(name: string, body: (signal: AbortSignal) => Promise<unkno
 }
 
 const args: TrainingArguments = {
-  ...{
-    num_train_epochs: 1,
-    max_steps: 4,
-    per_device_train_batch_size: batch,
-    gradient_accumulation_steps: 1,
-  },
-  ...{
-    gradient_checkpointing: false,
-    bf16: true,
-    neftune_noise_alpha: 0,
-    seed: 0,
-    save_steps: 0,
-    save_total_limit: 0,
-  },
-  ...{
-    learning_rate: 2e-4,
-    lr_scheduler_type: 'constant',
-    warmup_ratio: 0,
-    warmup_steps: 0,
-    weight_decay: 0.01,
-  },
-  ...{ adam_beta1: 0.9, adam_beta2: 0.999, adam_epsilon: 1e-8, max_grad_norm: 0.3 },
+  ...benchArguments({ batch }, { accumulation: 1, gradientCheckpointing: false, precision: 'bf16' }),
+  max_steps: 4,
 };
 const greedy = { do_sample: false, temperature: 1, top_p: 1, top_k: 0, seed: 0, stopTokens: [], bf16: true };
 

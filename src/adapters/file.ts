@@ -12,7 +12,9 @@ import { checkFinite, SafetensorsFile } from '../files/index.js';
 import type { Linear } from '../models/blocks/linear.js';
 import { isTied, readsByEncoder, type CausalLM } from '../models/model.js';
 import { UserError } from '../util/errors.js';
-import { moduleScaling } from './lora.js';
+import { moduleScaling } from './config.js';
+import { kindOf } from './kinds/index.js';
+import type { AdapterKind } from './kinds/kind.js';
 import { ADAPTER_CONFIG, readAdapterConfig, type PeftConfig } from './peft-config.js';
 import { adapterModules, patternValues } from './targets.js';
 
@@ -23,7 +25,7 @@ export const PEFT_PREFIX = 'base_model.model.';
 /** What an adapter must know of a model; its weights are not asked for. */
 export type ModelShape = Pick<CausalLM, 'linears' | 'embedding' | 'head' | 'parameters' | 'config'>;
 
-/** A pair on a module. */
+/** What an adapter has on a module. */
 export interface AdapterPair {
   readonly name: string;
   readonly linear: Linear;
@@ -31,9 +33,8 @@ export interface AdapterPair {
   readonly scaling: number;
   /** The Linear's, or the rows of the table that comes in its place. */
   readonly outFeatures: number;
-  /** The names of its tensors: A [r, in], B [out, r]. */
-  readonly a: string;
-  readonly b: string;
+  /** What the file calls its tensors, by their names in AdapterKind. */
+  readonly tensors: Readonly<Record<string, string>>;
 }
 
 /** A whole table, [rows, hidden_size]. */
@@ -68,7 +69,7 @@ export function openAdapter(model: ModelShape, folder: string): AdapterFile {
     );
   const file = SafetensorsFile.open(path);
   try {
-    const found = sort(file, model);
+    const found = sort(file, model, kindOf(config.kind));
     const where = join(folder, ADAPTER_CONFIG);
     const tables = chooseTables(file, found, model, config, where);
     return {
@@ -97,8 +98,8 @@ export function bringsTokenizer(folder: string): boolean {
 }
 
 interface Found {
-  /** By module: the names of A and B. */
-  readonly pairs: ReadonlyMap<string, { A?: string; B?: string }>;
+  /** By module: the names of its tensors, by what AdapterKind calls them. */
+  readonly pairs: ReadonlyMap<string, Readonly<Record<string, string>>>;
   /** By module; `kept`: by its name it is of `modules_to_save`. */
   readonly tables: ReadonlyMap<string, { readonly tensor: string; readonly kept: boolean }>;
   /** By module: the base's table, which PEFT has beside a copy that it trains. */
@@ -106,20 +107,20 @@ interface Found {
 }
 
 /** The tensors by what their names say that they are. PEFT leaves the adapter's own name, `default`, out; a raw state dict has it. */
-function sort(file: SafetensorsFile, model: ModelShape): Found {
-  const pairs = new Map<string, { A?: string; B?: string }>();
+function sort(file: SafetensorsFile, model: ModelShape, kind: AdapterKind): Found {
+  const pairs = new Map<string, Record<string, string>>();
   const tables = new Map<string, { tensor: string; kept: boolean }>();
   const originals = new Map<string, string>();
   for (const tensor of file.names) {
     const twice = (other: string): UserError =>
       new UserError(`${file.path}: tensors '${other}' and '${tensor}' are the same one`);
     const name = tensor.startsWith(PEFT_PREFIX) ? tensor.slice(PEFT_PREFIX.length) : '';
-    const pair = /^(.+)\.lora_([AB])(?:\.default)?\.weight$/.exec(name);
+    const pair = pairTensor(name, kind);
     if (pair) {
-      const [, module, part] = pair as unknown as [string, string, 'A' | 'B'];
-      const there = pairs.get(module) ?? {};
-      if (there[part] !== undefined) throw twice(there[part]);
-      pairs.set(module, { ...there, [part]: tensor });
+      const there = pairs.get(pair.module) ?? {};
+      const other = there[pair.tensor];
+      if (other !== undefined) throw twice(other);
+      pairs.set(pair.module, { ...there, [pair.tensor]: tensor });
       continue;
     }
     const table = /^(.+?)(\.modules_to_save(?:\.default)?|\.base_layer|\.original_module|)\.weight$/.exec(
@@ -137,6 +138,15 @@ function sort(file: SafetensorsFile, model: ModelShape): Found {
   const alone = [...originals].find(([module]) => tables.get(module)?.kept !== true);
   if (alone) throw foreign(file.path, alone[1]);
   return { pairs, tables, originals };
+}
+
+/** The module and AdapterKind's name of a tensor of the adapter's own, however PEFT spells it. */
+function pairTensor(name: string, { tensors }: AdapterKind): { module: string; tensor: string } | undefined {
+  for (const [tensor, { raw }] of Object.entries(tensors))
+    for (const ending of [`.${tensor}`, `.${raw}`])
+      if (name.endsWith(ending) && name.length > ending.length)
+        return { module: name.slice(0, -ending.length), tensor };
+  return undefined;
 }
 
 const PARTS: readonly (readonly [RegExp, string])[] = [
@@ -169,44 +179,42 @@ function choosePairs(
   const modules = adapterModules([...model.linears.keys()], model.head.name, config, where);
   const ranks = patternValues(config.rank_pattern, modules, `${where}.rank_pattern`);
   const scaling = moduleScaling(config, modules, where);
+  const kind = kindOf(config.kind);
   const wanted = new Set(modules);
-  for (const [module, { A, B }] of found)
+  for (const [module, there] of found)
     if (!wanted.has(module))
       throw new UserError(
-        `${file.path}: tensor '${(A ?? B)!}' is of a module that ${ADAPTER_CONFIG} or the model does not have`,
+        `${file.path}: tensor '${Object.keys(kind.tensors).flatMap((key) => there[key] ?? [])[0]!}' is of a module that ${ADAPTER_CONFIG} or the model does not have`,
       );
   return modules.map((name) => {
     const linear = model.linears.get(name)!;
     const r = ranks.get(name) ?? config.r;
-    const tensors = found.get(name);
-    const part = (letter: 'A' | 'B', shape: readonly [number, number]): string => {
-      const tensor = tensors?.[letter];
+    const outFeatures = (linear === model.head ? tables.head?.rows : undefined) ?? linear.outFeatures;
+    const shape = { r, inFeatures: linear.inFeatures, outFeatures };
+    const tensors: Record<string, string> = {};
+    for (const [key, rule] of Object.entries(kind.tensors)) {
+      const tensor = found.get(name)?.[key];
       if (tensor === undefined)
         throw new UserError(
-          `${file.path}: tensor '${PEFT_PREFIX}${name}.lora_${letter}.weight' is missing, which ${ADAPTER_CONFIG} asks for`,
+          `${file.path}: tensor '${PEFT_PREFIX}${name}.${key}' is missing, which ${ADAPTER_CONFIG} asks for`,
         );
-      expectShape(file, tensor, shape);
-      return tensor;
-    };
-    const outFeatures = (linear === model.head ? tables.head?.rows : undefined) ?? linear.outFeatures;
-    const [a, b] = [part('A', [r, linear.inFeatures]), part('B', [outFeatures, r])];
-    return { name, linear, r, scaling: scaling(name, r), outFeatures, a, b };
+      expectShape(file, tensor, rule.shape(shape));
+      tensors[key] = tensor;
+    }
+    return { name, linear, r, scaling: scaling(name, r), outFeatures, tensors };
   });
 }
 
-function expectShape(
-  file: SafetensorsFile,
-  tensor: string,
-  [rows, cols]: readonly [number | undefined, number],
-): void {
+function expectShape(file: SafetensorsFile, tensor: string, wanted: readonly (number | undefined)[]): void {
   const { shape, dtype } = file.info(tensor);
   if (!['F64', 'F32', 'F16', 'BF16'].includes(dtype))
     throw new UserError(`${file.path}: tensor '${tensor}' has type ${dtype}, not a floating-point type`);
   const fits =
-    shape.length === 2 && shape[1] === cols && (rows === undefined ? shape[0]! > 0 : shape[0] === rows);
+    shape.length === wanted.length &&
+    wanted.every((n, i) => (n === undefined ? shape[i]! > 0 : shape[i] === n));
   if (!fits)
     throw new UserError(
-      `${file.path}: tensor '${tensor}' has shape [${shape.join(', ')}], but the model and ${ADAPTER_CONFIG} ask for [${rows ?? 'rows'}, ${cols}]`,
+      `${file.path}: tensor '${tensor}' has shape [${shape.join(', ')}], but the model and ${ADAPTER_CONFIG} ask for [${wanted.map((n) => n ?? 'rows').join(', ')}]`,
     );
 }
 

@@ -6,7 +6,6 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Backend } from '../backends/contract.js';
-import type { Matrix } from '../backends/span.js';
 import { createPlanBackend } from '../backends/select.js';
 import {
   checkFinite,
@@ -36,6 +35,7 @@ import {
   type AdapterPair,
   type AdapterTable,
 } from './file.js';
+import { kindOf } from './kinds/index.js';
 
 /** How a merged model is written. */
 export interface MergeOptions {
@@ -201,7 +201,7 @@ class Merge {
         if (pair === undefined && to === own.dtype) return data;
         values = toFloat32(own.dtype as FloatDtype, data);
       } else values = adapter.read(from.table.tensor);
-      if (pair) await addProduct(backend, values, shape, adapter, pair);
+      if (pair) await mergePair(backend, values, shape, adapter, pair);
       const plain = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
       if (to !== 'F64') checkFits(base.folder, name, 'F32', to as 'F32' | 'BF16' | 'F16', shape, plain);
       return fromFloat32(to as FloatDtype, values);
@@ -210,34 +210,24 @@ class Merge {
   }
 }
 
-/** values [out, in] += scaling · B [out, r] · A [r, in]. */
-async function addProduct(
+/** Makes of values [out, in] what they are with the adapter. */
+async function mergePair(
   backend: Backend,
   values: Float32Array,
   shape: readonly number[],
   adapter: AdapterFile,
-  { a, b, r, scaling }: AdapterPair,
+  { r, scaling, tensors }: AdapterPair,
 ): Promise<void> {
   const [outFeatures, inFeatures] = shape as [number, number];
-  const held = [
-    Tensor.from(backend, values, shape),
-    Tensor.from(backend, adapter.read(a), [r, inFeatures]),
-    Tensor.from(backend, adapter.read(b), [outFeatures, r]),
-  ];
-  const [w, ta, tb] = held as [Tensor, Tensor, Tensor];
-  const right: Matrix = { kind: 'dense', rows: r, cols: inFeatures, data: ta };
-  backend.kernels.gemm({
-    m: outFeatures,
-    n: inFeatures,
-    k: r,
-    a: tb,
-    b: right,
-    c: w,
-    alpha: scaling,
-    accumulate: true,
+  const kind = kindOf(adapter.config.kind);
+  const weight = Tensor.from(backend, values, shape);
+  const parts = Object.entries(tensors).map(([key, tensor]) => {
+    const own = kind.tensors[key]!.shape({ r, inFeatures, outFeatures });
+    return [key, Tensor.from(backend, adapter.read(tensor), own)] as const;
   });
-  values.set(await w.toFloat32());
-  for (const t of held) t.release();
+  kind.merge(weight, Object.fromEntries(parts), scaling);
+  values.set(await weight.toFloat32());
+  for (const t of [weight, ...parts.map(([, part]) => part)]) t.release();
 }
 
 function isFloat(dtype: string): boolean {

@@ -4,8 +4,8 @@ import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import { z } from 'zod';
 import { parseFields, readModelJson } from '../models/config.js';
-
 import { UserError } from '../util/errors.js';
+import { isKindSwitch, kindOfSwitches, type AdapterKindName } from './kinds/index.js';
 
 export const ADAPTER_CONFIG = 'adapter_config.json';
 
@@ -36,7 +36,10 @@ const configSchema = z.object({
   fan_in_fan_out: z.boolean().default(false),
 });
 
-export type PeftConfig = z.infer<typeof configSchema>;
+export interface PeftConfig extends z.infer<typeof configSchema> {
+  /** Where it is not LoRA itself. */
+  readonly kind?: AdapterKindName;
+}
 
 /** Fields that make another computation of LoRA, and what it is called. */
 const VARIANTS: ReadonlyMap<string, string> = new Map([
@@ -74,7 +77,7 @@ export function readAdapterConfig(folder: string): PeftConfig {
   for (const [field, value] of json) {
     const variant =
       VARIANTS.get(field) ?? (/^use_/.test(field) && field !== 'use_rslora' ? 'a variant' : undefined);
-    if (variant !== undefined && value !== false)
+    if (variant !== undefined && value !== false && !isKindSwitch(field))
       throw refuse(field, `is ${variant}, which is not supported; ${DONE}`);
   }
   const bias = json.get('bias') ?? 'none';
@@ -85,7 +88,8 @@ export function readAdapterConfig(folder: string): PeftConfig {
       'init_lora_weights',
       "changes the base's weights or LoRA itself, which is not supported; PEFT's save_pretrained can convert such adapters to plain LoRA",
     );
-  return parseFields(configSchema, Object.fromEntries(json), path);
+  const kind = kindOfSwitches(json);
+  return { ...parseFields(configSchema, Object.fromEntries(json), path), ...(kind && { kind }) };
 }
 
 function isNone(value: unknown): boolean {

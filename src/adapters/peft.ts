@@ -14,7 +14,9 @@ import type { Tensor } from '../tensor/tensor.js';
 import { writeFileAtomic } from '../util/atomic.js';
 import { claimFolder, type ClaimOptions } from '../util/claim.js';
 import { ADAPTER_WEIGHTS, openAdapter, PEFT_PREFIX } from './file.js';
-import { createLora, type LoraAdapter, type LoraConfig } from './lora.js';
+import type { LoraConfig } from './config.js';
+import { kindOf } from './kinds/index.js';
+import { createLora, type LoraAdapter } from './lora.js';
 import { ADAPTER_CONFIG } from './peft-config.js';
 export { readAdapterConfig } from './peft-config.js';
 import { uploadTables, type AdapterTables } from './tables.js';
@@ -49,7 +51,7 @@ export function readAdapter(
       { ...config, target_modules, ...training },
       {
         modules: file.pairs,
-        source: (name) => ({ a: file.read(byName.get(name)!.a), b: file.read(byName.get(name)!.b) }),
+        source: (module, tensor) => file.read(byName.get(module)!.tensors[tensor]!),
         tables: uploadTables(model, file),
       },
     );
@@ -118,5 +120,6 @@ function peftConfig(
     task_type: taskType,
     use_dora: false,
     use_rslora: config.use_rslora,
+    ...kindOf(config.kind).peft,
   };
 }

@@ -4,7 +4,9 @@ import { embeddingNames } from '../models/families/index.js';
 import type { Family } from '../models/family.js';
 import { UserError } from '../util/errors.js';
 import { Pattern } from '../util/pattern.js';
-import type { LoraConfig } from './lora.js';
+
+/** `target_modules`, as LoraConfig has it. */
+export type TargetModules = readonly string[] | string;
 
 /**
  * `targets` by the names of the model's own modules, so that one configuration serves all architectures, as PEFT's defaults do: q_proj is q
@@ -13,8 +15,8 @@ import type { LoraConfig } from './lora.js';
 export function ownTargets(
   family: Pick<Family, 'modules'>,
   names: readonly string[],
-  targets: LoraConfig['target_modules'],
-): LoraConfig['target_modules'] {
+  targets: TargetModules,
+): TargetModules {
   if (typeof targets === 'string') return targets;
   const there = (target: string): boolean => names.some((name) => isNamed(name, target));
   const modules = new Map<string, string>(Object.entries(family.modules));
@@ -29,11 +31,7 @@ export function ownTargets(
  * The names that a configuration's `target_modules` picks, as PEFT picks them. Throws UserError when it picks none, or where one of the
  * targets is no module's.
  */
-export function targetModules(
-  names: readonly string[],
-  head: string,
-  targets: LoraConfig['target_modules'],
-): string[] {
+export function targetModules(names: readonly string[], head: string, targets: TargetModules): string[] {
   const picked = matchModules(names, head, { target_modules: targets }, 'lora');
   const unknown =
     typeof targets === 'string'
@@ -45,7 +43,7 @@ export function targetModules(
 
 /** The fields of PEFT's configuration that choose modules. */
 export interface TargetRules {
-  readonly target_modules: LoraConfig['target_modules'];
+  readonly target_modules: TargetModules;
   readonly exclude_modules?: readonly string[] | string | null | undefined;
   /** Modules that are kept whole carry no pair. */
   readonly modules_to_save?: readonly string[] | null | undefined;
@@ -157,7 +155,7 @@ function namesEmbedding(target: string): boolean {
 function noModule(
   where: string,
   names: readonly string[],
-  targets: LoraConfig['target_modules'],
+  targets: TargetModules,
   unknown: readonly string[],
 ): UserError {
   const endings = [...new Set(names.map((n) => n.slice(n.lastIndexOf('.') + 1)))];

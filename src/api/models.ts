@@ -1,5 +1,6 @@
 /** Models and adapters: loading, attaching, saving, merging, and the files that they stand in. */
-export { attachLora, type LoraAdapter, type LoraConfig } from '../adapters/lora.js';
+export { attachLora, type LoraAdapter } from '../adapters/lora.js';
+export type { LoraConfig } from '../adapters/config.js';
 export { mergeAdapter, type MergeOptions } from '../adapters/merge.js';
 export { loadAdapter, readAdapter, readAdapterConfig, saveAdapter } from '../adapters/peft.js';
 export { targetModules } from '../adapters/targets.js';

@@ -8,7 +8,7 @@ import type { Backend, Recording } from './contract.js';
 import { BYTES_PER_ELEMENT, type DeviceBuffer, type DType, type Span } from './span.js';
 import type { Kernels } from './kernels.js';
 import type { AnyRule, AnySignature, Limits } from './rules.js';
-import { DENSE, NF4, SIGNATURES } from './signatures.js';
+import { DENSE, NF4, SIGNATURES } from './signatures/index.js';
 
 declare const CHECKED: unique symbol;
 

@@ -7,7 +7,7 @@ import { describeRow, readTaskData, trainingBlocks, type TaskData } from '../exp
 import { resolveModel } from '../files/index.js';
 import type { Sample } from '../tasks/index.js';
 import { Tokenizer } from '../tokenizer/index.js';
-import { flatten, rowsOf } from '../train/step.js';
+import { flatten, rowsOf } from '../train/batch.js';
 import { messageOf, UserError } from '../util/errors.js';
 import { positiveInteger } from './device.js';
 import type { Verb } from './main.js';

@@ -4,6 +4,7 @@
  */
 
 import type { Member, Pass } from './pass.js';
+import type { Span } from '../backends/span.js';
 import { slice, Tensor } from '../tensor/tensor.js';
 import { linearBackward, linearForward, weightOf, type LinearWeights } from './linear.js';
 
@@ -18,18 +19,20 @@ export interface HeadRows {
   readonly targets: Int32Array;
   /** What each row's loss counts: 1 / trained tokens of the whole accumulated batch. */
   readonly gradScale: number;
+  /** f32 [trained rows], on the device: what the gradient of each of them counts beside that. Absent: 1. */
+  readonly weights?: Span | undefined;
 }
 
 /**
  * @param hidden [rows, dim], after the last norm
- * @param dHidden of hidden's shape, zeros, in training: gets d(gradScale · sum of losses) / d hidden
- * @returns f32 [trained rows]: each target's negative log-likelihood, in the order of the rows; belongs to `g`
+ * @param dHidden of hidden's shape, zeros, in training: gets d(gradScale · sum of weighted losses) / d hidden
+ * @returns f32 [trained rows]: each target's negative log-likelihood, without its weight, in the order of the rows; belongs to `g`
  */
 export function headLoss(
   g: Pass,
   hidden: Tensor,
   head: LinearWeights,
-  { member, first: start, targets, gradScale }: HeadRows,
+  { member, first: start, targets, gradScale, weights }: HeadRows,
   dHidden?: Tensor,
 ): Tensor {
   const dim = head.inFeatures;
@@ -57,7 +60,8 @@ export function headLoss(
         ...(dHidden && { gradient: { to: dLogits, scale: gradScale } }),
       });
       if (dHidden) {
-        linearBackward(g, dLogits, x, ridden, head, { piece });
+        const own = weights && slice(weights, first, rows.length);
+        linearBackward(g, own ? weighted(g, dLogits, own) : dLogits, x, ridden, head, { piece });
         const dx = g.takeGrad(x);
         if (dx) {
           g.kernels.scatterRows({ x: dx, index, y: dHidden, rows: rows.length, dim });
@@ -68,4 +72,20 @@ export function headLoss(
     });
   }
   return losses;
+}
+
+/** Rows of x times their weights: a product with a diagonal matrix, which for the rows of a piece is small beside the head's. */
+function weighted(g: Pass, x: Tensor, weights: Span): Tensor {
+  const [rows, cols] = x.shape as [number, number];
+  const diagonal = g.empty([rows * rows], 'f32');
+  g.kernels.fill({ y: diagonal, n: rows * rows, value: 0 });
+  const index = g.from(Int32Array.from({ length: rows }, (_, i) => i * (rows + 1)));
+  g.kernels.scatterRows({ x: weights, index, y: diagonal, rows, dim: 1 });
+  const b = { kind: 'dense', rows, cols, data: x } as const;
+  const y = g.empty([rows, cols], 'f32');
+  g.kernels.gemm({ m: rows, n: cols, k: rows, a: diagonal, b, c: y });
+  if (x.dtype === 'f32') return y;
+  const result = g.empty(x.shape, x.dtype);
+  g.kernels.convert({ x: y, y: result, n: y.length });
+  return result;
 }

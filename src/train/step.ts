@@ -1,21 +1,22 @@
-/** One forward and backward pass over a few blocks of tokens. */
+/** One forward and backward pass over the batches of one or several trainings. */
 
 import { holdPairs, pairsOfCall, type CallAdapter } from '../adapters/call.js';
-import { Pass, type Member } from '../ops/pass.js';
-import { IGNORE_INDEX, type Block } from '../data/index.js';
+import type { CausalLM } from '../models/model.js';
 import { headLoss } from '../ops/cross-entropy.js';
-import { readsByEncoder, type CausalLM, type ModelInput } from '../models/model.js';
-import { checkPositions, checkTokens } from '../models/tokens.js';
 import type { Neftune } from '../ops/embedding.js';
+import { Pass, type Member } from '../ops/pass.js';
 import { Tensor } from '../tensor/tensor.js';
 import { abortable } from '../util/abort.js';
-import { checkInt32Array, checkLengths, checkWhole } from '../util/checks.js';
 import { inTurns } from '../util/turns.js';
+import { checkBatch, joinBatches, modelInput, type FlatBatch } from './batch.js';
+import { CROSS_ENTROPY, type Objective } from './objective.js';
 
 /** What one training brings to a pass. */
-export interface PassMember {
+export interface PassPart {
   readonly batch: FlatBatch;
-  /** What each row's loss counts: 1 / trained tokens of the whole accumulated batch. */
+  /** What is learnt of it; absent: CROSS_ENTROPY. */
+  readonly objective?: Objective;
+  /** What its loss counts: 1 / what the objective counts in the whole accumulated step. */
   readonly gradScale: number;
   readonly seed: number;
   /** The number of this pass in its whole run: it fixes dropout's and NEFTune's masks. */
@@ -26,7 +27,13 @@ export interface PassMember {
   readonly pairs?: Member['pairs'];
 }
 
-/** What all members of a pass share. */
+/** What a pass gave of a part, when it is there: numbers whose sums count. */
+export interface PassFigures {
+  readonly losses: Promise<Float32Array>;
+  readonly scalars: Readonly<Record<string, Promise<Float32Array>>>;
+}
+
+/** What all parts of a pass share. */
 export interface PassOptions {
   readonly bf16: boolean;
   readonly gradient_checkpointing: boolean;
@@ -37,173 +44,51 @@ export interface PassOptions {
 /** NEFTune's stream; the LoRA modules' are hashes of their names. */
 const NEFTUNE_STREAM = 1;
 
-/** What the encoder reads, where the model has one: its own rows, in segments numbered as the decoder's. */
-export interface FlatEncoder {
-  readonly ids: Int32Array;
-  readonly segments: Int32Array;
-  /** The length of the text that a row stands in. */
-  readonly lengths: Int32Array;
-}
-
-/** Blocks one behind the other without padding; `targets[i]` is the token that row i should predict, or -100. */
-export interface FlatBatch {
-  readonly ids: Int32Array;
-  readonly positions: Int32Array;
-  readonly segments: Int32Array;
-  readonly targets: Int32Array;
-  /** The length of the text, or of the joined texts, that a row stands in. */
-  readonly lengths: Int32Array;
-  readonly trainedTokens: number;
-  readonly encoder?: FlatEncoder | undefined;
-}
-
-/** Rows of a pass, the encoder's too. */
-export function rowsOf({
-  ids,
-  encoder,
-}: {
-  readonly ids: Int32Array;
-  readonly encoder?: { readonly ids: Int32Array } | undefined;
-}): number {
-  return ids.length + (encoder?.ids.length ?? 0);
-}
-
-/** Throws RangeError or TypeError for blocks whose arrays are not all Int32Arrays of one length. */
-export function flatten(blocks: readonly Block[]): FlatBatch {
-  for (const { ids, labels, positions, segments, encoder } of blocks) {
-    checkRows({ ids, labels, positions, segments });
-    if (encoder) checkRows({ ids: encoder.ids, segments: encoder.segments });
-  }
-  const rows = blocks.reduce((n, b) => n + b.ids.length, 0);
-  const make = (): Int32Array => new Int32Array(rows);
-  const [ids, positions, segments, targets, lengths] = [make(), make(), make(), make(), make()];
-  let at = 0;
-  let segment = -1;
-  let trainedTokens = 0;
-  for (const block of blocks) {
-    for (let i = 0; i < block.ids.length; i++, at++) {
-      if (i === 0 || block.segments[i] !== block.segments[i - 1]) segment++;
-      ids[at] = block.ids[i]!;
-      positions[at] = block.positions[i]!;
-      segments[at] = segment;
-      const sameText = i + 1 < block.ids.length && block.segments[i + 1] === block.segments[i];
-      const target = sameText ? block.labels[i + 1]! : IGNORE_INDEX;
-      targets[at] = target;
-      if (target >= 0) trainedTokens++;
-    }
-  }
-  fillLengths(segments, lengths);
-  return { ids, positions, segments, targets, lengths, trainedTokens, encoder: flatEncoder(blocks) };
-}
-
-function fillLengths(segments: Int32Array, lengths: Int32Array): void {
-  const rows = segments.length;
-  for (let start = 0, end; start < rows; start = end) {
-    for (end = start + 1; end < rows && segments[end] === segments[start];) end++;
-    lengths.fill(end - start, start, end);
-  }
-}
-
-function flatEncoder(blocks: readonly Block[]): FlatEncoder | undefined {
-  const parts = blocks.flatMap(({ encoder }) => encoder ?? []);
-  if (parts.length === 0) return undefined;
-  const rows = parts.reduce((n, { ids }) => n + ids.length, 0);
-  const [ids, segments, lengths] = [new Int32Array(rows), new Int32Array(rows), new Int32Array(rows)];
-  let [at, before] = [0, 0];
-  for (const block of blocks) {
-    const { encoder } = block;
-    if (!encoder) throw new Error('blocks with and without texts for an encoder do not go together');
-    ids.set(encoder.ids, at);
-    segments.set(
-      encoder.segments.map((s) => s + before),
-      at,
-    );
-    at += encoder.ids.length;
-    before += block.segments.at(-1)! + 1;
-  }
-  fillLengths(segments, lengths);
-  return { ids, segments, lengths };
-}
-
 /**
- * Adds gradScale · d(sum of its rows' losses) to the gradients of what each member trains, which get the bits that they get from a pass of
- * its own: asks the backend for it and waits for nothing, but gives the event loop its turn on the way.
- * @returns for each member its trained rows' losses, when they are there
+ * Adds gradScale · d(sum of its losses) to the gradients of what each part trains, which get the bits that they get from a pass of its own:
+ * asks the backend for it and waits for nothing, but gives the event loop its turn on the way.
  */
 export async function forwardBackward(
   model: CausalLM,
-  members: readonly PassMember[],
+  parts: readonly PassPart[],
   { bf16, gradient_checkpointing, signal }: PassOptions,
-): Promise<Promise<Float32Array>[]> {
-  const whole = join(members.map(({ batch }) => batch));
-  for (const { batch, pairs } of members) checkBatch(model, batch, pairs ?? model.adapter);
-  const slices = members.map(({ batch, seed, pass, pairs }) => ({
+): Promise<PassFigures[]> {
+  const whole = joinBatches(parts.map(({ batch }) => batch));
+  for (const { batch, pairs } of parts) checkBatch(model, batch, pairs ?? model.adapter);
+  const members = parts.map(({ batch, seed, pass, pairs }) => ({
     ...{ rows: batch.ids.length, encoderRows: batch.encoder?.ids.length ?? 0, seed, step: pass },
     pairs: pairs ?? model.adapter,
   }));
-  const g = new Pass(model.backend, {
-    training: true,
-    precision: bf16 ? 'bf16' : 'f32',
-    members: slices,
-  });
+  const precision = bf16 ? 'bf16' : 'f32';
+  const prepared: (readonly Float32Array[])[] = [];
+  for (const [i, { batch, objective }] of parts.entries())
+    prepared.push(
+      (await objective?.prepare?.(model, batch, { precision, pairs: members[i]!.pairs, signal })) ?? [],
+    );
+  const g = new Pass(model.backend, { training: true, precision, members });
   const ask = <T>(body: () => T): T => abortable(model.backend, signal, body);
   try {
     const input = ask(() => ({
       ...modelInput(g, whole),
       gradientCheckpointing: gradient_checkpointing,
-      neftune: neftuneOf(g, model, members),
+      neftune: neftuneOf(g, model, parts),
     }));
     const hidden = await inTurns(model.pass(g, input), ask);
     const dHidden = Tensor.zeros(g.backend, hidden.shape, g.activations);
     let first = 0;
-    const losses = members.map(({ batch: { targets }, gradScale }, i) => {
-      const rows = { member: slices[i]!, first, targets, gradScale };
-      first += targets.length;
-      return ask(() => headLoss(g, hidden, model.head, rows, dHidden));
+    const losses = parts.map(({ batch, objective = CROSS_ENTROPY, gradScale }, i) => {
+      const rows = { member: members[i]!, first, batch, prepared: prepared[i]!, gradScale };
+      first += batch.targets.length;
+      return ask(() => objective.loss(g, { ...rows, hidden, head: model.head, dHidden }));
     });
     await inTurns(g.walkBack(hidden, dHidden), ask);
-    return losses.map((l) => l.toFloat32());
+    return losses.map(({ losses, scalars = {} }) => ({
+      losses: losses.toFloat32(),
+      scalars: Object.fromEntries(Object.entries(scalars).map(([name, t]) => [name, t.toFloat32()])),
+    }));
   } finally {
     g.close();
   }
-}
-
-/** Batches one behind the other. */
-function join(batches: readonly FlatBatch[]): FlatBatch {
-  if (batches.length === 1) return batches[0]!;
-  const all = (of: (batch: FlatBatch) => Int32Array): Int32Array => {
-    const parts = batches.map(of);
-    const joined = new Int32Array(parts.reduce((n, part) => n + part.length, 0));
-    let at = 0;
-    for (const part of parts) {
-      joined.set(part, at);
-      at += part.length;
-    }
-    return joined;
-  };
-  const renumbered = (of: (batch: FlatBatch) => Int32Array): Int32Array => {
-    let segments = 0;
-    return all((b) => {
-      const before = segments;
-      segments += (b.segments.at(-1) ?? -1) + 1;
-      return of(b).map((s) => s + before);
-    });
-  };
-  return {
-    ids: all((b) => b.ids),
-    positions: all((b) => b.positions),
-    segments: renumbered((b) => b.segments),
-    targets: all((b) => b.targets),
-    lengths: all((b) => b.lengths),
-    trainedTokens: batches.reduce((n, b) => n + b.trainedTokens, 0),
-    ...(batches[0]!.encoder && {
-      encoder: {
-        ids: all((b) => b.encoder!.ids),
-        segments: renumbered((b) => b.encoder!.segments),
-        lengths: all((b) => b.encoder!.lengths),
-      },
-    }),
-  };
 }
 
 /**
@@ -230,59 +115,9 @@ export async function evaluateLoss(
   }
 }
 
-/** Int32Arrays of one length, that of `ids`. */
-function checkRows({
-  ids,
-  ...others
-}: Readonly<Record<string, Int32Array>> & { readonly ids: Int32Array }): void {
-  for (const [name, array] of Object.entries({ ids, ...others })) checkInt32Array(name, array);
-  checkLengths(ids.length, others);
-}
-
-/** Segments are numbered upwards: what is of one segment stands together. */
-function checkSegments(segments: Int32Array): void {
-  for (let i = 0, before = 0; i < segments.length; before = segments[i++]!)
-    checkWhole(`segments[${i}]`, segments[i], before);
-}
-
-function checkBatch(
-  model: CausalLM,
-  { ids, positions, segments, targets, lengths, encoder }: FlatBatch,
-  pairs: Member['pairs'],
-): void {
-  checkRows({ ids, positions, segments, targets, lengths });
-  checkWhole('the number of rows', ids.length, 1);
-  checkPositions(positions);
-  checkSegments(segments);
-  if (encoder) {
-    checkRows({ ids: encoder.ids, segments: encoder.segments, lengths: encoder.lengths });
-    checkSegments(encoder.segments);
-  }
-  if ((encoder !== undefined) !== readsByEncoder(model))
-    throw new Error('texts for an encoder go with a model that has one');
-  checkTokens(model, ids, pairs);
-  if (encoder) checkTokens(model, encoder.ids, pairs);
-  checkTokens(model, targets, pairs, IGNORE_INDEX);
-}
-
-export function modelInput(
-  g: Pass,
-  batch: Omit<FlatBatch, 'targets' | 'lengths' | 'trainedTokens'>,
-): ModelInput {
-  return {
-    ids: g.from(batch.ids),
-    positions: g.from(batch.positions),
-    segments: g.from(batch.segments),
-    ...(batch.encoder && {
-      encoder: { ids: g.from(batch.encoder.ids), segments: g.from(batch.encoder.segments) },
-    }),
-    length: batch.positions.reduce((a, b) => Math.max(a, b), 0) + 1,
-  };
-}
-
-function neftuneOf(g: Pass, model: CausalLM, members: readonly PassMember[]): Neftune[] {
+function neftuneOf(g: Pass, model: CausalLM, parts: readonly PassPart[]): Neftune[] {
   let first = 0;
-  return members.flatMap(({ batch, neftune_noise_alpha: alpha }, i) => {
+  return parts.flatMap(({ batch, neftune_noise_alpha: alpha }, i) => {
     const { lengths } = batch.encoder ?? batch;
     const start = first;
     first += lengths.length;

@@ -22,11 +22,14 @@ import {
   type SomeArguments,
   type TrainingArguments,
 } from './arguments.js';
+import { flatten } from './batch.js';
 import { latestCheckpoint, restoreCheckpoint, saveCheckpoint } from './checkpoint.js';
+import { CROSS_ENTROPY, type Objective } from './objective.js';
 import { AdamW } from './optimizer.js';
 import { PassClock } from './pass-clock.js';
 import { learningRate } from './schedule.js';
-import { flatten, forwardBackward, rowsOf, type FlatBatch, type PassMember } from './step.js';
+import { forwardBackward, type PassFigures, type PassPart } from './step.js';
+import { OptimizerStep, type StepFigures } from './stepper.js';
 
 /** What a training tells of one optimizer step: a line of train.jsonl. */
 export interface StepRecord {
@@ -43,10 +46,14 @@ export interface StepRecord {
   readonly trained_tokens: number;
   /** Its part of the time, by its rows, where others are trained beside it. */
   readonly seconds: number;
+  /** What its objective reports beside the loss, where it does. */
+  readonly scalars?: Readonly<Record<string, number>>;
 }
 
-/** What one training tells and keeps. */
-export interface TraineeOptions {
+/** What one training learns, tells and keeps. */
+interface TrainingOptions {
+  /** Absent: CROSS_ENTROPY. */
+  readonly objective?: Objective;
   /** Where checkpoints go and a resumed run finds them. Absent: none are written. */
   readonly checkpoints?: string;
   /** The step that it goes on after, and the steps of the whole run. */
@@ -57,7 +64,7 @@ export interface TraineeOptions {
 }
 
 /** What a training is given beside its settings. */
-export interface TrainOptions extends TraineeOptions {
+export interface TrainOptions extends TrainingOptions {
   /**
    * Ends training at once, with an AbortError: the step under way is dropped, the ones before stand in what is trained and, with
    * `checkpoints`, in a checkpoint.
@@ -66,9 +73,9 @@ export interface TrainOptions extends TraineeOptions {
 }
 
 /** One of several trainings of a model. */
-export interface Trainee extends TraineeOptions {
+export interface Training extends TrainingOptions {
   /** An adapter (attached or not); or parameters of the model or of the adapter that is attached to it when training begins. */
-  readonly trained: { readonly parameters: readonly Parameter[]; readonly pairs?: PassMember['pairs'] };
+  readonly trained: { readonly parameters: readonly Parameter[]; readonly pairs?: PassPart['pairs'] };
   readonly blocks: readonly Block[];
   readonly args: TrainingArguments;
   /** Called after these steps, when what is trained stands as a training that ends there leaves it; training goes on when it is done. */
@@ -118,71 +125,63 @@ export async function train(
  */
 export async function trainTogether(
   model: CausalLM,
-  trainees: readonly Trainee[],
+  trainings: readonly Training[],
   signal?: AbortSignal,
 ): Promise<Outcome[]> {
-  checkWhole('the number of trainings', trainees.length, 1);
+  checkWhole('the number of trainings', trainings.length, 1);
   const { backend } = model;
-  const { bf16, gradient_checkpointing } = trainees[0]!.args;
-  for (const { args, trained, blocks } of trainees) {
+  const { bf16, gradient_checkpointing } = trainings[0]!.args;
+  for (const { args, trained, blocks } of trainings) {
     checkArguments(args, blocks.length);
     checkWhole('the number of trained parameters', trained.parameters.length, 1);
     if (args.bf16 !== bf16 || args.gradient_checkpointing !== gradient_checkpointing)
       throw new Error('trainings together share bf16 and gradient_checkpointing');
-    if (trainees.length > 1 && !trained.pairs) throw new Error('trainings together are of adapters');
+    if (trainings.length > 1 && !trained.pairs) throw new Error('trainings together are of adapters');
   }
-  const clock = new PassClock<Training>();
-  const trainings = trainees.map((trainee) => new Training(model, trainee, clock));
+  const clock = new PassClock<Trainer>();
+  const trainers = trainings.map((training) => new Trainer(model, training, clock));
   try {
-    for (const training of trainings) await training.start();
+    for (const trainer of trainers) await trainer.start();
     for (;;) {
-      const running = trainings.filter(({ outcome }) => outcome === undefined);
-      if (running.length === 0) return trainings.map(({ outcome }) => outcome!);
+      const running = trainers.filter(({ outcome }) => outcome === undefined);
+      if (running.length === 0) return trainers.map(({ outcome }) => outcome!);
       if (signal?.aborted) {
-        for (const training of running) await training.stop();
+        for (const trainer of running) await trainer.stop();
         continue;
       }
-      const members = running.map((training) => training.nextPass());
-      clock.share(running.map((training, i) => [training, members[i]!.batch.ids.length]));
-      const losses = await forwardBackward(model, members, { bf16, gradient_checkpointing, signal });
+      const parts = running.map((trainer) => trainer.nextPass());
+      clock.share(running.map((trainer, i) => [trainer, parts[i]!.batch.ids.length]));
+      const figures = await forwardBackward(model, parts, { bf16, gradient_checkpointing, signal });
       // No more than a pass is asked for at once; and what one that was cut short leaves in the gradients must not become an update.
       if (!backend.runsAhead) await backend.synchronize();
       if (signal?.aborted) continue;
-      for (const [i, training] of running.entries()) await training.passed(losses[i]!);
+      for (const [i, trainer] of running.entries()) await trainer.passed(figures[i]!);
       // Signals and progress bars get their turn between passes.
       await new Promise(setImmediate);
     }
   } finally {
-    for (const training of trainings) training.dispose();
+    for (const trainer of trainers) trainer.dispose();
   }
 }
 
-/** A step whose passes are under way. */
-interface StepUnderWay {
-  readonly batches: readonly Block[][];
-  readonly flat: readonly FlatBatch[];
-  readonly tokens: number;
-  readonly trained_tokens: number;
-  /** Of the rows of the passes so far. */
-  readonly losses: Promise<Float32Array>[];
-}
-
 /** A step that the backend was asked for, whole. */
-interface AskedStep extends StepUnderWay {
+interface AskedStep {
   /** From 1. */
   readonly step: number;
   readonly learning_rate: number;
-  readonly grad_norm: Promise<number>;
+  readonly blocks: readonly Block[];
+  readonly asked: OptimizerStep;
+  readonly figures: () => Promise<StepFigures>;
 }
 
 /** One training, a pass at a time. */
-class Training {
+class Trainer {
   outcome: Outcome | undefined;
   private readonly steps: number;
   private readonly perEpoch: number;
   private readonly run: string;
   /** Of the adapter that it began with. */
-  private readonly pairs: NonNullable<PassMember['pairs']>;
+  private readonly pairs: NonNullable<PassPart['pairs']>;
   private letGo: (() => void) | undefined;
   private optimizer: AdamW | undefined;
   private resumedFrom = 0;
@@ -190,28 +189,29 @@ class Training {
   private step = 0;
   /** The step of the newest checkpoint. */
   private saved = 0;
-  private underWay: StepUnderWay | undefined;
+  /** A step whose passes are under way, and its blocks. */
+  private underWay: { readonly step: OptimizerStep; readonly blocks: readonly Block[] } | undefined;
   /** The step whose loss was not looked at yet. */
   private asked: AskedStep | undefined;
   private last: StepRecord | undefined;
 
   constructor(
     private readonly model: CausalLM,
-    private readonly trainee: Trainee,
-    private readonly clock: PassClock<Training>,
+    private readonly training: Training,
+    private readonly clock: PassClock<Trainer>,
   ) {
-    const { blocks, args, checkpoints } = trainee;
+    const { blocks, args, checkpoints, objective } = training;
     this.steps = totalSteps(blocks.length, args);
     this.perEpoch = stepsPerEpoch(blocks.length, args);
-    this.run = checkpoints === undefined ? '' : nameOf(blocks, args);
-    const { pairs } = trainee.trained;
+    this.run = checkpoints === undefined ? '' : nameOf(blocks, args, objective);
+    const { pairs } = training.trained;
     this.pairs = pairsOfCall(model, pairs && { pairs });
   }
 
   /** Goes on from its checkpoint, where there is one. */
   start(): Promise<void> {
     return this.ownFault(() => {
-      const { blocks, args, checkpoints, trained, onStart } = this.trainee;
+      const { blocks, args, checkpoints, trained, onStart } = this.training;
       if (blocks.length === 0)
         throw new UserError('there is nothing to train on: no row is left after reading and packing');
       for (const { ids, labels, encoder } of blocks) {
@@ -230,49 +230,39 @@ class Training {
     });
   }
 
-  /** What it brings to the next pass. Each row's loss counts 1 / trained tokens of the whole step, however that is cut. */
-  nextPass(): PassMember {
-    const { args } = this.trainee;
+  /** What it brings to the next pass. */
+  nextPass(): PassPart {
     this.underWay ??= this.begin();
-    const { flat, losses, trained_tokens } = this.underWay;
-    return {
-      batch: flat[losses.length]!,
-      gradScale: 1 / trained_tokens,
-      seed: args.seed,
-      pass: this.step * args.gradient_accumulation_steps + losses.length,
-      neftune_noise_alpha: args.neftune_noise_alpha,
-      pairs: this.pairs,
-    };
+    return this.underWay.step.next();
   }
 
-  private begin(): StepUnderWay {
-    const { blocks, args } = this.trainee;
-    const { step, perEpoch } = this;
+  private begin(): { step: OptimizerStep; blocks: Block[] } {
+    const { blocks, args, objective } = this.training;
+    const { step, perEpoch, pairs } = this;
     const batches = batchesOfStep(blocks, args, Math.floor(step / perEpoch), step % perEpoch);
-    const flat = batches.map(flatten);
-    const trained_tokens = flat.reduce((n, b) => n + b.trainedTokens, 0);
-    const tokens = flat.reduce((n, b) => n + rowsOf(b), 0);
-    this.optimizer!.zeroGrad();
-    return { batches, flat, tokens, trained_tokens, losses: [] };
+    const learner = { optimizer: this.optimizer!, objective, pairs, args };
+    const firstPass = step * args.gradient_accumulation_steps;
+    return { step: new OptimizerStep(learner, batches.map(flatten), firstPass), blocks: batches.flat() };
   }
 
   /** Its pass was asked for; after a step's last one: update, record, checkpoint, end. */
-  async passed(losses: Promise<Float32Array>): Promise<void> {
-    const { underWay, steps, trainee, model } = this;
-    const { args } = trainee;
-    underWay!.losses.push(losses);
-    if (underWay!.losses.length < underWay!.flat.length) return;
+  async passed(pass: PassFigures): Promise<void> {
+    const { steps, training, model } = this;
+    const { args } = training;
+    const { step: asked, blocks } = this.underWay!;
+    asked.passed(pass);
+    if (!asked.complete) return;
     const learning_rate = learningRate(args, this.step, steps);
-    const grad_norm = this.optimizer!.update(learning_rate);
+    const figures = asked.update(learning_rate);
     const step = ++this.step;
     const before = this.asked;
-    this.asked = { ...underWay!, step, learning_rate, grad_norm };
+    this.asked = { step, learning_rate, blocks, asked, figures };
     this.underWay = undefined;
     await this.ownFault(async () => {
       // A device has its next step before the last one's loss is looked at, so that it never waits for the host.
       if (before) await this.settle(before);
       const due = args.save_steps > 0 && step % args.save_steps === 0 && step < steps;
-      const pause = trainee.pauses?.get(step);
+      const pause = training.pauses?.get(step);
       if (step === steps || due || pause || !model.backend.runsAhead) {
         await this.settleAsked();
         await pause?.();
@@ -292,7 +282,7 @@ class Training {
   }
 
   private async save(): Promise<void> {
-    const { checkpoints, args } = this.trainee;
+    const { checkpoints, args } = this.training;
     if (checkpoints === undefined) return;
     await saveCheckpoint(checkpoints, this.optimizer!, this.run, args.save_total_limit);
     this.saved = this.step;
@@ -306,16 +296,17 @@ class Training {
 
   /** Waits for a step's loss, checks and reports it. */
   private async settle(asked: AskedStep): Promise<void> {
-    const { step, learning_rate, tokens, trained_tokens, batches } = asked;
-    const [rows, grad_norm] = await Promise.all([Promise.all(asked.losses), asked.grad_norm]);
-    const loss = rows.reduce((sum, part) => part.reduce((a, b) => a + b, sum), 0) / trained_tokens;
+    const { step, learning_rate, blocks } = asked;
+    const { tokens, trained_tokens } = asked.asked;
+    const { loss, grad_norm, scalars } = await asked.figures();
     if (!Number.isFinite(loss) || !Number.isFinite(grad_norm))
-      throw notFinite(step, loss, grad_norm, batches.flat(), this.trainee);
+      throw notFinite(step, loss, grad_norm, blocks, this.training);
     const seconds = this.clock.take(this);
     const epoch = step / this.perEpoch;
     const { steps } = this;
-    this.last = { step, steps, epoch, loss, grad_norm, learning_rate, tokens, trained_tokens, seconds };
-    this.trainee.onStep?.(this.last);
+    const about = { step, steps, epoch, loss, grad_norm, learning_rate, tokens, trained_tokens, seconds };
+    this.last = Object.keys(scalars).length > 0 ? { ...about, scalars } : about;
+    this.training.onStep?.(this.last);
   }
 
   /** What a user can mend ends this training alone. */
@@ -348,9 +339,14 @@ class Training {
  * A hash of what the steps are made of: a checkpoint is gone on with by the same training alone. What saves memory and changes no bit is not
  * in it, for that depends on who trains beside it.
  */
-function nameOf(blocks: readonly Block[], args: TrainingArguments): string {
+function nameOf(
+  blocks: readonly Block[],
+  args: TrainingArguments,
+  { name }: Objective = CROSS_ENTROPY,
+): string {
   const bitless = Object.fromEntries(BITLESS_ARGUMENTS.map((name) => [name, undefined]));
-  const determining = { ...args, ...bitless };
+  const objective = name === CROSS_ENTROPY.name ? {} : { objective: name };
+  const determining = { ...args, ...bitless, ...objective };
   const hash = createHash('sha256').update(JSON.stringify(Object.entries(determining).sort()));
   for (const { ids, labels, segments, encoder } of blocks)
     for (const numbers of [ids, labels, segments, ...(encoder ? [encoder.ids, encoder.segments] : [])])
@@ -380,7 +376,7 @@ function notFinite(
   loss: number,
   gradNorm: number,
   blocks: readonly Block[],
-  { checkpoints, describeRow = String }: TraineeOptions,
+  { checkpoints, describeRow = String }: TrainingOptions,
 ): UserError {
   const rows = [...new Set(blocks.flatMap((b) => [...b.rows]))].map(describeRow).join(', ');
   const good = checkpoints === undefined ? undefined : latestCheckpoint(checkpoints);

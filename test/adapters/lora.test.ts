@@ -19,7 +19,8 @@ import { familyOf } from '../../src/models/families/index.js';
 import { openCheckpoint } from '../../src/files/index.js';
 import { loadModel } from '../../src/models/load.js';
 import { saveModel } from '../../src/models/save.js';
-import { evaluateLoss, flatten } from '../../src/train/step.js';
+import { flatten } from '../../src/train/batch.js';
+import { evaluateLoss } from '../../src/train/step.js';
 import { UserError } from '../../src/util/errors.js';
 import { backend, LORA, randomBlocks, tinyModel } from '../support/tiny.js';
 

@@ -14,7 +14,8 @@ import { scoreContinuations } from '../../src/generate/score.js';
 import { isTied, type CausalLM } from '../../src/models/model.js';
 import { loadModel } from '../../src/models/load.js';
 import { saveModel } from '../../src/models/save.js';
-import { evaluateLoss, flatten, forwardBackward } from '../../src/train/step.js';
+import { flatten } from '../../src/train/batch.js';
+import { evaluateLoss, forwardBackward } from '../../src/train/step.js';
 import { Tensor } from '../../src/tensor/tensor.js';
 import { messageOf, UserError } from '../../src/util/errors.js';
 import {
@@ -377,12 +378,12 @@ test('adapters with tables of their own are trained side by side as alone', asyn
   const run = async (which: readonly number[]): Promise<Float32Array[]> => {
     const adapters = which.map((i) => readAdapter(model, folders[i]!));
     for (const p of adapters.flatMap((a) => a.parameters)) p.grad = Tensor.zeros(be, p.value.shape);
-    const members = adapters.map(({ pairs }, i) => {
+    const parts = adapters.map(({ pairs }, i) => {
       const batch = flatten(randomBlocks([11 + which[i]!], 40 + which[i]!));
       return { batch, gradScale: 1, seed: 3, pass: 0, neftune_noise_alpha: 0, pairs };
     });
-    const asked = await forwardBackward(model, members, { bf16: false, gradient_checkpointing: false });
-    const losses = await Promise.all(asked);
+    const asked = await forwardBackward(model, parts, { bf16: false, gradient_checkpointing: false });
+    const losses = await Promise.all(asked.map((part) => part.losses));
     const grads = await Promise.all(adapters.flatMap((a) => a.parameters.map((p) => p.grad!.toFloat32())));
     for (const a of adapters) {
       for (const p of a.parameters) p.grad!.release();

@@ -12,7 +12,7 @@ import { createCpuBackend } from '../../src/backends/cpu/index.js';
 import type { Kernels } from '../../src/backends/kernels.js';
 import { createReferenceBackend } from '../../src/backends/reference/index.js';
 import type { AnyRule, AnySignature } from '../../src/backends/rules.js';
-import { DENSE, NF4, SIGNATURES } from '../../src/backends/signatures.js';
+import { DENSE, NF4, SIGNATURES } from '../../src/backends/signatures/index.js';
 import { bf16ToFloat32, f16ToFloat32 } from '../../src/files/convert.js';
 import { Dice, drawArguments, KERNELS, place, withSpans, type Fields, type Plan } from './fuzz/draw.js';
 

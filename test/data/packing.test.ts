@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
 import { packConcat, packIsolated, unpacked, type Block, type Example } from '../../src/data/index.js';
-import { flatten } from '../../src/train/step.js';
+import { flatten } from '../../src/train/batch.js';
 import { UserError } from '../../src/util/errors.js';
 
 const EOS = 2;

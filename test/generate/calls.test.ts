@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { attachLora, createLora, type LoraAdapter } from '../../src/adapters/lora.js';
+import { attachLora, createLora, type LoraAdapter, type LoraSource } from '../../src/adapters/lora.js';
 import type { Backend } from '../../src/backends/contract.js';
 import { generate, type GenerateOptions } from '../../src/generate/generate.js';
 import { scoreContinuations } from '../../src/generate/score.js';
@@ -56,10 +56,11 @@ function strange(model: CausalLM, seed: number): LoraAdapter {
   const numbers = (n: number, stream: number): Float32Array =>
     Float32Array.from(randomIds(n, 1000 * seed + stream), (id) => (id / 96 - 0.5) / 4);
   let stream = 0;
-  const source = (_: string, r: number, inputs: number, outputs: number) => ({
-    a: numbers(r * inputs, stream++),
-    b: numbers(outputs * r, stream++),
-  });
+  const source: LoraSource = (_module, _tensor, shape) =>
+    numbers(
+      shape.reduce((a, b) => a * b, 1),
+      stream++,
+    );
   return createLora(model, LORA, { source });
 }
 

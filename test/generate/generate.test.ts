@@ -5,7 +5,8 @@ import { generate, type GenerateOptions } from '../../src/generate/generate.js';
 import { commonPrefix } from '../../src/generate/prompts.js';
 import { scoreContinuations } from '../../src/generate/score.js';
 import type { CausalLM } from '../../src/models/model.js';
-import { evaluateLoss, flatten } from '../../src/train/step.js';
+import { flatten } from '../../src/train/batch.js';
+import { evaluateLoss } from '../../src/train/step.js';
 import { backend, familyConfig, LORA, randomIds, tinyModel } from '../support/tiny.js';
 
 const greedy: GenerateOptions = {

@@ -3,7 +3,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
 import fc from 'fast-check';
-import { createLora, type LoraAdapter } from '../../src/adapters/lora.js';
+import { createLora, type LoraAdapter, type LoraSource } from '../../src/adapters/lora.js';
 import { generate } from '../../src/generate/generate.js';
 import type { SamplingOptions } from '../../src/generate/sampler.js';
 import { Session, type Answer, type Request } from '../../src/generate/session.js';
@@ -25,10 +25,11 @@ function strange(model: CausalLM, seed: number, tables = false): LoraAdapter {
   const numbers = (n: number, stream: number): Float32Array =>
     Float32Array.from(randomIds(n, 1000 * seed + stream), (id) => (id / VOCAB - 0.5) / 4);
   let stream = 0;
-  const source = (_: string, r: number, inputs: number, outputs: number) => ({
-    a: numbers(r * inputs, stream++),
-    b: numbers(outputs * r, stream++),
-  });
+  const source: LoraSource = (_module, _tensor, shape) =>
+    numbers(
+      shape.reduce((a, b) => a * b, 1),
+      stream++,
+    );
   const hidden = model.config.hidden_size;
   const table = (): Tensor => Tensor.from(model.backend, numbers(VOCAB * hidden, stream++), [VOCAB, hidden]);
   return createLora(model, LORA, {

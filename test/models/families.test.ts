@@ -4,7 +4,8 @@ import { architectures, familyOf } from '../../src/models/families/index.js';
 import { randomModel } from '../../src/models/load.js';
 import { RandomWeights } from '../../src/models/random.js';
 import { WeightLoader } from '../../src/models/weights.js';
-import { evaluateLoss, flatten } from '../../src/train/step.js';
+import { flatten } from '../../src/train/batch.js';
+import { evaluateLoss } from '../../src/train/step.js';
 import { UserError } from '../../src/util/errors.js';
 import { backend, familyConfig, randomBlocks, tinyModel, tinyT5 } from '../support/tiny.js';
 

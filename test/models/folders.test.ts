@@ -22,7 +22,8 @@ import { openCheckpoint, resolveModel, writeCheckpoint } from '../../src/files/i
 import { loadModel } from '../../src/models/load.js';
 import { isTied } from '../../src/models/model.js';
 import { saveModel } from '../../src/models/save.js';
-import { evaluateLoss, flatten } from '../../src/train/step.js';
+import { flatten } from '../../src/train/batch.js';
+import { evaluateLoss } from '../../src/train/step.js';
 import { UserError } from '../../src/util/errors.js';
 import { backend, familyConfig, LORA, randomBlocks, tinyConfig, tinyModel, tinyT5 } from '../support/tiny.js';
 

@@ -15,7 +15,8 @@ import { inverseFrequencies } from '../../src/models/blocks/rotary.js';
 import { architectures } from '../../src/models/families/index.js';
 import { loadModel } from '../../src/models/load.js';
 import { saveModel } from '../../src/models/save.js';
-import { evaluateLoss, flatten } from '../../src/train/step.js';
+import { flatten } from '../../src/train/batch.js';
+import { evaluateLoss } from '../../src/train/step.js';
 import { UserError } from '../../src/util/errors.js';
 import { backend, familyConfig, randomBlocks, tinyConfig, tinyModel } from '../support/tiny.js';
 

@@ -15,7 +15,8 @@ import { loadModel } from '../../src/models/load.js';
 import type { CausalLM } from '../../src/models/model.js';
 import { saveModel } from '../../src/models/save.js';
 import { AdamW } from '../../src/train/optimizer.js';
-import { evaluateLoss, flatten, forwardBackward } from '../../src/train/step.js';
+import { flatten } from '../../src/train/batch.js';
+import { evaluateLoss, forwardBackward } from '../../src/train/step.js';
 import { train, trainTogether } from '../../src/train/trainer.js';
 import { UserError } from '../../src/util/errors.js';
 import { ARGS, backend, LORA, randomIds, randomPairs, tinyModel, tinyT5 } from '../support/tiny.js';
@@ -41,7 +42,7 @@ async function gradients(
     const all = { ...PLAIN, ...options };
     await (
       await forwardBackward(model, [{ batch, gradScale: 1 / batch.trainedTokens, ...all }], all)
-    )[0];
+    )[0]!.losses;
     return await Promise.all(parameters.map((p) => p.grad!.toFloat32()));
   } finally {
     optimizer.dispose();

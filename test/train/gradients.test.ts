@@ -5,7 +5,8 @@ import type { Parameter } from '../../src/autograd/parameter.js';
 import type { Block } from '../../src/data/index.js';
 import type { CausalLM } from '../../src/models/model.js';
 import { AdamW } from '../../src/train/optimizer.js';
-import { evaluateLoss, flatten, forwardBackward } from '../../src/train/step.js';
+import { flatten } from '../../src/train/batch.js';
+import { evaluateLoss, forwardBackward } from '../../src/train/step.js';
 import { ARGS, backend, familyConfig, LORA, randomBlocks, tinyModel } from '../support/tiny.js';
 
 const PLAIN = {
@@ -30,7 +31,7 @@ async function gradients(
     for (const batch of flat)
       await (
         await forwardBackward(model, [{ batch, gradScale: 1 / trained, ...all }], all)
-      )[0];
+      )[0]!.losses;
     return await Promise.all(parameters.map((p) => p.grad!.toFloat32()));
   } finally {
     optimizer.dispose();

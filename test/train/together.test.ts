@@ -5,7 +5,8 @@ import { existsSync, mkdtempSync, readFileSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { attachLora, createLora, type LoraAdapter, type LoraConfig } from '../../src/adapters/lora.js';
+import type { LoraConfig } from '../../src/adapters/config.js';
+import { attachLora, createLora, type LoraAdapter } from '../../src/adapters/lora.js';
 import type { Backend } from '../../src/backends/contract.js';
 import { packIsolated, type Block } from '../../src/data/index.js';
 import type { CausalLM } from '../../src/models/model.js';
@@ -275,7 +276,7 @@ test('the seconds of all that are trained together are part of the time that wen
   const model = await tinyModel(await backend());
   const adapters = setups.map(({ lora, args }) => createLora(model, lora, { seed: args.seed }));
   let seconds = 0;
-  const trainees = setups.map(({ blocks, args }, i) => ({
+  const trainings = setups.map(({ blocks, args }, i) => ({
     ...{ trained: adapters[i]!, blocks, args },
     onStep: (record: StepRecord) => {
       assert.ok(record.seconds > 0);
@@ -283,7 +284,7 @@ test('the seconds of all that are trained together are part of the time that wen
     },
   }));
   const started = performance.now();
-  await trainTogether(model, trainees);
+  await trainTogether(model, trainings);
   const wall = (performance.now() - started) / 1000;
   assert.ok(seconds <= wall, `${seconds} of ${wall}`);
   for (const adapter of adapters) adapter.dispose();

@@ -7,7 +7,7 @@ import { BYTES_PER_ELEMENT } from '../span.js';
 import type { Activation, AttentionShape, DistanceBias, Kernels } from '../kernels.js';
 import type { LoraKernels } from '../lora.js';
 import { address, DTYPE_CODE } from './library.js';
-import type { Enqueue, Queue } from './queue.js';
+import type { Queue } from './queue.js';
 
 export type OtherKernels = Omit<
   Kernels,
@@ -37,40 +37,37 @@ function biasArguments(bias: DistanceBias | undefined): [values: number, reach: 
 
 /** Binds every kernel that is no matrix product and knows no NF4. */
 export function bindOther(queue: Queue): OtherKernels {
-  const kernel = (name: string): Enqueue => queue.kernel(name);
+  return {
+    ...bindNorms(queue),
+    ...bindAttention(queue),
+    ...bindLoss(queue),
+    ...bindElements(queue),
+    ...bindOptimizer(queue),
+  };
+}
 
-  const embedding = kernel('ww_embedding');
-  const embeddingBackward = kernel('ww_embedding_backward');
-  const fillNormal = kernel('ww_fill_normal');
-  const addUniformNoise = kernel('ww_add_uniform_noise');
-  const rmsNorm = kernel('ww_rms_norm');
-  const rmsNormBackward = kernel('ww_rms_norm_backward');
-  const gatedUnit = kernel('ww_gated_unit');
-  const gatedUnitBackward = kernel('ww_gated_unit_backward');
-  const layerNorm = kernel('ww_layer_norm');
-  const layerNormBackward = kernel('ww_layer_norm_backward');
-  const activate = kernel('ww_activate');
-  const activateBackward = kernel('ww_activate_backward');
-  const rope = kernel('ww_rope');
-  const attention = kernel('ww_attention');
-  const attentionBackward = kernel('ww_attention_backward');
-  const cacheWrite = kernel('ww_cache_write');
-  const attentionCached = kernel('ww_attention_cached');
-  const crossEntropy = kernel('ww_cross_entropy');
-  const sample = kernel('ww_sample');
-  const argmax = kernel('ww_argmax');
-  const gatherRows = kernel('ww_gather_rows');
-  const scatterRows = kernel('ww_scatter_rows');
-  const add = kernel('ww_add');
-  const scale = kernel('ww_scale');
-  const copy = kernel('ww_copy');
-  const fill = kernel('ww_fill');
-  const sumRows = kernel('ww_sum_rows');
-  const dropout = kernel('ww_dropout');
-  const sumSquares = kernel('ww_sum_squares');
-  const clipCoefficient = kernel('ww_clip_coefficient');
-  const adamw = kernel('ww_adamw');
-
+/** Embeddings, noise and norms. */
+function bindNorms(
+  queue: Queue,
+): Pick<
+  OtherKernels,
+  | 'embedding'
+  | 'embeddingBackward'
+  | 'fillNormal'
+  | 'addUniformNoise'
+  | 'rmsNorm'
+  | 'rmsNormBackward'
+  | 'layerNorm'
+  | 'layerNormBackward'
+> {
+  const embedding = queue.kernel('ww_embedding');
+  const embeddingBackward = queue.kernel('ww_embedding_backward');
+  const fillNormal = queue.kernel('ww_fill_normal');
+  const addUniformNoise = queue.kernel('ww_add_uniform_noise');
+  const rmsNorm = queue.kernel('ww_rms_norm');
+  const rmsNormBackward = queue.kernel('ww_rms_norm_backward');
+  const layerNorm = queue.kernel('ww_layer_norm');
+  const layerNormBackward = queue.kernel('ww_layer_norm_backward');
   return {
     embedding({ table, ids, y, rows }) {
       embedding(
@@ -119,19 +116,19 @@ export function bindOther(queue: Queue): OtherKernels {
       const spans = [dy, x, w, mean, rstd, dx].map(address);
       layerNormBackward(...spans, flag(accumulate), ...gradients, rows, dim);
     },
-    activate({ x, y, n, activation }) {
-      activate(address(x), address(y), n, ACTIVATIONS[activation]);
-    },
-    activateBackward({ dy, x, dx, n, activation }) {
-      activateBackward(address(dy), address(x), address(dx), n, ACTIVATIONS[activation]);
-    },
-    gatedUnit({ activation, gate, up, y, n }) {
-      gatedUnit(address(gate), address(up), address(y), n, flag(activation === 'gelu_tanh'));
-    },
-    gatedUnitBackward({ activation, dy, gate, up, dGate, dUp, n }) {
-      const spans = [dy, gate, up, dGate, dUp].map(address);
-      gatedUnitBackward(...spans, n, flag(activation === 'gelu_tanh'));
-    },
+  };
+}
+
+/** Rotary embedding, attention and its cache. */
+function bindAttention(
+  queue: Queue,
+): Pick<OtherKernels, 'rope' | 'attention' | 'attentionBackward' | 'cacheWrite' | 'attentionCached'> {
+  const rope = queue.kernel('ww_rope');
+  const attention = queue.kernel('ww_attention');
+  const attentionBackward = queue.kernel('ww_attention_backward');
+  const cacheWrite = queue.kernel('ww_cache_write');
+  const attentionCached = queue.kernel('ww_attention_cached');
+  return {
     rope({ x, y, cos, sin, positions, rows, heads, headDim, rotaryDim, inverse }) {
       const tables = [address(cos), address(sin), address(positions)];
       rope(address(x), address(y), ...tables, rows, heads, headDim, rotaryDim, flag(inverse));
@@ -168,6 +165,16 @@ export function bindOther(queue: Queue): OtherKernels {
         ...biasArguments(args.bias),
       );
     },
+  };
+}
+
+/** What comes behind the output head. */
+function bindLoss(queue: Queue): Pick<OtherKernels, 'crossEntropy' | 'sample' | 'argmax'> {
+  const crossEntropy = queue.kernel('ww_cross_entropy');
+  const sample = queue.kernel('ww_sample');
+  const argmax = queue.kernel('ww_argmax');
+  const copy = queue.kernel('ww_copy');
+  return {
     crossEntropy({ logits, targets, losses, rows, vocab, gradient }) {
       // The C kernel turns logits into their gradient in place.
       let from = address(logits);
@@ -190,6 +197,53 @@ export function bindOther(queue: Queue): OtherKernels {
     },
     argmax({ x, out, rows, cols }) {
       argmax(address(x), address(out), rows, cols);
+    },
+  };
+}
+
+/** Elements, rows by their numbers, and sums. */
+function bindElements(
+  queue: Queue,
+): Pick<
+  OtherKernels,
+  | 'activate'
+  | 'activateBackward'
+  | 'gatedUnit'
+  | 'gatedUnitBackward'
+  | 'gatherRows'
+  | 'scatterRows'
+  | 'add'
+  | 'scale'
+  | 'copy'
+  | 'fill'
+  | 'sumRows'
+  | 'dropout'
+> {
+  const gatedUnit = queue.kernel('ww_gated_unit');
+  const gatedUnitBackward = queue.kernel('ww_gated_unit_backward');
+  const activate = queue.kernel('ww_activate');
+  const activateBackward = queue.kernel('ww_activate_backward');
+  const gatherRows = queue.kernel('ww_gather_rows');
+  const scatterRows = queue.kernel('ww_scatter_rows');
+  const add = queue.kernel('ww_add');
+  const scale = queue.kernel('ww_scale');
+  const copy = queue.kernel('ww_copy');
+  const fill = queue.kernel('ww_fill');
+  const sumRows = queue.kernel('ww_sum_rows');
+  const dropout = queue.kernel('ww_dropout');
+  return {
+    activate({ x, y, n, activation }) {
+      activate(address(x), address(y), n, ACTIVATIONS[activation]);
+    },
+    activateBackward({ dy, x, dx, n, activation }) {
+      activateBackward(address(dy), address(x), address(dx), n, ACTIVATIONS[activation]);
+    },
+    gatedUnit({ activation, gate, up, y, n }) {
+      gatedUnit(address(gate), address(up), address(y), n, flag(activation === 'gelu_tanh'));
+    },
+    gatedUnitBackward({ activation, dy, gate, up, dGate, dUp, n }) {
+      const spans = [dy, gate, up, dGate, dUp].map(address);
+      gatedUnitBackward(...spans, n, flag(activation === 'gelu_tanh'));
     },
     gatherRows({ x, index, y, rows, dim }) {
       gatherRows(address(x), address(index), address(y), rows, dim);
@@ -216,6 +270,15 @@ export function bindOther(queue: Queue): OtherKernels {
       const { seed, stream, step } = random;
       dropout(address(x), address(y), n, p, seed, stream, step, firstElement, flag(accumulate));
     },
+  };
+}
+
+/** The optimizer. */
+function bindOptimizer(queue: Queue): Pick<OtherKernels, 'sumSquares' | 'clipCoefficient' | 'adamw'> {
+  const sumSquares = queue.kernel('ww_sum_squares');
+  const clipCoefficient = queue.kernel('ww_clip_coefficient');
+  const adamw = queue.kernel('ww_adamw');
+  return {
     sumSquares({ x, n, out, accumulate }) {
       sumSquares(address(x), n, address(out), flag(accumulate));
     },

@@ -18,7 +18,7 @@ export type SumParts = (
 const LONG = 2 ** 20;
 
 export function bindSumParts(device: CudaDevice): SumParts {
-  const sumParts = keyedFamily(device, 'parts', 'ww_sum_parts', 'ppplifi');
+  const sumParts = keyedFamily(device, 'parts', 'ww_add_parts', 'ppplifi');
   return (parts, count, n, to, from, alpha) => {
     const at = [from ? address(from) : 0, address(to)];
     const vector = n >= LONG && n % 4 === 0 ? aligned(parts, ...at) : 0;

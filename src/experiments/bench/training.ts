@@ -1,12 +1,14 @@
 /** Tokens per second of training, for a shape with random weights: what `westwind bench --what train` prints. */
 
+import type { LoraConfig } from '../../adapters/config.js';
 import { attachLora } from '../../adapters/lora.js';
 import type { Backend } from '../../backends/contract.js';
 import { createPlanBackend } from '../../backends/select.js';
 import type { BenchShape } from '../../models/family.js';
 import { unpackWeights } from '../../models/unpacked.js';
 import { AdamW } from '../../train/optimizer.js';
-import { flatten, forwardBackward, rowsOf } from '../../train/step.js';
+import { flatten, rowsOf } from '../../train/batch.js';
+import { OptimizerStep, runPasses } from '../../train/stepper.js';
 import {
   benchModel,
   countParameters,
@@ -17,7 +19,7 @@ import {
   type KernelTimes,
   type WeightFormat,
 } from './model.js';
-import type { TrainingArguments } from '../../train/arguments.js';
+import { trainingArguments, type TrainingArguments } from '../../train/arguments.js';
 import { planTraining } from '../plan/training.js';
 
 export interface TrainBench {
@@ -71,16 +73,10 @@ export async function benchTraining(
   const { full } = options;
   const weights = full ? { trainable: true } : weightOptions(options.weights);
   const model = await benchModel(backend, shape, weights);
-  const lora = !full && {
-    r: options.r,
-    lora_alpha: 16,
-    lora_dropout: options.dropout,
-    use_rslora: false,
-    target_modules: options.targets,
-  };
+  const lora = !full && benchLora(options);
   const adapter = lora ? attachLora(model, lora, { seed: 0 }) : undefined;
   const unpacked = unpackWeights(model, options.unpackedBytes);
-  const training = trainingArguments(shape, options);
+  const training = benchArguments(shape, options);
   const optimizer = new AdamW((adapter ?? model).parameters, training);
   const sample = randomTexts(model, shape.batch, shape, 0);
   const rows = sample.reduce((n, b) => n + b.ids.length, 0);
@@ -90,18 +86,10 @@ export async function benchTraining(
   const begin = async (step: number): Promise<() => Promise<number>> => {
     const passes = Array.from({ length: options.accumulation }, (_, i) => step * options.accumulation + i);
     const batches = passes.map((pass) => flatten(randomTexts(model, shape.batch, shape, pass)));
-    const trained = batches.reduce((n, b) => n + b.trainedTokens, 0);
-    optimizer.zeroGrad();
-    const rows: Promise<Float32Array>[] = [];
-    for (const [i, batch] of batches.entries()) {
-      const member = { batch, gradScale: 1 / trained, ...training, pass: passes[i]! };
-      rows.push(...(await forwardBackward(model, [member], training)));
-    }
-    const norm = optimizer.update(2e-4);
-    return async () => {
-      const [parts] = await Promise.all([Promise.all(rows), norm]);
-      return parts.reduce((sum, part) => part.reduce((a, b) => a + b, sum), 0) / trained;
-    };
+    const asked = new OptimizerStep({ optimizer, args: training }, batches, passes[0]!);
+    await runPasses(model, [asked], training);
+    const figures = asked.update(training.learning_rate);
+    return async () => (await figures()).loss;
   };
   try {
     await (
@@ -155,26 +143,24 @@ export async function benchTraining(
   }
 }
 
-function trainingArguments({ batch }: BenchShape, options: TrainBench): TrainingArguments {
-  return {
+function benchLora({ r, dropout, targets }: Pick<TrainBench, 'r' | 'dropout' | 'targets'>): LoraConfig {
+  return { r, lora_alpha: 16, lora_dropout: dropout, use_rslora: false, target_modules: targets };
+}
+
+/** What a bench and its neighbours train by. */
+export function benchArguments(
+  { batch }: Pick<BenchShape, 'batch'>,
+  options: Pick<TrainBench, 'accumulation' | 'gradientCheckpointing' | 'precision'>,
+): TrainingArguments {
+  return trainingArguments({
     num_train_epochs: 1,
     max_steps: 1,
     per_device_train_batch_size: batch,
     gradient_accumulation_steps: options.accumulation,
     gradient_checkpointing: options.gradientCheckpointing,
     bf16: options.precision === 'bf16',
-    neftune_noise_alpha: 0,
     seed: 0,
     save_steps: 0,
-    save_total_limit: 0,
-    learning_rate: 2e-4,
-    lr_scheduler_type: 'constant',
-    warmup_ratio: 0,
-    warmup_steps: 0,
-    adam_beta1: 0.9,
-    adam_beta2: 0.999,
-    adam_epsilon: 1e-8,
     weight_decay: 0.01,
-    max_grad_norm: 0.3,
-  };
+  });
 }

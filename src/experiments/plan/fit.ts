@@ -5,7 +5,7 @@ import { createPlanBackend } from '../../backends/select.js';
 import type { ResolvedTraining } from '../config/index.js';
 import {
   planTogether,
-  type PlanMember,
+  type PlannedTraining,
   type PlanModel,
   type TrainingJob,
   type TrainingPlan,
@@ -23,11 +23,11 @@ export interface Fit {
 }
 
 /** One training whose settings leave something to the memory. */
-export interface FitMember extends Omit<PlanMember, 'training'> {
+export interface UnsettledTraining extends Omit<PlannedTraining, 'training'> {
   readonly training: ResolvedTraining;
 }
 
-export interface FitJob extends PlanModel, FitMember {}
+export interface FitJob extends PlanModel, UnsettledTraining {}
 
 /** The first of some trainings, which go together. */
 export interface FitTogether extends Omit<Fit, 'training'> {
@@ -69,22 +69,22 @@ export async function fitTraining(
 }
 
 /**
- * As many of the adapters `members`, from the first on, as can be trained together in `room` bytes: one at least, whether it fits or not,
+ * As many of the adapters `trainings`, from the first on, as can be trained together in `room` bytes: one at least, whether it fits or not,
  * and none behind one that shares bf16 or gradient_checkpointing with the first not. What is left to the memory is settled for the first
  * alone: more rows in a pass save less than computing layers again costs.
  */
 export async function fitTogether(
   target: Pick<Backend, 'name' | 'activations'>,
   model: PlanModel,
-  members: readonly FitMember[],
+  trainings: readonly UnsettledTraining[],
   room: number,
 ): Promise<FitTogether> {
-  const { training: first, ...alone } = await fitTraining(target, { ...model, ...members[0]! }, room);
-  const settled = members.map((member) => {
-    const { gradient_checkpointing: checkpointing, optim } = member.training;
+  const { training: first, ...alone } = await fitTraining(target, { ...model, ...trainings[0]! }, room);
+  const settled = trainings.map((job) => {
+    const { gradient_checkpointing: checkpointing, optim } = job.training;
     const gradient_checkpointing = checkpointing === 'auto' ? first.gradient_checkpointing : checkpointing;
     const paged = optim === 'auto' ? first.paged === true : optim === 'paged_adamw_32bit';
-    return { ...member, training: { ...member.training, gradient_checkpointing, paged } };
+    return { ...job, training: { ...job.training, gradient_checkpointing, paged } };
   });
   const other = settled.findIndex(
     ({ training, lora }) =>
@@ -93,7 +93,7 @@ export async function fitTogether(
       lora === false,
   );
   // By halves: what takes more rows takes more memory.
-  let most = other < 0 ? members.length : other;
+  let most = other < 0 ? trainings.length : other;
   let [count, fit] = [1, alone];
   while (count < most) {
     const tried = Math.ceil((count + most) / 2);
@@ -107,9 +107,9 @@ export async function fitTogether(
 async function fitOf(
   target: Pick<Backend, 'name' | 'activations'>,
   model: PlanModel,
-  members: readonly PlanMember[],
+  trainings: readonly PlannedTraining[],
   room: number,
 ): Promise<Omit<Fit, 'training'>> {
-  const plan = await planTogether(await createPlanBackend(target.name), model, members);
+  const plan = await planTogether(await createPlanBackend(target.name), model, trainings);
   return { plan, unpackedBytes: roomBeside(plan.peak, target, room), fits: plan.peak <= room * (1 - SPARE) };
 }

@@ -3,18 +3,20 @@
  * nothing is estimated.
  */
 
-import { createLora, type LoraConfig, type LoraSource } from '../../adapters/lora.js';
+import type { LoraConfig } from '../../adapters/config.js';
+import { createLora, type LoraSource } from '../../adapters/lora.js';
 import type { Backend } from '../../backends/contract.js';
 import { countWork, type Work } from '../../backends/counting.js';
 import type { Block } from '../../data/index.js';
 import { randomModel } from '../../models/load.js';
 import type { WeightOptions } from '../../models/weights.js';
 import { AdamW } from '../../train/optimizer.js';
-import { flatten, forwardBackward, rowsOf } from '../../train/step.js';
+import { flatten, rowsOf, type FlatBatch } from '../../train/batch.js';
+import { OptimizerStep, runPasses } from '../../train/stepper.js';
 import { totalSteps, type TrainingArguments } from '../../train/arguments.js';
 
-/** One training, as a plan needs to know it. */
-export interface PlanMember {
+/** A training, as a plan needs to know it. */
+export interface PlannedTraining {
   /** False: every weight is trained, alone. */
   readonly lora: LoraConfig | false;
   readonly training: TrainingArguments;
@@ -28,7 +30,7 @@ export interface PlanModel {
   readonly weights: WeightOptions;
 }
 
-export interface TrainingJob extends PlanModel, PlanMember {}
+export interface TrainingJob extends PlanModel, PlannedTraining {}
 
 /** Bytes on the device, and work. */
 export interface TrainingPlan {
@@ -55,50 +57,46 @@ export function planTraining(imagined: Backend, job: TrainingJob): Promise<Train
 export async function planTogether(
   imagined: Backend,
   { model: config, weights: options }: PlanModel,
-  members: readonly PlanMember[],
+  trainings: readonly PlannedTraining[],
 ): Promise<TrainingPlan> {
   const counted = countWork(imagined);
   const { backend } = counted;
   const held = (): number => backend.memory().held;
-  const trainable = members.some(({ lora }) => lora === false);
+  const trainable = trainings.some(({ lora }) => lora === false);
   const model = await randomModel(backend, config, { ...options, trainable });
   const weights = held();
   const empty = (n: number): Float32Array => new Float32Array(n);
-  const source: LoraSource = (_, r, inputs, outputs) => ({ a: empty(r * inputs), b: empty(outputs * r) });
-  const adapters = members.map(({ lora }) =>
+  const source: LoraSource = (_module, _tensor, shape) => empty(shape.reduce((a, b) => a * b, 1));
+  const adapters = trainings.map(({ lora }) =>
     lora === false ? undefined : createLora(model, lora, { source }),
   );
   const trained = held();
-  const optimizers = members.map(
+  const optimizers = trainings.map(
     ({ training }, i) => new AdamW(adapters[i]?.parameters ?? model.parameters, training),
   );
   const ready = held();
   backend.resetPeak();
   const before = counted.work();
-  const batches = members.map(({ blocks, training }) =>
+  const batches = trainings.map(({ blocks, training }) =>
     flatten(largestBatch(blocks, training.per_device_train_batch_size)),
   );
   const passes = Math.min(
     2,
-    Math.max(...members.map(({ training }) => training.gradient_accumulation_steps)),
+    Math.max(...trainings.map(({ training }) => training.gradient_accumulation_steps)),
   );
-  for (const optimizer of optimizers) optimizer.zeroGrad();
-  for (let pass = 0; pass < passes; pass++) {
-    const parts = members.map(({ training }, i) => {
-      const batch = batches[i]!;
-      const gradScale = 1 / Math.max(1, batch.trainedTokens);
-      return { ...training, batch, gradScale, pass, pairs: adapters[i]?.pairs };
-    });
-    await Promise.all(await forwardBackward(model, parts, members[0]!.training));
-  }
-  for (const optimizer of optimizers) await optimizer.update(1e-4);
+  const asked = trainings.map(({ training: args }, i) => {
+    const learner = { optimizer: optimizers[i]!, pairs: adapters[i]?.pairs, args };
+    return new OptimizerStep(learner, Array<FlatBatch>(passes).fill(batches[i]!), 0);
+  });
+  await runPasses(model, asked, trainings[0]!.training);
+  for (const step of asked) await step.update(1e-4)();
   const { peak } = backend.memory();
   const after = counted.work();
   for (const optimizer of optimizers) optimizer.dispose();
   for (const adapter of adapters) adapter?.dispose();
   model.dispose();
-  const steps = members.map(({ blocks, training }) => totalSteps(blocks.length, training));
-  const tokens = members.map(({ blocks, training }, i) => {
+  const steps = trainings.map(({ blocks, training }) => totalSteps(blocks.length, training));
+  const tokens = trainings.map(({ blocks, training }, i) => {
     const perStep = training.per_device_train_batch_size * training.gradient_accumulation_steps;
     const mean = blocks.reduce((n, b) => n + rowsOf(b), 0) / blocks.length;
     return Math.round(steps[i]! * Math.min(perStep, blocks.length) * mean);

@@ -3,7 +3,6 @@
 import { tasks } from '../../tasks/index.js';
 import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { tasks } from '../../tasks/index.js';
 import { writeFileAtomic } from '../../util/atomic.js';
 import { writeFault } from '../../util/faults.js';
 import { claimFolder, type ClaimOptions } from '../../util/claim.js';

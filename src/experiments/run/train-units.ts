@@ -7,7 +7,7 @@ import type { CausalLM } from '../../models/model.js';
 import { saveModel } from '../../models/save.js';
 import { unpackWeights } from '../../models/unpacked.js';
 import { totalSteps, type TrainingArguments } from '../../train/arguments.js';
-import { trainTogether, type Trainee } from '../../train/trainer.js';
+import { trainTogether, type Training } from '../../train/trainer.js';
 import { UserError } from '../../util/errors.js';
 import { writeInspected } from './inspected.js';
 import { fitTogether, roomOf } from '../plan/fit.js';
@@ -56,16 +56,16 @@ export async function trainUnits(
   try {
     for (const { unit, blocks } of chosen.flatMap(({ leader, shorter }) => [leader, ...shorter]))
       await writeInspected(unit.folder, unit.data, unit.settings, shared.tokenizer, blocks);
-    const trainees = chosen.map((lane, i) => {
-      const made = traineeOf(shared, lane, fit.trainings[i]!, model, ends);
+    const trainings = chosen.map((lane, i) => {
+      const made = trainingOf(shared, lane, fit.trainings[i]!, model, ends);
       closers.push(() => made.dispose());
-      return made.trainee;
+      return made.training;
     });
-    const outcomes = await trainTogether(model, trainees, signal);
+    const outcomes = await trainTogether(model, trainings, signal);
     for (const [i, outcome] of outcomes.entries()) {
       const { leader, shorter } = chosen[i]!;
       // Where it went on behind the end of a shorter one that is new, that one is trained by itself.
-      if (outcome.status === 'finished') await trainees[i]!.finish();
+      if (outcome.status === 'finished') await trainings[i]!.finish();
       else
         for (const { unit } of [leader, ...shorter])
           if (!ends.has(unit)) ends.set(unit, outcome.status === 'failed' ? outcome.error : outcome.status);
@@ -76,13 +76,13 @@ export async function trainUnits(
   return ends;
 }
 
-function traineeOf(
+function trainingOf(
   shared: Shared,
   { leader, shorter }: Lane,
   args: TrainingArguments,
   model: CausalLM,
   ends: Map<Unit, TrainingEnd>,
-): { trainee: Trainee & { finish(): Promise<void> }; dispose(): void } {
+): { training: Training & { finish(): Promise<void> }; dispose(): void } {
   const { unit, blocks } = leader;
   const { config, settings, folder, data } = unit;
   const adapter = startingAdapter(model, settings, config.seed);
@@ -101,7 +101,7 @@ function traineeOf(
         if (other.steps === steps && !isTrained(other.unit)) await save(other.unit);
     });
   return {
-    trainee: {
+    training: {
       trained: adapter ?? model,
       ...{ blocks, args, pauses },
       checkpoints: join(folder, TASK_FILES.checkpoints),

@@ -9,7 +9,7 @@ import { loadModel } from '../../models/load.js';
 import { forward } from '../../models/model.js';
 import { linear } from '../../ops/linear.js';
 import { Tokenizer } from '../../tokenizer/index.js';
-import { modelInput } from '../../train/step.js';
+import { modelInput } from '../../train/batch.js';
 import { readChecked } from '../../util/json.js';
 import { check, maxAbs, maxDifference, mismatch, type Check } from './check.js';
 

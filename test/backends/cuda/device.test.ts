@@ -128,8 +128,8 @@ test('a launch brings grid, block, shared memory and arguments; a new card begin
 test('a launch that fails names the kernel', () => {
   fake().set('FAIL', 'cuLaunchKernelEx:1:719');
   assert.throws(
-    () => launcher().kernel('parts', 'ww_sum_parts', 'p').launch([1, 1, 1], 1, 0, 0),
-    /the launch of ww_sum_parts failed: CUDA_ERROR_LAUNCH_FAILED/,
+    () => launcher().kernel('parts', 'ww_add_parts', 'p').launch([1, 1, 1], 1, 0, 0),
+    /the launch of ww_add_parts failed: CUDA_ERROR_LAUNCH_FAILED/,
   );
 });
 

@@ -5,7 +5,7 @@ import { BYTES_PER_ELEMENT, type DType, type Span } from '../../../src/backends/
 import type { Kernels } from '../../../src/backends/kernels.js';
 import { sizeClass } from '../../../src/backends/pool.js';
 import type { AnyRule, AnySignature } from '../../../src/backends/rules.js';
-import { DENSE, NF4, SIGNATURES } from '../../../src/backends/signatures.js';
+import { DENSE, NF4, SIGNATURES } from '../../../src/backends/signatures/index.js';
 import { float32ToBf16, float32ToF16 } from '../../../src/files/convert.js';
 import { philox4x32 } from '../../../src/util/philox.js';
 

@@ -1,6 +1,7 @@
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { attachLora, type LoraConfig } from '../../../src/adapters/lora.js';
+import type { LoraConfig } from '../../../src/adapters/config.js';
+import { attachLora } from '../../../src/adapters/lora.js';
 import type { Backend } from '../../../src/backends/contract.js';
 import { createBackend, createPlanBackend } from '../../../src/backends/select.js';
 import { fitTraining, roomBeside } from '../../../src/experiments/plan/fit.js';
@@ -9,7 +10,8 @@ import { planTraining, type TrainingJob } from '../../../src/experiments/plan/tr
 import { generate } from '../../../src/generate/generate.js';
 import { randomModel } from '../../../src/models/load.js';
 import { AdamW } from '../../../src/train/optimizer.js';
-import { flatten, forwardBackward } from '../../../src/train/step.js';
+import { flatten } from '../../../src/train/batch.js';
+import { forwardBackward } from '../../../src/train/step.js';
 import { ARGS, LORA, randomBlocks, randomIds, tinyConfig } from '../../support/tiny.js';
 
 const config = tinyConfig({ hidden_size: 128, intermediate_size: 384, num_hidden_layers: 3 });
@@ -37,7 +39,7 @@ async function measured(b: Backend, j: TrainingJob): Promise<number> {
         [{ batch, gradScale: 1 / batch.trainedTokens, ...j.training, pass }],
         j.training,
       )
-    )[0];
+    )[0]!.losses;
   await optimizer.update(1e-3);
   const { peak } = b.memory();
   optimizer.dispose();

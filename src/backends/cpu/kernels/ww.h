@@ -36,9 +36,9 @@ typedef uint16_t vh __attribute__((vector_size(2 * WW_LANES))); /* bits of bf16 
 enum { WW_F32 = 0, WW_BF16 = 1, WW_F16 = 2, WW_I32 = 3, WW_U8 = 4 };
 
 /*
- * Runs fn(context, 0 .. n-1), each once, over the threads of the pool; returns when all are done. Tasks are taken one by one, by
- * whichever thread is free: make more tasks than threads, each worth more than some microseconds, and let no result depend on
- * which thread ran it. Called from within a task it runs them in place.
+ * Runs fn(context, 0 .. n-1), each once, over the threads of the pool; returns when all are done. Each thread takes its own range of the
+ * tasks from the front, and when that is done from the ends of others' (threads.c): make more tasks than threads, each worth more than
+ * some microseconds, and let no result depend on which thread ran it. Called from within a task it runs them in place.
  */
 void ww_parallel(void (*fn)(void *context, int64_t index), void *context, int64_t n);
 

@@ -1,5 +1,5 @@
 /* The backward of LoRA's inner product (lora-down.cu) on bf16 tensor cores: x and the mask are read and drawn once for both gradients,
- *   parts[slice] = du[rows, r]ᵀ · drop(x)[rows, width]    (rows in slices, multiples of 64; thin-plain.cu's ww_thin_reduce adds them up)
+ *   parts[slice] = du[rows, r]ᵀ · drop(x)[rows, width]    (rows in slices, multiples of 64; parts.cu's ww_add_parts adds them up)
  *   dx (+)= drop(du · a)[rows, width]
  * A warp: 32 columns. Lane 4g + t holds, of x as of dx, columns 4g to 4g + 3 of rows 2t, 2t + 1, 2t + 8 and 2t + 9 of 16: of the first
  * product that is an operand (k = rows, n = one of four columns), of the second the result (m = one of four columns, n = rows). */

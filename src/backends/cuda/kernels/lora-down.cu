@@ -1,5 +1,5 @@
 /* LoRA's inner product u = drop(x) · aᵀ (arXiv:2106.09685) on bf16 tensor cores, its sum over k split:
- *   parts[slice][rows, r] = drop(x)[rows, k] · a[r, k]ᵀ    (k in slices; thin-plain.cu's ww_thin_reduce adds them up)
+ *   parts[slice][rows, r] = drop(x)[rows, k] · a[r, k]ᵀ    (k in slices; parts.cu's ww_add_parts adds them up)
  * x is read once, straight into the instructions' registers: a sum does not care for its order, so that a lane takes neighbouring
  * elements of memory for the k's that the instruction gives it, and a, which lies in shared memory, follows the same order. */
 #include "mma.cuh"

@@ -1,7 +1,7 @@
 /* The backward of LoRA's outer product y = u · bᵀ (arXiv:2106.09685) on bf16 tensor cores, dy being read once for both gradients:
  *   du_parts[strip][rows, r] = dy[rows, n] · b[n, r]    (n in strips of 256)
  *   db_parts[slice][n, r] = dy[rows, n]ᵀ · u[rows, r]   (rows in slices, multiples of 64)
- * which thin-plain.cu's ww_thin_reduce adds up. A block brings dy to shared memory, 64 rows at a time, while it works on those before:
+ * which parts.cu's ww_add_parts adds up. A block brings dy to shared memory, 64 rows at a time, while it works on those before:
  * for db a warp has 32 of the columns, for du 16 of the rows and half of the columns. */
 #include "mma.cuh"
 #include "vector.cuh"

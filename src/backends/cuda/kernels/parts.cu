@@ -6,7 +6,7 @@
 #endif
 
 /* c = [from] + alpha · Σ over `count` parts of n elements. */
-extern "C" __global__ void ww_sum_parts(const float* parts, const OUT* from, OUT* c, i64 n, int count, float alpha, int vector) {
+extern "C" __global__ void ww_add_parts(const float* parts, const OUT* from, OUT* c, i64 n, int count, float alpha, int vector) {
   begin_kernel();
   for_elements<4>(n, vector, [=](i64 i, auto width) {
     constexpr int N = WIDTH_OF(width);

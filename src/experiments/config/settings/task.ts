@@ -4,7 +4,7 @@
  */
 
 import { z } from 'zod';
-import type { LoraConfig } from '../../../adapters/lora.js';
+import type { LoraConfig } from '../../../adapters/config.js';
 import {
   BASELINES,
   definitionOf,

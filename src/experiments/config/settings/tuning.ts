@@ -1,7 +1,7 @@
 /** Settings of the base model's weights, the adapter and the training. Names are those of bitsandbytes, PEFT, transformers and TRL. */
 
 import { z } from 'zod';
-import { MOST_RANK, type LoraConfig } from '../../../adapters/lora.js';
+import { MOST_RANK, type LoraConfig } from '../../../adapters/config.js';
 import type { TaskDefaults } from '../../../tasks/index.js';
 import { BITLESS_ARGUMENTS, TRAINING_DEFAULTS, type TrainingArguments } from '../../../train/arguments.js';
 import { Pattern } from '../../../util/pattern.js';

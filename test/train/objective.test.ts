@@ -1,0 +1,75 @@
+import assert from 'node:assert/strict';
+import { test } from 'node:test';
+import { headLoss } from '../../src/ops/cross-entropy.js';
+import { Tensor } from '../../src/tensor/tensor.js';
+import { flatten } from '../../src/train/batch.js';
+import type { Objective } from '../../src/train/objective.js';
+import { AdamW } from '../../src/train/optimizer.js';
+import { evaluateLoss } from '../../src/train/step.js';
+import { OptimizerStep, runPasses } from '../../src/train/stepper.js';
+import { trainTogether, type StepRecord } from '../../src/train/trainer.js';
+import { attachLora } from '../../src/adapters/lora.js';
+import { ARGS, backend, LORA, randomBlocks, tinyModel } from '../support/tiny.js';
+
+/** What a row counts, by its place. */
+const weightOf = (_: unknown, i: number): number => (i % 3) / 2;
+
+/** The cross-entropy with a weight for each row, which also says how many rows there were. */
+const WEIGHTED: Objective = {
+  name: 'weighted',
+  count: ({ trainedTokens }) => trainedTokens,
+  loss(g, { hidden, head, batch: { targets, trainedTokens }, dHidden, ...rows }) {
+    const weights = g.from(Float32Array.from({ length: trainedTokens }, weightOf));
+    const losses = headLoss(g, hidden, head, { ...rows, targets, weights }, dHidden);
+    const ones = g.own(Tensor.empty(g.backend, [trainedTokens]));
+    g.kernels.fill({ y: ones, n: trainedTokens, value: 1 });
+    return { losses, scalars: { rows: ones } };
+  },
+};
+
+test('rows count as an objective weighs them: the gradient agrees with finite differences', async () => {
+  const be = await backend('reference');
+  const model = await tinyModel(be, { trainable: true });
+  const batch = flatten(randomBlocks([9, 6], 5, 2));
+  const optimizer = new AdamW(model.parameters, ARGS);
+  const learner = { optimizer, objective: WEIGHTED, args: { seed: 1, neftune_noise_alpha: 0 } };
+  const step = new OptimizerStep(learner, [batch], 0);
+  await runPasses(model, [step], { bf16: false, gradient_checkpointing: false });
+  const grads = await Promise.all(model.parameters.map((p) => p.grad!.toFloat32()));
+  optimizer.dispose();
+  for (const [t, p] of model.parameters.entries()) {
+    const values = await p.value.toFloat32();
+    const g = grads[t]!;
+    const norm = Math.hypot(...g);
+    const h = 2e-3 / Math.max(1, norm);
+    const lossAt = async (sign: number): Promise<number> => {
+      be.upload(
+        values.map((x, i) => x + (sign * h * g[i]!) / norm),
+        p.value,
+      );
+      const losses = await evaluateLoss(model, batch);
+      return losses.reduce((sum, loss, i) => sum + weightOf(0, i) * loss, 0) / losses.length;
+    };
+    const slope = ((await lossAt(1)) - (await lossAt(-1))) / (2 * h);
+    be.upload(values, p.value);
+    assert.ok(Math.abs(slope - norm) < 0.02 * norm + 1e-4, `${p.name}: slope ${slope}, gradient ${norm}`);
+  }
+  model.dispose();
+});
+
+test("a training learns by its objective, and its record has the objective's figures", async () => {
+  const model = await tinyModel(await backend());
+  const adapter = attachLora(model, LORA, { seed: 3 });
+  const records: StepRecord[] = [];
+  const blocks = randomBlocks([9, 6, 7, 8], 5, 2);
+  const args = { ...ARGS, max_steps: 2 };
+  await trainTogether(model, [
+    { trained: adapter, blocks, args, objective: WEIGHTED, onStep: (record) => records.push(record) },
+  ]);
+  assert.deepEqual(
+    records.map(({ scalars }) => scalars),
+    [{ rows: 1 }, { rows: 1 }],
+  );
+  adapter.dispose();
+  model.dispose();
+});
