@@ -8,7 +8,7 @@ import { address as nativeAddress, alloc, load, view } from 'koffi';
 import { BYTES_PER_ELEMENT } from '../span.js';
 
 /** d = alpha · op(a) · op(b) + beta · c, row-major; addresses on the device. */
-export interface MatmulArgs {
+interface MatmulArgs {
   readonly m: number;
   readonly n: number;
   readonly k: number;
