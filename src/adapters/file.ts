@@ -13,7 +13,7 @@ import type { Linear } from '../models/blocks/linear.js';
 import { isTied, readsByEncoder, type CausalLM } from '../models/model.js';
 import { UserError } from '../util/errors.js';
 import { moduleScaling } from './config.js';
-import { kindOf } from './kinds/index.js';
+import { isKindTensor, kindOf } from './kinds/index.js';
 import type { AdapterKind } from './kinds/kind.js';
 import { ADAPTER_CONFIG, readAdapterConfig, type PeftConfig } from './peft-config.js';
 import { adapterModules, patternValues } from './targets.js';
@@ -94,7 +94,7 @@ export function bringsTokenizer(folder: string): boolean {
   if (!existsSync(join(folder, 'tokenizer.json')) || !existsSync(join(folder, ADAPTER_WEIGHTS))) return false;
   const file = SafetensorsFile.open(join(folder, ADAPTER_WEIGHTS));
   file.close();
-  return file.names.some((name) => !/\.lora_[AB]\./.test(name));
+  return !file.names.every(isKindTensor);
 }
 
 interface Found {

@@ -77,7 +77,7 @@ export function readAdapterConfig(folder: string): PeftConfig {
   for (const [field, value] of json) {
     const variant =
       VARIANTS.get(field) ?? (/^use_/.test(field) && field !== 'use_rslora' ? 'a variant' : undefined);
-    if (variant !== undefined && value !== false && !isKindSwitch(field))
+    if (variant !== undefined && value !== false && !isKindSwitch(field, value))
       throw refuse(field, `is ${variant}, which is not supported; ${DONE}`);
   }
   const bias = json.get('bias') ?? 'none';

@@ -2,6 +2,7 @@
 
 import type { Graph } from '../autograd/graph.js';
 import type { Parameter } from '../autograd/parameter.js';
+import type { Backend } from '../backends/contract.js';
 import type { Dropout, ThinProduct } from '../backends/kernels.js';
 import type { Matrix, Span } from '../backends/span.js';
 import type { Tensor } from '../tensor/tensor.js';
@@ -73,4 +74,12 @@ export class Lora implements LinearAdapter {
     const { seed, step } = draws;
     return { p, random: { seed, stream, step }, firstElement: firstRow * this.a.value.shape[1]! };
   }
+}
+
+/** Adds scaling · B·A to a weight, f32 [out, in]: A f32 [r, in], B f32 [out, r]. */
+export function addUpdate({ kernels }: Backend, weight: Span, a: Tensor, b: Tensor, scaling: number): void {
+  const [r, inFeatures] = a.shape as [number, number];
+  const right: Matrix = { kind: 'dense', rows: r, cols: inFeatures, data: a };
+  const product = { m: b.shape[0]!, n: inFeatures, k: r, a: b, b: right, c: weight };
+  kernels.gemm({ ...product, alpha: scaling, accumulate: true });
 }

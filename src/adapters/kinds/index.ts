@@ -1,6 +1,7 @@
 /** The kinds of adapter, a row each. */
 
-import type { AdapterKind } from './kind.js';
+import { own } from '../../util/own.js';
+import type { AdapterKind, AdapterTensor } from './kind.js';
 import { LORA } from './lora.js';
 
 const ADAPTER_KINDS = { lora: LORA } as const satisfies Record<string, AdapterKind>;
@@ -23,7 +24,16 @@ export function kindOfSwitches(fields: ReadonlyMap<string, unknown>): AdapterKin
   return NAMES.find(said);
 }
 
-/** Whether a field of adapter_config.json is a switch of a kind's. */
-export function isKindSwitch(field: string): boolean {
-  return NAMES.some((name) => field in ADAPTER_KINDS[name].peft);
+/** Whether a field of adapter_config.json says a kind, by this value. */
+export function isKindSwitch(field: string, value: unknown): boolean {
+  return value !== undefined && NAMES.some((name) => own(ADAPTER_KINDS[name].peft, field) === value);
+}
+
+/** Whether a tensor of an adapter's file, by its name, is one that kinds put on modules. */
+export function isKindTensor(name: string): boolean {
+  return NAMES.some((kind) =>
+    Object.entries<AdapterTensor>(ADAPTER_KINDS[kind].tensors).some(([tensor, { raw }]) =>
+      [tensor, raw].some((ending) => name.endsWith(`.${ending}`)),
+    ),
+  );
 }

@@ -23,7 +23,7 @@ export interface AdaptedModule extends ModuleShape {
 }
 
 /** A tensor of each module, f32. */
-interface AdapterTensor {
+export interface AdapterTensor {
   readonly shape: (module: ModuleShape) => readonly number[];
   /** What it begins as, where no adapter is gone on from: numbers, or what a device makes of the base's weight [out, in]. */
   readonly start: (

@@ -1,7 +1,6 @@
 /** LoRA (Hu et al., arXiv:2106.09685): W + scaling · B·A. It starts as PEFT's does: A uniform in ±1/sqrt(in) (Kaiming with a = sqrt 5), B zero. */
 
-import type { Matrix } from '../../backends/span.js';
-import { Lora } from '../../ops/lora.js';
+import { addUpdate, Lora } from '../../ops/lora.js';
 import { philoxFill } from '../../util/philox.js';
 import type { AdaptedModule, AdapterKind } from './kind.js';
 
@@ -22,13 +21,7 @@ export const LORA: AdapterKind<'lora_A.weight' | 'lora_B.weight'> = {
   operation: ({ 'lora_A.weight': a, 'lora_B.weight': b }, { scaling, stream }, dropout) =>
     new Lora(a, b, { scaling, dropout, stream }),
   merge(weight, { 'lora_A.weight': a, 'lora_B.weight': b }, scaling) {
-    const [outFeatures, inFeatures] = weight.shape as [number, number];
-    const r = a.shape[0]!;
-    const right: Matrix = { kind: 'dense', rows: r, cols: inFeatures, data: a };
-    weight.backend.kernels.gemm({
-      ...{ m: outFeatures, n: inFeatures, k: r, a: b, b: right, c: weight },
-      ...{ alpha: scaling, accumulate: true },
-    });
+    addUpdate(weight.backend, weight, a, b, scaling);
   },
 };
 

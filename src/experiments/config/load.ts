@@ -181,8 +181,9 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
       const owns = own.lora !== undefined && own.lora !== false && own.lora[key] !== undefined;
       problems.push({ path: owns ? ['tasks', task.name, 'lora', key] : ['lora', key], message });
     }
-    const { r, lora_alpha, use_rslora, target_modules, rank_pattern, alpha_pattern } = there;
+    const { kind, r, lora_alpha, use_rslora, target_modules, rank_pattern, alpha_pattern } = there;
     const lora = {
+      ...(kind && { kind }),
       ...{ r, lora_alpha, use_rslora, rank_pattern, alpha_pattern },
       lora_dropout: given.lora_dropout ?? there.lora_dropout,
       target_modules: given.target_modules ?? target_modules,

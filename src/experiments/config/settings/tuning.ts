@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { MOST_RANK, type LoraConfig } from '../../../adapters/config.js';
+import { kindOfSwitches } from '../../../adapters/kinds/index.js';
 import type { TaskDefaults } from '../../../tasks/index.js';
 import { BITLESS_ARGUMENTS, TRAINING_DEFAULTS, type TrainingArguments } from '../../../train/arguments.js';
 import { Pattern } from '../../../util/pattern.js';
@@ -139,7 +140,8 @@ export interface ResolvedTraining extends Omit<TrainingArguments, 'gradient_chec
 }
 
 export function resolveLora(given: Given<typeof LORA>, defaults: TaskDefaults): LoraConfig {
-  return withDefaults(LORA, given, defaults);
+  const kind = kindOfSwitches(new Map(Object.entries(given)));
+  return { ...(kind && { kind }), ...withDefaults(LORA, given, defaults) };
 }
 
 export function resolveTraining(
