@@ -4,10 +4,10 @@
  */
 
 import type { Graph } from '../autograd/graph.js';
-import type { Pass } from './pass.js';
+import { shareOf, type Pass } from './pass.js';
 import type { Span } from '../backends/span.js';
-import type { AttentionShape, CrossKeys, DistanceBias, KvCacheShape, RowGroup } from '../backends/kernels.js';
-import { slice, type Tensor } from '../tensor/tensor.js';
+import type { AttentionShape, CrossKeys, DistanceBias, KvCacheShape } from '../backends/kernels.js';
+import type { Tensor } from '../tensor/tensor.js';
 
 export interface Rotation {
   /** f32 [positions, rotaryDim / 2] */
@@ -94,18 +94,13 @@ function callsOf(g: Pass, shape: AttentionShape, encoder: boolean): Call[] {
         ...shape,
         batch: queries.count,
         length: queries.rows,
-        segments: rowsOf(segments, queries, 1),
-        ...(keys && { keys: { length: others.rows, segments: rowsOf(keys.segments, others, 1) } }),
+        segments: shareOf(segments, queries, 1),
+        ...(keys && { keys: { length: others.rows, segments: shareOf(keys.segments, others, 1) } }),
       },
-      ofQueries: (t) => rowsOf(t, queries, t.length / length),
-      ofKeys: (t) => rowsOf(t, others, t.length / (keys?.length ?? length)),
+      ofQueries: (t) => shareOf(t, queries, t.length / length),
+      ofKeys: (t) => shareOf(t, others, t.length / (keys?.length ?? length)),
     };
   });
-}
-
-/** A group's share of a span with `size` elements a row. */
-function rowsOf(span: Span, { first, rows, count }: RowGroup, size: number): Span {
-  return slice(span, first * size, count * rows * size);
 }
 
 function attend(

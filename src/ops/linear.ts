@@ -6,10 +6,10 @@
 import type { Graph } from '../autograd/graph.js';
 import type { Parameter } from '../autograd/parameter.js';
 import type { GemmArgs, RowGroup } from '../backends/kernels.js';
-import type { Matrix, Span } from '../backends/span.js';
+import type { Matrix } from '../backends/span.js';
 import { slice, type Tensor } from '../tensor/tensor.js';
 import type { AdapterRows, ColumnFactor, LinearAdapter } from './adapter.js';
-import type { Member, Pass } from './pass.js';
+import { shareOf, type Member, type Pass } from './pass.js';
 
 /** What the operation reads of a module. */
 export interface LinearWeights {
@@ -110,7 +110,7 @@ export function linearForward(
 function ridersFor(g: Pass, x: Tensor, w: LinearWeights, options: LinearOptions): Ridden[] {
   return ridersOf(g, w, x.length / w.inFeatures, options).map((rider) => ({
     ...rider,
-    u: rider.adapter.inner(g, rowsOf(x, rider, w.inFeatures), rider),
+    u: rider.adapter.inner(g, shareOf(x, rider, w.inFeatures), rider),
   }));
 }
 
@@ -134,7 +134,7 @@ function product(
     c: y,
     path,
     precision: g.precision,
-    groups: groupsOf(g, place),
+    groups: rowGroups(g, place),
     extra: ridden.map(({ adapter, first, rows, u }) => ({ first, rows, ...adapter.addition(u) })),
     ...(w.bias && { bias: w.bias.value }),
     ...(residual && { residual }),
@@ -156,11 +156,11 @@ function scaleColumns(
     const factor = adapter.factor?.(g, weight);
     if (!factor) return rider;
     const z = g.empty([rows, weight.rows], y.dtype);
-    const a = rowsOf(x, rider, w.inFeatures);
+    const a = shareOf(x, rider, w.inFeatures);
     const shape = { m: rows, n: weight.rows, k: w.inFeatures, path, precision: g.precision };
     const extra = [{ first: 0, rows, ...adapter.addition(u) }];
     g.kernels.gemm({ ...shape, a, b: weight, transB: true, c: z, extra });
-    factor.apply(g, z, rowsOf(y, rider, weight.rows));
+    factor.apply(g, z, shareOf(y, rider, weight.rows));
     return { ...rider, scaled: { factor, z } };
   });
 }
@@ -186,9 +186,9 @@ export function linearBackward(
     g.kernels.gemm({ ...product, c: w.parameter.grad, accumulate: true, precision });
   }
   const downs = ridden.map((rider) => {
-    const of = { dy: rowsOf(dz, rider, outFeatures), x: rowsOf(x, rider, inFeatures), u: rider.u };
+    const of = { dy: shareOf(dz, rider, outFeatures), x: shareOf(x, rider, inFeatures), u: rider.u };
     const down = rider.adapter.backward(g, of, rider);
-    return (dx?: Tensor, accumulate = false) => down(dx && rowsOf(dx, rider, inFeatures), accumulate);
+    return (dx?: Tensor, accumulate = false) => down(dx && shareOf(dx, rider, inFeatures), accumulate);
   });
   if (!x.needsGrad) {
     for (const down of downs) down();
@@ -208,7 +208,7 @@ export function linearBackward(
       b: weight,
       c: dx,
       accumulate: accumulate || ridden.length > 0,
-      groups: groupsOf(g, place),
+      groups: rowGroups(g, place),
       precision,
     });
   });
@@ -221,7 +221,7 @@ function scaledGrad(g: Graph, dy: Tensor, ridden: readonly Ridden[], cols: numbe
   g.kernels.copy({ x: dy, y: all, n: dy.length });
   for (const { scaled, ...rider } of ridden)
     scaled?.factor.backward(g, {
-      ...{ dy: rowsOf(dy, rider, cols), z: scaled.z, dz: rowsOf(all, rider, cols) },
+      ...{ dy: shareOf(dy, rider, cols), z: scaled.z, dz: shareOf(all, rider, cols) },
     });
   return all;
 }
@@ -235,7 +235,7 @@ export function weightOf(g: Pass, w: LinearWeights, piece?: Pick<Piece, 'member'
 }
 
 /** The members' rows among those of a product; absent where they are of one. */
-function groupsOf(g: Pass, { piece, encoder }: Place): readonly RowGroup[] | undefined {
+function rowGroups(g: Pass, { piece, encoder }: Place): readonly RowGroup[] | undefined {
   if (piece) return undefined;
   return g.groups?.map((group) => (encoder ? group.encoderRows : group.rows));
 }
@@ -257,11 +257,6 @@ function ridersOf(
     first += own;
   }
   return riders;
-}
-
-/** A rider's share of a span with `cols` elements a row. */
-function rowsOf(span: Span, { first, rows }: Pick<Rider, 'first' | 'rows'>, cols: number): Span {
-  return slice(span, first * cols, rows * cols);
 }
 
 /** Rows that no rider has. */

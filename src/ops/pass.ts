@@ -6,8 +6,8 @@
 import { Graph, type GraphOptions } from '../autograd/graph.js';
 import type { Backend } from '../backends/contract.js';
 import type { RowGroup } from '../backends/kernels.js';
-import type { DenseMatrix } from '../backends/span.js';
-import type { Tensor } from '../tensor/tensor.js';
+import type { DenseMatrix, Span } from '../backends/span.js';
+import { slice, type Tensor } from '../tensor/tensor.js';
 import type { LinearAdapter } from './adapter.js';
 
 /** Whole tables by the modules (the embedding, the output head) whose places they take. */
@@ -34,23 +34,25 @@ interface MemberGroup {
   readonly encoderRows: RowGroup;
 }
 
-interface PassOptions extends GraphOptions {
-  readonly members?: readonly Member[];
-}
-
 export class Pass extends Graph {
   readonly members: readonly Member[];
   /** Absent: one member. */
   readonly groups: readonly MemberGroup[] | undefined;
 
-  constructor(backend: Backend, { members = [{ seed: 0, step: 0 }], ...options }: PassOptions = {}) {
+  constructor(
+    backend: Backend,
+    {
+      members = [{ seed: 0, step: 0 }],
+      ...options
+    }: GraphOptions & { readonly members?: readonly Member[] } = {},
+  ) {
     super(backend, options);
     this.members = members;
-    if (members.length > 1) this.groups = groupsOf(members);
+    if (members.length > 1) this.groups = memberGroups(members);
   }
 }
 
-function groupsOf(members: readonly Member[]): MemberGroup[] {
+function memberGroups(members: readonly Member[]): MemberGroup[] {
   const groups: MemberGroup[] = [];
   let [first, firstEncoder] = [0, 0];
   for (const { rows = 0, encoderRows = 0 } of members) {
@@ -70,4 +72,13 @@ function groupsOf(members: readonly Member[]): MemberGroup[] {
     firstEncoder += encoderRows;
   }
   return groups;
+}
+
+/** What rows have of a span with `size` elements a row. */
+export function shareOf(
+  span: Span,
+  { first, rows, count = 1 }: { readonly first: number; readonly rows: number; readonly count?: number },
+  size: number,
+): Span {
+  return slice(span, first * size, count * rows * size);
 }

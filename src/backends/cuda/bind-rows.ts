@@ -14,7 +14,7 @@ const PLANS = [
   { most: 8, perWarp: 2 },
 ] as const;
 /** The same of `ww_nf4_rows`, on tensor cores. */
-const rowsOf = (m: number): number => (m <= 8 ? 8 : 16);
+const tileRows = (m: number): number => (m <= 8 ? 8 : 16);
 
 /** The size of nf4-rows.cu's Shared. */
 const nf4Shared = (rows: number): number =>
@@ -40,7 +40,7 @@ export function bindRows(
     b.kind === 'nf4' &&
     a.dtype === 'bf16' &&
     device.capability >= 80 &&
-    device.sharedPerBlock >= nf4Shared(rowsOf(m)) &&
+    device.sharedPerBlock >= nf4Shared(tileRows(m)) &&
     n % 16 === 0 &&
     k % 256 === 0;
 
@@ -61,7 +61,7 @@ export function bindRows(
       return [...spans, ...thin, n, extra?.k ?? 0, extra?.alpha ?? 0];
     });
     const none = Array<number>(13).fill(0);
-    const rows = rowsOf(m);
+    const rows = tileRows(m);
     const nested = b.kind === 'nf4' && b.nested ? 1 : 0;
     const types = { ACTIVATION: typeName(a, 'gemm'), OUT: typeName(c, 'gemm') };
     const parameters = `p${'pppppppppplif'.repeat(WEIGHTS)}iif`;

@@ -204,7 +204,7 @@ export class EncoderDecoder implements CausalLM {
           q,
           k,
           v,
-          { ...this.rowsOf(x), segments: segments!, window: 0, causal: false },
+          { ...this.shapeOf(x), segments: segments!, window: 0, causal: false },
           { bias, encoder: true },
         );
     return linear(g, attended, a.o, { residual: x, ...options });
@@ -226,7 +226,7 @@ export class EncoderDecoder implements CausalLM {
       const [k, v] = linears(g, encoded, [a.k, a.v], { encoder: true }) as [Tensor, Tensor];
       if (encoder.cache) across!.write(g, index, k, v, encoder.cache);
       const keys = { length: encoder.ids.length, segments: encoder.segments };
-      attended = crossAttention(g, q, k, v, { ...this.rowsOf(x), segments, keys });
+      attended = crossAttention(g, q, k, v, { ...this.shapeOf(x), segments, keys });
     } else {
       if (!across || !cache.encoderEnds)
         throw new Error("rows without an encoder's text need a cache that holds it");
@@ -248,7 +248,7 @@ export class EncoderDecoder implements CausalLM {
     return { heads, kvHeads: heads, headDim, scale: 1 };
   }
 
-  private rowsOf(x: Tensor): Omit<AttentionShape, 'causal' | 'window' | 'segments'> {
+  private shapeOf(x: Tensor): Omit<AttentionShape, 'causal' | 'window' | 'segments'> {
     return { ...this.shape, batch: 1, length: x.length / this.config.hidden_size };
   }
 
