@@ -44,7 +44,7 @@ export interface AdapterTable {
 }
 
 /** The tables that take the places of the base's; where one serves as both, it is the same object. */
-export interface TableChoice {
+interface TableChoice {
   readonly embedding?: AdapterTable | undefined;
   readonly head?: AdapterTable | undefined;
 }

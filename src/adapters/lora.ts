@@ -38,7 +38,7 @@ export interface LoraAdapter {
   dispose(): void;
 }
 
-export interface LoraModule extends AdaptedModule {
+interface LoraModule extends AdaptedModule {
   readonly linear: Linear;
 }
 

@@ -6,7 +6,7 @@
 import type { TokenizerLike } from './types.js';
 
 /** A text whose ids are wanted; `special`: with what the tokenizer puts around a text. */
-export interface Wanted {
+interface Wanted {
   readonly text: string;
   readonly special: boolean;
 }

@@ -7,7 +7,7 @@ import type { Member, Pass } from '../ops/pass.js';
 import { checkInt32Array, checkLengths, checkWhole } from '../util/checks.js';
 
 /** What the encoder reads, where the model has one: its own rows, in segments numbered as the decoder's. */
-export interface FlatEncoder {
+interface FlatEncoder {
   readonly ids: Int32Array;
   readonly segments: Int32Array;
   /** The length of the text that a row stands in. */

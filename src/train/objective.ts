@@ -10,6 +10,7 @@ import type { AdapterPairs, Pass } from '../ops/pass.js';
 import type { Tensor } from '../tensor/tensor.js';
 import type { FlatBatch } from './batch.js';
 
+/** A loss of a pass's rows: `CROSS_ENTROPY` is one. */
 export interface Objective {
   readonly name: string;
   /** What of a batch the loss is a mean over: its trained tokens, or its pairs of texts. */
@@ -20,6 +21,7 @@ export interface Objective {
   loss(g: Pass, rows: ObjectiveRows): ObjectiveLoss;
 }
 
+/** How the trained model reads the batch that an objective prepares for. */
 export interface PrepareOptions {
   readonly precision: 'f32' | 'bf16';
   /** The adapter that is trained. */

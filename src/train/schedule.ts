@@ -1,6 +1,6 @@
 /** Learning rates over the steps, as transformers' schedules of the same names give them. */
 
-export type SchedulerType = 'constant' | 'constant_with_warmup' | 'linear' | 'cosine';
+type SchedulerType = 'constant' | 'constant_with_warmup' | 'linear' | 'cosine';
 
 export interface Schedule {
   readonly lr_scheduler_type: SchedulerType;

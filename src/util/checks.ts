@@ -4,9 +4,9 @@
  */
 
 /** The most that counts of things may be, as kernels have them. */
-export const MOST = 2 ** 31 - 1;
+const MOST = 2 ** 31 - 1;
 /** The largest seed, and number of a prompt: a u32. */
-export const MOST_SEED = 2 ** 32 - 1;
+const MOST_SEED = 2 ** 32 - 1;
 
 export function checkWhole(name: string, value: unknown, least: number, most = MOST): void {
   checkNumber(name, value, `a whole number from ${least} to ${most}`, (n) => {

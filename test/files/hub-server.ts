@@ -26,7 +26,7 @@ export interface Asked {
 }
 
 /** Files from this size on are large: listed with a SHA-256 and served by the other origin. */
-export const LARGE = 10_000;
+const LARGE = 10_000;
 
 export class HubServer {
   readonly asked: Asked[] = [];

@@ -3,7 +3,7 @@
 import type { AdapterKind } from './kind.js';
 import { LORA } from './lora.js';
 
-export const ADAPTER_KINDS = { lora: LORA } as const satisfies Record<string, AdapterKind>;
+const ADAPTER_KINDS = { lora: LORA } as const satisfies Record<string, AdapterKind>;
 
 export type AdapterKindName = keyof typeof ADAPTER_KINDS;
 

@@ -6,7 +6,7 @@ import type { LinearAdapter } from '../../ops/adapter.js';
 import type { Tensor } from '../../tensor/tensor.js';
 
 /** What the shapes of an adapter's tensors come from. */
-export interface ModuleShape {
+interface ModuleShape {
   readonly r: number;
   readonly inFeatures: number;
   /** The Linear's, or those of the table that comes in its place. */
@@ -23,7 +23,7 @@ export interface AdaptedModule extends ModuleShape {
 }
 
 /** A tensor of each module, f32. */
-export interface AdapterTensor {
+interface AdapterTensor {
   readonly shape: (module: ModuleShape) => readonly number[];
   /** What it begins as, where no adapter is gone on from: numbers, or what a device makes of the base's weight [out, in]. */
   readonly start: (

@@ -148,7 +148,10 @@ function isAbandoned(path: string, name: string): boolean {
   return Date.now() - mtimeMs > ABANDONED_MS;
 }
 
-/** What `npm install` runs: compiles ahead and says so in one line; a machine without a compiler is told, not failed. */
+/**
+ * What `npm install` runs: compiles ahead and says so in one line; a machine without a compiler is told, not failed.
+ * @public scripts/install.mjs takes it from the build
+ */
 export function installCpuKernels(): void {
   try {
     const { compiler, path, seconds } = compileKernels();

@@ -6,7 +6,7 @@ import { NF4_BLOCK } from '../../util/nf4.js';
 import { address, type CudaDevice } from './device.js';
 
 /** The kernels' names of the plain types. */
-export const TYPE_NAME: Readonly<Partial<Record<DType, string>>> = { f32: 'float', bf16: 'bf16', f16: 'f16' };
+const TYPE_NAME: Readonly<Partial<Record<DType, string>>> = { f32: 'float', bf16: 'bf16', f16: 'f16' };
 
 export function typeName(span: Span, kernel: string): string {
   const name = TYPE_NAME[span.dtype];

@@ -12,7 +12,7 @@ const COLUMNS = 256;
 const STEP = 32;
 const PLAIN_TILE = 64;
 
-export interface Prepared {
+interface Prepared {
   readonly residual?: Span | undefined;
   readonly bias?: Span | undefined;
   readonly extra?: ThinProduct | undefined;

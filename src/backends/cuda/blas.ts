@@ -19,7 +19,7 @@ import {
 } from './cublaslt.js';
 
 /** d = alpha · op(a) · op(b) + beta · c, row-major; addresses on the device. */
-export interface MatmulArgs {
+interface MatmulArgs {
   readonly m: number;
   readonly n: number;
   readonly k: number;

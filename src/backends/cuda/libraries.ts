@@ -78,7 +78,7 @@ export function findDriver(env: NodeJS.ProcessEnv = process.env): string | undef
 }
 
 /** Folders that may hold NVRTC and cuBLASLt, the likeliest first. */
-export function toolkitFolders(env: NodeJS.ProcessEnv): string[] {
+function toolkitFolders(env: NodeJS.ProcessEnv): string[] {
   const roots = [
     ...list(env['CUDA_HOME']),
     ...list(env['CUDA_PATH']),

@@ -47,12 +47,12 @@ export type Arguments<K extends keyof Kernels> = Parameters<Kernels[K]>[0];
 export const STORED = ['f32', 'bf16'] as const;
 export const ANY = Object.keys(BYTES_PER_ELEMENT) as readonly DType[];
 /** What a product of activations in bf16 may come out as. */
-export const PRODUCTS = ['bf16', 'f32'] as const;
-export const PRECISION = choice({ f32: true, bf16: true });
+const PRODUCTS = ['bf16', 'f32'] as const;
+const PRECISION = choice({ f32: true, bf16: true });
 export const ACTIVATION = choice<Activation>({ gelu: true, gelu_tanh: true, relu: true });
 export const GATE = choice<GateActivation>({ silu: true, gelu_tanh: true });
 export const WEIGHT_OFFSET = { kind: 'choice', values: [0, 1] } as const;
-export const SHARE = real('a number from 0 to less than 1', (p) => p >= 0 && p < 1);
+const SHARE = real('a number from 0 to less than 1', (p) => p >= 0 && p < 1);
 
 export const RANDOM = part<RandomStream, unknown>({ rules: { seed: WORD, stream: WORD, step: WORD } });
 export const DROPOUT = { p: SHARE, random: RANDOM, firstElement: ELEMENTS };
@@ -66,7 +66,7 @@ export const DENSE: Signature<DenseMatrix, unknown> = {
   },
 };
 
-export function scalesOf(w: Nf4Matrix): number {
+function scalesOf(w: Nf4Matrix): number {
   return Math.ceil((w.rows * w.cols) / 64);
 }
 
@@ -96,7 +96,7 @@ export const NF4: Signature<Nf4Matrix, unknown> = {
   ],
 };
 
-export function matrix<P>(
+function matrix<P>(
   kinds: MatrixRule<P, unknown>['kinds'],
   rows: (args: P) => number,
   cols: (args: P) => number,
@@ -104,7 +104,7 @@ export function matrix<P>(
   return { kind: 'matrix', kinds, rows, cols };
 }
 
-export const THIN: Signature<ThinProduct, GemmArgs> = {
+const THIN: Signature<ThinProduct, GemmArgs> = {
   rules: {
     first: COUNT,
     rows: COUNT,
@@ -118,7 +118,7 @@ export const THIN: Signature<ThinProduct, GemmArgs> = {
   },
 };
 
-export const GROUP: Signature<RowGroup, GemmArgs> = {
+const GROUP: Signature<RowGroup, GemmArgs> = {
   rules: { first: COUNT, rows: DIMENSION, count: COUNT },
 };
 
@@ -186,7 +186,7 @@ export const LORA: Rules<LoraShape, unknown> = {
 };
 export const LORA_DROPOUT = optional(part<Dropout, unknown>({ rules: DROPOUT }));
 
-export const KEYS: Signature<CrossKeys, AttentionShape> = {
+const KEYS: Signature<CrossKeys, AttentionShape> = {
   rules: { length: COUNT, segments: span(I32, (keys, shape) => shape.batch * keys.length) },
 };
 
@@ -197,7 +197,7 @@ export const BIAS: Signature<DistanceBias, { readonly heads: number }> = {
   },
 };
 
-export const HEAD_DIM = size(1, (limits) => Math.min(MOST, limits.headDim));
+const HEAD_DIM = size(1, (limits) => Math.min(MOST, limits.headDim));
 
 export const ATTENTION: Rules<AttentionShape, unknown> = {
   batch: COUNT,

@@ -7,7 +7,7 @@ import type { Dropout, Kernels } from '../../../src/backends/kernels.js';
 import { bf16ToFloat32, f16ToFloat32, float32ToBf16, float32ToF16 } from '../../../src/files/convert.js';
 import { philox4x32 } from '../../../src/util/philox.js';
 
-export type Values = Float32Array | Int32Array | Uint16Array | Uint8Array;
+type Values = Float32Array | Int32Array | Uint16Array | Uint8Array;
 
 export interface HostArray {
   readonly dtype: DType;

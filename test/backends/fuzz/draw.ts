@@ -237,7 +237,7 @@ export function withSpans(args: unknown, make: (plan: Plan) => Span): unknown {
   return Object.fromEntries(Object.entries(args).map(([name, part]) => [name, withSpans(part, make)]));
 }
 
-export const GUARD = 0xa5;
+const GUARD = 0xa5;
 
 /**
  * A plan's memory: a block that the allocator hands out as it is, so that the sanitizer knows its end, with the span at its very end or
