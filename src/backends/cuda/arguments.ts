@@ -1,4 +1,7 @@
-/** What the bindings of plain kernels share: grids, and kernels by their types. */
+/**
+ * What the bindings of plain kernels share: grids, and kernels by their types. Memory's speed limits these kernels: each is as fast as its
+ * arrays are read and written once.
+ */
 
 import type { DType } from '../span.js';
 import type { Dropout, RandomStream } from '../kernels.js';
@@ -14,6 +17,16 @@ export function cType(dtype: DType): string {
   return type;
 }
 
+/** What is made for a key, once. */
+export function remembered<V>(): (key: string, make: () => V) => V {
+  const known = new Map<string, V>();
+  return (key, make) => {
+    let value = known.get(key);
+    if (value === undefined) known.set(key, (value = make()));
+    return value;
+  };
+}
+
 /** A family of kernels, each compiled for the defines that its key stands for. */
 export function family(
   device: CudaDevice,
@@ -22,12 +35,8 @@ export function family(
   parameters: string,
   defines: (key: string) => Defines,
 ): (key: string) => Kernel {
-  const known = new Map<string, Kernel>();
-  return (key) => {
-    let kernel = known.get(key);
-    if (!kernel) known.set(key, (kernel = device.kernel(source, name, parameters, defines(key))));
-    return kernel;
-  };
+  const once = remembered<Kernel>();
+  return (key) => once(key, () => device.kernel(source, name, parameters, defines(key)));
 }
 
 /** A family by the activations' type. */
@@ -93,4 +102,12 @@ export function randomArguments({ seed, stream, step }: RandomStream): [number, 
 /** The least number of an element that dropout keeps. */
 export function keepThreshold({ p }: Dropout): number {
   return Math.min(2 ** 16 - 1, Math.round(p * 2 ** 16));
+}
+
+/** The largest unit of memory that divides all of some addresses and sizes. */
+export function unitOf(...sizes: number[]): { type: string; bytes: number } {
+  const divides = (bytes: number): boolean => sizes.every((size) => size % bytes === 0);
+  if (divides(16)) return { type: 'uint4', bytes: 16 };
+  if (divides(4)) return { type: 'u32', bytes: 4 };
+  return divides(2) ? { type: 'u16', bytes: 2 } : { type: 'u8', bytes: 1 };
 }

@@ -9,11 +9,20 @@ import type { DeviceBuffer } from '../span.js';
 import type { Kernels } from '../kernels.js';
 import { imaginedBackend, ImaginedMemory } from '../imagined.js';
 import { loraByGemm } from '../lora.js';
-import { bindAttention, MAX_HEAD_DIM } from './bind-attention.js';
+import { bindActivations } from './bind-activation.js';
+import { bindAttention } from './bind-attention.js';
+import { MAX_HEAD_DIM } from './bind-attention-tiles.js';
+import { bindElementwise } from './bind-elementwise.js';
 import { bindGemm } from './bind-gemm.js';
+import { bindLogits } from './bind-logits.js';
 import { bindLora } from './bind-lora.js';
 import { bindNf4 } from './bind-nf4.js';
-import { bindPlain } from './bind-plain.js';
+import { bindLayerNorm, bindRmsNorm } from './bind-norm.js';
+import { bindOptimizer } from './bind-optimizer.js';
+import { bindRandom } from './bind-random.js';
+import { bindSumRows } from './bind-reduce.js';
+import { bindRope } from './bind-rope.js';
+import { bindRowsOfTables } from './bind-rows-of-tables.js';
 import { bindRows } from './bind-rows.js';
 import { bindPrepare } from './bind-thin.js';
 import { createBlas, WORKSPACE_BYTES, type Blas } from './blas.js';
@@ -163,7 +172,20 @@ function bindKernels(
   blas: Blas,
   memory: { alloc: (bytes: number) => DeviceBuffer; free: (buffer: DeviceBuffer) => void },
 ): Kernels {
-  const plain = { ...bindPlain(device), ...bindAttention(device), ...bindNf4(device) };
+  const plain = {
+    ...bindElementwise(device),
+    ...bindActivations(device),
+    ...bindRandom(device),
+    ...bindOptimizer(device),
+    ...bindRmsNorm(device),
+    ...bindLayerNorm(device),
+    ...bindSumRows(device),
+    ...bindRope(device),
+    ...bindRowsOfTables(device),
+    ...bindLogits(device),
+    ...bindAttention(device),
+    ...bindNf4(device),
+  };
   const prepare = bindPrepare(device);
   const products = bindGemm(device, { ...plain, blas, prepare, rows: bindRows(device, prepare) });
   return { ...plain, ...products, ...bindLora(device, loraByGemm({ ...plain, ...memory, ...products })) };
