@@ -1,6 +1,6 @@
 /** The table of kernels that every backend fills (contract.ts has the conventions), and the shapes of their arguments. */
 
-import type { DenseMatrix, Matrix, Nf4Matrix, Span } from './span.js';
+import type { DenseMatrix, Matrix, Nf4Matrix, RowGroup, Span } from './span.js';
 
 /**
  * A stream of Philox4x32-10 numbers (Salmon et al., SC 2011): key = [seed, stream], counter = [i >> 2 (low), i >> 2 (high), step, 0],
@@ -22,13 +22,6 @@ export interface Dropout {
   readonly random: RandomStream;
   /** The number of the array's first element in the stream. */
   readonly firstElement: number;
-}
-
-/** Rows first … first + count · rows - 1: `count` times as many that one training brings to a pass. */
-export interface RowGroup {
-  readonly first: number;
-  readonly rows: number;
-  readonly count: number;
 }
 
 /** alpha · op(a) · op(b) for rows first … first + rows - 1 of a larger product, laid out as that (LoRA's). */

@@ -52,3 +52,10 @@ export interface Nf4Matrix {
 }
 
 export type Matrix = DenseMatrix | Nf4Matrix;
+
+/** Rows first … first + count · rows - 1: `count` times as many that one training brings to a pass. */
+export interface RowGroup {
+  readonly first: number;
+  readonly rows: number;
+  readonly count: number;
+}

@@ -5,8 +5,8 @@
 
 import type { Graph } from '../autograd/graph.js';
 import type { Parameter } from '../autograd/parameter.js';
-import type { GemmArgs, RowGroup } from '../backends/kernels.js';
-import type { Matrix } from '../backends/span.js';
+import type { GemmArgs } from '../backends/kernels.js';
+import type { Matrix, RowGroup } from '../backends/span.js';
 import { slice, type Tensor } from '../tensor/tensor.js';
 import type { AdapterRows, ColumnFactor, LinearAdapter } from './adapter.js';
 import { shareOf, type Member, type Pass } from './pass.js';

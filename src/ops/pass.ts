@@ -5,8 +5,7 @@
 
 import { Graph, type GraphOptions } from '../autograd/graph.js';
 import type { Backend } from '../backends/contract.js';
-import type { RowGroup } from '../backends/kernels.js';
-import type { DenseMatrix, Span } from '../backends/span.js';
+import type { DenseMatrix, RowGroup, Span } from '../backends/span.js';
 import { slice, type Tensor } from '../tensor/tensor.js';
 import type { LinearAdapter } from './adapter.js';
 

@@ -4,8 +4,8 @@
  * it, so that the library adds its result to them (beta = 1).
  */
 
-import { BYTES_PER_ELEMENT, type DType, type Span } from '../span.js';
-import type { GemmArgs, Kernels, RowGroup } from '../kernels.js';
+import { BYTES_PER_ELEMENT, type DType, type RowGroup, type Span } from '../span.js';
+import type { GemmArgs, Kernels } from '../kernels.js';
 import { bandsOf } from '../gemm.js';
 import type { Prepare } from './bind-thin.js';
 import type { Blas } from './blas.js';

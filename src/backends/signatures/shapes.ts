@@ -1,6 +1,6 @@
 /** What the signatures of several kernels share: types, parts, shapes and their sizes. */
 
-import { BYTES_PER_ELEMENT, type DenseMatrix, type DType, type Nf4Matrix } from '../span.js';
+import { BYTES_PER_ELEMENT, type DenseMatrix, type DType, type Nf4Matrix, type RowGroup } from '../span.js';
 import type {
   Activation,
   AttentionShape,
@@ -13,7 +13,6 @@ import type {
   KvCacheShape,
   LoraShape,
   RandomStream,
-  RowGroup,
   ThinProduct,
 } from '../kernels.js';
 import {

@@ -51,8 +51,7 @@ export function soundRuns(found: readonly StoredRun[]): FoundRuns {
           const both = Object.entries(metricOf(result.metric).figures).some(
             ([name, { likelihood }]) => likelihood === true && metrics[name] !== undefined,
           );
-          if (!byLikelihood && both)
-            readPredictions(run, result, method, 'likelihood');
+          if (!byLikelihood && both) readPredictions(run, result, method, 'likelihood');
         }
         if (result.training) readSteps(run, result.task);
         readInspected(run, result.task);

@@ -1,7 +1,7 @@
 /** Kernels whose rows must not know of each other: the same rows alone, in pairs, and among all. */
 
 import type { Backend } from '../../../src/backends/contract.js';
-import type { RowGroup } from '../../../src/backends/kernels.js';
+import type { RowGroup } from '../../../src/backends/span.js';
 import { slice } from '../../../src/tensor/tensor.js';
 import {
   define,

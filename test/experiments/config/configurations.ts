@@ -107,7 +107,11 @@ export function configuration(number: number): Readonly<Record<string, unknown>>
     const custom = kind !== 'classification' && kind !== 'summarization';
     const labelled = kind === 'classification' || kind === 'accuracy';
     const columns: Readonly<Record<string, string>> =
-      kind === 'classification' ? { text: 'body' } : kind === 'summarization' ? { summary: 'gist' } : { q: 'Q' };
+      kind === 'classification'
+        ? { text: 'body' }
+        : kind === 'summarization'
+          ? { summary: 'gist' }
+          : { q: 'Q' };
     const parted = rarely();
     const trained = parted || random() < 0.8;
     const tested = !parted && (!trained || random() < 0.8);

@@ -13,7 +13,9 @@ import {
 import { configuration } from './configurations.js';
 
 /** Made before the settings had one place: a line for each configuration, its id and a hash of its settings. */
-const LINES = readFileSync(new URL('../../golden/config/ids.txt', import.meta.url), 'utf8').trim().split('\n');
+const LINES = readFileSync(new URL('../../golden/config/ids.txt', import.meta.url), 'utf8')
+  .trim()
+  .split('\n');
 
 function idOf(config: ResolvedConfig, batchInvariant: boolean): string {
   return resultHash(config, {
