@@ -31,6 +31,7 @@ export default {
   forbidden: [
     rule('no-circular', {}, { circular: true }),
     { ...rule('no-circular-folder', {}, { circular: true }), scope: 'folder' },
+    rule('not-the-entry', {}, { path: '^src/index\\.ts$' }),
     ...rows
       .slice(1)
       .map((row, i) =>

@@ -9,12 +9,12 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { monitorEventLoopDelay } from 'node:perf_hooks';
 import { parseArgs } from 'node:util';
-import { attachLora, createBackend, generate, loadModel, saveModel, train } from '../src/api/index.js';
+import { attachLora, createBackend, generate, loadModel, saveModel, train } from '../src/index.js';
 import { randomModel } from '../src/models/load.js';
 import { randomTexts, weightOptions } from '../src/experiments/bench/model.js';
 import { benchArguments } from '../src/experiments/bench/training.js';
 import { benchShape } from '../src/experiments/bench/shapes.js';
-import type { TrainingArguments } from '../src/api/index.js';
+import type { TrainingArguments } from '../src/index.js';
 
 const { values } = parseArgs({
   options: {

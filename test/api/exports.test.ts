@@ -35,15 +35,11 @@ after(() => rmSync(consumer, { recursive: true }));
 
 test('each subpath is a file of src/api, and its types stand beside its code', () => {
   for (const [subpath, entry] of Object.entries(exports)) {
-    assert.equal(entry.default, `./dist/api/${subpath === '.' ? 'index' : basename(subpath)}.js`);
+    assert.equal(entry.default, subpath === '.' ? './dist/index.js' : `./dist/api/${basename(subpath)}.js`);
     assert.equal(entry.types, entry.default.replace(/js$/, 'd.ts'));
   }
-  assert.deepEqual(
-    [...sources.values()].sort(),
-    readdirSync(API)
-      .map((name) => join(API, name))
-      .sort(),
-  );
+  const files = [join(ROOT, 'src/index.ts'), ...readdirSync(API).map((name) => join(API, name))];
+  assert.deepEqual([...sources.values()].sort(), files.sort());
 });
 
 test('the package itself exports what a screen holds, and each export of an entry is documented', () => {

@@ -245,7 +245,7 @@ function diagnose(codes: ReadonlyMap<string, string>): string[] {
     {
       ...config.compilerOptions,
       baseUrl: '.',
-      paths: { westwind: ['./src/api/index.ts'], 'westwind/*': ['./src/api/*.ts'] },
+      paths: { westwind: ['./src/index.ts'], 'westwind/*': ['./src/api/*.ts'] },
     },
     ROOT,
   );
