@@ -4,10 +4,11 @@
  * docs/pictures/terminal.svg shows what docs/runs.md quotes of a run; docs/pictures/report.png a part of examples/report/report.html, as
  * Chromium shows it. The first comes out the same anywhere (test/docs/pictures.test.ts); the second depends on the fonts of the machine.
  */
-import { existsSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { pathToFileURL } from 'node:url';
 import { chromium } from 'playwright-core';
+import { CHROMIUM } from './chromium.js';
 
 const ROOT = resolve(import.meta.dirname, '..');
 const FOLDER = join(ROOT, 'docs/pictures');
@@ -65,12 +66,9 @@ const escaped = (text: string): string =>
 
 /** The report's section on how much data it takes: its figure and its table. */
 async function shootReport(path: string): Promise<void> {
-  const executablePath = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find(
-    (file) => existsSync(file),
-  );
-  if (executablePath === undefined) throw new Error('no Chromium below /usr/bin: install it');
+  if (CHROMIUM === undefined) throw new Error('no Chromium below /usr/bin: install it');
   // As root, which a container's user often is, Chromium has no sandbox.
-  const browser = await chromium.launch({ executablePath, args: ['--no-sandbox'] });
+  const browser = await chromium.launch({ executablePath: CHROMIUM, args: ['--no-sandbox'] });
   try {
     const page = await browser.newPage({ viewport: { width: 720, height: 800 }, deviceScaleFactor: 1.25 });
     await page.goto(pathToFileURL(join(ROOT, 'examples/report/report.html')).href);

@@ -31,8 +31,9 @@ export interface GenerateOptions extends Some<SamplingOptions>, AnswerEnd, Batch
 }
 
 /**
- * Yields answers as they are finished, each step's in the order of the slots; those to very long prompts come last. Greedy, 16 at once, where the options say nothing. Rejects with an
- * AbortError once `options.signal` is aborted, with a UserError for a prompt without tokens or with one that the model does not have.
+ * Yields answers as they are finished, each step's in the order of the slots; those to very long prompts come last. Greedy, 16 at once,
+ * where the options say nothing. Rejects with an AbortError once `options.signal` is aborted, with a UserError for a prompt without
+ * tokens or with one that the model does not have.
  */
 export function generate(
   model: CausalLM,

@@ -98,8 +98,8 @@ export type Outcome =
   | { readonly status: 'failed'; readonly error: UserError };
 
 /**
- * Trains `parameters` of `model` on `blocks`, by `args` and what TRAINING_DEFAULTS says of the rest. Throws UserError when a loss or gradient is not finite, and an AbortError once
- * `options.signal` is aborted before the last step is done.
+ * Trains `parameters` of `model` on `blocks`, by `args` and what TRAINING_DEFAULTS says of the rest. Throws UserError when a loss or
+ * gradient is not finite, and an AbortError once `options.signal` is aborted before the last step is done.
  */
 export async function train(
   model: CausalLM,

@@ -1,17 +1,15 @@
 import assert from 'node:assert/strict';
-import { existsSync, mkdtempSync, rmSync } from 'node:fs';
+import { mkdtempSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, before, describe, test } from 'node:test';
 import { pathToFileURL } from 'node:url';
 import { chromium, type Browser } from 'playwright-core';
+import { CHROMIUM } from '../../../scripts/chromium.js';
 import { makeReport, writeReport } from '../../../src/experiments/report/index.js';
 import { findRunFolders, readRun } from '../../../src/experiments/store/stored.js';
 import { writeRun } from './fixtures.js';
 
-const CHROMIUM = ['/usr/bin/chromium', '/usr/bin/chromium-browser', '/usr/bin/google-chrome'].find((path) =>
-  existsSync(path),
-);
 // On a checking machine a browser that is missing is a fault of the check, not a reason to pass.
 const skip = CHROMIUM === undefined && !process.env['CI'] && 'no Chromium below /usr/bin';
 
