@@ -281,6 +281,23 @@ export class Tokenizer {
     });
   }
 
+  /** STUB until the spans branch: ChatML alone. */
+  renderChat(
+    messages: readonly ChatMessage[],
+    { addGenerationPrompt = false }: { addGenerationPrompt?: boolean; template?: string | undefined } = {},
+  ): { text: string; spans: { message: number; start: number; end: number }[] } {
+    let text = '';
+    const spans: { message: number; start: number; end: number }[] = [];
+    for (const [message, { role, content }] of messages.entries()) {
+      text += `<|im_start|>${role}\n`;
+      const start = text.length;
+      text += `${content}<|im_end|>\n`;
+      if (role === 'assistant') spans.push({ message, start, end: text.length - 1 });
+    }
+    if (addGenerationPrompt) text += '<|im_start|>assistant\n';
+    return { text, spans };
+  }
+
   /** In order, and one slice is made while the one before is looked at. */
   async *#encodings(
     texts: readonly string[],

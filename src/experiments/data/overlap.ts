@@ -4,7 +4,7 @@
  */
 
 import { realpathSync } from 'node:fs';
-import { render, type Sample, type Task } from '../../tasks/index.js';
+import type { Sample, Task } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
 import type { ResolvedTask } from '../config/index.js';
 import { SPLIT_NAMES, type SplitName } from '../config/splits.js';
@@ -39,7 +39,7 @@ export function inTrain<T>(make: (split: (typeof OTHERS)[number]) => T): Record<
 }
 
 export function overlapOf(task: Task, { examples, sameFiles: oneFile, ...sets }: OverlapRows): Overlap {
-  const textOf = (sample: Sample): string => render(task.prompt, sample.values);
+  const textOf = (sample: Sample): string => task.wording.shown(sample.values);
   const { train, test } = sets;
   const [trainTexts, testTexts] = [train.map(textOf), test.map(textOf)];
   const known = new Set(trainTexts);

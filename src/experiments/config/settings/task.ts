@@ -205,7 +205,8 @@ function rolesOf(settings: TaskSettings): string[] {
 
 function defaultBaselines(task: TaskFile): Baseline[] {
   if (!isTested(task)) return [];
-  return task.train === undefined ? ['zero_shot'] : ['zero_shot', 'few_shot'];
+  const { baselines = BASELINES } = definitionOf(task);
+  return baselines.filter((method) => method !== 'few_shot' || task.train !== undefined);
 }
 
 /** What does not fit together within a task. */
@@ -219,6 +220,9 @@ export function taskProblems(path: Path, task: TaskFile): Problem[] {
     add(['split', 'test'], `cannot be given together with 'test': the one makes what the other names`);
   if (task.train === undefined && task.baselines?.includes('few_shot'))
     add(['baselines'], `few_shot needs 'train' to take examples from`);
+  const { baselines: possible = BASELINES } = definitionOf(task);
+  for (const method of (task.baselines ?? []).filter((one) => !possible.includes(one)))
+    add(['baselines'], `have ${method}, and a ${task.task} can be asked by ${possible.join(', ')} alone`);
   const settings = settingsOf(task);
   for (const { path: key, message } of definitionOf(task).problems?.(settings, task) ?? []) add(key, message);
   if (!isTested(task) && (task.baselines?.length ?? 0) > 0) add(['baselines'], `need 'test' rows to answer`);
