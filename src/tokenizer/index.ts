@@ -2,6 +2,7 @@
 export {
   CHATML,
   ChatRenderer,
+  trainedTokens,
   type ChatOptions,
   type ChatSpan,
   type ContentPart,

@@ -7,6 +7,7 @@ import { derivedSpans, markedSpans, type ChatSpan } from './spans.js';
 
 export { CHATML } from './chatml.js';
 export type { ContentPart, Message } from './messages.js';
+export { trainedTokens } from './mask.js';
 export type { ChatSpan } from './spans.js';
 
 export interface ChatOptions {
