@@ -83,7 +83,7 @@ export function labelContinuationsLater(
 }
 
 function* continuations(task: Task, kind: Method, tokenizer: TokenizerLike): Encoding<number[][]> {
-  const prompt = task.wording.blank?.(kind);
+  const prompt = task.wording.asText?.blank(kind);
   if (task.labels === undefined || prompt === undefined) throw new Error(`${task.task} has no labels`);
   const ending = kind === 'tuned' ? [endOfSequence(tokenizer)] : [];
   const pairs = yield* sideBySide(task.labels.map((label) => pair(tokenizer, prompt, label)));

@@ -1,6 +1,7 @@
 /** What of a conversation is asked, what is answered, and what it is without its earliest turns. */
 
-import type { Conversation, Message } from '../data/chat/index.js';
+import { createHash } from 'node:crypto';
+import type { Conversation, TextMessage } from '../data/chat/index.js';
 
 /** The number of the message that a model is asked for: the assistant's last. */
 export function answerAt({ messages }: Conversation): number {
@@ -19,7 +20,7 @@ export function askedFor(conversation: Conversation): Conversation {
 export function answerOf(conversation: Conversation): string {
   const { content, tool_calls = [] } = conversation.messages[answerAt(conversation)]!;
   const text = spoken(content ?? '').trim();
-  return text === '' ? tool_calls.map((call) => jsonText(calledBy(call))).join('\n') : text;
+  return text === '' ? tool_calls.map(callText).join('\n') : text;
 }
 
 /** What is said to the other, without what was thought before. */
@@ -38,12 +39,29 @@ export function askedOf(conversation: Conversation): string {
   return first === last ? first! : `${first!} … ${last!}`;
 }
 
-/** A call by its name and arguments. */
-function calledBy(call: object): unknown {
-  const { function: called } = call as {
-    readonly function?: { readonly name?: unknown; readonly arguments?: unknown };
-  };
-  return called === undefined ? call : { name: called.name, arguments: called.arguments ?? {} };
+/**
+ * What is said before the answer, a message a line. System messages and tools are often the same for many rows, so that they are told apart
+ * by them, but have no words in common.
+ */
+export function comparedOf(conversation: Conversation): string {
+  const { messages, tools } = askedFor(conversation);
+  const given = messages.slice(0, opening(messages));
+  const said = messages
+    .slice(given.length)
+    .map(({ content, tool_calls: calls }) =>
+      calls ? `${content ?? ''} ${JSON.stringify(calls)}` : (content ?? ''),
+    );
+  const apart = given.length > 0 || tools !== undefined ? [digest(JSON.stringify([given, tools]))] : [];
+  return [...apart, ...said].join('\n');
+}
+
+const digest = (text: string): string => createHash('sha256').update(text).digest('hex').slice(0, 16);
+
+/** A call as models are taught to write it. OpenAI's arguments are JSON already. */
+function callText(call: object): string {
+  const { function: called = call } = call as { readonly function?: object };
+  const { name, arguments: given = {} } = called as { readonly name?: unknown; readonly arguments?: unknown };
+  return `{"name": ${JSON.stringify(name ?? null)}, "arguments": ${typeof given === 'string' ? given : jsonText(given)}}`;
 }
 
 /** JSON with the spaces that Python puts there. */
@@ -71,7 +89,7 @@ export function startingAt({ messages, ...others }: Conversation, start: number)
 }
 
 /** How many messages say how the assistant is to be, before anybody speaks. */
-function opening(messages: readonly Message[]): number {
+function opening(messages: readonly TextMessage[]): number {
   const spoken = messages.findIndex(({ role }) => role !== 'system' && role !== 'developer');
   return spoken < 0 ? messages.length : spoken;
 }

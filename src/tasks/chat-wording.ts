@@ -5,12 +5,13 @@
  */
 
 import type { Conversation } from '../data/chat/index.js';
+import { trainedTokens, type ChatOptions, type RenderedChat } from '../tokenizer/index.js';
 import { UserError } from '../util/errors.js';
-import { answerOf, askedFor, askedOf, laterStarts, spoken, startingAt } from './chat-turns.js';
+import { answerOf, askedFor, askedOf, comparedOf, laterStarts, spoken, startingAt } from './chat-turns.js';
 import { conversationIn } from './chat-rows.js';
 import { NO_LOSS } from './encode.js';
 import { sideBySide, type Encoding } from './rounds.js';
-import type { RenderedChat, RenderOptions, TokenizerLike } from './tokenizer.js';
+import type { TokenizerLike } from './tokenizer.js';
 import {
   LeftOut,
   type Sample,
@@ -32,7 +33,7 @@ export function byChatTemplate(layout: ChatLayout): Wording {
   return {
     values: ({ conversation }) => ({ conversation: conversation as string }),
     answer: (values) => answerOf(conversationIn(values)),
-    shown: (values) => JSON.stringify(askedFor(conversationIn(values))),
+    compared: (values) => comparedOf(conversationIn(values)),
     body: (values) => askedOf(conversationIn(values)),
     example: (sample, tokenizer, options) => example(layout, sample, tokenizer, options),
     *prompts(_kind, samples, tokenizer, { limit }) {
@@ -64,20 +65,19 @@ function* example(
 ): Encoding<TrainingExample> {
   const whole = conversationIn(sample.values);
   const laidOut = function* (conversation: Conversation): Encoding<Omit<TrainingExample, 'shortened'>> {
-    const { text, spans } = renderedOf(sample, tokenizer, conversation, { template });
+    const { text, spans } = atRow(sample, () => render(tokenizer, conversation, { template }));
     const { messages } = conversation;
-    const unwanted = spans.filter(({ message }) => messages[message]!.weight === 0);
-    const wanted = spans.filter((span) => !unwanted.includes(span)).slice(train_on === 'last' ? -1 : 0);
+    const kept = spans.filter(({ message }) => messages[message]!.weight !== 0);
+    const last = kept.at(-1)?.message;
+    const wanted = train_on === 'last' ? kept.filter(({ message }) => message === last) : kept;
     const [encoded] = yield [{ text, special: false, offsets: true }];
     const { ids, offsets } = encoded!;
-    const within = (of: RenderedChat['spans'], i: number): boolean => {
-      const [from, to] = offsets[i]!;
-      return of.some(({ start, end }) => from < end && to > start);
-    };
-    const labels = ids.map((id, i) => {
-      const learnt = completion_only_loss ? within(wanted, i) : !within(unwanted, i);
-      return learnt ? id : NO_LOSS;
-    });
+    const within = (of: RenderedChat['spans']): boolean[] =>
+      atRow(sample, () => trainedTokens(text, of, offsets));
+    const learnt = completion_only_loss
+      ? within(wanted)
+      : within(spans.filter((span) => !kept.includes(span))).map((unwanted) => !unwanted);
+    const labels = ids.map((id, i) => (learnt[i] ? id : NO_LOSS));
     return { ids, labels, row: sample.row };
   };
   const fits = (one: Omit<TrainingExample, 'shortened'>): boolean => one.ids.length <= max_length;
@@ -103,7 +103,9 @@ function* prompt(
 ): Encoding<{ index: number; ids: number[]; shortened: boolean }> {
   const whole = askedFor(conversationIn(sample.values));
   const ask = function* (conversation: Conversation): Encoding<number[] | undefined> {
-    const { text } = renderedOf(sample, tokenizer, conversation, { template, addGenerationPrompt: true });
+    const { text } = atRow(sample, () =>
+      render(tokenizer, conversation, { template, addGenerationPrompt: true }),
+    );
     const [encoded] = yield [{ text, special: false }];
     return encoded!.ids.length <= limit ? encoded!.ids : undefined;
   };
@@ -134,15 +136,10 @@ function* earliestThatFits<R>(
   return best;
 }
 
-/** Throws UserError, with the row, where the template refuses the conversation or its turns cannot be told apart. */
-function renderedOf(
-  { row }: Sample,
-  tokenizer: TokenizerLike,
-  { messages, tools }: Conversation,
-  options: RenderOptions,
-): RenderedChat {
+/** Says in a UserError which row it is about. */
+function atRow<R>({ row }: Sample, work: () => R): R {
   try {
-    return render(tokenizer, messages, { tools, ...options });
+    return work();
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
     throw new UserError(`row ${row + 1}: ${error.message}`);
@@ -151,12 +148,11 @@ function renderedOf(
 
 function render(
   tokenizer: TokenizerLike,
-  messages: Conversation['messages'],
-  { template, ...options }: RenderOptions,
+  { messages, tools }: Conversation,
+  options: Pick<ChatOptions, 'addGenerationPrompt'> & Pick<ChatLayout, 'template'>,
 ): RenderedChat {
   if (!tokenizer.renderChat) throw new UserError('chats need a tokenizer that lays them out');
-  const chosen = template ?? (tokenizer.hasChatTemplate ? undefined : CHATML);
-  return tokenizer.renderChat(messages, { ...options, template: chosen });
+  return tokenizer.renderChat(messages, { tools, ...options });
 }
 
 /** A word that no template has. */
@@ -168,13 +164,8 @@ function turnEnd(tokenizer: TokenizerLike, template: string | undefined): string
     { role: 'user', content: 'Hi' },
     { role: 'assistant', content: PROBE },
   ];
-  const { text, spans } = render(tokenizer, messages, { template });
+  const { text, spans } = render(tokenizer, { messages }, { template });
   const { start, end } = spans.at(-1)!;
   const written = text.slice(start, end);
   return written.slice(written.lastIndexOf(PROBE) + PROBE.length).trim();
 }
-
-/** OpenAI's layout, which most models have that say so: https://github.com/openai/openai-python/blob/release-v0.28.0/chatml.md */
-const CHATML =
-  "{% for message in messages %}{{ '<|im_start|>' + message['role'] + '\\n' + message['content'] + '<|im_end|>' + '\\n' }}{% endfor %}" +
-  "{% if add_generation_prompt %}{{ '<|im_start|>assistant\\n' }}{% endif %}";

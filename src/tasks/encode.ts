@@ -20,10 +20,13 @@ export interface Part {
 /** The label of a token that is not trained on. */
 export const NO_LOSS = -100;
 
-/** A training text in its parts: the prompt, and the answer that is trained on. */
+/** A training text in its parts: the prompt, and the answer that is trained on. Throws Error for a chat, whose parts a template makes. */
 export function trainingParts(task: Task, sample: Sample): Part[] {
+  const prompt = task.wording.asText?.prompt(sample.values);
+  if (prompt === undefined)
+    throw new Error(`the texts of a ${task.task} are made by a model's chat template`);
   return [
-    { text: task.wording.shown(sample.values), trained: false },
+    { text: prompt, trained: false },
     { text: sample.answer, trained: true },
   ];
 }

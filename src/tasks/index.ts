@@ -93,9 +93,9 @@ export type { ChatSettings } from './chat.js';
 export type { ClassificationSettings } from './classification.js';
 export type { CustomSettings } from './custom.js';
 export type { SummarizationSettings } from './summarization.js';
-export { cellText, toSample } from './sample.js';
+export { cellText, rowNumber, textOf, toSample } from './sample.js';
 export { parseTemplate, render, type Template } from './template.js';
-export type { RenderedChat, RenderOptions, TokenizerLike, TokensWithOffsets } from './tokenizer.js';
+export type { TokenizerLike, TokensWithOffsets } from './tokenizer.js';
 export type { AnswerEnds, Task, TaskDefaults, TaskDefinition } from './types.js';
 export type {
   DataRow,

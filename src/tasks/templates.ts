@@ -44,13 +44,16 @@ export function byTemplates(task: Templates): Wording {
   return {
     values: (cells) => Object.fromEntries(names.map((name) => [name, cellText(cells, name)])),
     answer: (values) => render(completion, values),
-    shown: (values) => render(prompt, values),
+    compared: (values) => [...new Set(prompt.columns)].map((column) => values[column]!).join('\n'),
     body: (values) => values[body]!,
     example: (...args) => example(task, ...args),
     prompts: (...args) => promptSet(task, ...args),
-    blank(kind) {
-      const template = kind === 'tuned' ? prompt : task.baseline.query;
-      return render(template, Object.fromEntries(template.columns.map((column) => [column, 'a'])));
+    asText: {
+      prompt: (values) => render(prompt, values),
+      blank(kind) {
+        const template = kind === 'tuned' ? prompt : task.baseline.query;
+        return render(template, Object.fromEntries(template.columns.map((column) => [column, 'a'])));
+      },
     },
     shortened: 'training texts were shortened to',
   };

@@ -1,4 +1,6 @@
-/** The part of a tokenizer that tasks use; the class of src/tokenizer is one. */
+/** What tasks ask of a tokenizer. */
+
+import type { ChatOptions, Message, RenderedChat } from '../tokenizer/index.js';
 
 interface EncodeOptions {
   readonly addSpecialTokens?: boolean;
@@ -10,20 +12,7 @@ export interface TokensWithOffsets {
   readonly offsets: readonly (readonly [from: number, to: number])[];
 }
 
-/** A conversation as a chat template writes it. */
-export interface RenderedChat {
-  readonly text: string;
-  /** Of each assistant message what a model would have to write for it, its end included, in UTF-16 units. */
-  readonly spans: readonly { readonly message: number; readonly start: number; readonly end: number }[];
-}
-
-export interface RenderOptions {
-  readonly tools?: readonly object[] | undefined;
-  readonly addGenerationPrompt?: boolean;
-  /** A chat template in place of the model's own. */
-  readonly template?: string | undefined;
-}
-
+/** The part of a tokenizer that tasks use; the class of src/tokenizer is one. */
 export interface TokenizerLike {
   encode(text: string, options?: EncodeOptions): number[];
   /** The same of many texts, where the tokenizer is quicker so. */
@@ -36,5 +25,8 @@ export interface TokenizerLike {
   encodeWithOffsets?(text: string, options?: EncodeOptions): TokensWithOffsets;
   encodeBatchWithOffsets?(texts: readonly string[], options?: EncodeOptions): Promise<TokensWithOffsets[]>;
   readonly hasChatTemplate?: boolean;
-  renderChat?(messages: readonly Record<string, unknown>[], options?: RenderOptions): RenderedChat;
+  renderChat?(
+    messages: readonly Message[],
+    options?: ChatOptions & { readonly template?: string | undefined },
+  ): RenderedChat;
 }

@@ -66,8 +66,8 @@ export interface Wording {
   values(cells: DataRow): Sample['values'];
   /** The right answer, as the data has it. */
   answer(values: Sample['values']): string;
-  /** All that a prompt shows of a row: rows of which it is the same ask the same. */
-  shown(values: Sample['values']): string;
+  /** The texts that a prompt shows, without what stands around them: what rows are compared by. */
+  compared(values: Sample['values']): string;
   /** What tells a row from others at a glance; of templates, the text that is shortened where a prompt is too long. */
   body(values: Sample['values']): string;
   /** A training text as tokens. Throws UserError where it cannot be trained on. */
@@ -79,8 +79,8 @@ export interface Wording {
     tokenizer: TokenizerLike,
     options: PromptOptions,
   ): Encoding<PromptSet>;
-  /** A prompt about nothing, which labels stand behind. Absent: answers are no labels. */
-  blank?(kind: Method): string;
+  /** Where prompts are texts whatever the tokenizer: one that a model is tuned on, and one about nothing, which labels stand behind. */
+  readonly asText?: { prompt(values: Sample['values']): string; blank(kind: Method): string };
   /** What a model writes behind an answer. Absent: nothing but the text's end. */
   turnEnd?(tokenizer: TokenizerLike): string | undefined;
   /** Of what a model wrote, what counts. Absent: all of it. */

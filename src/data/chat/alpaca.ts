@@ -1,6 +1,6 @@
 /** Alpaca's form: an instruction, what it is about, and the answer; as LLaMA-Factory has it, with `system` and `history`, too. */
 import { UserError } from '../../util/errors.js';
-import type { Message } from './conversation.js';
+import type { TextMessage } from './conversation.js';
 import { listIn, systemIn, textIn, type ChatForm } from './form.js';
 
 export const alpaca: ChatForm = {
@@ -23,7 +23,7 @@ export const alpaca: ChatForm = {
   },
 };
 
-function turns(user: string, assistant: string): Message[] {
+function turns(user: string, assistant: string): TextMessage[] {
   return [
     { role: 'user', content: user },
     { role: 'assistant', content: assistant },

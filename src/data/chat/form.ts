@@ -1,6 +1,6 @@
 /** What a form of chats is, and how forms read the cells of a row. */
 import { UserError } from '../../util/errors.js';
-import { isObject, type Message } from './conversation.js';
+import { isObject, type TextMessage } from './conversation.js';
 
 /** The columns that forms read, each with what it is for. */
 export const CHAT_COLUMNS = {
@@ -30,7 +30,7 @@ export interface ChatForm {
   /** Columns that it may have. */
   readonly optional: readonly ChatColumn[];
   /** A row's messages. Throws UserError that says what is wrong with them, without the row. */
-  messages(cells: ChatCells): Message[];
+  messages(cells: ChatCells): TextMessage[];
 }
 
 /** A cell that holds a list: as it is, or written as JSON. What is empty is undefined. */
@@ -55,7 +55,7 @@ export function textIn(cells: ChatCells, column: ChatColumn): string {
 }
 
 /** A system message where the column has one. */
-export function systemIn(cells: ChatCells): Message[] {
+export function systemIn(cells: ChatCells): TextMessage[] {
   const content = textIn(cells, 'system');
   return content.trim() === '' ? [] : [{ role: 'system', content }];
 }

@@ -6,7 +6,7 @@ import { own } from '../../util/own.js';
 import type { Row } from '../row.js';
 import { checkColumns } from '../select.js';
 import { alpaca } from './alpaca.js';
-import { isObject, ROLES, type Conversation, type Message } from './conversation.js';
+import { isObject, ROLES, type Conversation, type TextMessage } from './conversation.js';
 import { CHAT_COLUMNS, listIn, type ChatCells, type ChatColumn, type ChatForm } from './form.js';
 import { openai } from './openai.js';
 import { promptCompletion } from './prompt-completion.js';
@@ -104,7 +104,7 @@ function conversationOf(form: ChatForm, cells: ChatCells): Conversation {
 }
 
 /** With a text as its content, since templates write None where a content is null. */
-function plain({ role, content, ...others }: Message): Message {
+function plain({ role, content, ...others }: TextMessage): TextMessage {
   return { role, content: content ?? '', ...others };
 }
 
@@ -121,5 +121,5 @@ function nothingLearnt({ messages }: Conversation): string | undefined {
   return messages[0]!.role === 'assistant' && messages.length === 1 ? 'they answer nothing' : undefined;
 }
 
-export { messagesOf, type Conversation, type Message } from './conversation.js';
+export { messagesOf, type Conversation, type TextMessage } from './conversation.js';
 export { CHAT_COLUMNS, type ChatColumn } from './form.js';

@@ -1,5 +1,5 @@
 /** TRL's form of a prompt and its completion: two texts, a user's and an assistant's, or two lists of messages. */
-import { messagesOf, type Message } from './conversation.js';
+import { messagesOf, type TextMessage } from './conversation.js';
 import { listIn, textIn, type ChatCells, type ChatForm } from './form.js';
 
 export const promptCompletion: ChatForm = {
@@ -15,7 +15,7 @@ export const promptCompletion: ChatForm = {
   ],
 };
 
-function part(cells: ChatCells, column: 'prompt' | 'completion', role: string): Message[] {
+function part(cells: ChatCells, column: 'prompt' | 'completion', role: string): TextMessage[] {
   const cell = cells[column];
   if (Array.isArray(cell) || (typeof cell === 'string' && /^\s*\[\s*\{/.test(cell) && isMessages(cell)))
     return messagesOf(listIn(cells, column) ?? []);
