@@ -68,15 +68,15 @@ interface Course {
   readonly perEpoch: number;
 }
 
-/** Whether an evaluation stands behind this step (from 1). An epoch that the training ends in counts as one that is over. */
+/** Whether an evaluation stands behind this step (from 1): one does behind the last, whatever the number of steps. */
 export function isEvaluated(
   { eval_strategy, eval_steps }: Pick<Steering, 'eval_strategy' | 'eval_steps'>,
   step: number,
   { steps, perEpoch }: Course,
 ): boolean {
   if (eval_strategy === 'no') return false;
-  if (eval_strategy === 'epoch') return step % perEpoch === 0 || step === steps;
-  return step % (eval_steps < 1 ? Math.ceil(steps * eval_steps) : eval_steps) === 0;
+  const inSteps = eval_steps < 1 ? Math.ceil(steps * eval_steps) : eval_steps;
+  return step === steps || step % (eval_strategy === 'epoch' ? perEpoch : inSteps) === 0;
 }
 
 /** What an evaluation was for the decision. */

@@ -32,6 +32,7 @@ import { UserError } from '../../util/errors.js';
 import { own } from '../../util/own.js';
 import { inheritedNote, type ResolvedPart, type ResolvedSource, type ResolvedTask } from '../config/index.js';
 import { bySplit, SPLIT_NAMES, type SplitName } from '../config/splits.js';
+import { heldOutNotes } from './held-out.js';
 import { overlapNotes, overlapOf, sameFiles, type Overlap } from './overlap.js';
 
 /** A task with its samples: trained on, answered, set aside. */
@@ -142,6 +143,7 @@ async function readData(settings: ResolvedTask, seed: number, signal?: AbortSign
   const oneFile = sameFiles(tables.train.files, tables.test.files);
   const overlap = overlapOf(task, { ...sets, examples, sameFiles: oneFile });
   notices.push(...overlapNotes(overlap, { test_rows: sets.test.length, train_rows: sets.train.length }));
+  notices.push(...heldOutNotes(settings, { ...sets, task }));
   notices.push(...flatNotices(task, [...examples, ...others.flatMap((split) => sets[split])]));
   return { ...sets, task, examples, overlap, sameFiles: oneFile, notices };
 }
