@@ -11,6 +11,7 @@ export {
 } from './classification.js';
 export {
   figureHeads,
+  figureNames,
   mainFigure,
   METRIC_NAMES,
   metricOf,

@@ -187,6 +187,12 @@ export function figureHeads({ metric }: { readonly metric: Metric }): FigureHead
   return Object.entries(metricOf(metric).figures).map(([name, { head }]) => [name, head]);
 }
 
+/** Of answers, however they were found, those that tables show. */
+export function figureNames(metric: Metric): string[] {
+  const figures = Object.entries(metricOf(metric).figures);
+  return figures.filter(([, { likelihood }]) => likelihood !== true).map(([name]) => name);
+}
+
 /** The one that findings are about. */
 export function mainFigure(of: { readonly metric: Metric }): FigureHead {
   return figureHeads(of)[0]!;

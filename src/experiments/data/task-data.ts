@@ -31,6 +31,7 @@ import { own } from '../../util/own.js';
 import { inTurns } from '../../util/turns.js';
 import { inheritedNote, type ResolvedPart, type ResolvedSource, type ResolvedTask } from '../config/index.js';
 import { bySplit, SPLIT_NAMES, type SplitName } from '../config/splits.js';
+import { heldOutNotes } from './held-out.js';
 import { decontaminated, deduplicated, type LeftOutRows } from './left-out.js';
 import { overlapNotes, overlapOf, sameFiles, type Overlap } from './overlap.js';
 
@@ -149,6 +150,7 @@ async function readData(settings: ResolvedTask, seed: number, signal?: AbortSign
     ...(Object.keys(leftOut).length > 0 && { left_out: leftOut }),
   };
   notices.push(...overlapNotes(overlap, { test_rows: sets.test.length, train_rows: sets.train.length }));
+  notices.push(...heldOutNotes(settings, { ...sets, task }));
   notices.push(...flatNotices(task, [...examples, ...others.flatMap((split) => sets[split])]));
   return { ...sets, task, examples, overlap, sameFiles: oneFile, notices };
 }

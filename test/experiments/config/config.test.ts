@@ -155,7 +155,7 @@ device: gpu
 `),
     [
       '8: training.max_steps must be 1 or more; it is 0',
-      '9: training.lr_scheduler_type must be one of constant, constant_with_warmup, linear, cosine; it is the text "cosin"; did you mean cosine?',
+      '9: training.lr_scheduler_type must be one of constant, constant_with_warmup, linear, cosine, cosine_with_restarts, cosine_with_min_lr, polynomial, inverse_sqrt, warmup_stable_decay; it is the text "cosin"; did you mean cosine?',
       '10: training.warmup_ratio must be 1 or less; it is 2',
       '11: training.learning_rate must be a number; it is the text "2e-4"',
       '12: training.num_train_epochs must be a number; it is NaN',
