@@ -33,6 +33,8 @@ export interface AnswerEnd {
   readonly max_new_tokens: number;
   /** Tokens that end an answer; they are not part of it. */
   readonly stopTokens: readonly number[];
+  /** Whether an answer ends with the last of its tokens, as where several make up its end; they are part of it. */
+  readonly endsWith?: ((tokens: readonly number[]) => boolean) | undefined;
 }
 
 /** A prompt and how it is to be answered; its `index` and the sampling's seed decide its draws. */
@@ -49,7 +51,7 @@ export interface Request extends Prompt, AnswerEnd {
 /** What a model wrote for one prompt. */
 export interface Answer {
   readonly index: number;
-  /** New tokens, without the stop token. */
+  /** New tokens, without the stop token; with those of an end that has several. */
   readonly tokens: number[];
   readonly finish: 'stop' | 'length';
 }
@@ -231,7 +233,7 @@ export class Session {
   private grow({ prompt, slot, tokens }: Growing, token: number): boolean {
     // The next turn ends it.
     if (this.end || prompt.signal?.aborted) return false;
-    const stop = prompt.stopTokens.includes(token);
+    let stop = prompt.stopTokens.includes(token);
     const finish = (): true => {
       this.free.push(slot);
       this.forget(prompt);
@@ -241,6 +243,7 @@ export class Session {
       tokens.push(token);
       try {
         prompt.onToken?.(token);
+        stop = prompt.endsWith?.(tokens) ?? false;
       } catch (error) {
         prompt.reject(error);
         return finish();

@@ -68,7 +68,7 @@ export function definitionOf(settings: Pick<TaskSettings, 'task'>): TaskDefiniti
 }
 
 export {
-  answerStops,
+  answerEnd,
   labelContinuations,
   labelContinuationsLater,
   parseAnswer,
