@@ -27,8 +27,11 @@ const tokenizer = Tokenizer.load('examples/model');
 const TEMPLATE = readFileSync('examples/chat.jinja', 'utf8');
 const ALL = { completion_only_loss: true };
 
-const settings = (given: Partial<ChatSettings> = {}): ChatSettings =>
-  ({ task: 'chat', chat_template: TEMPLATE, ...given });
+const settings = (given: Partial<ChatSettings> = {}): ChatSettings => ({
+  task: 'chat',
+  chat_template: TEMPLATE,
+  ...given,
+});
 
 function samplesOf(rows: readonly Row[], of = settings()): [Task, Sample[]] {
   const names = Object.fromEntries(
