@@ -6,6 +6,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { stringify } from 'yaml';
+import { definitionOf } from '../../tasks/index.js';
 import { messageOf, UserError } from '../../util/errors.js';
 import { readText } from '../../util/read.js';
 import { readAdapterConfig } from '../../adapters/peft.js';
@@ -155,6 +156,15 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
     }
     return { ...source, from: { ...source.from, path: found } };
   };
+  const locateSettings = ({ name, settings }: ResolvedTask): ResolvedTask['settings'] => {
+    const read = (path: string, key: string): string => {
+      const found = locate(path);
+      if (existsSync(found)) return readText(found);
+      problems.push({ path: ['tasks', name, key], message: missing(path) });
+      return path;
+    };
+    return definitionOf(settings).withFiles?.(settings, read) ?? settings;
+  };
   const locateCheck = (check: ResolvedCheck, path: Path): ResolvedCheck => {
     if (!isCheckFile(check.check)) return check;
     const found = locate(check.check);
@@ -197,6 +207,7 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
       ...task,
       ...(inheritedFrom !== undefined && { inheritedFrom }),
       ...locateAdapter(task),
+      settings: locateSettings(task),
       checks: task.checks.map((check, i) => locateCheck(check, ['tasks', task.name, 'checks', i])),
       ...Object.fromEntries(
         SECTION_SPLITS.flatMap((split) => {
