@@ -84,7 +84,7 @@ export { chooseExamples, promptsFor, promptsLater, type PromptOptions, type Prom
 export type { ClassificationSettings } from './classification.js';
 export type { CustomSettings } from './custom.js';
 export type { SummarizationSettings } from './summarization.js';
-export { cellText, toSample } from './sample.js';
+export { cellText, rowNumber, textOf, toSample } from './sample.js';
 export { parseTemplate, render, type Template } from './template.js';
 export type {
   AnswerEnds,

@@ -24,6 +24,16 @@ export function toSample(task: Task, cells: DataRow, row: number): Sample {
   return { row, values, answer };
 }
 
+/** The texts of a row that a prompt shows, without the template around them: what rows are compared by. */
+export function textOf({ prompt }: Task, { values }: Sample): string {
+  return [...new Set(prompt.columns)].map((column) => values[column]!).join('\n');
+}
+
+/** A row's number as people say it, from 1. */
+export function rowNumber({ row }: Pick<Sample, 'row'>): string {
+  return String(row + 1);
+}
+
 /** Without white space around it, line breaks within it spaces. */
 export function onOneLine(text: string): string {
   return text.trim().replace(/\s*[\r\n]+\s*/g, ' ');

@@ -82,13 +82,19 @@ function taskParts(
       baseline_max_new_tokens: baselines.length > 0 ? baseline_max_new_tokens : undefined,
     },
   };
+  // What is learnt from; the parts of a split are of what is left, too.
+  const learnt = tune || (task.test !== undefined && baselines.includes('few_shot'));
+  const leftOut = {
+    deduplicate: learnt || task.train?.part ? task.deduplicate : undefined,
+    decontaminate: learnt ? task.decontaminate : undefined,
+  };
   const tuning = tune && {
     lora,
     adapter: own(adapters, name),
     training: { ...training, ...Object.fromEntries(bitless(TRAINING).map((key) => [key, undefined])) },
   };
   return {
-    ...{ name, settings, answers, tuning, bf16: training.bf16 },
+    ...{ name, settings, answers, tuning, bf16: training.bf16, ...leftOut },
     ...bySection((split) => sourceParts(split, task[split])),
   };
 }

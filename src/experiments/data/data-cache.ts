@@ -26,7 +26,13 @@ export class DataCache {
   /** As `readTaskData`. Throws UserError for a task that must not be run on its rows, too. */
   async data(task: ResolvedTask, seed: number): Promise<TaskData> {
     const sources = SPLIT_NAMES.map((split) => task[split] ?? null);
-    const key = canonicalJson([task.settings, sources, seed]);
+    const key = canonicalJson([
+      task.settings,
+      sources,
+      seed,
+      task.deduplicate ?? null,
+      task.decontaminate ?? null,
+    ]);
     const reading = this.read.get(key) ?? readTaskData(task, seed, this.signal);
     this.read.set(key, reading);
     const data = await reading;

@@ -28,11 +28,14 @@ import {
   type TrainingExample,
   type TrainingTextOptions,
 } from '../../tasks/index.js';
+import { throwIfAborted } from '../../util/abort.js';
 import { UserError } from '../../util/errors.js';
 import { own } from '../../util/own.js';
+import { inTurns } from '../../util/turns.js';
 import { inheritedNote, type ResolvedPart, type ResolvedSource, type ResolvedTask } from '../config/index.js';
 import { bySplit, SPLIT_NAMES, type SplitName } from '../config/splits.js';
 import { heldOutNotes } from './held-out.js';
+import { decontaminated, deduplicated, type LeftOutRows } from './left-out.js';
 import { overlapNotes, overlapOf, sameFiles, type Overlap } from './overlap.js';
 
 /** A task with its samples: trained on, answered, set aside. */
@@ -131,21 +134,48 @@ async function readData(settings: ResolvedTask, seed: number, signal?: AbortSign
     const picked = locate(source, () => trainTestSplit(samples.length, options)).train;
     return picked.map((i) => samples[i]!);
   };
-  const all = samplesOf('train');
+  const leftOut: { -readonly [Why in keyof LeftOutRows]: LeftOutRows[Why] } = {};
+  let all: readonly Sample[] = samplesOf('train');
+  if (settings.deduplicate !== undefined) {
+    const { kept, leftOut: repeats } = await abortable(signal, deduplicated(task, all, settings.deduplicate));
+    [all, leftOut.deduplicate] = [kept, repeats];
+  }
   const part = settings.train?.part;
   const parts = part && locate(settings.train, () => partsOf(task, all, part));
-  const examples = parts?.train ?? all;
+  let examples = parts?.train ?? all;
   const sets = bySplit((split) =>
     isPart(settings, split)
       ? (parts?.[split] ?? [])
-      : pick(split === 'train' ? examples : samplesOf(split), settings[split]),
+      : split === 'train'
+        ? []
+        : pick(samplesOf(split), settings[split]),
   );
+  if (settings.decontaminate !== undefined) {
+    const tested = others.flatMap((split) => sets[split]);
+    const { kept, leftOut: known } = await abortable(
+      signal,
+      decontaminated(task, examples, tested, settings.decontaminate),
+    );
+    [examples, leftOut.decontaminate] = [kept, known];
+  }
+  sets.train = pick(examples, settings.train);
   const oneFile = sameFiles(tables.train.files, tables.test.files);
-  const overlap = overlapOf(task, { ...sets, examples, sameFiles: oneFile });
+  const overlap = {
+    ...(await abortable(signal, overlapOf(task, { ...sets, examples, sameFiles: oneFile }))),
+    ...(Object.keys(leftOut).length > 0 && { left_out: leftOut }),
+  };
   notices.push(...overlapNotes(overlap, { test_rows: sets.test.length, train_rows: sets.train.length }));
   notices.push(...heldOutNotes(settings, { ...sets, task }));
   notices.push(...flatNotices(task, [...examples, ...others.flatMap((split) => sets[split])]));
   return { ...sets, task, examples, overlap, sameFiles: oneFile, notices };
+}
+
+/** Rejects with an AbortError once `signal` is aborted. */
+function abortable<T>(signal: AbortSignal | undefined, work: Iterator<void, T, void>): Promise<T> {
+  return inTurns(work, (body) => {
+    throwIfAborted(signal);
+    return body();
+  });
 }
 
 /** Whether its rows are some of the training file's. */

@@ -91,6 +91,23 @@ export function dataSource<Columns extends z.ZodType>(columns: Columns) {
   });
 }
 
+/** Which training rows are left out as repeats of an earlier one, and which because they stand in the rows that are tested. */
+export const DEDUPLICATE = ['exact', 'near'] as const;
+export type Deduplicate = (typeof DEDUPLICATE)[number];
+export const DECONTAMINATE = ['exact', 'ngram'] as const;
+export type Decontaminate = (typeof DECONTAMINATE)[number];
+
+export const LEAVING_OUT = {
+  deduplicate: setting(
+    z.union([z.literal(false), z.enum(DEDUPLICATE)]),
+    'Leave out training rows whose text an earlier one has (exact), or has four fifths of, by runs of five words (near). Default false.',
+  ),
+  decontaminate: setting(
+    z.union([z.literal(false), z.enum(DECONTAMINATE)]),
+    'Leave out training rows whose text a test or validation row has (exact), or has 13 words in a row of (ngram). Default false.',
+  ),
+};
+
 const partSize = z
   .number()
   .gt(0)

@@ -33,7 +33,16 @@ import {
   type Scoring,
 } from './answers.js';
 import { byTask } from './by-task.js';
-import { dataSource, isTested, resolveRows, split, type ResolvedSplits } from './rows.js';
+import {
+  dataSource,
+  isTested,
+  LEAVING_OUT,
+  resolveRows,
+  split,
+  type Decontaminate,
+  type Deduplicate,
+  type ResolvedSplits,
+} from './rows.js';
 import { LORA, resolveLora, resolveTraining, TRAINING, type ResolvedTraining } from './tuning.js';
 
 /** Whether a section stands at all is a setting, too: false turns off what the top level has. */
@@ -54,6 +63,7 @@ function commonSettings(columns: ColumnNames, columnsDescription: string, defaul
       default: false,
       bits: false,
     }),
+    ...LEAVING_OUT,
     columns: setting(columns, columnsDescription),
     baselines: setting(
       z.array(z.enum(BASELINES)),
@@ -135,6 +145,9 @@ export interface ResolvedTask extends ResolvedSplits {
   readonly settings: TaskSettings;
   /** Test rows may be training rows. */
   readonly allow_overlap: boolean;
+  /** Training rows that are left out. */
+  readonly deduplicate?: Deduplicate;
+  readonly decontaminate?: Decontaminate;
   /** Whether something is trained. */
   readonly tune: boolean;
   readonly baselines: readonly Baseline[];
@@ -177,6 +190,8 @@ export function resolveTask(name: string, task: TaskFile, top: TopLevel, seed: n
     // Without a training its rows are of no use; a part is what it leaves out of the others.
     ...(validation && (tune || validation.part) && { validation }),
     allow_overlap: task.allow_overlap ?? false,
+    ...(task.deduplicate && { deduplicate: task.deduplicate }),
+    ...(task.decontaminate && { decontaminate: task.decontaminate }),
     tune,
     baselines: task.baselines ?? defaultBaselines(task),
     scoring,
@@ -223,6 +238,14 @@ export function taskProblems(path: Path, task: TaskFile): Problem[] {
       add(['split', part], `cannot be given together with '${part}': the one makes what the other names`);
   if (task.validation !== undefined && task.train === undefined)
     add(['validation'], `needs 'train', whose training is evaluated on it`);
+  for (const key of ['deduplicate', 'decontaminate'] as const)
+    if (task[key] && task.train === undefined) add([key], `needs 'train', whose rows it leaves out`);
+  if (
+    task.decontaminate &&
+    task.split === undefined &&
+    SECTION_SPLITS.every((s) => s === 'train' || !task[s])
+  )
+    add(['decontaminate'], `needs 'test' or 'split', whose rows it looks for among the training rows`);
   if (task.train === undefined && task.baselines?.includes('few_shot'))
     add(['baselines'], `few_shot needs 'train' to take examples from`);
   const settings = settingsOf(task);
