@@ -7,6 +7,7 @@
 
 import { UserError } from '../util/errors.js';
 import { encodeLater, encodeNow, sideBySide, type Encoding } from './rounds.js';
+import { rowNumber } from './sample.js';
 import { shorten } from './shorten.js';
 import { render } from './template.js';
 import type { Sample, Task, TokenizerLike } from './types.js';
@@ -89,7 +90,7 @@ function* example(
   });
   if (cut === undefined) {
     throw new UserError(
-      `row ${sample.row + 1}: its prompt and answer are longer than max_length ${max_length} tokens even without ` +
+      `row ${rowNumber(sample)}: its prompt and answer are longer than max_length ${max_length} tokens even without ` +
         `its ${task.body}; raise training.max_length or leave the row out`,
     );
   }
