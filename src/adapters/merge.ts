@@ -8,12 +8,12 @@ import { join } from 'node:path';
 import type { Backend } from '../backends/contract.js';
 import { createPlanBackend } from '../backends/select.js';
 import {
+  addCheckpoint,
   checkFinite,
   checkFits,
   fromFloat32,
   openCheckpoint,
   toFloat32,
-  writeCheckpoint,
   type Checkpoint,
   type TensorToWrite,
   type FloatDtype,
@@ -26,7 +26,7 @@ import { copyCompanions, untied, writeConfig } from '../models/save.js';
 import { storedFormat } from '../quant/formats.js';
 import { Tensor } from '../tensor/tensor.js';
 import { throwIfAborted } from '../util/abort.js';
-import { claimFolder, removeMade } from '../util/claim.js';
+import { claimFolder } from '../util/claim.js';
 import { UserError } from '../util/errors.js';
 import {
   bringsTokenizer,
@@ -50,8 +50,8 @@ export interface MergeOptions {
 
 /**
  * Writes base + adapter into `out` as a Hugging Face model folder: the model that `loadAdapter` makes of them. Throws UserError for the
- * adapters that it refuses, and where `out` is one of the two or holds something already. After an error or an abort a folder that was not
- * there before is gone again, and no weights are left that were half written.
+ * adapters that it refuses, and where `out` is one of the two or holds something already. After an error or an abort, or a kill, `out` is as
+ * it was before; what a kill left under temporary names the next call removes.
  * @returns the modules that were changed
  */
 export async function mergeAdapter(
@@ -71,16 +71,16 @@ export async function mergeAdapter(
     refusePacked(base);
     const merge = new Merge(backend, model, base, adapter, dtype);
     const tensors = merge.tensors();
-    const made = claimFolder(out, { force, inputs: [baseFolder, adapterFolder] });
+    const claimed = claimFolder(out, { force, inputs: [baseFolder, adapterFolder] });
     try {
-      await writeCheckpoint(out, tensors, { ...(maxShardSize !== undefined && { maxShardSize }), signal });
-      writeConfig(out, merge.config(readModelJson(join(baseFolder, 'config.json'))), dtype);
-      copyCompanions(baseFolder, out);
+      copyCompanions(baseFolder, claimed);
       // Tokens that were added are in the adapter's own tokenizer.
-      if (bringsTokenizer(adapterFolder)) copyCompanions(adapterFolder, out);
-    } catch (error) {
-      if (made !== undefined) removeMade(out, made);
-      throw error;
+      if (bringsTokenizer(adapterFolder)) copyCompanions(adapterFolder, claimed);
+      writeConfig(claimed, merge.config(readModelJson(join(baseFolder, 'config.json'))), dtype);
+      await addCheckpoint(claimed, tensors, { ...(maxShardSize !== undefined && { maxShardSize }), signal });
+      claimed.commit();
+    } finally {
+      claimed.abort();
     }
     return [...merge.changed];
   } finally {

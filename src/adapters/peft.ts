@@ -1,17 +1,15 @@
 /** PEFT's adapter folders: adapter_config.json and adapter_model.safetensors, so that either side loads the other's. */
 
-import { join } from 'node:path';
 import {
   FLOAT_NAMES,
   fromFloat32,
   toFloat32,
-  writeSafetensors,
+  writeTensors,
   type FloatType,
   type TensorToWrite,
 } from '../files/index.js';
 import type { CausalLM } from '../models/model.js';
 import type { Tensor } from '../tensor/tensor.js';
-import { writeFileAtomic } from '../util/atomic.js';
 import { claimFolder, type ClaimOptions } from '../util/claim.js';
 import { ADAPTER_WEIGHTS, openAdapter, PEFT_PREFIX } from './file.js';
 import type { LoraConfig } from './config.js';
@@ -61,7 +59,7 @@ export function readAdapter(
 }
 
 /**
- * Writes the adapter as PEFT's `save_pretrained` does; each file whole or not at all. Throws UserError for a folder that holds something
+ * Writes the adapter as PEFT's `save_pretrained` does, whole or not at all. Throws UserError for a folder that holds something
  * already, unless `force` is set.
  */
 export async function saveAdapter(
@@ -70,7 +68,6 @@ export async function saveAdapter(
   baseModel: string | null,
   options: ClaimOptions = {},
 ): Promise<void> {
-  claimFolder(folder, options);
   const tensors: TensorToWrite[] = [];
   for (const p of adapter.parameters)
     tensors.push(tensorOf(p.name, p.value.shape, await p.value.toFloat32()));
@@ -80,9 +77,17 @@ export async function saveAdapter(
     [adapter.tableNames.head, head],
   ] as const)
     if (table) tensors.push(tensorOf(`${name}.weight`, table.shape, await float32Of(table)));
-  await writeSafetensors(join(folder, ADAPTER_WEIGHTS), tensors, { format: 'pt' });
-  const config = JSON.stringify(peftConfig(adapter, baseModel), null, 2);
-  writeFileAtomic(join(folder, ADAPTER_CONFIG), config + '\n');
+  const out = claimFolder(folder, options);
+  try {
+    const weights = out.open(ADAPTER_WEIGHTS);
+    await writeTensors(weights, tensors, { format: 'pt' });
+    await weights.finish();
+    out.remove(ADAPTER_CONFIG, 'before');
+    out.write(ADAPTER_CONFIG, JSON.stringify(peftConfig(adapter, baseModel), null, 2) + '\n');
+    out.commit();
+  } finally {
+    out.abort();
+  }
 }
 
 function tensorOf(name: string, shape: readonly number[], values: Float32Array): TensorToWrite {

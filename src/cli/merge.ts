@@ -54,7 +54,7 @@ export const verb: Verb = (command) => {
         });
       } catch (error) {
         if (!isAbort(error, signal)) throw error;
-        say('stopped; nothing of the merged model is left');
+        say(`stopped; ${flags.out} is as it was before`);
         process.exitCode = 130;
         return;
       }

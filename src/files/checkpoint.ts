@@ -2,13 +2,13 @@
  * A model's weights as a folder holds them: model.safetensors, or shards with model.safetensors.index.json, named and cut as
  * transformers' `save_pretrained` does it. Readers see one set of tensors either way.
  */
-import { existsSync, mkdirSync, readdirSync, rmSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeFileAtomic } from '../util/atomic.js';
+import { claimFolder, type ClaimedFolder } from '../util/claim.js';
 import { UserError } from '../util/errors.js';
 import { readJsonFile } from '../util/json.js';
 import { refuseForeignFolder } from './foreign.js';
-import { tensorBytes, writeSafetensors, type TensorToWrite } from './safetensors-writer.js';
+import { tensorBytes, writeTensors, type TensorToWrite } from './safetensors-writer.js';
 import { SafetensorsFile, type TensorData, type TensorInfo } from './safetensors.js';
 
 const SINGLE = 'model.safetensors';
@@ -144,42 +144,51 @@ interface WriteCheckpointOptions {
 }
 
 /**
- * Writes weights into `folder` (made where missing), in one file or in shards filled in the given order, and removes what an
- * earlier, differently cut checkpoint left there. The index comes last, so an interrupted write is never taken for whole. What was written
- * before an error or an abort is removed.
+ * Writes weights into `folder` (made where missing), in one file or in shards filled in the given order, in the place of those of an
+ * earlier checkpoint, however cut. After an error or an abort the folder is as it was.
  */
 export async function writeCheckpoint(
   folder: string,
   tensors: Iterable<TensorToWrite>,
+  options: WriteCheckpointOptions = {},
+): Promise<void> {
+  const claimed = claimFolder(folder, { force: true });
+  try {
+    await addCheckpoint(claimed, tensors, options);
+    claimed.commit();
+  } finally {
+    claimed.abort();
+  }
+}
+
+/** Adds weights to a folder that is written into, as its last files; those that an earlier checkpoint has besides go on `commit`. */
+export async function addCheckpoint(
+  claimed: ClaimedFolder,
+  tensors: Iterable<TensorToWrite>,
   { maxShardSize = '5GB', metadata = { format: 'pt' }, signal }: WriteCheckpointOptions = {},
 ): Promise<void> {
   const shards = cut([...tensors], parseSize(maxShardSize));
-  mkdirSync(folder, { recursive: true });
-  const stale = new Set(readdirSync(folder).filter((n) => n === SINGLE || n === INDEX || SHARD.test(n)));
-  // Without its index the folder counts as incomplete while its shards change.
-  if (stale.delete(INDEX)) rmSync(join(folder, INDEX));
+  const names = shards.map((_, i) => (shards.length === 1 ? SINGLE : shardName(i + 1, shards.length)));
   const weightMap = new Map<string, string>();
   let totalSize = 0;
-  try {
-    for (const [i, shard] of shards.entries()) {
-      const file = shards.length === 1 ? SINGLE : shardName(i + 1, shards.length);
-      await writeSafetensors(join(folder, file), shard, metadata, signal);
-      stale.delete(file);
-      for (const spec of shard) {
-        weightMap.set(spec.name, file);
-        totalSize += tensorBytes(spec);
-      }
+  for (const [i, shard] of shards.entries()) {
+    const file = claimed.open(names[i]!);
+    await writeTensors(file, shard, metadata, signal);
+    await file.finish();
+    for (const spec of shard) {
+      weightMap.set(spec.name, names[i]!);
+      totalSize += tensorBytes(spec);
     }
-    for (const name of stale) rmSync(join(folder, name), { force: true });
-    if (shards.length > 1) {
-      const sorted = Object.fromEntries([...weightMap].sort(([a], [b]) => (a < b ? -1 : 1)));
-      const index = { metadata: { total_size: totalSize }, weight_map: sorted };
-      writeFileAtomic(join(folder, INDEX), JSON.stringify(index, null, 2) + '\n');
-    }
-  } catch (error) {
-    for (const file of new Set(weightMap.values())) rmSync(join(folder, file), { force: true });
-    throw error;
   }
+  if (shards.length > 1) {
+    const sorted = Object.fromEntries([...weightMap].sort(([a], [b]) => (a < b ? -1 : 1)));
+    const index = { metadata: { total_size: totalSize }, weight_map: sorted };
+    claimed.write(INDEX, JSON.stringify(index, null, 2) + '\n');
+  }
+  // One of them is what the weights are found by.
+  for (const name of [SINGLE, INDEX]) claimed.remove(name, 'before');
+  for (const name of readdirSync(claimed.path))
+    if (SHARD.test(name) && !names.includes(name)) claimed.remove(name, 'after');
 }
 
 function cut(tensors: TensorToWrite[], limit: number): TensorToWrite[][] {

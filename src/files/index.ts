@@ -1,5 +1,5 @@
 /** Files that the field agrees on: safetensors, checkpoints of one file or many, and the hub with its cache. */
-export { Checkpoint, openCheckpoint, writeCheckpoint } from './checkpoint.js';
+export { addCheckpoint, Checkpoint, openCheckpoint, writeCheckpoint } from './checkpoint.js';
 export {
   bf16ToFloat32,
   f16ToFloat32,
@@ -15,4 +15,4 @@ export { refuseForeignFolder, refuseQuantized, refuseQuantizedTensors } from './
 export { readFault } from '../util/faults.js';
 export { resolveDataset, resolveModel } from './hub.js';
 export { SafetensorsFile } from './safetensors.js';
-export { writeSafetensors, type TensorToWrite } from './safetensors-writer.js';
+export { writeSafetensors, writeTensors, type TensorToWrite } from './safetensors-writer.js';

@@ -36,26 +36,35 @@ export async function writeSafetensors(
   metadata: Readonly<Record<string, string>> = {},
   signal?: AbortSignal,
 ): Promise<void> {
-  const order = [...tensors].sort(byLayout);
-  const header = encodeHeader(order, metadata);
   const file = new AtomicFile(path);
   try {
-    await file.write(header);
-    for (const { data, ...spec } of order) {
-      throwIfAborted(signal);
-      const bytes = typeof data === 'function' ? await data() : data;
-      if (bytes.byteLength !== tensorBytes(spec)) {
-        throw new RangeError(
-          `'${spec.name}': ${bytes.byteLength} bytes for ${spec.dtype} [${spec.shape.join(', ')}]`,
-        );
-      }
-      await file.write(bytes);
-    }
-    throwIfAborted(signal);
+    await writeTensors(file, tensors, metadata, signal);
     await file.commit();
   } finally {
     file.abort();
   }
+}
+
+/** The content of a safetensors file into one under construction. */
+export async function writeTensors(
+  file: AtomicFile,
+  tensors: Iterable<TensorToWrite>,
+  metadata: Readonly<Record<string, string>>,
+  signal?: AbortSignal,
+): Promise<void> {
+  const order = [...tensors].sort(byLayout);
+  await file.write(encodeHeader(order, metadata));
+  for (const { data, ...spec } of order) {
+    throwIfAborted(signal);
+    const bytes = typeof data === 'function' ? await data() : data;
+    if (bytes.byteLength !== tensorBytes(spec)) {
+      throw new RangeError(
+        `'${spec.name}': ${bytes.byteLength} bytes for ${spec.dtype} [${spec.shape.join(', ')}]`,
+      );
+    }
+    await file.write(bytes);
+  }
+  throwIfAborted(signal);
 }
 
 const RANK = Object.fromEntries(Object.keys(DTYPE_BYTES).map((name, i) => [name, i])) as Record<

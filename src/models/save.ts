@@ -2,12 +2,11 @@
 
 import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { fromFloat32, writeCheckpoint, type FloatDtype } from '../files/index.js';
+import { fromFloat32, addCheckpoint, type FloatDtype } from '../files/index.js';
 import { formatOf } from '../quant/formats.js';
-import { writeFileAtomic } from '../util/atomic.js';
 import { UserError } from '../util/errors.js';
 import { readBytes } from '../util/read.js';
-import { claimFolder, type ClaimOptions } from '../util/claim.js';
+import { claimFolder, type ClaimedFolder, type ClaimOptions } from '../util/claim.js';
 import { familyOf } from './families/index.js';
 import { isTied, type CausalLM } from './model.js';
 
@@ -30,8 +29,9 @@ export interface SaveOptions extends Pick<ClaimOptions, 'force'> {
 }
 
 /**
- * Weights (f32 on the device, or of the type that is written), config.json and, where asked, the tokenizer. Throws UserError for a folder
- * that holds something already, unless `force` is set, and for a model with 4-bit weights, whose values are not what it was made of.
+ * Weights (f32 on the device, or of the type that is written), config.json and, where asked, the tokenizer: all of them or none. Throws
+ * UserError for a folder that holds something already, unless `force` is set, and for a model with 4-bit weights, whose values are not what
+ * it was made of.
  */
 export async function saveModel(model: CausalLM, folder: string, options: SaveOptions = {}): Promise<void> {
   const { dtype = 'F32', maxShardSize, companionsOf, force } = options;
@@ -40,11 +40,8 @@ export async function saveModel(model: CausalLM, folder: string, options: SaveOp
       throw new UserError(
         `${name} is in ${formatOf(weight).bits} bits, which is not written: load the model without quantization, or save its adapter`,
       );
-  claimFolder(folder, { force, inputs: companionsOf === undefined ? [] : [companionsOf] });
-  if (companionsOf !== undefined) copyCompanions(companionsOf, folder);
   const config = model.sourceConfig;
   const apart = config['tie_word_embeddings'] === true && !isTied(model);
-  writeConfig(folder, apart ? untied(config) : config, dtype);
   const tensors = model.parameters.map((p) => ({
     name: p.name,
     dtype,
@@ -54,7 +51,15 @@ export async function saveModel(model: CausalLM, folder: string, options: SaveOp
         ? model.backend.download(p.value)
         : fromFloat32(dtype, await p.value.toFloat32()),
   }));
-  await writeCheckpoint(folder, tensors, maxShardSize === undefined ? {} : { maxShardSize });
+  const out = claimFolder(folder, { force, inputs: companionsOf === undefined ? [] : [companionsOf] });
+  try {
+    if (companionsOf !== undefined) copyCompanions(companionsOf, out);
+    writeConfig(out, apart ? untied(config) : config, dtype);
+    await addCheckpoint(out, tensors, maxShardSize === undefined ? {} : { maxShardSize });
+    out.commit();
+  } finally {
+    out.abort();
+  }
 }
 
 /** The config.json of the same model with an output head of its own. */
@@ -64,20 +69,17 @@ export function untied(config: Readonly<Record<string, unknown>>): Record<string
 
 /** config.json, for weights of another type where `dtype` is given: transformers 5 calls the field so, earlier ones `torch_dtype`. */
 export function writeConfig(
-  folder: string,
+  out: ClaimedFolder,
   config: Readonly<Record<string, unknown>>,
   dtype: FloatDtype | undefined,
 ): void {
   const field = 'dtype' in config ? 'dtype' : 'torch_dtype';
   const typed = dtype === undefined ? config : { ...config, [field]: TORCH_NAMES[dtype] };
-  const text = JSON.stringify(typed, null, 2);
-  writeFileAtomic(join(folder, 'config.json'), `${text}\n`);
+  out.write('config.json', `${JSON.stringify(typed, null, 2)}\n`);
 }
 
 /** Copies the tokenizer's and the generation's files from one model folder to another. */
-export function copyCompanions(from: string, to: string): void {
-  for (const file of readdirSync(from).filter((name) => COMPANIONS.test(name))) {
-    // In the place of what is there: a link to the file that it is copied from would be written through.
-    writeFileAtomic(join(to, file), readBytes(join(from, file)));
-  }
+export function copyCompanions(from: string, to: ClaimedFolder): void {
+  for (const file of readdirSync(from).filter((name) => COMPANIONS.test(name)))
+    to.write(file, readBytes(join(from, file)));
 }

@@ -55,20 +55,36 @@ export class AtomicFile {
   }
 
   async commit(): Promise<void> {
+    await this.finish();
+    this.publish();
+    syncFolder(dirname(this.path));
+  }
+
+  /** The first half of `commit`: all is on the disk, under the temporary name still. */
+  async finish(): Promise<void> {
     try {
       await flush(this.#fd);
-      this.#publish();
+      this.#close();
     } catch (error) {
       throw writeFault(this.path, error);
     }
   }
 
-  /** All that the file holds, at once. */
-  commitWith(data: string | Uint8Array): void {
+  /** The same, with all that the file holds. */
+  finishWith(data: string | Uint8Array): void {
     try {
       writeFileSync(this.#fd, data);
       fsyncSync(this.#fd);
-      this.#publish();
+      this.#close();
+    } catch (error) {
+      throw writeFault(this.path, error);
+    }
+  }
+
+  /** The second half: the file takes its name. Its folder is not flushed. */
+  publish(): void {
+    try {
+      renameSync(this.#temporary, this.path);
     } catch (error) {
       throw writeFault(this.path, error);
     }
@@ -78,12 +94,6 @@ export class AtomicFile {
   abort(): void {
     this.#close();
     rmSync(this.#temporary, { force: true });
-  }
-
-  #publish(): void {
-    this.#close();
-    renameSync(this.#temporary, this.path);
-    syncFolder(dirname(this.path));
   }
 
   #close(): void {
@@ -96,7 +106,9 @@ export class AtomicFile {
 export function writeFileAtomic(path: string, data: string | Uint8Array): void {
   const file = new AtomicFile(path);
   try {
-    file.commitWith(data);
+    file.finishWith(data);
+    file.publish();
+    syncFolder(dirname(path));
   } finally {
     file.abort();
   }
@@ -107,11 +119,21 @@ export function writeIfChanged(path: string, text: string): void {
   if (!existsSync(path) || readText(path) !== text) writeFileAtomic(path, text);
 }
 
-function syncFolder(folder: string): void {
-  const fd = openSync(folder, 'r');
+/** Whether a file's name is that of one under construction. */
+export function isUnfinished(name: string): boolean {
+  return /^\..+\.\d+\.\d+\.tmp$/.test(name);
+}
+
+/** Flushes the names in a folder to the disk. Throws UserError where the system refuses. */
+export function syncFolder(folder: string): void {
   try {
-    fsyncSync(fd);
-  } finally {
-    closeSync(fd);
+    const fd = openSync(folder, 'r');
+    try {
+      fsyncSync(fd);
+    } finally {
+      closeSync(fd);
+    }
+  } catch (error) {
+    throw writeFault(folder, error);
   }
 }

@@ -8,6 +8,7 @@ import type { CausalLM } from '../../src/models/model.js';
 import type { WeightOptions } from '../../src/models/weights.js';
 import type { TrainingArguments } from '../../src/train/arguments.js';
 import { philox4x32 } from '../../src/util/philox.js';
+import { BACKENDS } from './backends.js';
 
 export const VOCAB = 96;
 
@@ -83,7 +84,8 @@ export function tinyModel(
   return randomModel(backend, config, { dtype: 'f32', ...options });
 }
 
-export async function backend(name = 'cpu'): Promise<Backend> {
+/** The first of those that tests are run on. */
+export async function backend(name = BACKENDS[0] ?? 'cpu'): Promise<Backend> {
   return (await createBackend(name)).backend;
 }
 

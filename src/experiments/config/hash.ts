@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { own } from '../../util/own.js';
 import { bitless } from '../../util/settings.js';
 import type { ResolvedConfig } from './resolve.js';
-import { isDrawn, type FromMixture, type ResolvedSource } from './settings/rows.js';
+import { isDrawn, isOwn, type FromMixture, type ResolvedSource } from './settings/rows.js';
 import { dependsOnSeed, type ResolvedTask } from './settings/task.js';
 import { TRAINING } from './settings/tuning.js';
 import { type SectionSplit, bySection } from './splits.js';
@@ -55,7 +55,7 @@ function taskParts(
 ): Record<string, unknown> {
   const { name, settings, tune, baselines, scoring, few_shot_examples, lora, training, generation } = task;
   const sourceParts = (split: SectionSplit, source: ResolvedSource | undefined): unknown => {
-    if (source === undefined) return undefined;
+    if (source === undefined || !isOwn(split, source)) return undefined;
     const content = data[`${name}.${split}`];
     if (content === undefined) throw new Error(`no fingerprint of ${name}.${split}`);
     const { from, columns, part } = source;

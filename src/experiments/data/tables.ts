@@ -1,9 +1,8 @@
 /** The rows of a task's sources, as their files have them. */
 
-import { basename } from 'node:path';
-import { readTable, selectColumns, type ReadOptions, type Row } from '../../data/index.js';
+import { readTable, type ReadOptions, type Row } from '../../data/index.js';
 import { resolveDataset } from '../../files/index.js';
-import type { DataRow, Sample, TaskColumns } from '../../tasks/index.js';
+import type { DataRow, Sample, TaskRows } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
 import { own } from '../../util/own.js';
 import type { ResolvedSource } from '../config/index.js';
@@ -40,14 +39,14 @@ export async function sourceFiles(from: From, signal?: AbortSignal): Promise<str
 /** @param tell is told what a person should know of the rows */
 export async function readTables(
   source: ResolvedSource | undefined,
-  columns: TaskColumns,
+  takes: TaskRows,
   tell: (notice: string) => void,
   signal?: AbortSignal,
 ): Promise<Table[]> {
   const tables: Table[] = [];
   let first = 0;
   for (const one of source ? sourcesOf(source) : []) {
-    const { total, ...table } = await readSource(one, columns, tell, signal);
+    const { total, ...table } = await readSource(one, takes, tell, signal);
     tables.push('name' in one ? { ...table, mixed: { name: one.name, first } } : table);
     first += total;
   }
@@ -56,7 +55,7 @@ export async function readTables(
 
 async function readSource(
   source: ResolvedSource<From>,
-  columns: TaskColumns,
+  takes: TaskRows,
   tell: (notice: string) => void,
   signal: AbortSignal | undefined,
 ): Promise<Table & { readonly total: number }> {
@@ -67,20 +66,8 @@ async function readSource(
   for (const file of files)
     for (const row of await readTable(file, { format, delimiter, signal })) table.push(row);
   const where = nameOf(source);
-  const { rows, indices, dropped } = selectColumns(table, source.columns, where, columns);
-  if (dropped.length > 0) tell(droppedNotice(where, table.length, dropped));
-  if (rows.length === 0)
-    throw new UserError(
-      `${where}: not one of its ${table.length} rows has ${columnsOf(source, columns.filled.flat())} filled in`,
-    );
-  for (const role of columns.inputs.filter((name) => !columns.optional.includes(name))) {
-    const blank = rows.filter((row) => row[role]!.trim() === '').length;
-    if (blank > 0)
-      tell(
-        `${basename(where)}: ${source.columns[role]!} is empty in ${blank} of ${rows.length} rows, which are taken so; ` +
-          `{${role}?} in the template says that it may be`,
-      );
-  }
+  const { rows, indices, notices } = takes.select(table, source.columns, where);
+  notices.forEach(tell);
   return { source, rows, indices, files, total: table.length };
 }
 
@@ -97,24 +84,4 @@ export function locate<R>(source: ResolvedSource | undefined, work: () => R): R 
 function nameOf({ from }: ResolvedSource): string {
   if ('mixture' in from) return from.mixture.map(({ name }) => name).join(' + ');
   return 'path' in from ? from.path : from.hub;
-}
-
-function columnsOf({ columns }: ResolvedSource, roles: readonly string[]): string {
-  return [...new Set(roles)].map((role) => columns[role]!).join(' and ');
-}
-
-function droppedNotice(
-  where: string,
-  total: number,
-  dropped: readonly { index: number; column: string }[],
-): string {
-  const columns = [...new Set(dropped.map((d) => d.column))].join(', ');
-  const first = dropped
-    .slice(0, 5)
-    .map((d) => d.index + 1)
-    .join(', ');
-  return (
-    `${basename(where)}: ${dropped.length} of ${total} rows left out because ${columns} is empty ` +
-    `(row${dropped.length > 1 ? 's' : ''} ${first}${dropped.length > 5 ? ', …' : ''})`
-  );
 }

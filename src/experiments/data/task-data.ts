@@ -10,9 +10,8 @@ import {
 } from '../../data/index.js';
 import {
   createTask,
-  render,
   rowNumber,
-  taskColumns,
+  taskRows,
   toSample,
   trainingExample,
   trainingExamples,
@@ -28,6 +27,7 @@ import { UserError } from '../../util/errors.js';
 import { inTurns } from '../../util/turns.js';
 import { inheritedNote, type ResolvedPart, type ResolvedSource, type ResolvedTask } from '../config/index.js';
 import { bySplit, SPLIT_NAMES, type SplitName } from '../config/splits.js';
+import { heldOutNotes } from './held-out.js';
 import { decontaminated, deduplicated, type LeftOutRows } from './left-out.js';
 import { mixed } from './mixture.js';
 import { overlapNotes, overlapOf, sameFiles, type Overlap } from './overlap.js';
@@ -67,12 +67,12 @@ export function readTaskData(settings: ResolvedTask, seed: number, signal?: Abor
 async function readData(settings: ResolvedTask, seed: number, signal?: AbortSignal): Promise<TaskData> {
   const notices: string[] = [];
   const tell = (notice: string): unknown => notices.push(notice);
-  const columns = taskColumns(settings.settings);
+  const takes = taskRows(settings.settings);
   const tables = bySplit((): readonly Table[] => []);
   for (const split of SPLIT_NAMES)
     tables[split] = isPart(settings, split)
       ? tables.train
-      : await readTables(settings[split], columns, tell, signal);
+      : await readTables(settings[split], takes, tell, signal);
   const rowsOf = (split: SplitName): DataRow[] => tables[split].flatMap(({ rows }) => rows);
   const strangers = OTHERS.filter((split) => !isPart(settings, split)).flatMap(rowsOf);
   const task = createTask(settings.settings, rowsOf('train'), strangers);
@@ -86,6 +86,7 @@ async function readData(settings: ResolvedTask, seed: number, signal?: AbortSign
     ...(Object.keys(leftOut).length > 0 && { left_out: leftOut }),
   };
   notices.push(...overlapNotes(overlap, { test_rows: sets.test.length, train_rows: sets.train.length }));
+  notices.push(...heldOutNotes(settings, { ...sets, task }));
   notices.push(...flatNotices(task, [...examples, ...OTHERS.flatMap((split) => sets[split])]));
   return { ...sets, task, examples, overlap, sameFiles: oneFile, notices };
 }
@@ -190,7 +191,7 @@ function partsOf(
 
 /** Where a task's answers are not what the data has. */
 function flatNotices(task: Task, samples: readonly Sample[]): string[] {
-  const changed = samples.filter(({ values, answer }) => render(task.completion, values) !== answer).length;
+  const changed = samples.filter(({ values, answer }) => task.wording.answer(values) !== answer).length;
   if (changed === 0) return [];
   const why = task.labels ? 'labels are' : 'multiline: false makes them';
   return [
@@ -202,6 +203,11 @@ function flatNotices(task: Task, samples: readonly Sample[]): string[] {
 function classesOf(samples: readonly Sample[]): string[] | number[] {
   const texts = samples.map((s) => s.answer);
   return texts.every((text) => /^(0|-?[1-9]\d{0,14})$/.test(text)) ? texts.map(Number) : texts;
+}
+
+/** What a person should know of a task's rows, and of how the model's tokenizer words them. */
+export function noticesOf({ notices, task }: TaskData, tokenizer: TokenizerLike): string[] {
+  return [...notices, ...(task.wording.notices?.(tokenizer) ?? [])];
 }
 
 /** A row's training text before packing: concatenated texts are cut at the block's end, others are shortened to a block. */
@@ -235,17 +241,28 @@ export async function trainingBlocks(
       : packing === 'isolated'
         ? packIsolated(examples, options)
         : packConcat(examples, { ...options, eosTokenId: tokenizer.eosId! });
+  const { shortened: lost } = data.task.wording;
   const notices =
-    shortened > 0
-      ? [`${shortened} of ${examples.length} training texts were shortened to max_length ${max_length}`]
-      : [];
+    shortened > 0 ? [`${shortened} of ${data.train.length} ${lost} max_length ${max_length}`] : [];
+  if (examples.length < data.train.length)
+    notices.push(leftOutNotice(data.train, examples, `they have no room within max_length ${max_length}`));
   return { blocks, notices };
+}
+
+/** Throws UserError where none is left. */
+function leftOutNotice(samples: readonly Sample[], kept: readonly TrainingExample[], why: string): string {
+  const there = new Set(kept.map(({ row }) => row));
+  const rows = samples.filter(({ row }) => !there.has(row)).map(rowNumber);
+  const named = `(rows ${rows.slice(0, 5).join(', ')}${rows.length > 5 ? ', …' : ''})`;
+  if (kept.length === 0)
+    throw new UserError(`not one of ${samples.length} training rows can be trained on, for ${why} ${named}`);
+  return `${rows.length} of ${samples.length} training rows were left out, for ${why} ${named}`;
 }
 
 /** A training row for a message: its number and its beginning. */
 export function describeRow(data: TaskData, row: number): string {
   const sample = data.train.find((s) => s.row === row);
   if (!sample) return `row ${row + 1}`;
-  const text = sample.values[data.task.body]!.replace(/\s+/g, ' ').trim();
+  const text = data.task.wording.body(sample.values).replace(/\s+/g, ' ').trim();
   return `row ${rowNumber(sample)} ("${text.length > 40 ? text.slice(0, 40) + '…' : text}")`;
 }

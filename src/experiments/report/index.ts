@@ -1,10 +1,7 @@
 /** Runs into a report: Markdown, one HTML file, and a CSV file for each table. The same runs give the same bytes. */
 
 import { tasks } from '../../tasks/index.js';
-import { mkdirSync } from 'node:fs';
 import { join } from 'node:path';
-import { writeFileAtomic } from '../../util/atomic.js';
-import { writeFault } from '../../util/faults.js';
 import { claimFolder, type ClaimOptions } from '../../util/claim.js';
 import type { StoredRun } from '../store/stored.js';
 import type { Context } from './context.js';
@@ -113,20 +110,22 @@ function dataSetChapter(set: DataSet, context: Context): Chapter {
   };
 }
 
-/** Writes report.md, report.html and tables/*.csv. Throws UserError where that cannot be, or where other things lie there and `force` is not set. */
+/**
+ * Writes report.md, report.html and tables/*.csv, all of them or none. Throws UserError where that cannot be, or where other things lie there
+ * and `force` is not set.
+ */
 export function writeReport(
   folder: string,
   { markdown, html, tables }: ReportFiles,
   { force }: Pick<ClaimOptions, 'force'> = {},
 ): void {
-  const below = join(folder, 'tables');
-  claimFolder(folder, { force, own: ['report.md', 'report.html', 'tables'] });
+  const out = claimFolder(folder, { force, own: ['report.md', 'report.html', 'tables'] });
   try {
-    mkdirSync(below, { recursive: true });
-  } catch (error) {
-    throw writeFault(below, error);
+    for (const [name, text] of Object.entries(tables)) out.write(join('tables', name), text);
+    out.write('report.md', markdown);
+    out.write('report.html', html);
+    out.commit();
+  } finally {
+    out.abort();
   }
-  writeFileAtomic(join(folder, 'report.md'), markdown);
-  writeFileAtomic(join(folder, 'report.html'), html);
-  for (const [name, text] of Object.entries(tables)) writeFileAtomic(join(below, name), text);
 }

@@ -4,7 +4,7 @@ import { mkdirSync, readdirSync, rmSync } from 'node:fs';
 import { arch, cpus, platform, totalmem } from 'node:os';
 import { basename, join } from 'node:path';
 import type { Backend } from '../../backends/contract.js';
-import { writeFileAtomic } from '../../util/atomic.js';
+import { isUnfinished, writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
 import { writeFault } from '../../util/faults.js';
 import { takeLock } from '../../util/lock.js';
@@ -88,5 +88,5 @@ function hold(folder: string): string {
 /** Files that a killed process was writing have temporary names still. */
 function removeUnfinished(folder: string): void {
   for (const file of readdirSync(folder, { recursive: true }).map(String))
-    if (/^\..*\.tmp$/.test(basename(file))) rmSync(join(folder, file), { force: true });
+    if (isUnfinished(basename(file))) rmSync(join(folder, file), { force: true });
 }

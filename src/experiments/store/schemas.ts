@@ -144,7 +144,13 @@ export const resultSchema = z.looseObject({
     }),
   ),
   training: z
-    .looseObject({ steps: count, first_loss: figure, last_loss: figure, tokens: count, seconds: z.number() })
+    .looseObject({
+      ...{ steps: count, first_loss: figure, last_loss: figure, tokens: count, seconds: z.number() },
+      best_step: count.optional(),
+      best_metric: figure.optional(),
+      metric_for_best_model: z.string().optional(),
+      stopped_early: z.boolean().optional(),
+    })
     .optional(),
 });
 
@@ -183,6 +189,17 @@ export const stepSchema = z.looseObject({
   learning_rate: z.number(),
   tokens: count,
   trained_tokens: count,
+  seconds: z.number(),
+  time: z.number(),
+});
+
+/** An evaluation. */
+export const evaluationSchema = z.looseObject({
+  step: z.int().positive(),
+  epoch: z.number(),
+  loss: figure,
+  metrics: z.record(z.string(), figure).optional(),
+  best: z.boolean(),
   seconds: z.number(),
   time: z.number(),
 });

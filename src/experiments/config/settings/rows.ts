@@ -17,7 +17,7 @@ import {
 } from '../../../util/settings.js';
 import { bySplit, isSection, type SectionSplit, type SplitName } from '../splits.js';
 
-/** Test rows are the same for every seed of a study, or its figures would differ by the rows, too. */
+/** Rows to answer are the same for every seed of a study, or its figures would differ by the rows, too. */
 const TEST_SEED = 42;
 
 /** A file, or a data set on the hub. */
@@ -91,7 +91,7 @@ function sourceSettings<Columns extends z.ZodType>(columns: Columns) {
     ),
     hub: setting(text, 'A data set on the Hugging Face hub, in place of a path.'),
     config: setting(text, 'The hub data set’s configuration. Default: its default one.'),
-    split: setting(text, 'The hub data set’s split. Default: train or test, as the section is named.'),
+    split: setting(text, 'The hub data set’s split. Default: as the section is named.'),
     revision: setting(text, 'The hub data set’s branch, tag or commit. Default: its Parquet branch.'),
     columns: setting(columns, 'This source’s column names, where they differ from the task’s.'),
     fraction: setting(part, 'Take this share of the rows.'),
@@ -99,7 +99,7 @@ function sourceSettings<Columns extends z.ZodType>(columns: Columns) {
     stratify: setting(flag, 'Draw each label’s share alike; for tasks with labels. Default true there.'),
     seed: setting(
       seed,
-      `Which rows fraction or count take. Default: the top level’s for train; ${TEST_SEED} for test, so that runs of several seeds answer the same rows.`,
+      `Which rows fraction or count take. Default: the top level’s for train; else ${TEST_SEED}, so that runs of several seeds answer the same rows.`,
     ),
   };
 }
@@ -242,6 +242,11 @@ export function mixtureProblems({
   ]);
 }
 
+/** Whether it has a file, and a hash, of its own; the parts of test have theirs nevertheless, for it is in the ids of runs. */
+export function isOwn(split: SplitName, { part }: ResolvedSource): boolean {
+  return split === 'train' || split === 'test' || part === undefined;
+}
+
 export function isTested({ test, split }: RowsSection): boolean {
   return test !== undefined || split?.test !== undefined;
 }
@@ -318,7 +323,7 @@ function drawnOf(
   roles: readonly string[],
   labelled: boolean,
 ): Omit<ResolvedSource, 'from' | 'part'> {
-  const seed = source.seed ?? (split === 'test' ? TEST_SEED : undefined);
+  const seed = source.seed ?? (split === 'train' ? undefined : TEST_SEED);
   return {
     columns: Object.fromEntries(
       roles.map((role) => [role, Object.hasOwn(given, role) ? given[role]! : role]),
