@@ -16,6 +16,7 @@ export { readTable, TABLE_FORMATS, type ReadOptions, type TableFormat } from './
 export type { Row } from './row.js';
 export {
   epochOrder,
+  lengthGroupedOrder,
   splitRows,
   trainTestSplit,
   type Label,

@@ -6,6 +6,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { stringify } from 'yaml';
+import { definitionOf } from '../../tasks/index.js';
 import { messageOf, UserError } from '../../util/errors.js';
 import { readText } from '../../util/read.js';
 import { readAdapterConfig } from '../../adapters/peft.js';
@@ -15,7 +16,8 @@ import { problemsOf, type Path, type Problem } from './problems.js';
 import { inheritedNote, resolveConfig, type ResolvedConfig } from './resolve.js';
 import { configSchema, type ConfigFile } from './schema.js';
 import { isCheckFile, type ResolvedCheck } from './settings/answers.js';
-import type { ResolvedSource } from './settings/rows.js';
+import { isSameSource } from './same-source.js';
+import { isOwn, type ResolvedSource } from './settings/rows.js';
 import type { ResolvedTask } from './settings/task.js';
 import { runsOfPoints, type PointRun } from './study.js';
 import { adapterFolder } from './trained-adapter.js';
@@ -146,13 +148,27 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
   };
   const missing = (path: string): string =>
     `is ${path}, which is neither in this file's folder nor in the working folder`;
-  const locateSource = (source: ResolvedSource, path: Path): ResolvedSource => {
-    if (!('path' in source.from)) return source;
-    const found = locate(source.from.path);
-    if (!existsSync(found)) {
-      problems.push({ path: [...path, 'path'], message: missing(source.from.path) });
+  const locateFrom = <F extends ResolvedSource['from']>(from: F, path: Path): F => {
+    if ('mixture' in from) {
+      const mixture = from.mixture.map((one, i) => ({
+        ...one,
+        from: locateFrom(one.from, [...path, 'mixture', i]),
+      }));
+      return { ...from, mixture };
     }
-    return { ...source, from: { ...source.from, path: found } };
+    if (!('path' in from)) return from;
+    const found = locate(from.path);
+    if (!existsSync(found)) problems.push({ path: [...path, 'path'], message: missing(from.path) });
+    return { ...from, path: found };
+  };
+  const locateSettings = ({ name, settings }: ResolvedTask): ResolvedTask['settings'] => {
+    const read = (path: string, key: string): string => {
+      const found = locate(path);
+      if (existsSync(found)) return readText(found);
+      problems.push({ path: ['tasks', name, key], message: missing(path) });
+      return path;
+    };
+    return definitionOf(settings).withFiles?.(settings, read) ?? settings;
   };
   const locateCheck = (check: ResolvedCheck, path: Path): ResolvedCheck => {
     if (!isCheckFile(check.check)) return check;
@@ -196,18 +212,29 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
       ...task,
       ...(inheritedFrom !== undefined && { inheritedFrom }),
       ...locateAdapter(task),
+      settings: locateSettings(task),
       checks: task.checks.map((check, i) => locateCheck(check, ['tasks', task.name, 'checks', i])),
       ...Object.fromEntries(
         SECTION_SPLITS.flatMap((split) => {
           const source = task[split];
-          return source ? [[split, locateSource(source, ['tasks', task.name, split])]] : [];
+          if (!source || !isOwn(split, source)) return [];
+          return [[split, { ...source, from: locateFrom(source.from, ['tasks', task.name, split]) }]];
         }),
       ),
     };
   });
+  problems.push(...tasks.flatMap(testedProblems));
   if (problems.length > 0) throw report(problems, layers);
   // What is no folder here may be a model's name on the hub.
   return { ...config, model_name_or_path: locate(config.model_name_or_path), tasks };
+}
+
+/** Validation rows that are of the test rows' own file. */
+function testedProblems({ name, validation, test }: ResolvedTask): Problem[] {
+  if (!validation || !test || !isOwn('validation', validation) || !isSameSource(validation, test)) return [];
+  const message =
+    'is where the test rows are from, which nothing may be chosen by: name other rows, or write split: {validation: 0.1}, which takes them from train';
+  return [{ path: ['tasks', name, 'validation', 'path' in validation.from ? 'path' : 'hub'], message }];
 }
 
 /** The file that has a task which the configuration's own file does not name. */

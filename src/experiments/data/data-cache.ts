@@ -4,6 +4,7 @@ import type { Block } from '../../data/index.js';
 import type { Tokenizer } from '../../tokenizer/index.js';
 import { canonicalJson, type ResolvedTask } from '../config/index.js';
 import { SPLIT_NAMES } from '../config/splits.js';
+import { refuseHeldOut } from './held-out.js';
 import { refuseOverlap } from './overlap.js';
 import { readTaskData, trainingBlocks, type TaskData } from './task-data.js';
 
@@ -36,18 +37,19 @@ export class DataCache {
     this.read.set(key, reading);
     const data = await reading;
     refuseOverlap(task, data);
+    refuseHeldOut(task, data);
     return data;
   }
 
-  /** As `trainingBlocks`. */
-  blocks(data: TaskData, task: ResolvedTask): Promise<Packed> {
+  /** As `trainingBlocks`, of the rows that are trained on or of those that a training is evaluated on. */
+  blocks(data: TaskData, task: ResolvedTask, of: 'train' | 'validation' = 'train'): Promise<Packed> {
     const { max_length, packing, completion_only_loss } = task.training;
-    const key = canonicalJson([max_length, packing, completion_only_loss]);
+    const key = canonicalJson([of, max_length, packing, completion_only_loss]);
     const byKey = this.packed.get(data) ?? new Map<string, Promise<Packed>>();
     this.packed.set(data, byKey);
     const there = byKey.get(key);
     if (there) return there;
-    const made = trainingBlocks(data, task, this.tokenizer);
+    const made = trainingBlocks({ ...data, train: data[of] }, task, this.tokenizer);
     byKey.set(key, made);
     return made;
   }

@@ -21,15 +21,19 @@ const figure = z
   .nullable()
   .transform((x) => x ?? Number.NaN);
 
+const from = [
+  z.looseObject({
+    path: z.string(),
+    format: z.string().optional(),
+    delimiter: z.string().length(1).optional(),
+  }),
+  z.looseObject({ hub: z.string(), split: z.string() }),
+] as const;
+
+const mixed = z.looseObject({ name: z.string(), from: z.union(from), weight: z.number().optional() });
+
 const source = z.looseObject({
-  from: z.union([
-    z.looseObject({
-      path: z.string(),
-      format: z.string().optional(),
-      delimiter: z.string().length(1).optional(),
-    }),
-    z.looseObject({ hub: z.string(), split: z.string() }),
-  ]),
+  from: z.union([...from, z.looseObject({ mixture: z.array(mixed).min(1) })]),
   columns: z.record(z.string(), z.string()),
   fraction: z.number().optional(),
   count: count.optional(),
@@ -140,7 +144,13 @@ export const resultSchema = z.looseObject({
     }),
   ),
   training: z
-    .looseObject({ steps: count, first_loss: figure, last_loss: figure, tokens: count, seconds: z.number() })
+    .looseObject({
+      ...{ steps: count, first_loss: figure, last_loss: figure, tokens: count, seconds: z.number() },
+      best_step: count.optional(),
+      best_metric: figure.optional(),
+      metric_for_best_model: z.string().optional(),
+      stopped_early: z.boolean().optional(),
+    })
     .optional(),
 });
 
@@ -183,6 +193,17 @@ export const stepSchema = z.looseObject({
   time: z.number(),
 });
 
+/** An evaluation. */
+export const evaluationSchema = z.looseObject({
+  step: z.int().positive(),
+  epoch: z.number(),
+  loss: figure,
+  metrics: z.record(z.string(), figure).optional(),
+  best: z.boolean(),
+  seconds: z.number(),
+  time: z.number(),
+});
+
 /** A method's checks. */
 export const checksSchema = z.looseObject({
   from: z.string(),
@@ -196,6 +217,7 @@ export const trainedSchema = z.looseObject({ steps: count });
 export const inspectedSchema = z.array(
   z.looseObject({
     row: z.number(),
+    source: z.string().optional(),
     shortened: z.boolean(),
     trained: z.number(),
     tokens: z.array(z.looseObject({ text: z.string(), trained: z.boolean() })),

@@ -37,6 +37,8 @@ import {
   dataSource,
   isTested,
   LEAVING_OUT,
+  mixedSource,
+  mixtureProblems,
   resolveRows,
   split,
   type Decontaminate,
@@ -55,6 +57,7 @@ function commonSettings(columns: ColumnNames, columnsDescription: string, defaul
   const source = dataSource(columns);
   return {
     ...bySection((name) => setting(source, SPLITS[name].section)),
+    train: setting(mixedSource(columns), SPLITS.train.section),
     split: setting(
       split,
       'Makes test and validation rows of the rows of train, which no training sees. Default: none.',
@@ -175,21 +178,24 @@ export function dependsOnSeed(
 export function resolveTask(name: string, task: TaskFile, top: TopLevel, seed: number): ResolvedTask {
   const { defaults } = definitionOf(task);
   const settings = settingsOf(task);
-  const rows = resolveRows(task, rolesOf(settings), isLabelled(settings));
+  const { validation, ...rows } = resolveRows(task, rolesOf(settings), isLabelled(settings));
   const adapter = (task.adapter ?? top.adapter) || undefined;
   const lora = task.lora ?? top.lora ?? (adapter === undefined ? false : {});
   const training = task.training ?? top.training ?? {};
   const max_new_tokens = task.max_new_tokens ?? defaults.max_new_tokens;
   const baselineTokens = Math.min(max_new_tokens, defaults.baseline_max_new_tokens ?? max_new_tokens);
   const { scoring, likelihood_normalization } = withDefaults(SCORING, task);
+  const tune = rows.train !== undefined && training !== false;
   return {
     name,
     settings,
     ...rows,
+    // Without a training its rows are of no use; a part is what it leaves out of the others.
+    ...(validation && (tune || validation.part) && { validation }),
     allow_overlap: task.allow_overlap ?? false,
     ...(task.deduplicate && { deduplicate: task.deduplicate }),
     ...(task.decontaminate && { decontaminate: task.decontaminate }),
-    tune: rows.train !== undefined && training !== false,
+    tune,
     baselines: task.baselines ?? defaultBaselines(task),
     scoring,
     likelihood_normalization,
@@ -220,7 +226,8 @@ function rolesOf(settings: TaskSettings): string[] {
 
 function defaultBaselines(task: TaskFile): Baseline[] {
   if (!isTested(task)) return [];
-  return task.train === undefined ? ['zero_shot'] : ['zero_shot', 'few_shot'];
+  const { baselines = BASELINES } = definitionOf(task);
+  return baselines.filter((method) => method !== 'few_shot' || task.train !== undefined);
 }
 
 /** What does not fit together within a task. */
@@ -230,8 +237,12 @@ export function taskProblems(path: Path, task: TaskFile): Problem[] {
   if (task.train === undefined && task.test === undefined) add([], `needs 'train', 'test' or both`);
   if (task.split !== undefined && task.train === undefined)
     add(['split'], `needs 'train', whose rows it parts`);
-  if (task.split?.test !== undefined && task.test !== undefined)
-    add(['split', 'test'], `cannot be given together with 'test': the one makes what the other names`);
+  for (const [key, message] of mixtureProblems(task.train ?? {})) add(['train', 'mixture', ...key], message);
+  for (const part of ['test', 'validation'] as const)
+    if (task.split?.[part] !== undefined && task[part] !== undefined)
+      add(['split', part], `cannot be given together with '${part}': the one makes what the other names`);
+  if (task.validation !== undefined && task.train === undefined)
+    add(['validation'], `needs 'train', whose training is evaluated on it`);
   for (const key of ['deduplicate', 'decontaminate'] as const)
     if (task[key] && task.train === undefined) add([key], `needs 'train', whose rows it leaves out`);
   if (
@@ -242,6 +253,9 @@ export function taskProblems(path: Path, task: TaskFile): Problem[] {
     add(['decontaminate'], `needs 'test' or 'split', whose rows it looks for among the training rows`);
   if (task.train === undefined && task.baselines?.includes('few_shot'))
     add(['baselines'], `few_shot needs 'train' to take examples from`);
+  const { baselines: possible = BASELINES } = definitionOf(task);
+  for (const method of (task.baselines ?? []).filter((one) => !possible.includes(one)))
+    add(['baselines'], `have ${method}, and a ${task.task} can be asked by ${possible.join(', ')} alone`);
   const settings = settingsOf(task);
   for (const { path: key, message } of definitionOf(task).problems?.(settings, task) ?? []) add(key, message);
   if (!isTested(task) && (task.baselines?.length ?? 0) > 0) add(['baselines'], `need 'test' rows to answer`);
@@ -253,8 +267,12 @@ export function taskProblems(path: Path, task: TaskFile): Problem[] {
     add(['likelihood_normalization'], 'goes with scoring: likelihood or both');
   problems.push(...columnProblems(path, task, rolesOf(settings)));
   if (!isLabelled(settings)) {
+    const refuse = (path: Path): unknown =>
+      add([...path, 'stratify'], 'needs labels, and this task has none');
     for (const part of ['split', ...SECTION_SPLITS] as const)
-      if (task[part]?.stratify === true) add([part, 'stratify'], 'needs labels, and this task has none');
+      if (task[part]?.stratify === true) refuse([part]);
+    for (const [i, { stratify }] of (task.train?.mixture ?? []).entries())
+      if (stratify === true) refuse(['train', 'mixture', i]);
   }
   return problems;
 }
@@ -264,6 +282,9 @@ function columnProblems(path: Path, task: TaskFile, roles: readonly string[]): P
   const places = [
     [['columns'], task.columns] as const,
     ...SECTION_SPLITS.map((split) => [[split, 'columns'], task[split]?.columns] as const),
+    ...(task.train?.mixture ?? []).map(
+      ({ columns }, i) => [['train', 'mixture', i, 'columns'], columns] as const,
+    ),
   ];
   return places.flatMap(([key, columns]) =>
     Object.keys(columns ?? {})
