@@ -3,7 +3,7 @@
 import type { ResolvedConfig, ResolvedTask, Study } from '../experiments/config/index.js';
 import { showRow, type ShownRow, type ShownToken } from '../experiments/data/shown-rows.js';
 import { SPLIT_NAMES, SPLITS } from '../experiments/config/splits.js';
-import { describeRow, readTaskData, trainingBlocks, type TaskData } from '../experiments/data/task-data.js';
+import { describeRow, noticesOf, readTaskData, trainingBlocks, type TaskData } from '../experiments/data/task-data.js';
 import { resolveModel } from '../files/index.js';
 import type { Sample } from '../tasks/index.js';
 import { Tokenizer } from '../tokenizer/index.js';
@@ -25,7 +25,10 @@ export const verb: Verb = (command) => {
   configArgument(command)
     .option('--task <name>', 'only this task')
     .option('--rows <n>', 'how many rows of each task', positiveInteger, 3)
-    .option('--row <number...>', 'these rows, by the numbers that messages call them')
+    .option(
+      '--row <number...>',
+      'these rows, by the numbers that messages call them; of a mixture SOURCE:NUMBER',
+    )
     .option('--json', 'a JSON object a row, with each token')
     .action(async (path: string, flags: Flags) => {
       for (const [config, settings] of chooseTasks(studyOf(path, flags), flags.task)) {
@@ -66,7 +69,7 @@ async function inspectTask(
   if (!flags.json) say(paint('bold', `task ${settings.name}`));
   for (const sample of chooseRows(data, flags)) await printRow(data, settings, tokenizer, sample, flags);
   if (flags.json) return;
-  for (const notice of data.notices) say(paint('yellow', notice));
+  for (const notice of noticesOf(data, tokenizer)) say(paint('yellow', notice));
   // Rows that cannot be trained on are refused here, after they could be looked at.
   const { blocks, notices } = await trainingBlocks(data, settings, tokenizer);
   for (const notice of notices) say(paint('yellow', notice));
@@ -87,7 +90,9 @@ async function inspectTask(
 function chooseRows(data: TaskData, { rows, row }: Flags): readonly Sample[] {
   if (row === undefined) return data.train.slice(0, rows);
   return row.map((number) => {
-    const sample = data.train.find((s) => s.row + 1 === Number(number));
+    const sample = data.train.find(({ row, source }) =>
+      source ? `${source.name}:${row - source.first + 1}` === number : row + 1 === Number(number),
+    );
     if (!sample) throw new UserError(`row ${number} is not among the ${data.train.length} training rows`);
     return sample;
   });

@@ -1,4 +1,5 @@
 /** Figures for answers: classification and summaries, and how sure they are. */
+export { chrf } from './chrf.js';
 export {
   classificationReport,
   confusionMatrix,

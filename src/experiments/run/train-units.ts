@@ -113,6 +113,7 @@ function trainingOf(
       trained: adapter ?? model,
       ...{ blocks, validation, args, pauses },
       checkpoints: join(folder, TASK_FILES.checkpoints),
+      sources: data.sources,
       describeRow: (row) => describeRow(data, row),
       onStart: (done) => {
         for (const { log } of logs) log.start(done);

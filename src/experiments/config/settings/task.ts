@@ -37,6 +37,8 @@ import {
   dataSource,
   isTested,
   LEAVING_OUT,
+  mixedSource,
+  mixtureProblems,
   resolveRows,
   split,
   type Decontaminate,
@@ -55,6 +57,7 @@ function commonSettings(columns: ColumnNames, columnsDescription: string, defaul
   const source = dataSource(columns);
   return {
     ...bySection((name) => setting(source, SPLITS[name].section)),
+    train: setting(mixedSource(columns), SPLITS.train.section),
     split: setting(
       split,
       'Makes test and validation rows of the rows of train, which no training sees. Default: none.',
@@ -223,7 +226,8 @@ function rolesOf(settings: TaskSettings): string[] {
 
 function defaultBaselines(task: TaskFile): Baseline[] {
   if (!isTested(task)) return [];
-  return task.train === undefined ? ['zero_shot'] : ['zero_shot', 'few_shot'];
+  const { baselines = BASELINES } = definitionOf(task);
+  return baselines.filter((method) => method !== 'few_shot' || task.train !== undefined);
 }
 
 /** What does not fit together within a task. */
@@ -233,6 +237,7 @@ export function taskProblems(path: Path, task: TaskFile): Problem[] {
   if (task.train === undefined && task.test === undefined) add([], `needs 'train', 'test' or both`);
   if (task.split !== undefined && task.train === undefined)
     add(['split'], `needs 'train', whose rows it parts`);
+  for (const [key, message] of mixtureProblems(task.train ?? {})) add(['train', 'mixture', ...key], message);
   for (const part of ['test', 'validation'] as const)
     if (task.split?.[part] !== undefined && task[part] !== undefined)
       add(['split', part], `cannot be given together with '${part}': the one makes what the other names`);
@@ -248,6 +253,9 @@ export function taskProblems(path: Path, task: TaskFile): Problem[] {
     add(['decontaminate'], `needs 'test' or 'split', whose rows it looks for among the training rows`);
   if (task.train === undefined && task.baselines?.includes('few_shot'))
     add(['baselines'], `few_shot needs 'train' to take examples from`);
+  const { baselines: possible = BASELINES } = definitionOf(task);
+  for (const method of (task.baselines ?? []).filter((one) => !possible.includes(one)))
+    add(['baselines'], `have ${method}, and a ${task.task} can be asked by ${possible.join(', ')} alone`);
   const settings = settingsOf(task);
   for (const { path: key, message } of definitionOf(task).problems?.(settings, task) ?? []) add(key, message);
   if (!isTested(task) && (task.baselines?.length ?? 0) > 0) add(['baselines'], `need 'test' rows to answer`);
@@ -259,8 +267,12 @@ export function taskProblems(path: Path, task: TaskFile): Problem[] {
     add(['likelihood_normalization'], 'goes with scoring: likelihood or both');
   problems.push(...columnProblems(path, task, rolesOf(settings)));
   if (!isLabelled(settings)) {
+    const refuse = (path: Path): unknown =>
+      add([...path, 'stratify'], 'needs labels, and this task has none');
     for (const part of ['split', ...SECTION_SPLITS] as const)
-      if (task[part]?.stratify === true) add([part, 'stratify'], 'needs labels, and this task has none');
+      if (task[part]?.stratify === true) refuse([part]);
+    for (const [i, { stratify }] of (task.train?.mixture ?? []).entries())
+      if (stratify === true) refuse(['train', 'mixture', i]);
   }
   return problems;
 }
@@ -270,6 +282,9 @@ function columnProblems(path: Path, task: TaskFile, roles: readonly string[]): P
   const places = [
     [['columns'], task.columns] as const,
     ...SECTION_SPLITS.map((split) => [[split, 'columns'], task[split]?.columns] as const),
+    ...(task.train?.mixture ?? []).map(
+      ({ columns }, i) => [['train', 'mixture', i, 'columns'], columns] as const,
+    ),
   ];
   return places.flatMap(([key, columns]) =>
     Object.keys(columns ?? {})
