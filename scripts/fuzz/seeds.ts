@@ -81,7 +81,13 @@ export async function makeSeeds(root: string, backend: Backend): Promise<void> {
       await saveAdapter(adapter, made('adapter'), 'org/base');
       const optimizer = new AdamW(adapter.parameters, OPTIMIZER);
       optimizer.step = 7;
-      await saveCheckpoint(made('checkpoint'), optimizer, 'run', 0);
+      await saveCheckpoint(made('checkpoint'), optimizer, {
+        ...{ run: 'run', limit: 0 },
+        evaluations: [
+          { step: 3, figure: 1.5 },
+          { step: 6, figure: Number.NaN },
+        ],
+      });
       optimizer.dispose();
       adapter.dispose();
     }

@@ -3,7 +3,7 @@
 import type { ResolvedConfig, ResolvedTask, Study } from '../experiments/config/index.js';
 import { showRow, type ShownRow, type ShownToken } from '../experiments/data/shown-rows.js';
 import { SPLIT_NAMES, SPLITS } from '../experiments/config/splits.js';
-import { describeRow, readTaskData, trainingBlocks, type TaskData } from '../experiments/data/task-data.js';
+import { describeRow, noticesOf, readTaskData, trainingBlocks, type TaskData } from '../experiments/data/task-data.js';
 import { resolveModel } from '../files/index.js';
 import type { Sample } from '../tasks/index.js';
 import { Tokenizer } from '../tokenizer/index.js';
@@ -66,7 +66,7 @@ async function inspectTask(
   if (!flags.json) say(paint('bold', `task ${settings.name}`));
   for (const sample of chooseRows(data, flags)) await printRow(data, settings, tokenizer, sample, flags);
   if (flags.json) return;
-  for (const notice of data.notices) say(paint('yellow', notice));
+  for (const notice of noticesOf(data, tokenizer)) say(paint('yellow', notice));
   // Rows that cannot be trained on are refused here, after they could be looked at.
   const { blocks, notices } = await trainingBlocks(data, settings, tokenizer);
   for (const notice of notices) say(paint('yellow', notice));

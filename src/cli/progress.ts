@@ -94,6 +94,13 @@ function shortened(text: string, most: number): string {
 
 type Step = RunEvent & { type: 'step' };
 
+/** 'eval loss 0.6931, accuracy 0.8125, best so far' */
+function evaluationText({ record }: RunEvent & { type: 'evaluation' }): string {
+  const figures = Object.entries({ loss: record.loss, ...record.metrics });
+  const shown = figures.map(([name, figure]) => `${name} ${figure.toFixed(4)}`).join(', ');
+  return `eval ${shown}${record.best ? ', best so far' : ''}`;
+}
+
 /**
  * The rate over the last steps, and the time that the others will take at it: by the time that goes by here, of which a step's own seconds
  * are a part where others are trained beside it.
@@ -118,6 +125,8 @@ class Pace {
 class Bars implements Progress {
   private bar: SingleBar | undefined;
   private pace = new Pace();
+  /** What the last evaluation came to. */
+  private evaluated: readonly string[] = [];
 
   constructor(
     private readonly runs: Shown,
@@ -149,10 +158,14 @@ class Bars implements Progress {
           `${duration(secondsLeft)} left`,
           `loss ${loss.toFixed(3)}`,
           `${Math.round(tokensPerSecond)} tok/s`,
+          ...this.evaluated,
         ];
         this.bar?.update(step, { rest });
         break;
       }
+      case 'evaluation':
+        this.evaluated = [evaluationText(event)];
+        break;
       case 'result':
       case 'fault':
       case 'plan':
@@ -180,6 +193,7 @@ class Bars implements Progress {
   private start(title: string, total: number, done: number): void {
     this.end();
     this.pace = new Pace();
+    this.evaluated = [];
     this.bar = barOf(this.out, (params, payload) => ({
       title: title.padEnd(26),
       count: `${params.value}/${params.total}`,
@@ -255,6 +269,7 @@ class StudyBar implements Progress {
         break;
       }
       case 'run':
+      case 'evaluation':
       case 'plan':
       case 'end':
       case 'failed':
@@ -337,6 +352,11 @@ class Lines implements Progress {
         );
         break;
       }
+      case 'evaluation':
+        this.say(
+          `${this.runs.name(event.run, event.task)}: step ${event.record.step}  ${evaluationText(event)}`,
+        );
+        break;
       case 'result':
       case 'plan':
       case 'end':

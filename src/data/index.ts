@@ -1,4 +1,7 @@
-/** Reading tables, drawing samples, packing tokens into blocks. */
+/** Reading tables, drawing samples, finding what they have in common, packing tokens into blocks. */
+export { firstOf, repeatsOf } from './duplicates/equal.js';
+export { nearRepeats } from './duplicates/near.js';
+export { sharedGrams } from './duplicates/shared.js';
 export {
   IGNORE_INDEX,
   packConcat,
@@ -13,6 +16,7 @@ export { readTable, TABLE_FORMATS, type ReadOptions, type TableFormat } from './
 export type { Row } from './row.js';
 export {
   epochOrder,
+  lengthGroupedOrder,
   splitRows,
   trainTestSplit,
   type Label,

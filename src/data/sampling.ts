@@ -213,3 +213,32 @@ export function epochOrder(n: number, seed: number, epoch: number): number[] {
   }
   return order;
 }
+
+/** Of how many batches transformers' grouping makes a group at most, and into how many groups it parts few. */
+const GROUP_BATCHES = 50;
+const LEAST_GROUPS = 4;
+
+/**
+ * The same numbers, what is of like length together, as transformers' `group_by_length` has it: in groups of many batches, each from its
+ * longest to its shortest; the longest of all is the first.
+ * @param batch how many of them a step takes
+ */
+export function lengthGroupedOrder(
+  lengths: readonly number[],
+  batch: number,
+  seed: number,
+  epoch: number,
+): number[] {
+  checkWhole('batch', batch, 1);
+  const shuffled = epochOrder(lengths.length, seed, epoch);
+  const batches = Math.min(Math.floor(lengths.length / (batch * LEAST_GROUPS)), GROUP_BATCHES);
+  const size = Math.max(1, batches) * batch;
+  const order: number[] = [];
+  for (let first = 0; first < shuffled.length; first += size)
+    order.push(...shuffled.slice(first, first + size).sort((a, b) => lengths[b]! - lengths[a]!));
+  // What takes the most memory comes first, so that a lack of it shows at once.
+  const most = lengths.reduce((a, b) => Math.max(a, b), 0);
+  const longest = order.findIndex((i) => lengths[i] === most);
+  if (longest > 0) [order[0], order[longest]] = [order[longest]!, order[0]!];
+  return order;
+}

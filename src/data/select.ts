@@ -66,7 +66,7 @@ export function selectColumns<K extends string>(
 
 const LISTED_COLUMNS = 30;
 
-function checkColumns(table: readonly Row[], wanted: readonly string[], source: string): void {
+export function checkColumns(table: readonly Row[], wanted: readonly string[], source: string): void {
   const present = new Set(table.flatMap((row) => Object.keys(row)));
   for (const column of wanted) {
     if (present.has(column)) continue;

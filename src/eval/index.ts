@@ -1,4 +1,5 @@
 /** Figures for answers: classification and summaries, and how sure they are. */
+export { chrf } from './chrf.js';
 export {
   classificationReport,
   confusionMatrix,
@@ -10,6 +11,7 @@ export {
 } from './classification.js';
 export {
   figureHeads,
+  figureNames,
   mainFigure,
   METRIC_NAMES,
   METRIC_SETTINGS,

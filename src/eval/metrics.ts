@@ -6,9 +6,10 @@
 import { z } from 'zod';
 import { checkOneOf } from '../util/checks.js';
 import { section, setting, type Given } from '../util/settings.js';
+import { chrf, chrfCounts, chrfOf } from './chrf.js';
 import { classificationReport, macroF1Interval, type ClassificationReport } from './classification.js';
 import { isUnread, rouge, ROUGE_TOKENIZERS, ROUGE_TYPES } from './rouge.js';
-import { meanIntervals, shareInterval, type Interval } from './statistics.js';
+import { bootstrap, meanIntervals, shareInterval, type Interval } from './statistics.js';
 
 /** A right answer and a model's; null: it gave none, which is wrong. */
 export interface Answered {
@@ -149,6 +150,26 @@ export const METRICS = {
       return { metrics: { exact_match: exact / n }, intervals: { exact_match: shareInterval(exact, n) } };
     },
   },
+  chrf: {
+    customName: 'chrf',
+    about: 'free text of any script, by characters',
+    labelled: false,
+    settings: {},
+    figures: {
+      chrf: { head: 'chrF', ofRow: ({ reference, answer }) => chrf(reference, answer ?? '') },
+      chrf_corpus: { head: 'corpus chrF' },
+    },
+    note: 'chrF is the mean over the rows, corpus chrF sacrebleu’s score of them all',
+    score: (answered) => {
+      const counts = answered.map(({ reference, answer }) => chrfCounts(reference, answer ?? ''));
+      const rows = counts.map(chrfOf);
+      const [corpus] = bootstrap(counts.length, (drawn) => [chrfOf(summed(counts, drawn))]);
+      return {
+        metrics: { ...means({ chrf: rows }), chrf_corpus: chrfOf(summed(counts, [...counts.keys()])) },
+        intervals: { ...meanIntervals({ chrf: rows }), chrf_corpus: corpus! },
+      };
+    },
+  },
 } as const satisfies Readonly<Record<string, MetricEntry>>;
 
 /** Which figures score a task's answers. */
@@ -166,6 +187,12 @@ export type FigureHead = readonly [name: string, head: string];
 /** The figures that tables show, in their order. */
 export function figureHeads({ metric }: { readonly metric: Metric }): FigureHead[] {
   return Object.entries(metricOf(metric).figures).map(([name, { head }]) => [name, head]);
+}
+
+/** Of answers, however they were found, those that tables show. */
+export function figureNames(metric: Metric): string[] {
+  const figures = Object.entries(metricOf(metric).figures);
+  return figures.filter(([, { likelihood }]) => likelihood !== true).map(([name]) => name);
 }
 
 /** The one that findings are about. */
@@ -188,6 +215,16 @@ function rightOf(answered: readonly Answered[]): number {
 function means(columns: Readonly<Record<string, readonly number[]>>): Record<string, number> {
   const mean = (values: readonly number[]): number => values.reduce((a, b) => a + b, 0) / values.length;
   return Object.fromEntries(Object.entries(columns).map(([name, values]) => [name, mean(values)]));
+}
+
+/** The sums of some rows' counts; a row may be there several times. */
+function summed(counts: readonly (readonly number[])[], rows: ArrayLike<number>): number[] {
+  const sums = new Array<number>(counts[0]?.length ?? 0).fill(0);
+  for (let i = 0; i < rows.length; i++) {
+    const row = counts[rows[i]!]!;
+    for (let j = 0; j < sums.length; j++) sums[j]! += row[j]!;
+  }
+  return sums;
 }
 
 /** Every row counts; one without an answer is wrong. */

@@ -4,9 +4,9 @@ import { endOfSequence, pair } from './encode.js';
 import { MARKER } from './ends.js';
 import { matchLabel } from './labels.js';
 import { encodeLater, encodeNow, sideBySide, type Encoding } from './rounds.js';
-import { render } from './template.js';
 import type { Method } from './methods.js';
-import type { Task, TokenizerLike } from './types.js';
+import type { TokenizerLike } from './tokenizer.js';
+import type { Task } from './types.js';
 
 /** An answer as it counts. */
 export interface ParsedAnswer {
@@ -34,12 +34,22 @@ export function parseAnswer(
   { method = 'tuned', reference = '', behind }: AskedFor = {},
 ): ParsedAnswer {
   const end = tokenizer.eosId === undefined ? -1 : tokens.indexOf(tokenizer.eosId);
-  const written = decodeBehind(tokenizer, behind, end < 0 ? tokens : tokens.slice(0, end));
+  const decoded = decodeBehind(tokenizer, behind, end < 0 ? tokens : tokens.slice(0, end));
+  const turnEnd = task.wording.turnEnd?.(tokenizer);
+  const written = turnEnd === undefined ? decoded : decoded.split(turnEnd, 1)[0]!;
   const ends = task.ends[method === 'tuned' ? 'tuned' : 'untuned'];
   const section = ends.marker ? written.split(MARKER, 1)[0]! : written;
   const text = ends.line ? /^\s*[^\r\n]*/.exec(section)![0] : section;
   if (task.labels !== undefined) return { text: text.trim(), answer: matchLabel(text, task.labels) };
-  return { text, answer: text.trim() === '' ? null : trimAs(text, reference) };
+  const counted = task.wording.spoken?.(text) ?? text;
+  return { text, answer: counted.trim() === '' ? null : trimAs(counted, reference) };
+}
+
+/** The token that the task's answers end with besides the text's own end; none where they end with none, or with several. */
+export function answerStops(task: Task, tokenizer: TokenizerLike): number[] {
+  const end = task.wording.turnEnd?.(tokenizer);
+  const ids = end === undefined ? [] : tokenizer.encode(end, { addSpecialTokens: false });
+  return ids.length === 1 ? ids : [];
 }
 
 function decodeBehind(tokenizer: TokenizerLike, behind: number | undefined, own: readonly number[]): string {
@@ -73,9 +83,8 @@ export function labelContinuationsLater(
 }
 
 function* continuations(task: Task, kind: Method, tokenizer: TokenizerLike): Encoding<number[][]> {
-  if (task.labels === undefined) throw new Error(`${task.task} has no labels`);
-  const template = kind === 'tuned' ? task.prompt : task.baseline.query;
-  const prompt = render(template, Object.fromEntries(template.columns.map((column) => [column, 'a'])));
+  const prompt = task.wording.asText?.blank(kind);
+  if (task.labels === undefined || prompt === undefined) throw new Error(`${task.task} has no labels`);
   const ending = kind === 'tuned' ? [endOfSequence(tokenizer)] : [];
   const pairs = yield* sideBySide(task.labels.map((label) => pair(tokenizer, prompt, label)));
   return pairs.map(({ answer }) => [...answer, ...ending]);

@@ -5,6 +5,7 @@ import { checkLabels, distinctLabels, LABELS } from './labels.js';
 import { ONE_LINE } from './ends.js';
 import { parseTemplate } from './template.js';
 import { cellText, onOneLine } from './sample.js';
+import { byTemplates } from './templates.js';
 import type { Task, TaskDefaults, TaskDefinition } from './types.js';
 
 const PROMPT = parseTemplate('### Sentence:{text} ### Class:', 'prompt');
@@ -58,20 +59,22 @@ export const classification: TaskDefinition<ClassificationSettings> = {
     return {
       task: 'classification',
       metric: 'classification',
-      prompt: PROMPT,
-      completion: COMPLETION,
-      body: 'text',
       ...{ flat: true, ends: ONE_LINE },
       labels,
-      baseline: {
-        zeroShotInstruction:
-          `Sort the text between the triple backticks into exactly one of these classes: ${list}. ` +
-          'Reply with the name of the class and nothing else.',
-        fewShotInstruction:
-          `Sort each text between triple backticks into exactly one of these classes: ${list}. ` +
-          'The texts that come first show how; reply for the last one with the name of its class and nothing else.',
-        query: QUERY,
-      },
+      wording: byTemplates({
+        prompt: PROMPT,
+        completion: COMPLETION,
+        body: 'text',
+        baseline: {
+          zeroShotInstruction:
+            `Sort the text between the triple backticks into exactly one of these classes: ${list}. ` +
+            'Reply with the name of the class and nothing else.',
+          fewShotInstruction:
+            `Sort each text between triple backticks into exactly one of these classes: ${list}. ` +
+            'The texts that come first show how; reply for the last one with the name of its class and nothing else.',
+          query: QUERY,
+        },
+      }),
     };
   },
 };

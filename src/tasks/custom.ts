@@ -9,7 +9,9 @@ import { checkLabels, distinctLabels, LABELS } from './labels.js';
 import { endsLike, ONE_LINE } from './ends.js';
 import { cellText, onOneLine } from './sample.js';
 import { parseTemplate, render, type Template } from './template.js';
-import type { DataRow, Task, TaskDefaults, TaskDefinition } from './types.js';
+import { byTemplates } from './templates.js';
+import type { Task, TaskDefaults, TaskDefinition } from './types.js';
+import type { DataRow } from './wording.js';
 
 const METRIC_CALLED: Readonly<Record<string, Metric>> = Object.fromEntries(
   METRIC_NAMES.map((name) => [METRICS[name].customName, name]),
@@ -129,16 +131,17 @@ export const custom: TaskDefinition<CustomSettings> = {
     const task: Task = {
       task: 'custom',
       metric,
-      prompt,
-      completion,
       flat: labelled || settings.multiline === false,
       ends: endsOf(
         settings,
         labelled,
         [...trainRows, ...testRows].map((row) => answerOf(completion, row)),
       ),
-      body: longestColumn(prompt, trainRows),
-      baseline: { zeroShotInstruction: instruction, fewShotInstruction: instruction, query: prompt },
+      wording: byTemplates({
+        ...{ prompt, completion },
+        body: longestColumn(prompt, trainRows),
+        baseline: { zeroShotInstruction: instruction, fewShotInstruction: instruction, query: prompt },
+      }),
     };
     if (!labelled) return task;
     const labels =

@@ -7,9 +7,9 @@
 
 import { UserError } from '../util/errors.js';
 import { encodeLater, encodeNow, sideBySide, type Encoding } from './rounds.js';
-import { shorten } from './shorten.js';
-import { render } from './template.js';
-import type { Sample, Task, TokenizerLike } from './types.js';
+import type { TokenizerLike } from './tokenizer.js';
+import type { Task } from './types.js';
+import { LeftOut, type Sample, type TrainingExample, type TrainingTextOptions } from './wording.js';
 
 /** A stretch of a training text, and whether it carries loss when only answers do. */
 export interface Part {
@@ -17,30 +17,16 @@ export interface Part {
   readonly trained: boolean;
 }
 
-/** A tokenized training text. `labels[i]` is `ids[i]`, or -100 where no loss is wanted. The end-of-sequence token is its last. */
-export interface TrainingExample {
-  /** For a model with an encoder: the prompt, of which `ids` and `labels` then hold nothing. */
-  readonly encoderIds?: number[];
-  readonly ids: number[];
-  readonly labels: number[];
-  readonly row: number;
-  /** Its body was cut to fit. */
-  readonly shortened: boolean;
-}
+/** The label of a token that is not trained on. */
+export const NO_LOSS = -100;
 
-/** How training texts become tokens; names are TRL’s. */
-export interface TrainingTextOptions {
-  /** Tokens of an example at most, its end included, or of its prompt and its answer each where an encoder reads the one; absent: any number. */
-  readonly max_length?: number | undefined;
-  readonly completion_only_loss: boolean;
-}
-
-const NO_LOSS = -100;
-
-/** A training text in its parts: the prompt, and the answer that is trained on. */
+/** A training text in its parts: the prompt, and the answer that is trained on. Throws Error for a chat, whose parts a template makes. */
 export function trainingParts(task: Task, sample: Sample): Part[] {
+  const prompt = task.wording.asText?.prompt(sample.values);
+  if (prompt === undefined)
+    throw new Error(`the texts of a ${task.task} are made by a model's chat template`);
   return [
-    { text: render(task.prompt, sample.values), trained: false },
+    { text: prompt, trained: false },
     { text: sample.answer, trained: true },
   ];
 }
@@ -55,58 +41,30 @@ export function trainingExample(
   tokenizer: TokenizerLike,
   options: TrainingTextOptions,
 ): TrainingExample {
-  return encodeNow(tokenizer, example(task, sample, tokenizer, options));
+  return encodeNow(tokenizer, task.wording.example(sample, tokenizer, options));
 }
 
-/** The same of many samples, which are encoded side by side. */
-export function trainingExamples(
+/** The same of many samples, which are encoded side by side; those that must be left out are missing. */
+export async function trainingExamples(
   task: Task,
   samples: readonly Sample[],
   tokenizer: TokenizerLike,
   options: TrainingTextOptions,
 ): Promise<TrainingExample[]> {
-  return encodeLater(
+  const examples = await encodeLater(
     tokenizer,
-    sideBySide(samples.map((sample) => example(task, sample, tokenizer, options))),
+    sideBySide(samples.map((sample) => unlessLeftOut(task.wording.example(sample, tokenizer, options)))),
   );
+  return examples.filter((example) => example !== undefined);
 }
 
-function* example(
-  task: Task,
-  sample: Sample,
-  tokenizer: TokenizerLike,
-  { max_length = Infinity, completion_only_loss }: TrainingTextOptions,
-): Encoding<TrainingExample> {
-  const eos = endOfSequence(tokenizer);
-  const encode = (body: string): Encoding<Pair> =>
-    pair(tokenizer, render(task.prompt, { ...sample.values, [task.body]: body }), sample.answer);
-  const body = sample.values[task.body]!;
-  const { decoderStartId: start } = tokenizer;
-  const cut = yield* shorten(body, max_length, function* (text) {
-    const { prompt, answer } = yield* encode(text);
-    const written = answer.length + 1;
-    return start === undefined ? prompt.length + written : Math.max(prompt.length, 1 + written);
-  });
-  if (cut === undefined) {
-    throw new UserError(
-      `row ${sample.row + 1}: its prompt and answer are longer than max_length ${max_length} tokens even without ` +
-        `its ${task.body}; raise training.max_length or leave the row out`,
-    );
+function* unlessLeftOut(work: Encoding<TrainingExample>): Encoding<TrainingExample | undefined> {
+  try {
+    return yield* work;
+  } catch (error) {
+    if (error instanceof LeftOut) return undefined;
+    throw error;
   }
-  const { prompt, answer } = yield* encode(cut);
-  if (start !== undefined) {
-    const written = [...answer, eos];
-    return {
-      encoderIds: prompt,
-      ids: [start, ...written],
-      labels: [NO_LOSS, ...written],
-      row: sample.row,
-      shortened: cut !== body,
-    };
-  }
-  const ids = [...prompt, ...answer, eos];
-  const labels = completion_only_loss ? ids.map((id, i) => (i < prompt.length ? NO_LOSS : id)) : [...ids];
-  return { ids, labels, row: sample.row, shortened: cut !== body };
 }
 
 /** A prompt and its answer, as ids. */
@@ -125,14 +83,14 @@ export function* pair(tokenizer: TokenizerLike, prompt: string, answer: string):
   const alone = { text: answer, special: false };
   if (tokenizer.decoderStartId !== undefined) {
     const [read, written] = yield [{ text: prompt, special: true }, alone];
-    return { prompt: ended(tokenizer, read!), answer: written! };
+    return { prompt: ended(tokenizer, read!.ids), answer: written!.ids };
   }
   const [first, both] = (yield [prompt, prompt + answer].map((text) => ({ text, special: true }))).map(
-    (ids) => open(tokenizer, ids),
+    ({ ids }) => open(tokenizer, ids),
   );
   if (first!.every((id, i) => id === both![i])) return { prompt: first!, answer: both!.slice(first!.length) };
   const [apart] = yield [alone];
-  return { prompt: first!, answer: apart! };
+  return { prompt: first!, answer: apart!.ids };
 }
 
 /** What a model is given: a text that the answer follows, or the whole text of an encoder. */
@@ -146,8 +104,9 @@ export function encodePrompts(tokenizer: TokenizerLike, texts: readonly string[]
 }
 
 export function* prompt(tokenizer: TokenizerLike, text: string): Encoding<number[]> {
-  const [ids] = yield [{ text, special: true }];
-  return tokenizer.decoderStartId === undefined ? open(tokenizer, ids!) : ended(tokenizer, ids!);
+  const [encoded] = yield [{ text, special: true }];
+  const { ids } = encoded!;
+  return tokenizer.decoderStartId === undefined ? open(tokenizer, ids) : ended(tokenizer, ids);
 }
 
 /** Of a text that something follows: with the tokenizer's beginning, without an end that some tokenizers put behind every text. */

@@ -2,13 +2,16 @@
 
 import { metricOf, type Metric, type MetricOptions } from '../eval/index.js';
 import { checkOneOf } from '../util/checks.js';
+import { chat } from './chat.js';
 import { classification } from './classification.js';
 import { custom } from './custom.js';
 import { summarization } from './summarization.js';
-import type { DataRow, Task, TaskColumns, TaskDefinition } from './types.js';
+import { textRows, type TaskColumns, type TaskRows } from './rows.js';
+import type { Task, TaskDefinition } from './types.js';
+import type { DataRow } from './wording.js';
 
 /** The one list of the tasks: a configuration's kinds, the names that a run's files may have and `westwind init` are made of it. */
-export const tasks = { classification, summarization, custom };
+export const tasks = { classification, summarization, custom, chat };
 
 /** The tasks’ names. */
 export type TaskName = keyof typeof tasks;
@@ -42,6 +45,11 @@ export function taskColumns(settings: TaskSettings): TaskColumns {
   return definitionOf(settings).columns(settings);
 }
 
+/** How its rows are taken from a table. Throws UserError for malformed templates. */
+export function taskRows(settings: TaskSettings): TaskRows {
+  return definitionOf(settings).rows?.(settings) ?? textRows(taskColumns(settings));
+}
+
 /**
  * The task for given data: `trainRows` are all training rows, before any sampling, named by the task's columns, and `testRows` those that
  * are answered, whose answers say what ends one. Throws UserError for malformed templates and for labels that cannot tell answers apart.
@@ -62,6 +70,7 @@ export function definitionOf(settings: Pick<TaskSettings, 'task'>): TaskDefiniti
 }
 
 export {
+  answerStops,
   labelContinuations,
   labelContinuationsLater,
   parseAnswer,
@@ -77,24 +86,25 @@ export {
   trainingParts,
   type Pair,
   type Part,
-  type TrainingExample,
-  type TrainingTextOptions,
 } from './encode.js';
 export { METHOD_NAMES, METHODS, methodName, BASELINES, type Baseline, type Method } from './methods.js';
 export { matchLabel } from './labels.js';
-export { chooseExamples, promptsFor, promptsLater, type PromptOptions, type PromptSet } from './prompts.js';
+export { chooseExamples, promptsFor, promptsLater } from './prompts.js';
+export type { ColumnNames, SelectedRows, TaskColumns, TaskRows } from './rows.js';
+export type { ChatSettings } from './chat.js';
 export type { ClassificationSettings } from './classification.js';
 export type { CustomSettings } from './custom.js';
 export type { SummarizationSettings } from './summarization.js';
-export { cellText, toSample } from './sample.js';
+export { cellText, rowNumber, textOf, toSample } from './sample.js';
 export { parseTemplate, render, type Template } from './template.js';
+export type { TokenizerLike, TokensWithOffsets } from './tokenizer.js';
+export type { AnswerEnds, Task, TaskDefaults, TaskDefinition } from './types.js';
 export type {
-  AnswerEnds,
   DataRow,
+  PromptOptions,
+  PromptSet,
   Sample,
-  Task,
-  TaskColumns,
-  TaskDefaults,
-  TaskDefinition,
-  TokenizerLike,
-} from './types.js';
+  TrainingExample,
+  TrainingTextOptions,
+  Wording,
+} from './wording.js';

@@ -3,16 +3,18 @@
  * with many at work side by side, whose texts of a round are encoded together.
  */
 
-import type { TokenizerLike } from './types.js';
+import { UserError } from '../util/errors.js';
+import type { TokenizerLike, TokensWithOffsets } from './tokenizer.js';
 
-/** A text whose ids are wanted; `special`: with what the tokenizer puts around a text. */
+/** A text whose ids are wanted; `special`: with what the tokenizer puts around a text. `offsets`: and where each token stands. */
 interface Wanted {
   readonly text: string;
   readonly special: boolean;
+  readonly offsets?: boolean;
 }
 
-/** Asks for texts and goes on with their ids, to a result. */
-export type Encoding<R> = Generator<readonly Wanted[], R, readonly number[][]>;
+/** Asks for texts and goes on with their ids, to a result. Offsets are empty where none were asked for. */
+export type Encoding<R> = Generator<readonly Wanted[], R, readonly TokensWithOffsets[]>;
 
 /** UTF-16 units that works side by side ask for in a round, more or less. */
 const ROUND = 1 << 18;
@@ -21,7 +23,10 @@ export function encodeNow<R>(tokenizer: TokenizerLike, work: Encoding<R>): R {
   let step = work.next();
   while (!step.done)
     step = work.next(
-      step.value.map(({ text, special }) => tokenizer.encode(text, { addSpecialTokens: special })),
+      step.value.map(({ text, special: addSpecialTokens, offsets }) => {
+        if (!offsets) return withoutOffsets(tokenizer.encode(text, { addSpecialTokens }));
+        return tokenizer.encodeWithOffsets?.(text, { addSpecialTokens }) ?? noOffsets();
+      }),
     );
   return step.value;
 }
@@ -37,16 +42,43 @@ export async function encodeLater<R>(tokenizer: TokenizerLike, work: Encoding<R>
   return step.value;
 }
 
-async function batch(tokenizer: TokenizerLike, wanted: readonly Wanted[]): Promise<number[][]> {
-  const of = async (addSpecialTokens: boolean): Promise<number[][]> => {
-    const texts = wanted.filter(({ special }) => special === addSpecialTokens).map(({ text }) => text);
-    return tokenizer.encodeBatch
-      ? tokenizer.encodeBatch(texts, { addSpecialTokens })
-      : texts.map((text) => tokenizer.encode(text, { addSpecialTokens }));
+async function batch(tokenizer: TokenizerLike, wanted: readonly Wanted[]): Promise<TokensWithOffsets[]> {
+  const results: TokensWithOffsets[] = [];
+  const of = async (
+    which: (one: Wanted) => boolean,
+    encode: (texts: string[]) => Promise<readonly TokensWithOffsets[]>,
+  ): Promise<void> => {
+    const places = [...wanted.keys()].filter((i) => which(wanted[i]!));
+    if (places.length === 0) return;
+    const encoded = await encode(places.map((i) => wanted[i]!.text));
+    for (const [j, i] of places.entries()) results[i] = encoded[j]!;
   };
-  const [withSpecial, without] = await Promise.all([of(true), of(false)]);
-  let [i, j] = [0, 0];
-  return wanted.map(({ special }) => (special ? withSpecial[i++]! : without[j++]!));
+  await Promise.all(
+    [true, false].flatMap((addSpecialTokens) => [
+      of(
+        ({ special, offsets }) => !offsets && special === addSpecialTokens,
+        async (texts) => {
+          const ids = tokenizer.encodeBatch
+            ? await tokenizer.encodeBatch(texts, { addSpecialTokens })
+            : texts.map((text) => tokenizer.encode(text, { addSpecialTokens }));
+          return ids.map(withoutOffsets);
+        },
+      ),
+      of(
+        ({ special, offsets }) => offsets === true && special === addSpecialTokens,
+        (texts) => tokenizer.encodeBatchWithOffsets?.(texts, { addSpecialTokens }) ?? noOffsets(),
+      ),
+    ]),
+  );
+  return results;
+}
+
+function withoutOffsets(ids: number[]): TokensWithOffsets {
+  return { ids, offsets: [] };
+}
+
+function noOffsets(): never {
+  throw new UserError('chats need a tokenizer that says where its tokens stand in a text');
 }
 
 /**
@@ -61,7 +93,7 @@ export function* sideBySide<R>(works: Iterable<Encoding<R>>): Encoding<R[]> {
     readonly work: Encoding<R>;
     readonly wanted: readonly Wanted[];
   }
-  const goOn = (index: number, work: Encoding<R>, ids?: number[][]): Active[] => {
+  const goOn = (index: number, work: Encoding<R>, ids?: readonly TokensWithOffsets[]): Active[] => {
     try {
       const step = ids ? work.next(ids) : work.next();
       if (!step.done) return [{ index, work, wanted: step.value }];

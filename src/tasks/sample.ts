@@ -3,17 +3,16 @@
 import { UserError } from '../util/errors.js';
 import { own } from '../util/own.js';
 import { isLabel } from './labels.js';
-import { render } from './template.js';
-import type { DataRow, Sample, Task } from './types.js';
+import type { Task } from './types.js';
+import type { DataRow, Sample } from './wording.js';
 
 /**
  * Row number `row` (from 0) as a sample of `task`: its texts as they are, but for an answer that the task wants on one line. What is
  * checked is that the answer is one of the task's labels. Throws UserError.
  */
 export function toSample(task: Task, cells: DataRow, row: number): Sample {
-  const names = [...task.prompt.columns, ...task.completion.columns];
-  const values = Object.fromEntries(names.map((name) => [name, cellText(cells, name)]));
-  const written = render(task.completion, values);
+  const values = task.wording.values(cells);
+  const written = task.wording.answer(values);
   const answer = task.flat ? onOneLine(written) : written;
   if (task.labels !== undefined && !isLabel(answer, task.labels)) {
     throw new UserError(
@@ -22,6 +21,16 @@ export function toSample(task: Task, cells: DataRow, row: number): Sample {
     );
   }
   return { row, values, answer };
+}
+
+/** The texts of a row that a prompt shows, without the template around them: what rows are compared by. */
+export function textOf({ wording }: Task, { values }: Sample): string {
+  return wording.compared(values);
+}
+
+/** A row's number as people say it, from 1. */
+export function rowNumber({ row }: Pick<Sample, 'row'>): string {
+  return String(row + 1);
 }
 
 /** Without white space around it, line breaks within it spaces. */

@@ -5,6 +5,7 @@ import { section, setting, text, type Values } from '../util/settings.js';
 import { endsLike } from './ends.js';
 import { cellText } from './sample.js';
 import { parseTemplate } from './template.js';
+import { byTemplates } from './templates.js';
 import type { Task, TaskDefaults, TaskDefinition } from './types.js';
 
 const COMPLETION = parseTemplate('{summary}', 'completion');
@@ -12,20 +13,22 @@ const COMPLETION = parseTemplate('{summary}', 'completion');
 const TASK: Omit<Task, 'ends'> = {
   task: 'summarization',
   metric: 'rouge',
-  prompt: parseTemplate('### Dialogue:{dialogue} ### Summary:', 'prompt'),
-  completion: COMPLETION,
-  body: 'dialogue',
   flat: false,
-  baseline: {
-    zeroShotInstruction:
-      'Tell in one to three short sentences what happens in the dialogue between the triple backticks. ' +
-      'Name the people who speak, and write the summary on one line and nothing else.',
-    fewShotInstruction:
-      'Tell in one to three short sentences what happens in each dialogue between triple backticks. ' +
-      'Name the people who speak. The dialogues that come first show how; write the summary of the last one on one line ' +
-      'and nothing else.',
-    query: parseTemplate('### Dialogue: ```{dialogue}```\n### Summary:', 'query'),
-  },
+  wording: byTemplates({
+    prompt: parseTemplate('### Dialogue:{dialogue} ### Summary:', 'prompt'),
+    completion: COMPLETION,
+    body: 'dialogue',
+    baseline: {
+      zeroShotInstruction:
+        'Tell in one to three short sentences what happens in the dialogue between the triple backticks. ' +
+        'Name the people who speak, and write the summary on one line and nothing else.',
+      fewShotInstruction:
+        'Tell in one to three short sentences what happens in each dialogue between triple backticks. ' +
+        'Name the people who speak. The dialogues that come first show how; write the summary of the last one on one line ' +
+        'and nothing else.',
+      query: parseTemplate('### Dialogue: ```{dialogue}```\n### Summary:', 'query'),
+    },
+  }),
 };
 
 const SETTINGS = METRICS.rouge.settings;

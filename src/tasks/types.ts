@@ -1,36 +1,14 @@
 /**
- * What a task is: how a row of data becomes a sample, what is asked of a model about it, and how its answer is read. A task is a plain
- * value; everything that needs a tokenizer is in encode.ts, prompts.ts and answer.ts and works for every task alike.
+ * What a task is: how a row of data becomes a sample, what is asked of a model about it, and how its answer is read. How samples become
+ * texts is its wording (wording.ts); encode.ts, prompts.ts and answer.ts work for every task alike.
  */
 
 import type { z } from 'zod';
 import type { Metric } from '../eval/index.js';
 import type { Settings } from '../util/settings.js';
-import type { Template } from './template.js';
-
-/** The part of a tokenizer that tasks use; the class of src/tokenizer is one. */
-export interface TokenizerLike {
-  encode(text: string, options?: { addSpecialTokens?: boolean }): number[];
-  /** The same of many texts, where the tokenizer is quicker so. */
-  encodeBatch?(texts: readonly string[], options?: { addSpecialTokens?: boolean }): Promise<number[][]>;
-  decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
-  readonly eosId: number | undefined;
-  /** Of a model with an encoder: what its decoder's text begins with. Prompts are the encoder's texts then, and end as texts do. */
-  readonly decoderStartId?: number | undefined;
-}
-
-/** A row of data: its cells by column. */
-export type DataRow = Readonly<Record<string, unknown>>;
-
-/** A row as a task sees it. */
-export interface Sample {
-  /** The row's number in its file, from 0. */
-  readonly row: number;
-  /** The texts that the prompts show, by column. */
-  readonly values: Readonly<Record<string, string>>;
-  /** The right answer, as the data has it; a label without white space around it. */
-  readonly answer: string;
-}
+import type { Baseline } from './methods.js';
+import type { TaskColumns, TaskRows } from './rows.js';
+import type { DataRow, Wording } from './wording.js';
 
 /** What ends an answer before the model does: the end of its first line, the beginning of a next section (`###`). */
 export interface AnswerEnds {
@@ -43,25 +21,14 @@ export interface Task {
   /** Its kind, by the name that `tasks` has for it. */
   readonly task: string;
   readonly metric: Metric;
-  /** What a model is tuned on, up to the answer. */
-  readonly prompt: Template;
-  /** The answer, made of the row's columns. */
-  readonly completion: Template;
-  /** The column whose text is shortened where a prompt is too long. */
-  readonly body: string;
+  /** How its samples become texts. */
+  readonly wording: Wording;
   /** The data's answers become one line without white space around it: labels, and where a task asks for it. */
   readonly flat: boolean;
   /** A tuned model's answer ends by what no answer of the data has; another's by what few of them have. */
   readonly ends: { readonly tuned: AnswerEnds; readonly untuned: AnswerEnds };
   /** The answers there are; absent: any text is one. */
   readonly labels?: readonly string[];
-  /** How a model that was not tuned is asked. */
-  readonly baseline: {
-    readonly zeroShotInstruction: string;
-    readonly fewShotInstruction: string;
-    /** Shows the sample, up to the answer. */
-    readonly query: Template;
-  };
 }
 
 /** What a configuration's settings are where it has none, as far as that is another for each kind of task. */
@@ -101,24 +68,18 @@ export interface TaskDefinition<S extends { readonly task: string }> {
     readonly description: string;
   };
   readonly defaults: TaskDefaults;
+  /** How a model that was not tuned may be asked. Absent: in every way. */
+  readonly baselines?: readonly Baseline[];
   /** The task's section of the configuration that `westwind init` writes. */
   readonly starter: string;
   metric(settings: S): Metric;
   problems?(settings: S, section: TaskSection): TaskProblem[];
   columns(settings: S): TaskColumns;
+  /** How its rows are taken from a table. Absent: its columns, as texts. */
+  rows?(settings: S): TaskRows;
   /**
    * Rows of the whole training data, before any sampling, so that the labels do not depend on the sample; `testRows` say only how answers
    * look.
    */
   create(settings: S, trainRows: readonly DataRow[], testRows: readonly DataRow[]): Task;
-}
-
-/** The columns of a task, by the names that its templates have. */
-export interface TaskColumns {
-  readonly inputs: readonly string[];
-  readonly answers: readonly string[];
-  /** Groups of which one column at least must not be empty: else there is nothing to learn in a row. */
-  readonly filled: readonly (readonly string[])[];
-  /** May be missing from the table. */
-  readonly optional: readonly string[];
 }

@@ -1,4 +1,14 @@
 /** Text to token ids and back, and conversations as texts. */
+export {
+  CHATML,
+  ChatRenderer,
+  trainedTokens,
+  type ChatOptions,
+  type ChatSpan,
+  type ContentPart,
+  type Message,
+  type RenderedChat,
+} from './chat/index.js';
 export { ChatTemplate } from './jinja/index.js';
 export { TextStream } from './stream.js';
 export { Tokenizer, type ChatMessage } from './tokenizer.js';

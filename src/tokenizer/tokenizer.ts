@@ -7,6 +7,7 @@ import { join } from 'node:path';
 import { decoderStart } from '../models/config.js';
 import { UserError, messageOf } from '../util/errors.js';
 import { readJsonObject } from '../util/json.js';
+import { CHATML, ChatRenderer, type ChatOptions, type Message, type RenderedChat } from './chat/index.js';
 import { cleanedUp, cleansUp } from './clean-up.js';
 import { EngineDeath, EngineHandle, type Encoded } from './engine/index.js';
 import {
@@ -62,6 +63,8 @@ export class Tokenizer {
   readonly #patterns: string;
   readonly #special: SpecialTokens;
   readonly #template: ChatTemplate | undefined;
+  /** Of templates in the model's place, by their text. */
+  readonly #renderers = new Map<string | undefined, ChatRenderer>();
   /** Of texts with and without special tokens, and of ids that were decoded leaving them out or not. */
   readonly #ids = { true: new Memo<Int32Array>(1 << 22), false: new Memo<Int32Array>(1 << 22) };
   readonly #texts = { true: new Memo<string>(1 << 20), false: new Memo<string>(1 << 20) };
@@ -279,6 +282,24 @@ export class Tokenizer {
       documents: null,
       add_generation_prompt: addGenerationPrompt,
     });
+  }
+
+  /**
+   * A conversation laid out as the model was trained on it, with the spans that the assistant wrote (see src/tokenizer/chat/spans.ts).
+   * `template`: the text of one in the place of the model's. A model that has none gets ChatML; `hasChatTemplate` tells. Throws UserError
+   * where the template refuses the messages, or a turn of the assistant's cannot be told apart.
+   */
+  renderChat(
+    messages: readonly Message[],
+    { template, ...options }: ChatOptions & { readonly template?: string | undefined } = {},
+  ): RenderedChat {
+    let renderer = this.#renderers.get(template);
+    if (!renderer) {
+      const own = template === undefined ? this.#template : new ChatTemplate(template, 'chat_template');
+      renderer = new ChatRenderer(own ?? new ChatTemplate(CHATML, 'ChatML'), this.#special);
+      this.#renderers.set(template, renderer);
+    }
+    return renderer.render(messages, options);
   }
 
   /** In order, and one slice is made while the one before is looked at. */

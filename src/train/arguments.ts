@@ -4,16 +4,18 @@ import {
   checkAtLeastZero,
   checkBelowOne,
   checkNumber,
+  checkOneOf,
   checkPositive,
   checkSeed,
   checkWhole,
 } from '../util/checks.js';
 import { filled, type Some } from '../util/defaults.js';
 import type { AdamWOptions } from './optimizer.js';
-import type { Schedule } from './schedule.js';
+import { scheduleFault, SCHEDULER_TYPES, type Schedule } from './schedule.js';
+import { checkSteering, steeringOf, STEERING_DEFAULTS, type Steering } from './steering.js';
 
 /** Named as transformers' TrainingArguments. */
-export interface TrainingArguments extends AdamWOptions, Schedule {
+export interface TrainingArguments extends AdamWOptions, Schedule, LaterArguments {
   readonly num_train_epochs: number;
   /** Where positive, it comes before the epochs. */
   readonly max_steps: number;
@@ -29,8 +31,37 @@ export interface TrainingArguments extends AdamWOptions, Schedule {
   readonly save_total_limit: number;
 }
 
+/**
+ * Arguments that there were not always: one that changes nothing is not there, so that the ids of runs and the checkpoints of before are what
+ * they were.
+ */
+export interface LaterArguments extends Some<Steering>, Pick<Schedule, 'lr_scheduler_kwargs'> {
+  /** Share of a target that all tokens have alike. */
+  readonly label_smoothing_factor?: number | undefined;
+  /** Blocks of like length go together. */
+  readonly group_by_length?: boolean | undefined;
+}
+
+export const LATER_DEFAULTS = {
+  ...STEERING_DEFAULTS,
+  label_smoothing_factor: 0,
+  group_by_length: false,
+} as const satisfies LaterArguments;
+
+/** Those that change something, with what stands where nothing is said. */
+export function laterArguments(given: LaterArguments): LaterArguments {
+  const { lr_scheduler_kwargs = {}, label_smoothing_factor, group_by_length } = given;
+  const kwargs = Object.entries(lr_scheduler_kwargs).filter(([, value]) => value !== undefined);
+  return {
+    ...(kwargs.length > 0 && { lr_scheduler_kwargs: Object.fromEntries(kwargs) }),
+    ...(label_smoothing_factor && { label_smoothing_factor }),
+    ...(group_by_length && { group_by_length }),
+    ...steeringOf(given),
+  };
+}
+
 /** What stands where nothing is said. The configuration takes its defaults from here, too. */
-export const TRAINING_DEFAULTS: Required<TrainingArguments> = {
+export const TRAINING_DEFAULTS: Required<Omit<TrainingArguments, keyof LaterArguments>> = {
   num_train_epochs: 3,
   max_steps: 0,
   per_device_train_batch_size: 4,
@@ -66,7 +97,7 @@ export type SomeArguments = Some<TrainingArguments>;
 
 /** `given` with the defaults in the place of what it leaves out. */
 export function trainingArguments(given: SomeArguments): TrainingArguments {
-  return filled(TRAINING_DEFAULTS, given);
+  return { ...filled(TRAINING_DEFAULTS, given), ...laterArguments(given) };
 }
 
 /** Optimizer steps of a run over `blocks` blocks, as transformers counts them. */
@@ -86,6 +117,7 @@ export function checkArguments(args: TrainingArguments, blocks: number): void {
   checkWhole('max_steps', args.max_steps, -1);
   checkPositive('num_train_epochs', args.num_train_epochs);
   for (const name of ['save_steps', 'warmup_steps'] as const) checkWhole(name, args[name], 0);
+  checkOneOf('lr_scheduler_type', args.lr_scheduler_type, SCHEDULER_TYPES);
   for (const name of ['learning_rate', 'weight_decay', 'neftune_noise_alpha'] as const)
     checkAtLeastZero(name, args[name]);
   checkNumber('max_grad_norm', args.max_grad_norm, 'a number, 0 or more', (norm) => norm >= 0);
@@ -93,5 +125,9 @@ export function checkArguments(args: TrainingArguments, blocks: number): void {
   for (const name of ['adam_beta1', 'adam_beta2'] as const) checkBelowOne(name, args[name]);
   checkPositive('adam_epsilon', args.adam_epsilon);
   checkSeed('seed', args.seed);
+  checkBelowOne('label_smoothing_factor', args.label_smoothing_factor ?? 0);
+  checkSteering(args);
+  const fault = scheduleFault(args);
+  if (fault !== undefined) throw new RangeError(`lr_scheduler_kwargs ${fault}`);
   checkWhole('the number of steps', totalSteps(blocks, args), 1);
 }

@@ -25,6 +25,19 @@ export class PassClock<T> {
     return seconds;
   }
 
+  /** The time of `work` is nobody's. */
+  async apart<R>(work: () => Promise<R>): Promise<R> {
+    this.charge();
+    const { rows } = this;
+    this.rows = new Map();
+    try {
+      return await work();
+    } finally {
+      this.charge();
+      this.rows = rows;
+    }
+  }
+
   /** From here on no time is of this one. */
   leave(of: T): void {
     this.charge();

@@ -2,11 +2,10 @@
 
 import { holdPairs, pairsOfCall, type CallAdapter } from '../adapters/call.js';
 import type { CausalLM } from '../models/model.js';
-import { headLoss } from '../ops/cross-entropy.js';
 import type { Neftune } from '../ops/embedding.js';
-import { Pass, type Member } from '../ops/pass.js';
+import { Pass, type AdapterPairs, type Member } from '../ops/pass.js';
 import { Tensor } from '../tensor/tensor.js';
-import { abortable } from '../util/abort.js';
+import { abortable, throwIfAborted } from '../util/abort.js';
 import { inTurns } from '../util/turns.js';
 import { checkBatch, joinBatches, modelInput, type FlatBatch } from './batch.js';
 import { CROSS_ENTROPY, type Objective } from './objective.js';
@@ -102,13 +101,48 @@ export async function evaluateLoss(
   adapter?: CallAdapter,
 ): Promise<Float32Array> {
   const pairs = pairsOfCall(model, adapter);
+  const { losses } = await evaluatePass(model, { batch, pairs }, { bf16: precision === 'bf16' });
+  return losses;
+}
+
+/** A batch that is looked at without learning of it. */
+interface EvaluatedPart extends Pick<PassPart, 'batch' | 'objective'> {
+  readonly pairs: AdapterPairs;
+}
+
+/** What an objective says of it: numbers whose sums count. */
+interface EvaluatedPass {
+  readonly losses: Float32Array;
+  readonly scalars: Readonly<Record<string, Float32Array>>;
+}
+
+/** A forward pass: no dropout, no noise, no gradient. Rejects with an AbortError once `signal` is aborted. */
+export async function evaluatePass(
+  model: CausalLM,
+  { batch, pairs, objective = CROSS_ENTROPY }: EvaluatedPart,
+  { bf16, signal }: Pick<PassOptions, 'bf16' | 'signal'>,
+): Promise<EvaluatedPass> {
+  const precision = bf16 ? 'bf16' : 'f32';
   checkBatch(model, batch, pairs);
   const letGo = holdPairs(pairs);
+  const ask = <T>(body: () => T): T => abortable(model.backend, signal, body);
   const g = new Pass(model.backend, { precision, members: [{ seed: 0, step: 0, pairs }] });
   try {
-    const hidden = await inTurns(model.pass(g, modelInput(g, batch)));
-    const rows = { member: g.members[0]!, first: 0, targets: batch.targets, gradScale: 0 };
-    return await headLoss(g, hidden, model.head, rows).toFloat32();
+    const prepared = (await objective.prepare?.(model, batch, { precision, pairs, signal })) ?? [];
+    const hidden = await inTurns(
+      model.pass(
+        g,
+        ask(() => modelInput(g, batch)),
+      ),
+      ask,
+    );
+    const rows = { member: g.members[0]!, first: 0, batch, prepared, gradScale: 0 };
+    const { losses, scalars = {} } = ask(() => objective.loss(g, { ...rows, hidden, head: model.head }));
+    const asked = [losses.toFloat32(), ...Object.values(scalars).map((t) => t.toFloat32())];
+    const [first, ...others] = await Promise.all(asked);
+    throwIfAborted(signal);
+    const names = Object.keys(scalars);
+    return { losses: first!, scalars: Object.fromEntries(names.map((name, i) => [name, others[i]!])) };
   } finally {
     g.close();
     letGo();

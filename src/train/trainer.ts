@@ -7,10 +7,10 @@
 import { createHash } from 'node:crypto';
 import { holdPairs, pairsOfCall } from '../adapters/call.js';
 import type { Parameter } from '../autograd/parameter.js';
-import { epochOrder, IGNORE_INDEX, type Block } from '../data/index.js';
+import { IGNORE_INDEX, type Block } from '../data/index.js';
 import type { CausalLM } from '../models/model.js';
 import { checkTokens } from '../models/tokens.js';
-import { throwIfAborted } from '../util/abort.js';
+import { isAbort, throwIfAborted } from '../util/abort.js';
 import { checkWhole } from '../util/checks.js';
 import { UserError } from '../util/errors.js';
 import {
@@ -23,11 +23,20 @@ import {
   type TrainingArguments,
 } from './arguments.js';
 import { flatten } from './batch.js';
-import { latestCheckpoint, restoreCheckpoint, saveCheckpoint } from './checkpoint.js';
+import {
+  latestCheckpoint,
+  loadStep,
+  removeSuperseded,
+  restoreCheckpoint,
+  saveCheckpoint,
+} from './checkpoint.js';
+import { Evaluations, type EvaluationOptions } from './evaluations.js';
 import { CROSS_ENTROPY, type Objective } from './objective.js';
 import { AdamW } from './optimizer.js';
+import { StepOrder } from './order.js';
 import { PassClock } from './pass-clock.js';
 import { learningRate } from './schedule.js';
+import { steeringOf, type Evaluation } from './steering.js';
 import { forwardBackward, type PassFigures, type PassPart } from './step.js';
 import { OptimizerStep, type StepFigures } from './stepper.js';
 
@@ -51,7 +60,7 @@ export interface StepRecord {
 }
 
 /** What one training learns, tells and keeps. */
-interface TrainingOptions {
+interface TrainingOptions extends EvaluationOptions {
   /** Absent: CROSS_ENTROPY. */
   readonly objective?: Objective;
   /** Where checkpoints go and a resumed run finds them. Absent: none are written. */
@@ -90,6 +99,8 @@ export interface TrainResult {
   /** False when `trainTogether`'s signal ended it. */
   readonly finished: boolean;
   readonly last: StepRecord | undefined;
+  /** Its best evaluation, where it had any with a figure. With load_best_model_at_end what is trained stands as it did then. */
+  readonly best?: Evaluation;
 }
 
 /** How one of several trainings ended. */
@@ -138,10 +149,13 @@ export async function trainTogether(
       throw new Error('trainings together share bf16 and gradient_checkpointing');
     if (trainings.length > 1 && !trained.pairs) throw new Error('trainings together are of adapters');
   }
+  for (const training of trainings) checkEvaluated(training);
   const clock = new PassClock<Trainer>();
-  const trainers = trainings.map((training) => new Trainer(model, training, clock));
+  const trainers = trainings.map((training) => new Trainer(model, training, clock, signal));
   try {
-    for (const trainer of trainers) await trainer.start();
+    await unlessAborted(signal, async () => {
+      for (const trainer of trainers) await trainer.start();
+    });
     for (;;) {
       const running = trainers.filter(({ outcome }) => outcome === undefined);
       if (running.length === 0) return trainers.map(({ outcome }) => outcome!);
@@ -155,13 +169,36 @@ export async function trainTogether(
       // No more than a pass is asked for at once; and what one that was cut short leaves in the gradients must not become an update.
       if (!backend.runsAhead) await backend.synchronize();
       if (signal?.aborted) continue;
-      for (const [i, trainer] of running.entries()) await trainer.passed(figures[i]!);
+      await unlessAborted(signal, async () => {
+        for (const [i, trainer] of running.entries()) await trainer.passed(figures[i]!);
+      });
       // Signals and progress bars get their turn between passes.
       await new Promise(setImmediate);
     }
   } finally {
     for (const trainer of trainers) trainer.dispose();
   }
+}
+
+/** Work that an abort ends early, and nothing else. */
+async function unlessAborted(signal: AbortSignal | undefined, work: () => Promise<void>): Promise<void> {
+  try {
+    await work();
+  } catch (error) {
+    if (!signal || !isAbort(error, signal)) throw error;
+  }
+}
+
+/** Throws RangeError for evaluations of nothing, and where the best would be kept nowhere. */
+function checkEvaluated({ args, validation = [], evaluate, checkpoints }: Training): void {
+  const steering = steeringOf(args);
+  if (steering === undefined) return;
+  if (validation.length === 0 && !evaluate)
+    throw new RangeError(
+      `eval_strategy is '${steering.eval_strategy}', wanted validation blocks or evaluate with it`,
+    );
+  if (steering.load_best_model_at_end && checkpoints === undefined)
+    throw new RangeError('load_best_model_at_end is true, wanted a folder for checkpoints with it');
 }
 
 /** A step that the backend was asked for, whole. */
@@ -179,6 +216,7 @@ class Trainer {
   outcome: Outcome | undefined;
   private readonly steps: number;
   private readonly perEpoch: number;
+  private readonly order: StepOrder;
   private readonly run: string;
   /** Of the adapter that it began with. */
   private readonly pairs: NonNullable<PassPart['pairs']>;
@@ -194,39 +232,50 @@ class Trainer {
   /** The step whose loss was not looked at yet. */
   private asked: AskedStep | undefined;
   private last: StepRecord | undefined;
+  /** Absent: it has none. */
+  private readonly evaluations: Evaluations | undefined;
 
   constructor(
     private readonly model: CausalLM,
     private readonly training: Training,
     private readonly clock: PassClock<Trainer>,
+    private readonly signal: AbortSignal | undefined,
   ) {
-    const { blocks, args, checkpoints, objective } = training;
-    this.steps = totalSteps(blocks.length, args);
-    this.perEpoch = stepsPerEpoch(blocks.length, args);
-    this.run = checkpoints === undefined ? '' : nameOf(blocks, args, objective);
+    const { blocks, args, checkpoints } = training;
+    const steps = (this.steps = totalSteps(blocks.length, args));
+    const perEpoch = (this.perEpoch = stepsPerEpoch(blocks.length, args));
+    this.order = new StepOrder(blocks, args);
+    this.run = checkpoints === undefined ? '' : nameOf(training);
     const { pairs } = training.trained;
     this.pairs = pairsOfCall(model, pairs && { pairs });
+    const steering = steeringOf(args);
+    if (steering)
+      this.evaluations = new Evaluations(model, this.pairs, training, steering, { steps, perEpoch });
   }
 
   /** Goes on from its checkpoint, where there is one. */
   start(): Promise<void> {
-    return this.ownFault(() => {
-      const { blocks, args, checkpoints, trained, onStart } = this.training;
+    return this.ownFault(async () => {
+      const { blocks, validation = [], args, checkpoints, trained, onStart } = this.training;
       if (blocks.length === 0)
         throw new UserError('there is nothing to train on: no row is left after reading and packing');
-      for (const { ids, labels, encoder } of blocks) {
+      for (const { ids, labels, encoder } of [...blocks, ...validation]) {
         checkTokens(this.model, ids, this.pairs);
         if (encoder) checkTokens(this.model, encoder.ids, this.pairs);
         checkTokens(this.model, labels, this.pairs, IGNORE_INDEX);
       }
       this.letGo = holdPairs(this.pairs);
       this.optimizer = new AdamW(trained.parameters, args);
-      if (checkpoints !== undefined)
-        this.resumedFrom = restoreCheckpoint(checkpoints, this.optimizer, this.run);
+      if (checkpoints !== undefined) {
+        const { step, evaluations } = restoreCheckpoint(checkpoints, this.optimizer, this.run);
+        this.resumedFrom = step;
+        this.evaluations?.restore(evaluations);
+      }
       this.step = this.resumedFrom;
       this.saved = this.resumedFrom;
       onStart?.(this.resumedFrom, this.steps);
-      if (this.step >= this.steps) this.end('finished');
+      // It may have been stopped before what stands behind its step was done.
+      await this.stepDone();
     });
   }
 
@@ -237,9 +286,9 @@ class Trainer {
   }
 
   private begin(): { step: OptimizerStep; blocks: Block[] } {
-    const { blocks, args, objective } = this.training;
+    const { args, objective } = this.training;
     const { step, perEpoch, pairs } = this;
-    const batches = batchesOfStep(blocks, args, Math.floor(step / perEpoch), step % perEpoch);
+    const batches = this.order.batchesOf(Math.floor(step / perEpoch), step % perEpoch);
     const learner = { optimizer: this.optimizer!, objective, pairs, args };
     const firstPass = step * args.gradient_accumulation_steps;
     return { step: new OptimizerStep(learner, batches.map(flatten), firstPass), blocks: batches.flat() };
@@ -263,28 +312,54 @@ class Trainer {
       if (before) await this.settle(before);
       const due = args.save_steps > 0 && step % args.save_steps === 0 && step < steps;
       const pause = training.pauses?.get(step);
-      if (step === steps || due || pause || !model.backend.runsAhead) {
-        await this.settleAsked();
-        await pause?.();
-        if (due) await this.save();
-      }
-      if (step === steps) this.end('finished');
+      const awaited = step === steps || due || pause || this.evaluations?.isDue(step);
+      if (awaited || !model.backend.runsAhead) await this.settleAsked();
+      await pause?.();
+      await this.stepDone(due);
     });
+  }
+
+  /** What stands behind a step whose figures were looked at: its evaluation, its checkpoint, the end. */
+  private async stepDone(due = false): Promise<void> {
+    const { evaluations, step } = this;
+    if (evaluations?.isDue(step)) {
+      const { best } = await this.clock.apart(() => evaluations.evaluate(step, this.signal));
+      if (best && evaluations.steering.load_best_model_at_end) await this.save();
+    }
+    if (due) await this.save();
+    if (step < this.steps && !evaluations?.decision.stop) return;
+    this.keepBest();
+    this.end('finished');
+  }
+
+  /** Loads the best of its evaluations where that is what was asked for. */
+  private keepBest(): void {
+    const { evaluations, training, run, step } = this;
+    const { checkpoints, trained, args } = training;
+    if (checkpoints === undefined || !evaluations) return;
+    const { best } = evaluations.decision;
+    if (evaluations.steering.load_best_model_at_end && best && best.step !== step)
+      loadStep(checkpoints, best.step, trained.parameters, run);
+    removeSuperseded(checkpoints, args.save_total_limit, best?.step, true);
   }
 
   /** Ends it as the last whole step leaves it: what was asked of the step under way is dropped. */
   stop(): Promise<void> {
     return this.ownFault(async () => {
       await this.settleAsked();
-      if (this.step > this.saved) await this.save();
+      await this.save();
       this.end('stopped');
     });
   }
 
   private async save(): Promise<void> {
     const { checkpoints, args } = this.training;
-    if (checkpoints === undefined) return;
-    await saveCheckpoint(checkpoints, this.optimizer!, this.run, args.save_total_limit);
+    if (checkpoints === undefined || this.saved === this.step) return;
+    await saveCheckpoint(checkpoints, this.optimizer!, {
+      ...{ run: this.run, limit: args.save_total_limit },
+      ...(this.evaluations && { evaluations: this.evaluations.all }),
+      best: this.evaluations?.decision.best?.step,
+    });
     this.saved = this.step;
   }
 
@@ -322,7 +397,9 @@ class Trainer {
 
   private end(status: 'finished' | 'stopped'): void {
     const { step: steps, resumedFrom, last } = this;
-    this.outcome = { status, result: { steps, resumedFrom, finished: status === 'finished', last } };
+    const best = this.evaluations?.decision.best;
+    const result = { steps, resumedFrom, finished: status === 'finished', last, ...(best && { best }) };
+    this.outcome = { status, result };
     this.dispose();
   }
 
@@ -339,36 +416,16 @@ class Trainer {
  * A hash of what the steps are made of: a checkpoint is gone on with by the same training alone. What saves memory and changes no bit is not
  * in it, for that depends on who trains beside it.
  */
-function nameOf(
-  blocks: readonly Block[],
-  args: TrainingArguments,
-  { name }: Objective = CROSS_ENTROPY,
-): string {
+function nameOf({ blocks, validation = [], args, objective: { name } = CROSS_ENTROPY }: Training): string {
   const bitless = Object.fromEntries(BITLESS_ARGUMENTS.map((name) => [name, undefined]));
   const objective = name === CROSS_ENTROPY.name ? {} : { objective: name };
   const determining = { ...args, ...bitless, ...objective };
   const hash = createHash('sha256').update(JSON.stringify(Object.entries(determining).sort()));
-  for (const { ids, labels, segments, encoder } of blocks)
+  // What it is evaluated on decides how it ends.
+  for (const { ids, labels, segments, encoder } of [...blocks, ...(steeringOf(args) ? validation : [])])
     for (const numbers of [ids, labels, segments, ...(encoder ? [encoder.ids, encoder.segments] : [])])
       hash.update(numbers);
   return hash.digest('hex').slice(0, 16);
-}
-
-/** The step's blocks, a list for each pass. */
-function batchesOfStep(
-  blocks: readonly Block[],
-  args: TrainingArguments,
-  epoch: number,
-  step: number,
-): Block[][] {
-  const size = args.per_device_train_batch_size;
-  const perStep = size * args.gradient_accumulation_steps;
-  const mine = epochOrder(blocks.length, args.seed, epoch).slice(step * perStep, (step + 1) * perStep);
-  const batches: Block[][] = [];
-  for (let i = 0; i < mine.length; i += size) {
-    batches.push(Array.from(mine.slice(i, i + size), (index) => blocks[index]!));
-  }
-  return batches;
 }
 
 function notFinite(

@@ -503,7 +503,8 @@ test('custom tasks', () => {
   });
   const rows = ['no', 'yes'].map((a) => ({ context: 'long text', q: 'why', a }));
   const task = createTask(settings, rows);
-  assert.deepEqual([task.labels, task.body, task.metric], [['no', 'yes'], 'context', 'classification']);
+  assert.deepEqual([task.labels, task.metric], [['no', 'yes'], 'classification']);
+  assert.equal(task.wording.body({ q: 'Q', context: 'C', a: 'yes' }), 'C');
   const sample = toSample(task, rows[0]!, 0);
   assert.equal(prompt(task, 'tuned', sample), 'Context: long text\nQ: why {braces}\nA:');
   assert.equal(

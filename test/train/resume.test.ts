@@ -5,7 +5,6 @@ import { join } from 'node:path';
 import { test } from 'node:test';
 import fc from 'fast-check';
 import { attachLora } from '../../src/adapters/lora.js';
-import { learningRate } from '../../src/train/schedule.js';
 import type { TrainingArguments } from '../../src/train/arguments.js';
 import { train, type StepRecord, type TrainOptions } from '../../src/train/trainer.js';
 import { flatten } from '../../src/train/batch.js';
@@ -188,16 +187,4 @@ test('a loss that is not finite stops the run and names step, rows and checkpoin
   adapter.dispose();
   model.dispose();
   rmSync(folder, { recursive: true });
-});
-
-test('schedules follow transformers', () => {
-  const s = { learning_rate: 1, warmup_ratio: 0.1, warmup_steps: 0 };
-  const rates = (
-    type: 'constant' | 'constant_with_warmup' | 'linear' | 'cosine',
-    steps: number[],
-  ): number[] => steps.map((step) => learningRate({ ...s, lr_scheduler_type: type }, step, 100));
-  assert.deepEqual(rates('constant', [0, 99]), [1, 1]);
-  assert.deepEqual(rates('constant_with_warmup', [0, 5, 10, 99]), [0, 0.5, 1, 1]);
-  assert.deepEqual(rates('linear', [0, 5, 10, 55]), [0, 0.5, 1, 0.5]);
-  assert.ok(Math.abs(rates('cosine', [55])[0]! - 0.5) < 1e-12);
 });

@@ -46,6 +46,21 @@ export interface Blas {
   matmul(args: MatmulArgs): void;
 }
 
+/** So many rows and columns has the product by which the library is woken. */
+const WAKING = 64;
+
+/**
+ * The library's first choice of an algorithm takes a tenth of a second, in which it reads its own tables. Done where the device is opened, it
+ * holds up no training. `at`: memory that nobody reads.
+ */
+export function wakeBlas(blas: Blas, types: readonly MatmulArgs['type'][], at: number): void {
+  for (const type of types)
+    blas.matmul({
+      ...{ m: WAKING, n: WAKING, k: WAKING, a: at, b: at, c: at, d: at, transA: false, transB: true },
+      ...{ type, outputType: type, alpha: 0, beta: 0 },
+    });
+}
+
 export const WORKSPACE_BYTES = 64 << 20;
 
 /** A product as the library wants it told, and what it is computed by. */

@@ -25,7 +25,7 @@ import { bindRope } from './bind-rope.js';
 import { bindRowsOfTables } from './bind-rows-of-tables.js';
 import { bindRows } from './bind-rows.js';
 import { bindPrepare } from './bind-thin.js';
-import { createBlas, WORKSPACE_BYTES, type Blas } from './blas.js';
+import { createBlas, wakeBlas, WORKSPACE_BYTES, type Blas } from './blas.js';
 import { createCompiler } from './compile.js';
 import { Launcher, openDevice, type CudaDevice } from './device.js';
 import { Driver } from './driver.js';
@@ -71,6 +71,7 @@ function open(): Backend {
   const blas = createBlas(libraries.cublasLt, stream, workspace, (name, enqueue) =>
     launcher.timed(name, enqueue),
   );
+  wakeBlas(blas, properties.capability < 80 ? ['f32'] : ['f32', 'bf16'], workspace);
   const alloc = (bytes: number, place: 'device' | 'host' = 'device'): DeviceBuffer =>
     memory.alloc(bytes, place);
   const free = (buffer: DeviceBuffer): void => memory.free(buffer);

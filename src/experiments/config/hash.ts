@@ -7,7 +7,7 @@ import { createHash } from 'node:crypto';
 import { own } from '../../util/own.js';
 import type { ResolvedConfig } from './resolve.js';
 import { BITLESS } from './schema.js';
-import { isDrawn, type ResolvedSource } from './settings/rows.js';
+import { isDrawn, isOwn, type ResolvedSource } from './settings/rows.js';
 import { dependsOnSeed, type ResolvedTask } from './settings/task.js';
 import { type SectionSplit, bySection } from './splits.js';
 
@@ -54,7 +54,7 @@ function taskParts(
 ): Record<string, unknown> {
   const { name, settings, tune, baselines, scoring, few_shot_examples, lora, training, generation } = task;
   const sourceParts = (split: SectionSplit, source: ResolvedSource | undefined): unknown => {
-    if (source === undefined) return undefined;
+    if (source === undefined || !isOwn(split, source)) return undefined;
     const content = data[`${name}.${split}`];
     if (content === undefined) throw new Error(`no fingerprint of ${name}.${split}`);
     const { from, columns, fraction, count, stratify, part } = source;
@@ -81,13 +81,19 @@ function taskParts(
       baseline_max_new_tokens: baselines.length > 0 ? baseline_max_new_tokens : undefined,
     },
   };
+  // What is learnt from; the parts of a split are of what is left, too.
+  const learnt = tune || (task.test !== undefined && baselines.includes('few_shot'));
+  const leftOut = {
+    deduplicate: learnt || task.train?.part ? task.deduplicate : undefined,
+    decontaminate: learnt ? task.decontaminate : undefined,
+  };
   const tuning = tune && {
     lora,
     adapter: own(adapters, name),
     training: Object.fromEntries(Object.entries(training).filter(([key]) => !BITLESS.has(`training.${key}`))),
   };
   return {
-    ...{ name, settings, answers, tuning, bf16: training.bf16 },
+    ...{ name, settings, answers, tuning, bf16: training.bf16, ...leftOut },
     ...bySection((split) => sourceParts(split, task[split])),
   };
 }

@@ -15,7 +15,8 @@ import { problemsOf, type Path, type Problem } from './problems.js';
 import { inheritedNote, resolveConfig, type ResolvedConfig } from './resolve.js';
 import { configSchema, type ConfigFile } from './schema.js';
 import { isCheckFile, type ResolvedCheck } from './settings/answers.js';
-import type { ResolvedSource } from './settings/rows.js';
+import { isSameSource } from './same-source.js';
+import { isOwn, type ResolvedSource } from './settings/rows.js';
 import type { ResolvedTask } from './settings/task.js';
 import { runsOfPoints, type PointRun } from './study.js';
 import { adapterFolder } from './trained-adapter.js';
@@ -200,14 +201,24 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
       ...Object.fromEntries(
         SECTION_SPLITS.flatMap((split) => {
           const source = task[split];
-          return source ? [[split, locateSource(source, ['tasks', task.name, split])]] : [];
+          if (!source || !isOwn(split, source)) return [];
+          return [[split, locateSource(source, ['tasks', task.name, split])]];
         }),
       ),
     };
   });
+  problems.push(...tasks.flatMap(testedProblems));
   if (problems.length > 0) throw report(problems, layers);
   // What is no folder here may be a model's name on the hub.
   return { ...config, model_name_or_path: locate(config.model_name_or_path), tasks };
+}
+
+/** Validation rows that are of the test rows' own file. */
+function testedProblems({ name, validation, test }: ResolvedTask): Problem[] {
+  if (!validation || !test || !isOwn('validation', validation) || !isSameSource(validation, test)) return [];
+  const message =
+    'is where the test rows are from, which nothing may be chosen by: name other rows, or write split: {validation: 0.1}, which takes them from train';
+  return [{ path: ['tasks', name, 'validation', 'path' in validation.from ? 'path' : 'hub'], message }];
 }
 
 /** The file that has a task which the configuration's own file does not name. */

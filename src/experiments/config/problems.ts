@@ -25,7 +25,6 @@ const ELSEWHERE: Readonly<Record<string, string>> = {
   fp16: 'is not supported: use bf16',
   per_device_eval_batch_size: 'is not needed: generation.batch_size says how many rows are answered at once',
   max_seq_length: 'is named max_length',
-  group_by_length: "is not supported: use packing 'isolated'",
   num_beams: 'is not supported: answers are greedy or drawn',
   dtype: 'is named torch_dtype',
   epochs: 'is named num_train_epochs',

@@ -4,12 +4,15 @@
  */
 
 import type { DeviceName } from '../../backends/contract.js';
+import { figureNames } from '../../eval/index.js';
 import type { WeightOptions } from '../../models/weights.js';
+import { metricOfTask } from '../../tasks/index.js';
 import { withDefaults } from '../../util/settings.js';
 import type { TrackerName } from '../trackers/index.js';
 import type { TrackerSettings } from '../trackers/tracker.js';
 import type { Problem } from './problems.js';
 import { TOP, type ConfigFile } from './schema.js';
+import { steeringFaults } from './settings/steering.js';
 import { resolveTask, taskProblems, type ResolvedTask } from './settings/task.js';
 import { QUANTIZATION } from './settings/tuning.js';
 
@@ -61,6 +64,7 @@ export function resolveConfig(file: ConfigFile): { config: ResolvedConfig; probl
   const problems = [
     ...Object.entries(file.tasks).flatMap(([name, task]) => taskProblems(['tasks', name], task)),
     ...adapterProblems(file, tasks),
+    ...trainingProblems(file, tasks),
     ...weightProblems(file, config),
   ];
   return { config, problems };
@@ -76,6 +80,24 @@ function adapterProblems(file: ConfigFile, tasks: readonly ResolvedTask[]): Prob
     return !tune && (own || tasks.every((task) => !task.tune))
       ? [{ path, message: `is where training starts, and nothing is trained in task '${name}'` }]
       : [];
+  });
+}
+
+/** What of a task's training, or of the top level's, does not fit together. */
+function trainingProblems(file: ConfigFile, tasks: readonly ResolvedTask[]): Problem[] {
+  return tasks.flatMap(({ name, settings, tune, training, validation }): Problem[] => {
+    if (!tune) return [];
+    const own = file.tasks[name]!.training || {};
+    const given = { ...(file.training || {}), ...own };
+    const beside = {
+      ...training,
+      validated: validation !== undefined,
+      figures: figureNames(metricOfTask(settings)),
+    };
+    return Array.from(steeringFaults(given, beside), ([key, message]) => ({
+      path: own[key] === undefined ? ['training', key] : ['tasks', name, 'training', key],
+      message,
+    }));
   });
 }
 

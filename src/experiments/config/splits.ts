@@ -11,7 +11,7 @@ interface SplitAbout {
 export const SPLITS = {
   train: { section: 'Rows to train on, and to choose few-shot examples from.', rows: 'training rows' },
   test: { section: 'Rows to answer and score.', rows: 'test rows' },
-  validation: { rows: 'validation rows' },
+  validation: { section: 'Rows to evaluate on while training.', rows: 'validation rows' },
 } as const satisfies Readonly<Record<string, SplitAbout>>;
 
 export type SplitName = keyof typeof SPLITS;

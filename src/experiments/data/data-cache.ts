@@ -4,6 +4,7 @@ import type { Block } from '../../data/index.js';
 import type { Tokenizer } from '../../tokenizer/index.js';
 import { canonicalJson, type ResolvedTask } from '../config/index.js';
 import { SPLIT_NAMES } from '../config/splits.js';
+import { refuseHeldOut } from './held-out.js';
 import { refuseOverlap } from './overlap.js';
 import { readTaskData, trainingBlocks, type TaskData } from './task-data.js';
 
@@ -25,23 +26,30 @@ export class DataCache {
   /** As `readTaskData`. Throws UserError for a task that must not be run on its rows, too. */
   async data(task: ResolvedTask, seed: number): Promise<TaskData> {
     const sources = SPLIT_NAMES.map((split) => task[split] ?? null);
-    const key = canonicalJson([task.settings, sources, seed]);
+    const key = canonicalJson([
+      task.settings,
+      sources,
+      seed,
+      task.deduplicate ?? null,
+      task.decontaminate ?? null,
+    ]);
     const reading = this.read.get(key) ?? readTaskData(task, seed, this.signal);
     this.read.set(key, reading);
     const data = await reading;
     refuseOverlap(task, data);
+    refuseHeldOut(task, data);
     return data;
   }
 
-  /** As `trainingBlocks`. */
-  blocks(data: TaskData, task: ResolvedTask): Promise<Packed> {
+  /** As `trainingBlocks`, of the rows that are trained on or of those that a training is evaluated on. */
+  blocks(data: TaskData, task: ResolvedTask, of: 'train' | 'validation' = 'train'): Promise<Packed> {
     const { max_length, packing, completion_only_loss } = task.training;
-    const key = canonicalJson([max_length, packing, completion_only_loss]);
+    const key = canonicalJson([of, max_length, packing, completion_only_loss]);
     const byKey = this.packed.get(data) ?? new Map<string, Promise<Packed>>();
     this.packed.set(data, byKey);
     const there = byKey.get(key);
     if (there) return there;
-    const made = trainingBlocks(data, task, this.tokenizer);
+    const made = trainingBlocks({ ...data, train: data[of] }, task, this.tokenizer);
     byKey.set(key, made);
     return made;
   }

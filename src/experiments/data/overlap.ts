@@ -4,16 +4,21 @@
  */
 
 import { realpathSync } from 'node:fs';
-import { render, type Sample, type Task } from '../../tasks/index.js';
+import { firstOf, nearRepeats, repeatsOf, sharedGrams } from '../../data/index.js';
+import { textOf, type Sample, type Task } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
 import type { ResolvedTask } from '../config/index.js';
-import { SPLIT_NAMES, type SplitName } from '../config/splits.js';
+import { bySplit, SPLIT_NAMES, SPLITS, type SplitName } from '../config/splits.js';
+import { firstHits, hitsOf, shownHits, type Hit, type NamedHit } from './hits.js';
+import { leftOutNotes, type LeftOutRows } from './left-out.js';
+
+type Other = Exclude<SplitName, 'train'>;
+
+/** By the other sets: rows with a text that a training row has; further ones with a run of words that one has. */
+type InTrain = Readonly<Record<`${Other}_in_train` | `${Other}_ngrams_in_train`, number>>;
 
 /** Numbers of rows. A text is all that a prompt shows of a row. */
-/** By the other sets: rows with a text that a training row has. */
-type InTrain = Readonly<Record<`${Exclude<SplitName, 'train'>}_in_train`, number>>;
-
-export interface Overlap extends InTrain {
+interface Counts extends InTrain {
   /** Test rows that are training rows: of the same file and number, or, of two files, the same in every column of the task. */
   readonly shared: number;
   /** The same for all rows of the training data, which few-shot examples come from. */
@@ -21,6 +26,15 @@ export interface Overlap extends InTrain {
   /** Rows with a text that an earlier row of the same set has. */
   readonly train_repeats: number;
   readonly test_repeats: number;
+  /** Further training rows whose text is nearly that of an earlier one. */
+  readonly train_near_repeats: number;
+}
+
+export interface Overlap extends Counts {
+  /** The first rows of the numbers. */
+  readonly rows?: Readonly<Partial<Record<keyof Counts, readonly NamedHit[]>>>;
+  /** Training rows that the configuration leaves out; what is counted is what is left. */
+  readonly left_out?: LeftOutRows;
 }
 
 export interface OverlapRows extends Readonly<Record<SplitName, readonly Sample[]>> {
@@ -32,31 +46,55 @@ export interface OverlapRows extends Readonly<Record<SplitName, readonly Sample[
 /** The splits but train. */
 const OTHERS = SPLIT_NAMES.filter((split) => split !== 'train');
 
-/** Something for each split that may have texts of training rows. */
-export function inTrain<T>(make: (split: (typeof OTHERS)[number]) => T): Record<keyof InTrain, T> {
-  const entries = OTHERS.map((split) => [`${split}_in_train`, make(split)]);
-  return Object.fromEntries(entries) as Record<keyof InTrain, T>;
+/** Something for each count of the other splits. */
+export function inTrain<T>(make: (key: keyof InTrain) => T): Record<keyof InTrain, T> {
+  const keys = OTHERS.flatMap((split) => [`${split}_in_train`, `${split}_ngrams_in_train`] as const);
+  return Object.fromEntries(keys.map((key) => [key, make(key)])) as Record<keyof InTrain, T>;
 }
 
-export function overlapOf(task: Task, { examples, sameFiles: oneFile, ...sets }: OverlapRows): Overlap {
-  const textOf = (sample: Sample): string => render(task.prompt, sample.values);
+/** In pieces, for `inTurns`. */
+export function* overlapOf(
+  task: Task,
+  { examples, sameFiles: oneFile, ...sets }: OverlapRows,
+): Generator<void, Overlap, void> {
   const { train, test } = sets;
-  const [trainTexts, testTexts] = [train.map(textOf), test.map(textOf)];
-  const known = new Set(trainTexts);
+  const texts = bySplit((split) => sets[split].map((sample) => textOf(task, sample)));
   const rowOf = (sample: Sample): unknown =>
-    oneFile ? sample.row : JSON.stringify([textOf(sample), sample.answer]);
-  const testRows = test.map(rowOf);
-  const sharedWith = (samples: readonly Sample[]): number => {
-    const rows = new Set(samples.map(rowOf));
-    return testRows.filter((row) => rows.has(row)).length;
+    oneFile ? sample.row : JSON.stringify([textOf(task, sample), sample.answer]);
+  const sharedWith = (samples: readonly Sample[]): Hit[] => {
+    const rows = new Map(samples.map((sample) => [rowOf(sample), sample]));
+    return test.flatMap((row) => {
+      const of = rows.get(rowOf(row));
+      return of ? [{ row, of }] : [];
+    });
   };
+  const repeats = repeatsOf(texts.train);
+  const near = yield* nearRepeats(texts.train, (i) => repeats[i]! >= 0);
   const shared = sharedWith(train);
-  return {
+  const found: Record<keyof Counts, readonly Hit[]> = {
     shared,
     shared_examples: examples === train ? shared : sharedWith(examples),
-    ...inTrain((split) => sets[split].filter((sample) => known.has(textOf(sample))).length),
-    train_repeats: train.length - known.size,
-    test_repeats: test.length - new Set(testTexts).size,
+    ...inTrain(() => []),
+    train_repeats: hitsOf(train, repeats, train),
+    test_repeats: hitsOf(test, repeatsOf(texts.test), test),
+    train_near_repeats: hitsOf(train, near, train),
+  };
+  const first = firstOf(texts.train);
+  for (const split of OTHERS) {
+    const equal = texts[split].map((text) => first.get(text) ?? -1);
+    const grams = (yield* sharedGrams(texts.train, texts[split])).test;
+    found[`${split}_in_train`] = hitsOf(sets[split], equal, train);
+    found[`${split}_ngrams_in_train`] = hitsOf(
+      sets[split],
+      grams.map((of, i) => (equal[i]! < 0 ? of : -1)),
+      train,
+    );
+  }
+  const entries = Object.entries(found) as [keyof Counts, readonly Hit[]][];
+  const some = entries.filter(([key, hits]) => hits.length > 0 && key !== 'shared_examples');
+  return {
+    ...(Object.fromEntries(entries.map(([key, hits]) => [key, hits.length])) as Record<keyof Counts, number>),
+    ...(some.length > 0 && { rows: Object.fromEntries(some.map(([key, hits]) => [key, firstHits(hits)])) }),
   };
 }
 
@@ -89,19 +127,42 @@ export function refuseOverlap(
 
 /** A line for each thing that a person should know of a task's rows. */
 export function overlapNotes(
-  { shared, test_in_train, train_repeats, test_repeats, ...counts }: Overlap,
+  { rows: named = {}, left_out = {}, ...counts }: Overlap,
   { test_rows, train_rows }: { readonly test_rows: number; readonly train_rows: number },
 ): string[] {
   const notes: string[] = [];
   const rows = (n: number): string => `${n} row${n === 1 ? '' : 's'}`;
-  if (shared > 0) notes.push(`${shared} of ${test_rows} test rows are training rows`);
-  if (test_in_train > shared)
-    notes.push(`${test_in_train} of ${test_rows} test rows have a text that a training row has`);
+  const add = (key: keyof Counts, text: string, of: string): unknown =>
+    notes.push(text + shownHits(named[key], of));
+  const { shared, train_repeats, train_near_repeats, test_repeats } = counts;
+  const training = 'training row';
+  if (shared > 0) add('shared', `${shared} of ${test_rows} test rows are training rows`, training);
   for (const split of OTHERS) {
-    const known = split === 'test' ? 0 : counts[`${split}_in_train`];
-    if (known > 0) notes.push(`${rows(known)} of the ${split} set have a text that a training row has`);
+    const [equal, grams] = [`${split}_in_train`, `${split}_ngrams_in_train`] as const;
+    const [known, alike] = [counts[equal], counts[grams]];
+    const which = split === 'test' ? `of ${test_rows} test rows` : undefined;
+    if (known > (split === 'test' ? shared : 0))
+      add(
+        equal,
+        `${which ? `${known} ${which}` : `${rows(known)} of the ${split} set`} have a text that a training row has`,
+        training,
+      );
+    if (alike > 0)
+      add(
+        grams,
+        `${alike} ${known > 0 ? 'more ' : ''}${which ?? SPLITS[split].rows} have 13 words in a row that a training row has`,
+        training,
+      );
   }
-  if (train_repeats > 0) notes.push(`${train_repeats} of ${train_rows} training rows repeat another's text`);
-  if (test_repeats > 0) notes.push(`${test_repeats} of ${test_rows} test rows repeat another's text`);
-  return notes;
+  if (train_repeats > 0)
+    add('train_repeats', `${train_repeats} of ${train_rows} training rows repeat another's text`, 'row');
+  if (train_near_repeats > 0)
+    add(
+      'train_near_repeats',
+      `${train_near_repeats} ${train_repeats > 0 ? 'more ' : ''}of ${train_rows} training rows have nearly another's text`,
+      'row',
+    );
+  if (test_repeats > 0)
+    add('test_repeats', `${test_repeats} of ${test_rows} test rows repeat another's text`, 'row');
+  return [...notes, ...leftOutNotes(left_out)];
 }

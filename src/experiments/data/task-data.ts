@@ -1,11 +1,9 @@
 /** A task's data, read, checked, sampled, and turned into what training and generation take. */
 
-import { basename } from 'node:path';
 import {
   packConcat,
   packIsolated,
   readTable,
-  selectColumns,
   splitRows,
   trainTestSplit,
   unpacked,
@@ -16,8 +14,7 @@ import {
 import { resolveDataset } from '../../files/index.js';
 import {
   createTask,
-  render,
-  taskColumns,
+  taskRows,
   toSample,
   trainingExample,
   trainingExamples,
@@ -28,10 +25,14 @@ import {
   type TrainingExample,
   type TrainingTextOptions,
 } from '../../tasks/index.js';
+import { throwIfAborted } from '../../util/abort.js';
 import { UserError } from '../../util/errors.js';
 import { own } from '../../util/own.js';
+import { inTurns } from '../../util/turns.js';
 import { inheritedNote, type ResolvedPart, type ResolvedSource, type ResolvedTask } from '../config/index.js';
 import { bySplit, SPLIT_NAMES, type SplitName } from '../config/splits.js';
+import { heldOutNotes } from './held-out.js';
+import { decontaminated, deduplicated, type LeftOutRows } from './left-out.js';
 import { overlapNotes, overlapOf, sameFiles, type Overlap } from './overlap.js';
 
 /** A task with its samples: trained on, answered, set aside. */
@@ -86,7 +87,7 @@ export function readTaskData(settings: ResolvedTask, seed: number, signal?: Abor
 
 async function readData(settings: ResolvedTask, seed: number, signal?: AbortSignal): Promise<TaskData> {
   const notices: string[] = [];
-  const columns = taskColumns(settings.settings);
+  const takes = taskRows(settings.settings);
   const load = async (source: ResolvedSource | undefined): Promise<Table> => {
     if (!source) return NO_TABLE;
     const files = await sourceFiles(source, signal);
@@ -96,20 +97,8 @@ async function readData(settings: ResolvedTask, seed: number, signal?: AbortSign
     for (const file of files)
       for (const row of await readTable(file, { format, delimiter, signal })) table.push(row);
     const where = nameOf(source);
-    const { rows, indices, dropped } = selectColumns(table, source.columns, where, columns);
-    if (dropped.length > 0) notices.push(droppedNotice(where, table.length, dropped));
-    if (rows.length === 0)
-      throw new UserError(
-        `${where}: not one of its ${table.length} rows has ${columnsOf(source, columns.filled.flat())} filled in`,
-      );
-    for (const role of columns.inputs.filter((name) => !columns.optional.includes(name))) {
-      const blank = rows.filter((row) => row[role]!.trim() === '').length;
-      if (blank > 0)
-        notices.push(
-          `${basename(where)}: ${source.columns[role]!} is empty in ${blank} of ${rows.length} rows, which are taken so; ` +
-            `{${role}?} in the template says that it may be`,
-        );
-    }
+    const { rows, indices, notices: told } = takes.select(table, source.columns, where);
+    notices.push(...told);
     return { rows, indices, files };
   };
   const tables = bySplit(() => NO_TABLE);
@@ -130,20 +119,48 @@ async function readData(settings: ResolvedTask, seed: number, signal?: AbortSign
     const picked = locate(source, () => trainTestSplit(samples.length, options)).train;
     return picked.map((i) => samples[i]!);
   };
-  const all = samplesOf('train');
+  const leftOut: { -readonly [Why in keyof LeftOutRows]: LeftOutRows[Why] } = {};
+  let all: readonly Sample[] = samplesOf('train');
+  if (settings.deduplicate !== undefined) {
+    const { kept, leftOut: repeats } = await abortable(signal, deduplicated(task, all, settings.deduplicate));
+    [all, leftOut.deduplicate] = [kept, repeats];
+  }
   const part = settings.train?.part;
   const parts = part && locate(settings.train, () => partsOf(task, all, part));
-  const examples = parts?.train ?? all;
+  let examples = parts?.train ?? all;
   const sets = bySplit((split) =>
     isPart(settings, split)
       ? (parts?.[split] ?? [])
-      : pick(split === 'train' ? examples : samplesOf(split), settings[split]),
+      : split === 'train'
+        ? []
+        : pick(samplesOf(split), settings[split]),
   );
+  if (settings.decontaminate !== undefined) {
+    const tested = others.flatMap((split) => sets[split]);
+    const { kept, leftOut: known } = await abortable(
+      signal,
+      decontaminated(task, examples, tested, settings.decontaminate),
+    );
+    [examples, leftOut.decontaminate] = [kept, known];
+  }
+  sets.train = pick(examples, settings.train);
   const oneFile = sameFiles(tables.train.files, tables.test.files);
-  const overlap = overlapOf(task, { ...sets, examples, sameFiles: oneFile });
+  const overlap = {
+    ...(await abortable(signal, overlapOf(task, { ...sets, examples, sameFiles: oneFile }))),
+    ...(Object.keys(leftOut).length > 0 && { left_out: leftOut }),
+  };
   notices.push(...overlapNotes(overlap, { test_rows: sets.test.length, train_rows: sets.train.length }));
+  notices.push(...heldOutNotes(settings, { ...sets, task }));
   notices.push(...flatNotices(task, [...examples, ...others.flatMap((split) => sets[split])]));
   return { ...sets, task, examples, overlap, sameFiles: oneFile, notices };
+}
+
+/** Rejects with an AbortError once `signal` is aborted. */
+function abortable<T>(signal: AbortSignal | undefined, work: Iterator<void, T, void>): Promise<T> {
+  return inTurns(work, (body) => {
+    throwIfAborted(signal);
+    return body();
+  });
 }
 
 /** Whether its rows are some of the training file's. */
@@ -165,16 +182,12 @@ function partsOf(
 
 /** Where a task's answers are not what the data has. */
 function flatNotices(task: Task, samples: readonly Sample[]): string[] {
-  const changed = samples.filter(({ values, answer }) => render(task.completion, values) !== answer).length;
+  const changed = samples.filter(({ values, answer }) => task.wording.answer(values) !== answer).length;
   if (changed === 0) return [];
   const why = task.labels ? 'labels are' : 'multiline: false makes them';
   return [
     `${changed} of ${samples.length} answers lose line breaks or the white space around them: ${why} one line`,
   ];
-}
-
-function columnsOf({ columns }: ResolvedSource, roles: readonly string[]): string {
-  return [...new Set(roles)].map((role) => columns[role]!).join(' and ');
 }
 
 /** Puts the source's name before what is wrong with its rows. */
@@ -195,6 +208,11 @@ function nameOf({ from }: ResolvedSource): string {
 function classesOf(samples: readonly Sample[]): string[] | number[] {
   const texts = samples.map((s) => s.answer);
   return texts.every((text) => /^(0|-?[1-9]\d{0,14})$/.test(text)) ? texts.map(Number) : texts;
+}
+
+/** What a person should know of a task's rows, and of how the model's tokenizer words them. */
+export function noticesOf({ notices, task }: TaskData, tokenizer: TokenizerLike): string[] {
+  return [...notices, ...(task.wording.notices?.(tokenizer) ?? [])];
 }
 
 /** A row's training text before packing: concatenated texts are cut at the block's end, others are shortened to a block. */
@@ -228,33 +246,28 @@ export async function trainingBlocks(
       : packing === 'isolated'
         ? packIsolated(examples, options)
         : packConcat(examples, { ...options, eosTokenId: tokenizer.eosId! });
+  const { shortened: lost } = data.task.wording;
   const notices =
-    shortened > 0
-      ? [`${shortened} of ${examples.length} training texts were shortened to max_length ${max_length}`]
-      : [];
+    shortened > 0 ? [`${shortened} of ${data.train.length} ${lost} max_length ${max_length}`] : [];
+  if (examples.length < data.train.length)
+    notices.push(leftOutNotice(data.train, examples, `they have no room within max_length ${max_length}`));
   return { blocks, notices };
+}
+
+/** Throws UserError where none is left. */
+function leftOutNotice(samples: readonly Sample[], kept: readonly TrainingExample[], why: string): string {
+  const there = new Set(kept.map(({ row }) => row));
+  const rows = samples.filter(({ row }) => !there.has(row)).map(({ row }) => row + 1);
+  const named = `(rows ${rows.slice(0, 5).join(', ')}${rows.length > 5 ? ', …' : ''})`;
+  if (kept.length === 0)
+    throw new UserError(`not one of ${samples.length} training rows can be trained on, for ${why} ${named}`);
+  return `${rows.length} of ${samples.length} training rows were left out, for ${why} ${named}`;
 }
 
 /** A training row for a message: its number and its beginning. */
 export function describeRow(data: TaskData, row: number): string {
   const sample = data.train.find((s) => s.row === row);
   if (!sample) return `row ${row + 1}`;
-  const text = sample.values[data.task.body]!.replace(/\s+/g, ' ').trim();
+  const text = data.task.wording.body(sample.values).replace(/\s+/g, ' ').trim();
   return `row ${row + 1} ("${text.length > 40 ? text.slice(0, 40) + '…' : text}")`;
-}
-
-function droppedNotice(
-  where: string,
-  total: number,
-  dropped: readonly { index: number; column: string }[],
-): string {
-  const columns = [...new Set(dropped.map((d) => d.column))].join(', ');
-  const first = dropped
-    .slice(0, 5)
-    .map((d) => d.index + 1)
-    .join(', ');
-  return (
-    `${basename(where)}: ${dropped.length} of ${total} rows left out because ${columns} is empty ` +
-    `(row${dropped.length > 1 ? 's' : ''} ${first}${dropped.length > 5 ? ', …' : ''})`
-  );
 }

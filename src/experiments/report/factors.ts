@@ -45,7 +45,12 @@ function settingsOf(
     'training.bf16': task.training.bf16,
   };
   if (method === 'zero_shot') return common;
-  const content = { 'train.content': fingerprints.data[`${task.name}.train`] ?? '' };
+  const { deduplicate, decontaminate } = task;
+  const content = {
+    'train.content': fingerprints.data[`${task.name}.train`] ?? '',
+    ...(deduplicate !== undefined && { deduplicate }),
+    ...(decontaminate !== undefined && { decontaminate }),
+  };
   // Examples come from all of the rows, however many are trained on.
   if (method === 'few_shot') return { ...common, ...content, few_shot_examples: task.few_shot_examples };
   const adapter = own(fingerprints.adapters, task.name);

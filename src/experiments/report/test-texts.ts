@@ -4,8 +4,8 @@
  */
 
 import { existsSync } from 'node:fs';
-import { readTable, selectColumns, type ReadOptions } from '../../data/index.js';
-import { taskColumns } from '../../tasks/index.js';
+import { readTable, type ReadOptions } from '../../data/index.js';
+import { taskRows } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
 import { canonicalJson, type ResolvedTask } from '../config/index.js';
 import { hashFiles } from '../store/fingerprints.js';
@@ -56,16 +56,9 @@ async function textsOf(
   { settings, test }: ResolvedTask,
   { path, ...options }: { readonly path: string } & ReadOptions,
 ): Promise<Map<number, string>> {
-  const { inputs, optional } = taskColumns(settings);
-  const columns = Object.fromEntries(inputs.map((role) => [role, test!.columns[role]!]));
-  const { rows, indices } = selectColumns(await readTable(path, options), columns, path, {
-    filled: [],
-    optional,
-  });
-  const named = inputs.length > 1;
-  const textOf = (row: Readonly<Record<string, string>>): string =>
-    inputs.map((role) => (named ? `${role}: ${row[role]!}` : row[role]!)).join('; ');
-  return new Map(rows.map((row, i) => [indices[i]!, textOf(row)]));
+  const takes = taskRows(settings);
+  const { rows, indices } = takes.select(await readTable(path, options), test!.columns, path);
+  return new Map(rows.map((row, i) => [indices[i]!, takes.shown(row)]));
 }
 
 /** A text's beginning on one line, to tell it from others by. */

@@ -1,6 +1,7 @@
 /** What runs report while they go on: from the process that computes to the one that shows it. */
 
 import type { Method } from '../../tasks/index.js';
+import type { EvaluationRecord } from '../../train/evaluations.js';
 import type { StepRecord } from '../../train/trainer.js';
 import type { RunForecast } from '../plan/index.js';
 import type { TaskResult } from '../store/results.js';
@@ -29,6 +30,13 @@ export type RunEvent =
       readonly done: number;
     }
   | { readonly type: 'step'; readonly run: number; readonly task: string; readonly record: StepRecord }
+  /** Behind the step of its number, when that was told. */
+  | {
+      readonly type: 'evaluation';
+      readonly run: number;
+      readonly task: string;
+      readonly record: EvaluationRecord;
+    }
   | {
       readonly type: 'answers';
       readonly run: number;

@@ -220,7 +220,11 @@ class Job {
   }
 
   private async answerTuned(unit: Unit): Promise<boolean> {
-    unit.training = summaryOf(TASK_FILES.steps.read(unit.folder));
+    unit.training = summaryOf(
+      TASK_FILES.steps.read(unit.folder),
+      TASK_FILES.evaluations.read(unit.folder),
+      unit.settings.training,
+    );
     if (!unit.settings.test) return true;
     const tuned = await loadTuned(this.shared, unit, () => this.model(unit));
     try {

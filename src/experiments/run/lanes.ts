@@ -15,6 +15,8 @@ export interface Lane {
 export interface TrainedUnit {
   readonly unit: Unit;
   readonly blocks: readonly Block[];
+  /** What it is evaluated on; none where it is not. */
+  readonly validation: readonly Block[];
   /** What there is to say about them. */
   readonly notices: readonly string[];
   readonly steps: number;
@@ -34,8 +36,9 @@ export function lanesOf(members: readonly TrainedUnit[]): Lane[] {
   for (const [i, member] of members.entries()) {
     const { lora, adapter, training } = member.unit.settings;
     const { num_train_epochs, max_steps, ...rest } = training;
-    const steady = training.lr_scheduler_type === 'constant' && lora !== false;
-    // Without a steady rate the length is a part of every step.
+    const steady =
+      training.lr_scheduler_type === 'constant' && training.eval_strategy === undefined && lora !== false;
+    // Without a steady rate the length is a part of every step; and of several evaluations a shorter one has another best.
     const key = steady
       ? [lora, adapter ?? null, rest, blocksNumber(member.blocks)]
       : [i, num_train_epochs, max_steps];

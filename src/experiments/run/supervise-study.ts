@@ -134,6 +134,7 @@ function note(states: readonly StudyRunState[], event: RunEvent, underWay: Set<n
       break;
     case 'notice':
     case 'step':
+    case 'evaluation':
     case 'answers':
   }
 }

@@ -104,7 +104,7 @@ export function superviseWorker(order: WorkerOrder, onEvent: (event: RunEvent) =
 /** Tells who is told by this process. `folders`: of the runs by their numbers, as far as they are known. */
 function tell(reports: Reports, event: RunEvent, { runs }: WorkerOrder, folders: Map<number, string>): void {
   if (event.type === 'run') folders.set(event.run, event.folder);
-  if (event.type !== 'stage' && event.type !== 'step' && event.type !== 'result') return;
+  if (!('run' in event && 'task' in event) || event.type === 'notice' || event.type === 'answers') return;
   const result = event.type === 'result' ? event.result : undefined;
   reports.see(runs[event.run]!.config, folders.get(event.run)!, event.task, result);
 }

@@ -37,7 +37,9 @@ export async function trainUnits(
   const members: TrainedUnit[] = [];
   for (const unit of units) {
     const packed = await cache.blocks(unit.data, unit.settings);
-    members.push({ unit, ...packed, steps: totalSteps(packed.blocks.length, lasting(unit)) });
+    const evaluated = unit.settings.training.eval_strategy !== undefined;
+    const validation = evaluated ? (await cache.blocks(unit.data, unit.settings, 'validation')).blocks : [];
+    members.push({ unit, ...packed, validation, steps: totalSteps(packed.blocks.length, lasting(unit)) });
   }
   const lanes = lanesOf(members);
   const fit = await fitTogether(
@@ -65,7 +67,7 @@ export async function trainUnits(
     for (const [i, outcome] of outcomes.entries()) {
       const { leader, shorter } = chosen[i]!;
       // Where it went on behind the end of a shorter one that is new, that one is trained by itself.
-      if (outcome.status === 'finished') await trainings[i]!.finish();
+      if (outcome.status === 'finished') await trainings[i]!.finish(outcome.result.steps);
       else
         for (const { unit } of [leader, ...shorter])
           if (!ends.has(unit)) ends.set(unit, outcome.status === 'failed' ? outcome.error : outcome.status);
@@ -82,28 +84,27 @@ function trainingOf(
   args: TrainingArguments,
   model: CausalLM,
   ends: Map<Unit, TrainingEnd>,
-): { training: Training & { finish(): Promise<void> }; dispose(): void } {
-  const { unit, blocks } = leader;
+): { training: Training & { finish(steps: number): Promise<void> }; dispose(): void } {
+  const { unit, blocks, validation } = leader;
   const { config, settings, folder, data } = unit;
   const adapter = startingAdapter(model, settings, config.seed);
   const logs = [leader, ...shorter].map((member) => ({ ...member, log: new StepLog(shared, member) }));
-  const save = async (of: Unit): Promise<void> => {
+  const save = async (of: Unit, steps: number): Promise<void> => {
     if (adapter) await saveAdapter(adapter, savedPath(of), config.model_name_or_path, { force: true });
     else await saveModel(model, savedPath(of), { companionsOf: shared.modelFolder, force: true });
-    TASK_FILES.trained.write(of.folder, { steps: totalOf(of) });
+    TASK_FILES.trained.write(of.folder, { steps });
     ends.set(of, 'finished');
   };
-  const totalOf = (of: Unit): number => logs.find((l) => l.unit === of)!.steps;
   const pauses = new Map<number, () => Promise<void>>();
   for (const { steps } of shorter)
     pauses.set(steps, async () => {
       for (const other of shorter)
-        if (other.steps === steps && !isTrained(other.unit)) await save(other.unit);
+        if (other.steps === steps && !isTrained(other.unit)) await save(other.unit, steps);
     });
   return {
     training: {
       trained: adapter ?? model,
-      ...{ blocks, args, pauses },
+      ...{ blocks, validation, args, pauses },
       checkpoints: join(folder, TASK_FILES.checkpoints),
       describeRow: (row) => describeRow(data, row),
       onStart: (done) => {
@@ -115,7 +116,9 @@ function trainingOf(
         const seconds = record.seconds / theirs.length;
         for (const { log } of theirs) log.step({ ...record, seconds });
       },
-      finish: () => save(unit),
+      // Whoever is evaluated shares its training with nobody.
+      onEvaluate: (record) => logs[0]!.log.evaluation(record),
+      finish: (steps) => save(unit, steps),
     },
     dispose: () => adapter?.dispose(),
   };

@@ -10,7 +10,7 @@ import type { Reports } from './reports.js';
 import type { DataCache } from '../data/data-cache.js';
 import type { RunEvent } from './events.js';
 import type { MethodResult, TaskResult } from '../store/results.js';
-import type { TaskData } from '../data/task-data.js';
+import { noticesOf, type TaskData } from '../data/task-data.js';
 import { TASK_FILES } from '../store/layout.js';
 
 /** What all runs of a process share: they are of one base model on one device. */
@@ -49,7 +49,7 @@ export async function startUnit(
   mkdirSync(folder, { recursive: true });
   const data = await shared.cache.data(settings, config.seed);
   tellRecorded(shared, parts);
-  for (const text of data.notices) shared.emit({ type: 'notice', run, task: settings.name, text });
+  for (const text of noticesOf(data, shared.tokenizer)) shared.emit({ type: 'notice', run, task: settings.name, text });
   return { ...parts, data, methods: [] };
 }
 

@@ -8,6 +8,7 @@ import type { Backend } from '../../backends/contract.js';
 import { readFault } from '../../util/faults.js';
 import { openRegular } from '../../util/read.js';
 import type { Fingerprints, LoadedConfig } from '../config/index.js';
+import { isOwn } from '../config/settings/rows.js';
 import { SPLIT_NAMES } from '../config/splits.js';
 import { aboutTask, sourceFiles } from '../data/task-data.js';
 
@@ -29,8 +30,8 @@ export class Fingerprinting {
         adapters[task.name] = this.hash([join(task.adapter, ADAPTER_WEIGHTS)], Infinity);
       for (const split of SPLIT_NAMES) {
         const source = task[split];
-        // A part is told by the file that it is of; the parts of test have their hash nevertheless, for it is in the ids of runs.
-        if (source && (split === 'train' || split === 'test' || !source.part))
+        // Any other is told by the file that it is a part of.
+        if (source && isOwn(split, source))
           data[`${task.name}.${split}`] = this.hash(
             await aboutTask(task, () => sourceFiles(source)),
             Infinity,

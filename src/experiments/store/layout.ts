@@ -13,6 +13,7 @@ import type { AnsweredBy, Prediction } from './predictions.js';
 import type { MethodResult, TaskResult } from './results.js';
 import {
   checksSchema,
+  evaluationSchema,
   failureSchema,
   inspectedSchema,
   manifestSchema,
@@ -21,7 +22,7 @@ import {
   stepSchema,
   trainedSchema,
 } from './schemas.js';
-import type { LoggedStep } from './steps.js';
+import type { LoggedEvaluation, LoggedStep } from './steps.js';
 
 const RUN_AGAIN = 'remove it, and run its configuration again';
 
@@ -53,6 +54,8 @@ export const RUN_FILES = {
 export const TASK_FILES = {
   /** A line a step of training. */
   steps: new LinesFile<LoggedStep>('train.jsonl', stepSchema),
+  /** A line an evaluation of it. */
+  evaluations: new LinesFile<LoggedEvaluation>('eval.jsonl', evaluationSchema),
   /** Some training rows, token by token. */
   inspected: new JsonFile<readonly KeptRow[]>('inspected.json', inspectedSchema, RUN_AGAIN),
   /** While it trains. */

@@ -50,6 +50,11 @@ export interface TaskResult extends MetricOptions {
     readonly last_loss: number;
     readonly tokens: number;
     readonly seconds: number;
+    /** Of a training that was evaluated: its best evaluation, where one has a figure, by what metric, and whether it ended for want of a better one. */
+    readonly best_step?: number;
+    readonly best_metric?: number;
+    readonly metric_for_best_model?: string;
+    readonly stopped_early?: boolean;
   };
 }
 

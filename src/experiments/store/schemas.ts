@@ -8,6 +8,7 @@ import { inTrain, type Overlap } from '../data/overlap.js';
 import { METRIC_NAMES, metricOptionsSchema } from '../../eval/index.js';
 import { METHOD_NAMES, TASK_NAMES } from '../../tasks/index.js';
 import { SCORINGS } from '../config/index.js';
+import { DECONTAMINATE, DEDUPLICATE } from '../config/settings/rows.js';
 
 const count = z.int().nonnegative();
 
@@ -97,13 +98,23 @@ const check = z.object({
   max: z.number().optional(),
 });
 
+const namedRows = z.array(z.looseObject({ row: z.string(), of: z.string() }));
+
 const OVERLAP = {
   shared: count,
   shared_examples: count,
-  // Of a split that there was not yet nothing is told.
+  // Of what was not counted yet nothing is told.
   ...inTrain(() => count.default(0)),
+  train_near_repeats: count.default(0),
   train_repeats: count,
   test_repeats: count,
+  rows: z.record(z.string(), namedRows).optional(),
+  left_out: z
+    .looseObject({
+      deduplicate: z.looseObject({ how: z.enum(DEDUPLICATE), count, rows: namedRows }).optional(),
+      decontaminate: z.looseObject({ how: z.enum(DECONTAMINATE), count, rows: namedRows }).optional(),
+    })
+    .optional(),
 } satisfies Record<keyof Overlap, z.ZodType>;
 
 /** A task's result. */
@@ -129,7 +140,13 @@ export const resultSchema = z.looseObject({
     }),
   ),
   training: z
-    .looseObject({ steps: count, first_loss: figure, last_loss: figure, tokens: count, seconds: z.number() })
+    .looseObject({
+      ...{ steps: count, first_loss: figure, last_loss: figure, tokens: count, seconds: z.number() },
+      best_step: count.optional(),
+      best_metric: figure.optional(),
+      metric_for_best_model: z.string().optional(),
+      stopped_early: z.boolean().optional(),
+    })
     .optional(),
 });
 
@@ -168,6 +185,17 @@ export const stepSchema = z.looseObject({
   learning_rate: z.number(),
   tokens: count,
   trained_tokens: count,
+  seconds: z.number(),
+  time: z.number(),
+});
+
+/** An evaluation. */
+export const evaluationSchema = z.looseObject({
+  step: z.int().positive(),
+  epoch: z.number(),
+  loss: figure,
+  metrics: z.record(z.string(), figure).optional(),
+  best: z.boolean(),
   seconds: z.number(),
   time: z.number(),
 });

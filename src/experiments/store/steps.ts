@@ -1,6 +1,10 @@
 /** The steps of a training, as they come and in sum. */
 
+import type { EvaluationRecord } from '../../train/evaluations.js';
+import { decide, steeringOf } from '../../train/steering.js';
 import type { StepRecord } from '../../train/trainer.js';
+import { own } from '../../util/own.js';
+import type { ResolvedTraining } from '../config/index.js';
 import type { TaskResult } from './results.js';
 
 export interface LoggedStep extends StepRecord {
@@ -8,13 +12,44 @@ export interface LoggedStep extends StepRecord {
   readonly time: number;
 }
 
-/** What a training took. */
-export function summaryOf(steps: readonly LoggedStep[]): NonNullable<TaskResult['training']> {
+export interface LoggedEvaluation extends EvaluationRecord {
+  /** When it ended, in seconds since 1970. */
+  readonly time: number;
+}
+
+/** What a training took, and what its evaluations chose. */
+export function summaryOf(
+  steps: readonly LoggedStep[],
+  evaluations: readonly LoggedEvaluation[],
+  training: ResolvedTraining,
+): NonNullable<TaskResult['training']> {
   return {
     steps: steps.length,
     first_loss: steps[0]?.loss ?? Number.NaN,
     last_loss: steps.at(-1)?.loss ?? Number.NaN,
     tokens: steps.reduce((n, s) => n + s.tokens, 0),
     seconds: steps.reduce((n, s) => n + s.seconds, 0),
+    ...chosen(steps, evaluations, training),
+  };
+}
+
+function chosen(
+  steps: readonly LoggedStep[],
+  evaluations: readonly LoggedEvaluation[],
+  training: ResolvedTraining,
+): Partial<NonNullable<TaskResult['training']>> {
+  const steering = steeringOf(training);
+  if (!steering) return {};
+  const { metric_for_best_model } = steering;
+  const figures = evaluations.map(({ step, loss, metrics }) => ({
+    step,
+    figure: own({ loss, ...metrics }, metric_for_best_model) ?? Number.NaN,
+  }));
+  const { best } = decide(steering, figures);
+  const last = steps.at(-1);
+  return {
+    ...(best && { best_step: best.step, best_metric: best.figure }),
+    metric_for_best_model,
+    stopped_early: last !== undefined && last.step < last.steps,
   };
 }

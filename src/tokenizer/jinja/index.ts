@@ -10,32 +10,53 @@ import { parse } from './parser.js';
 import { bind, text } from './python/arguments.js';
 import { print } from './python/print.js';
 import { strftime } from './python/strftime.js';
-import { Callable, JinjaError, toValue, type Value } from './python/values.js';
+import { Callable, Iterator, JinjaError, toValue, type Value } from './python/values.js';
+import type { Trace } from './trace.js';
 import type { Body } from './tree.js';
+
+export type { Trace, Written, WrittenFor } from './trace.js';
+/** Calls of which there are none, yet which are there: true, and nothing to go through. */
+export const NO_CALLS: unknown = new Iterator([]);
 
 /** Milliseconds that a template may run. Real ones take a few. */
 const LIMIT = 5_000;
+
+export interface RenderOptions {
+  readonly now?: Date | undefined;
+  readonly limit?: number | undefined;
+}
 
 /** What a template itself says of messages that it does not take. */
 class Refusal extends Error {}
 
 export class ChatTemplate {
+  /** Whether its authors mark what a model writes. */
+  readonly isMarked: boolean;
   readonly #body: Body;
 
   /** `path` says in errors where the template stands. Throws UserError for one that cannot be parsed. */
   constructor(
     source: string,
-    private readonly path: string,
+    readonly path: string,
   ) {
     try {
       this.#body = parse(source);
+      this.isMarked = hasMark(this.#body);
     } catch (error) {
       throw this.#fault(error, 'the chat template cannot be parsed');
     }
   }
 
   /** `context`: the template's variables, of JSON. `now`: what strftime_now tells, in local time. Throws UserError. */
-  render(context: Readonly<Record<string, unknown>>, { now = new Date(), limit = LIMIT } = {}): string {
+  render(context: Readonly<Record<string, unknown>>, options: RenderOptions = {}): string {
+    return this.trace(context, options).text;
+  }
+
+  /** The same text, and what of it was written for which of the context's `messages`. */
+  trace(
+    context: Readonly<Record<string, unknown>>,
+    { now = new Date(), limit = LIMIT }: RenderOptions = {},
+  ): { readonly text: string; readonly trace: Trace } {
     const functions = new Map<string, Value>([
       [
         'raise_exception',
@@ -81,3 +102,8 @@ export class ChatTemplate {
 }
 
 const oneLine = (message: string): string => message.replace(/\p{Cc}+/gu, ' ').trim();
+
+function hasMark(node: unknown): boolean {
+  if (typeof node !== 'object' || node === null) return false;
+  return (node as { kind?: string }).kind === 'generation' || Object.values(node).some(hasMark);
+}

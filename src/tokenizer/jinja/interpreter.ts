@@ -22,6 +22,7 @@ import {
   type CallArguments,
   type Value,
 } from './python/values.js';
+import { Trace } from './trace.js';
 import type { Arguments, Body, Expression, Signature, Statement, Target } from './tree.js';
 
 /** UTF-16 units that a template may write. */
@@ -53,6 +54,9 @@ class Output {
   get text(): string {
     return this.#pieces.join('');
   }
+  get length(): number {
+    return this.#written;
+  }
 }
 
 /** How a loop's body ended. */
@@ -63,8 +67,10 @@ export class Interpreter {
   line = 1;
   readonly #globals: ReadonlyMap<string, Value>;
   readonly #deadline: number;
+  readonly #trace: Trace;
+  readonly #whole = new Output();
   #ticks = 0;
-  #out = new Output();
+  #out = this.#whole;
 
   constructor(
     context: ReadonlyMap<string, Value>,
@@ -73,12 +79,16 @@ export class Interpreter {
   ) {
     this.#globals = new Map([...GLOBALS, ...functions, ...context]);
     this.#deadline = performance.now() + milliseconds;
+    this.#trace = new Trace(context.get('messages'));
   }
 
-  render(body: Body): string {
+  render(body: Body): { text: string; trace: Trace } {
     this.#body(body, new Scope());
-    return this.#out.text;
+    return { text: this.#whole.text, trace: this.#trace };
   }
+
+  /** In the whole text, while that is what is written. */
+  readonly #position = (): number | undefined => (this.#out === this.#whole ? this.#whole.length : undefined);
 
   #tick(): void {
     if ((++this.#ticks & 1023) === 0 && performance.now() > this.#deadline)
@@ -108,9 +118,11 @@ export class Interpreter {
   }
 
   #captured(body: Body, scope: Scope): string {
-    return this.#apart(() => {
-      if (this.#body(body, scope)) refuse('leaving a loop from within a block of its own');
-    });
+    return this.#apart(() => this.#closed(body, scope));
+  }
+
+  #closed(body: Body, scope: Scope): void {
+    if (this.#body(body, scope)) refuse('leaving a loop from within a block of its own');
   }
 
   #statement(node: Statement, scope: Scope): Ending {
@@ -157,7 +169,7 @@ export class Interpreter {
         this.#out.add(print(this.#value(node.filter, scope, this.#captured(node.body, new Scope(scope)))));
         return undefined;
       case 'generation':
-        this.#out.add(this.#captured(node.body, new Scope(scope)));
+        this.#trace.generation(this.#position, () => this.#closed(node.body, new Scope(scope)));
         return undefined;
       case 'break':
       case 'continue':
@@ -207,8 +219,10 @@ export class Interpreter {
       this.#tick();
       const inner = new Scope(scope);
       inner.set('loop', loop);
-      this.#assign(node.target, items[position.at]!, inner);
-      if (this.#body(node.body, inner) === 'break') return;
+      const item = items[position.at]!;
+      this.#assign(node.target, item, inner);
+      const ending = this.#trace.round(item, this.#position, () => this.#body(node.body, inner));
+      if (ending === 'break') return;
     }
   }
 

@@ -25,6 +25,7 @@ test('the hash follows what determines the result, and nothing else', () => {
     `${BASE}report_to: []\n`,
     `${BASE}    checks: [{check: rouge1, min: 0.5}]\n`,
     `${BASE}    allow_overlap: true\n`,
+    `${BASE}    deduplicate: false\n    decontaminate: false\n`,
   ]) {
     assert.equal(hash(same), own, same);
   }
@@ -50,9 +51,16 @@ test('the hash follows what determines the result, and nothing else', () => {
     BASE.replace('x.csv', 'x.csv, delimiter: ";"'),
     `${BASE}    split: {validation: 0.1}\n`,
     `${BASE}    scoring: both\n`,
+    ...['exact', 'near'].map((how) => `${BASE}    deduplicate: ${how}\n`),
+    ...['exact', 'ngram'].map((how) => `${BASE}    decontaminate: ${how}\n`),
   ]) {
     assert.notEqual(hash(other), own, other);
   }
+  // Zero-shot answers are of no training rows.
+  const asked = `${BASE}    training: false\n    baselines: [zero_shot]\n`;
+  assert.equal(hash(`${asked}    deduplicate: near\n    decontaminate: ngram\n`), hash(asked));
+  const parted = asked.replace('test: {path: y.csv}', 'split: {test: 0.2}');
+  assert.notEqual(hash(`${parted}    deduplicate: near\n`), hash(parted));
   const scored = `${BASE}    scoring: both\n`;
   assert.notEqual(hash(`${scored}    likelihood_normalization: length\n`), hash(scored));
   assert.equal(hash(`${scored}    likelihood_normalization: none\n`), hash(scored));

@@ -116,7 +116,11 @@ describe('rows in common', () => {
     refuseOverlap({ ...task, tune: false }, data);
     const allowed = await read(`train: {path: ${path}}, test: {path: ${path}}, allow_overlap: true`);
     refuseOverlap(allowed.task, allowed.data);
-    assert.ok(allowed.data.notices.includes('60 of 60 test rows are training rows'));
+    assert.ok(
+      allowed.data.notices.includes(
+        '60 of 60 test rows are training rows (row 1 as training row 1, row 2 as training row 2, row 3 as training row 3, …)',
+      ),
+    );
   });
 
   test('that are equal by their text are counted, and told', async () => {
@@ -130,13 +134,28 @@ describe('rows in common', () => {
       validation_in_train: 0,
       train_repeats: 2,
       test_repeats: 1,
+      train_near_repeats: 0,
+      test_ngrams_in_train: 0,
+      validation_ngrams_in_train: 0,
+      rows: {
+        shared: [{ row: '1', of: '1' }],
+        test_in_train: [
+          { row: '1', of: '1' },
+          { row: '3', of: '2' },
+        ],
+        train_repeats: [
+          { row: '3', of: '1' },
+          { row: '5', of: '4' },
+        ],
+        test_repeats: [{ row: '4', of: '2' }],
+      },
     });
     refuseOverlap(task, data);
     assert.deepEqual(data.notices, [
-      '1 of 5 test rows are training rows',
-      '2 of 5 test rows have a text that a training row has',
-      "2 of 5 training rows repeat another's text",
-      "1 of 5 test rows repeat another's text",
+      '1 of 5 test rows are training rows (row 1 as training row 1)',
+      '2 of 5 test rows have a text that a training row has (row 1 as training row 1, row 3 as training row 2)',
+      "2 of 5 training rows repeat another's text (row 3 as row 1, row 5 as row 4)",
+      "1 of 5 test rows repeat another's text (row 4 as row 2)",
     ]);
     assert.deepEqual(
       overlapNotes(
@@ -145,6 +164,98 @@ describe('rows in common', () => {
       ),
       [],
     );
+  });
+});
+
+describe('what is left out', () => {
+  const words = (from: number, count: number): string =>
+    Array.from({ length: count }, (_, i) => `w${from + i}`).join(' ');
+  const train = write(
+    'leaks.csv',
+    `text,label\n${[words(0, 30), words(0, 30).toUpperCase(), words(100, 5), words(100, 5), words(200, 40), words(300, 20)].map((text) => `${text},x`).join('\n')}\nother,y\n`,
+  );
+  const tested = write('tested.csv', `text,label\n${words(100, 5)},x\na ${words(210, 20)} b,x\nnew,y\n`);
+  const read = (more: string): Promise<TaskData> =>
+    readTaskData(taskOf(`train: {path: ${train}}, test: {path: ${tested}}${more}`), 42);
+
+  test('is counted and named where nothing is', async () => {
+    const { notices, train: rows } = await read('');
+    assert.equal(rows.length, 7);
+    assert.deepEqual(notices, [
+      '1 of 3 test rows are training rows (row 1 as training row 4)',
+      '1 more of 3 test rows have 13 words in a row that a training row has (row 2 as training row 5)',
+      "1 of 7 training rows repeat another's text (row 4 as row 3)",
+      "1 more of 7 training rows have nearly another's text (row 2 as row 1)",
+    ]);
+  });
+
+  test('are repeats, the first of which stays', async () => {
+    assert.deepEqual(rowsOf((await read(', deduplicate: exact')).train), [0, 1, 2, 4, 5, 6]);
+    const { train: rows, notices, overlap } = await read(', deduplicate: near');
+    assert.deepEqual(rowsOf(rows), [0, 2, 4, 5, 6]);
+    assert.equal(overlap.train_repeats + overlap.train_near_repeats, 0);
+    assert.deepEqual(overlap.left_out, {
+      deduplicate: {
+        how: 'near',
+        count: 2,
+        rows: [
+          { row: '2', of: '1' },
+          { row: '4', of: '3' },
+        ],
+      },
+    });
+    assert.equal(
+      notices.at(-1),
+      '2 training rows are left out, because an earlier one has the text, or nearly (row 2 as row 1, row 4 as row 3)',
+    );
+  });
+
+  test('stands in the rows that are tested', async () => {
+    const exact = await read(', decontaminate: exact');
+    assert.deepEqual(rowsOf(exact.train), [0, 1, 4, 5, 6]);
+    assert.equal(exact.overlap.test_ngrams_in_train, 1);
+    const {
+      train: rows,
+      examples,
+      notices,
+      overlap,
+    } = await read(', deduplicate: exact, decontaminate: ngram');
+    assert.deepEqual(rowsOf(rows), [0, 1, 5, 6]);
+    assert.equal(examples.length, 4);
+    assert.equal(overlap.test_in_train + overlap.test_ngrams_in_train, 0);
+    assert.deepEqual(notices.slice(-2), [
+      '1 training row is left out, because an earlier one has the text (row 4 as row 3)',
+      '2 training rows are left out, because a tested row has the text, or 13 words in a row of it (row 3 as tested row 1, row 5 as tested row 2)',
+    ]);
+  });
+
+  test('goes before what is drawn and parted, and lets a test set of training rows pass', async () => {
+    assert.equal((await read(', deduplicate: near')).train.length, 5);
+    const drawn = taskOf(`train: {path: ${train}, count: 5}, deduplicate: near, labels: [x, y]`);
+    assert.equal((await readTaskData(drawn, 1)).train.length, 5);
+    const parted = taskOf(
+      `train: {path: ${train}, stratify: false}, split: {test: 2, stratify: false}, deduplicate: near, decontaminate: ngram`,
+    );
+    const data = await readTaskData(parted, 1);
+    assert.deepEqual([data.train.length, data.test.length], [3, 2]);
+    const same = taskOf(`train: {path: ${path}}, test: {path: ${path}, count: 10}, decontaminate: exact`);
+    const clean = await readTaskData(same, 1);
+    refuseOverlap(same, clean);
+    assert.equal(clean.train.length, 50);
+    const all = taskOf(`train: {path: ${path}}, test: {path: ${path}}, decontaminate: exact`);
+    await assert.rejects(
+      readTaskData(all, 1),
+      /decontaminate: exact leaves no training row: each of the 60 /,
+    );
+  });
+
+  test('needs rows to leave out, and rows to look for', () => {
+    assert.throws(
+      () => taskOf('test: {path: x.csv}, labels: [a, b], deduplicate: near'),
+      /needs 'train', whose rows it leaves out/,
+    );
+    assert.throws(() => taskOf('train: {path: x.csv}, decontaminate: ngram'), /needs 'test' or 'split'/);
+    assert.throws(() => taskOf('train: {path: x.csv}, deduplicate: maybe'), UserError);
   });
 });
 

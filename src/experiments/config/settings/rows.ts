@@ -5,7 +5,7 @@ import { TABLE_FORMATS, type TableFormat } from '../../../data/index.js';
 import { flag, part, section, seed, setting, text, whole } from '../../../util/settings.js';
 import { bySplit, isSection, type SectionSplit, type SplitName } from '../splits.js';
 
-/** Test rows are the same for every seed of a study, or its figures would differ by the rows, too. */
+/** Rows to answer are the same for every seed of a study, or its figures would differ by the rows, too. */
 const TEST_SEED = 42;
 
 /** Rows to read: from where, which columns under which of the task's names, and how many. */
@@ -59,7 +59,7 @@ function sourceSettings<Columns extends z.ZodType>(columns: Columns) {
     ),
     hub: setting(text, 'A data set on the Hugging Face hub, in place of a path.'),
     config: setting(text, 'The hub data set’s configuration. Default: its default one.'),
-    split: setting(text, 'The hub data set’s split. Default: train or test, as the section is named.'),
+    split: setting(text, 'The hub data set’s split. Default: as the section is named.'),
     revision: setting(text, 'The hub data set’s branch, tag or commit. Default: its Parquet branch.'),
     columns: setting(columns, 'This source’s column names, where they differ from the task’s.'),
     fraction: setting(part, 'Take this share of the rows.'),
@@ -67,7 +67,7 @@ function sourceSettings<Columns extends z.ZodType>(columns: Columns) {
     stratify: setting(flag, 'Draw each label’s share alike; for tasks with labels. Default true there.'),
     seed: setting(
       seed,
-      `Which rows fraction or count take. Default: the top level’s for train; ${TEST_SEED} for test, so that runs of several seeds answer the same rows.`,
+      `Which rows fraction or count take. Default: the top level’s for train; else ${TEST_SEED}, so that runs of several seeds answer the same rows.`,
     ),
   };
 }
@@ -90,6 +90,23 @@ export function dataSource<Columns extends z.ZodType>(columns: Columns) {
       refuse(`cannot be given together with 'fraction'`, 'count');
   });
 }
+
+/** Which training rows are left out as repeats of an earlier one, and which because they stand in the rows that are tested. */
+export const DEDUPLICATE = ['exact', 'near'] as const;
+export type Deduplicate = (typeof DEDUPLICATE)[number];
+export const DECONTAMINATE = ['exact', 'ngram'] as const;
+export type Decontaminate = (typeof DECONTAMINATE)[number];
+
+export const LEAVING_OUT = {
+  deduplicate: setting(
+    z.union([z.literal(false), z.enum(DEDUPLICATE)]),
+    'Leave out training rows whose text an earlier one has (exact), or has four fifths of, by runs of five words (near). Default false.',
+  ),
+  decontaminate: setting(
+    z.union([z.literal(false), z.enum(DECONTAMINATE)]),
+    'Leave out training rows whose text a test or validation row has (exact), or has 13 words in a row of (ngram). Default false.',
+  ),
+};
 
 const partSize = z
   .number()
@@ -132,6 +149,11 @@ export interface RowsSection extends Readonly<Partial<Record<SectionSplit, Sourc
 }
 type Columns = Readonly<Record<string, string | undefined>>;
 type SourceSection = z.output<ReturnType<typeof dataSource<z.ZodType<Columns>>>>;
+
+/** Whether it has a file, and a hash, of its own; the parts of test have theirs nevertheless, for it is in the ids of runs. */
+export function isOwn(split: SplitName, { part }: ResolvedSource): boolean {
+  return split === 'train' || split === 'test' || part === undefined;
+}
 
 export function isTested({ test, split }: RowsSection): boolean {
   return test !== undefined || split?.test !== undefined;
@@ -179,7 +201,7 @@ function resolveSource(
 ): ResolvedSource | undefined {
   const source = section[split];
   if (source === undefined) return undefined;
-  const seed = source.seed ?? (split === 'test' ? TEST_SEED : undefined);
+  const seed = source.seed ?? (split === 'train' ? undefined : TEST_SEED);
   const given: Columns = { ...section.columns, ...source.columns };
   const { path, hub, format, delimiter, config, revision, fraction, count } = source;
   return {

@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { METRIC_SETTINGS } from '../../../eval/index.js';
 import type { LoraConfig } from '../../../adapters/config.js';
 import {
   BASELINES,
@@ -33,7 +34,16 @@ import {
   type Scoring,
 } from './answers.js';
 import { byTask } from './by-task.js';
-import { dataSource, isTested, resolveRows, split, type ResolvedSplits } from './rows.js';
+import {
+  dataSource,
+  isTested,
+  LEAVING_OUT,
+  resolveRows,
+  split,
+  type Decontaminate,
+  type Deduplicate,
+  type ResolvedSplits,
+} from './rows.js';
 import { LORA, resolveLora, resolveTraining, TRAINING, type ResolvedTraining } from './tuning.js';
 
 /** Whether a section stands at all is a setting, too: false turns off what the top level has. */
@@ -54,6 +64,7 @@ function commonSettings(columns: ColumnNames, columnsDescription: string, defaul
       default: false,
       bits: false,
     }),
+    ...LEAVING_OUT,
     columns: setting(columns, columnsDescription),
     baselines: setting(
       z.array(z.enum(BASELINES)),
@@ -135,6 +146,9 @@ export interface ResolvedTask extends ResolvedSplits {
   readonly settings: TaskSettings;
   /** Test rows may be training rows. */
   readonly allow_overlap: boolean;
+  /** Training rows that are left out. */
+  readonly deduplicate?: Deduplicate;
+  readonly decontaminate?: Decontaminate;
   /** Whether something is trained. */
   readonly tune: boolean;
   readonly baselines: readonly Baseline[];
@@ -162,19 +176,24 @@ export function dependsOnSeed(
 export function resolveTask(name: string, task: TaskFile, top: TopLevel, seed: number): ResolvedTask {
   const { defaults } = definitionOf(task);
   const settings = settingsOf(task);
-  const rows = resolveRows(task, rolesOf(settings), isLabelled(settings));
+  const { validation, ...rows } = resolveRows(task, rolesOf(settings), isLabelled(settings));
   const adapter = (task.adapter ?? top.adapter) || undefined;
   const lora = task.lora ?? top.lora ?? (adapter === undefined ? false : {});
   const training = task.training ?? top.training ?? {};
   const max_new_tokens = task.max_new_tokens ?? defaults.max_new_tokens;
   const baselineTokens = Math.min(max_new_tokens, defaults.baseline_max_new_tokens ?? max_new_tokens);
   const { scoring, likelihood_normalization } = withDefaults(SCORING, task);
+  const tune = rows.train !== undefined && training !== false;
   return {
     name,
     settings,
     ...rows,
+    // Without a training its rows are of no use; a part is what it leaves out of the others.
+    ...(validation && (tune || validation.part) && { validation }),
     allow_overlap: task.allow_overlap ?? false,
-    tune: rows.train !== undefined && training !== false,
+    ...(task.deduplicate && { deduplicate: task.deduplicate }),
+    ...(task.decontaminate && { decontaminate: task.decontaminate }),
+    tune,
     baselines: task.baselines ?? defaultBaselines(task),
     scoring,
     likelihood_normalization,
@@ -191,10 +210,16 @@ export function resolveTask(name: string, task: TaskFile, top: TopLevel, seed: n
   };
 }
 
-/** The settings that are the kind's own. */
+/** The settings that are the kind's own, with their defaults; a metric's stay as they are said, for so the ids of runs have them. */
 function settingsOf(task: TaskFile): TaskSettings {
-  const keys = Object.keys(definitionOf(task).settings) as (keyof TaskSettings)[];
-  return { task: task.task, ...Object.fromEntries(keys.map((key) => [key, task[key]])) } as TaskSettings;
+  const { settings } = definitionOf(task);
+  const others = Object.entries(settings).filter(([key]) => !(key in METRIC_SETTINGS));
+  const keys = Object.keys(settings) as (keyof TaskSettings)[];
+  return {
+    task: task.task,
+    ...Object.fromEntries(keys.map((key) => [key, task[key]])),
+    ...withDefaults(Object.fromEntries(others), task),
+  } as TaskSettings;
 }
 
 /** The columns of a task, each once. */
@@ -205,7 +230,8 @@ function rolesOf(settings: TaskSettings): string[] {
 
 function defaultBaselines(task: TaskFile): Baseline[] {
   if (!isTested(task)) return [];
-  return task.train === undefined ? ['zero_shot'] : ['zero_shot', 'few_shot'];
+  const { baselines = BASELINES } = definitionOf(task);
+  return baselines.filter((method) => method !== 'few_shot' || task.train !== undefined);
 }
 
 /** What does not fit together within a task. */
@@ -215,10 +241,24 @@ export function taskProblems(path: Path, task: TaskFile): Problem[] {
   if (task.train === undefined && task.test === undefined) add([], `needs 'train', 'test' or both`);
   if (task.split !== undefined && task.train === undefined)
     add(['split'], `needs 'train', whose rows it parts`);
-  if (task.split?.test !== undefined && task.test !== undefined)
-    add(['split', 'test'], `cannot be given together with 'test': the one makes what the other names`);
+  for (const part of ['test', 'validation'] as const)
+    if (task.split?.[part] !== undefined && task[part] !== undefined)
+      add(['split', part], `cannot be given together with '${part}': the one makes what the other names`);
+  if (task.validation !== undefined && task.train === undefined)
+    add(['validation'], `needs 'train', whose training is evaluated on it`);
+  for (const key of ['deduplicate', 'decontaminate'] as const)
+    if (task[key] && task.train === undefined) add([key], `needs 'train', whose rows it leaves out`);
+  if (
+    task.decontaminate &&
+    task.split === undefined &&
+    SECTION_SPLITS.every((s) => s === 'train' || !task[s])
+  )
+    add(['decontaminate'], `needs 'test' or 'split', whose rows it looks for among the training rows`);
   if (task.train === undefined && task.baselines?.includes('few_shot'))
     add(['baselines'], `few_shot needs 'train' to take examples from`);
+  const { baselines: possible = BASELINES } = definitionOf(task);
+  for (const method of (task.baselines ?? []).filter((one) => !possible.includes(one)))
+    add(['baselines'], `have ${method}, and a ${task.task} can be asked by ${possible.join(', ')} alone`);
   const settings = settingsOf(task);
   for (const { path: key, message } of definitionOf(task).problems?.(settings, task) ?? []) add(key, message);
   if (!isTested(task) && (task.baselines?.length ?? 0) > 0) add(['baselines'], `need 'test' rows to answer`);

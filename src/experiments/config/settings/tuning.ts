@@ -4,7 +4,13 @@ import { z } from 'zod';
 import { MOST_RANK, type LoraConfig } from '../../../adapters/config.js';
 import { kindOfSwitches } from '../../../adapters/kinds/index.js';
 import type { TaskDefaults } from '../../../tasks/index.js';
-import { BITLESS_ARGUMENTS, TRAINING_DEFAULTS, type TrainingArguments } from '../../../train/arguments.js';
+import {
+  BITLESS_ARGUMENTS,
+  laterArguments,
+  TRAINING_DEFAULTS,
+  type TrainingArguments,
+} from '../../../train/arguments.js';
+import { SCHEDULER_TYPES } from '../../../train/schedule.js';
 import { Pattern } from '../../../util/pattern.js';
 import {
   atLeastZero,
@@ -19,6 +25,7 @@ import {
   type Given,
 } from '../../../util/settings.js';
 import { byTask } from './by-task.js';
+import { LATER } from './steering.js';
 
 export const QUANTIZATION = {
   load_in_4bit: setting(flag, 'Keep the base model in 4 bits (QLoRA).', { default: true }),
@@ -55,13 +62,14 @@ const TRAINER = Object.fromEntries(
     { default: value, bits: !BITLESS_ARGUMENTS.some((bitless) => bitless === name) },
   ]),
 ) as {
-  readonly [K in keyof TrainingArguments]-?: {
-    readonly default: TrainingArguments[K];
+  readonly [K in keyof typeof TRAINING_DEFAULTS]: {
+    readonly default: (typeof TRAINING_DEFAULTS)[K];
     readonly bits: boolean;
   };
 };
 
-export const TRAINING = {
+/** What every run's settings hold. */
+const ALWAYS = {
   num_train_epochs: setting(positive, 'Times over the data.', { default: byTask('num_train_epochs') }),
   max_steps: setting(whole(1), 'Optimizer steps; comes before num_train_epochs.'),
   per_device_train_batch_size: setting(
@@ -76,7 +84,7 @@ export const TRAINING = {
   ),
   learning_rate: setting(positive, 'The highest learning rate.', TRAINER.learning_rate),
   lr_scheduler_type: setting(
-    z.enum(['constant', 'constant_with_warmup', 'linear', 'cosine']),
+    z.enum(SCHEDULER_TYPES),
     'How the learning rate runs; constant has no warm-up.',
     TRAINER.lr_scheduler_type,
   ),
@@ -126,8 +134,14 @@ export const TRAINING = {
   ),
   logging_steps: setting(whole(1), 'Steps between plain progress lines.', { default: 10, bits: false }),
   save_steps: setting(whole(0), 'Steps between checkpoints; 0: only when stopped.', TRAINER.save_steps),
-  save_total_limit: setting(whole(1), 'Checkpoints to keep.', TRAINER.save_total_limit),
+  save_total_limit: setting(
+    whole(1),
+    'Checkpoints to keep; the newest and the best are never among those deleted.',
+    TRAINER.save_total_limit,
+  ),
 };
+
+export const TRAINING = { ...ALWAYS, ...LATER };
 
 export interface ResolvedTraining extends Omit<TrainingArguments, 'gradient_checkpointing' | 'paged'> {
   /** auto: settled when the run knows its memory (plan/fit.ts). */
@@ -151,10 +165,13 @@ export function resolveTraining(
 ): ResolvedTraining {
   // No steps are no limit.
   const { max_steps } = TRAINING_DEFAULTS;
+  const always = withDefaults(ALWAYS, given, defaults);
+  const { eval_steps = given.eval_strategy === 'steps' ? always.logging_steps : undefined } = given;
   return {
     max_steps,
     ...(given.max_steps !== undefined && { max_steps: given.max_steps }),
-    ...withDefaults(TRAINING, given, defaults),
+    ...always,
+    ...laterArguments({ ...given, eval_steps }),
     seed,
   };
 }

@@ -199,6 +199,7 @@ export function toValue(value: unknown): Value {
   if (typeof value === 'number') return Number.isSafeInteger(value) ? BigInt(value) : value;
   if (typeof value === 'string' || typeof value === 'boolean' || typeof value === 'bigint') return value;
   if (Array.isArray(value)) return value.map(toValue);
+  if (value instanceof Iterator) return value;
   if (typeof value === 'object') {
     const dict = new Dict();
     for (const [key, entry] of Object.entries(value)) if (entry !== undefined) dict.set(key, toValue(entry));

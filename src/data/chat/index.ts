@@ -1,0 +1,125 @@
+/**
+ * Chats out of a table, whatever form they have there: a file a form, one table of all. The form goes by the columns, or is said.
+ */
+import { UserError } from '../../util/errors.js';
+import { own } from '../../util/own.js';
+import type { Row } from '../row.js';
+import { checkColumns } from '../select.js';
+import { alpaca } from './alpaca.js';
+import { isObject, ROLES, type Conversation, type TextMessage } from './conversation.js';
+import { CHAT_COLUMNS, listIn, type ChatCells, type ChatColumn, type ChatForm } from './form.js';
+import { openai } from './openai.js';
+import { promptCompletion } from './prompt-completion.js';
+import { sharegpt } from './sharegpt.js';
+
+/** The forms; of several whose columns a table has, the first is taken. */
+const FORMS = { openai, sharegpt, prompt_completion: promptCompletion, alpaca } satisfies Readonly<
+  Record<string, ChatForm>
+>;
+
+/** A form's name. */
+export type ChatFormName = keyof typeof FORMS;
+/** In the order in which they are tried. */
+export const CHAT_FORMS = Object.keys(FORMS) as [ChatFormName, ...ChatFormName[]];
+
+/** What each is, for people. */
+export const chatFormsInWords = CHAT_FORMS.map((name) => `${name} (${FORMS[name].about})`).join(', ');
+
+/** The columns that a form may read; without a form: that any may. */
+export function chatColumns(form?: ChatFormName): ChatColumn[] {
+  if (form === undefined) return Object.keys(CHAT_COLUMNS) as ChatColumn[];
+  const { needed, optional }: ChatForm = FORMS[form];
+  return [...needed, ...optional];
+}
+
+/** The chats of a table. */
+export interface SelectedChats {
+  readonly form: ChatFormName;
+  /** Whether the form was recognised, and by which of the table's columns. */
+  readonly recognisedBy?: readonly string[];
+  readonly conversations: Conversation[];
+  /** conversations[i] is of the table's row indices[i]. */
+  readonly indices: number[];
+  /** Rows without anything to learn, and why. */
+  readonly leftOut: { readonly index: number; readonly why: string }[];
+}
+
+/**
+ * @param columns from the task's names for columns to the table's
+ * @param source names the table in messages
+ * @throws UserError for a table of no form that is known, and, with the row, for one that is no conversation
+ */
+export function selectChats(
+  table: readonly Row[],
+  columns: Readonly<Partial<Record<ChatColumn, string>>>,
+  source: string,
+  wanted?: ChatFormName,
+): SelectedChats {
+  const nameOf = (column: ChatColumn): string => columns[column] ?? column;
+  const present = new Set(table.flatMap((row) => Object.keys(row)));
+  const form = wanted ?? CHAT_FORMS.find((name) => FORMS[name].needed.every((c) => present.has(nameOf(c))));
+  if (form === undefined) {
+    const known = CHAT_FORMS.map((name) => FORMS[name].needed.map(nameOf).join(' and ')).join(', ');
+    throw new UserError(
+      `${source} has the columns of no form of chats (${known}), but ${[...present].join(', ')}; name them under 'columns'`,
+    );
+  }
+  const { needed }: ChatForm = FORMS[form];
+  checkColumns(table, needed.map(nameOf), source);
+  const read = chatColumns(form);
+  const selected: SelectedChats = {
+    form,
+    ...(wanted === undefined && { recognisedBy: needed.map(nameOf) }),
+    ...{ conversations: [], indices: [], leftOut: [] },
+  };
+  for (const [index, row] of table.entries()) {
+    const cells = Object.fromEntries(read.map((column) => [column, own(row, nameOf(column))])) as ChatCells;
+    let conversation: Conversation;
+    try {
+      conversation = conversationOf(FORMS[form], cells);
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      throw new UserError(`${source}: row ${index + 1}: ${error.message}`);
+    }
+    const why = nothingLearnt(conversation);
+    if (why !== undefined) selected.leftOut.push({ index, why });
+    else {
+      selected.conversations.push(conversation);
+      selected.indices.push(index);
+    }
+  }
+  return selected;
+}
+
+function conversationOf(form: ChatForm, cells: ChatCells): Conversation {
+  const messages = form.messages(cells).map(plain);
+  const strange = messages.findIndex(({ role }) => !ROLES.some((known) => known === role));
+  if (strange >= 0)
+    throw new UserError(
+      `message ${strange + 1} has the role ${JSON.stringify(messages[strange]!.role)}, which is none of ${ROLES.join(', ')}`,
+    );
+  const tools = listIn(cells, 'tools') ?? [];
+  if (!tools.every(isObject)) throw new UserError('its tools are no list of objects');
+  return { messages, ...(tools.length > 0 && { tools }) };
+}
+
+/** With a text as its content, since templates write None where a content is null. */
+function plain({ role, content, ...others }: TextMessage): TextMessage {
+  return { role, content: content ?? '', ...others };
+}
+
+/** Why nothing can be learnt of a conversation; undefined where something can. */
+function nothingLearnt({ messages }: Conversation): string | undefined {
+  if (messages.length === 0) return 'they have no messages';
+  const turns = messages.filter(({ role }) => role === 'assistant');
+  if (turns.length === 0) return 'they have no assistant turn';
+  const said = turns.filter(
+    ({ content, tool_calls = [] }) => content!.trim() !== '' || tool_calls.length > 0,
+  );
+  if (said.length === 0) return 'their assistant turns are empty';
+  if (said.every(({ weight }) => weight === 0)) return 'all assistant turns have weight 0';
+  return messages[0]!.role === 'assistant' && messages.length === 1 ? 'they answer nothing' : undefined;
+}
+
+export { messagesOf, type Conversation, type TextMessage } from './conversation.js';
+export { CHAT_COLUMNS, type ChatColumn } from './form.js';

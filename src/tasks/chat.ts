@@ -1,0 +1,94 @@
+/** Conversations: learning what the assistant says in them, and answering where it spoke last. */
+
+import { z } from 'zod';
+import { METRIC_NAMES, METRICS, type Metric } from '../eval/index.js';
+import { CHAT_COLUMNS, CHAT_FORMS, chatColumns, chatFormsInWords } from '../data/chat/index.js';
+import { section, setting, text, type Values } from '../util/settings.js';
+import { chatRows } from './chat-rows.js';
+import { byChatTemplate } from './chat-wording.js';
+import type { AnswerEnds, TaskDefaults, TaskDefinition } from './types.js';
+
+/** Metrics of free text, by the names that tasks have for them. */
+const FREE = METRIC_NAMES.filter((name) => !METRICS[name].labelled);
+
+/** Answers are as long as the model makes them. */
+const OPEN: AnswerEnds = { line: false, marker: false };
+
+const SETTINGS = {
+  form: setting(
+    z.enum(CHAT_FORMS),
+    `How the data holds its chats: ${chatFormsInWords}. Default: recognised by the columns.`,
+  ),
+  chat_template: setting(
+    text,
+    'A chat template in Jinja: a file, or the text itself. Default: the model’s own, or ChatML where it has none.',
+  ),
+  train_on: setting(
+    z.enum(['assistant', 'last']),
+    'What is learnt: all that the assistant says, but for messages with weight: 0, or its last message alone. With ' +
+      'completion_only_loss: false everything is.',
+    { default: 'assistant' as const },
+  ),
+  metric: setting(
+    z.enum(FREE),
+    `How the last message of the assistant is scored: ${FREE.map((name) => `${name} (${METRICS[name].about})`).join(', ')}.`,
+    { default: 'rouge' as const },
+  ),
+  ...METRICS.rouge.settings,
+};
+
+/** Chats. */
+export type ChatSettings = { readonly task: 'chat' } & Values<typeof SETTINGS>;
+
+const DEFAULTS: TaskDefaults = { r: 16, num_train_epochs: 3, max_new_tokens: 100, few_shot_examples: 1 };
+
+export const chat: TaskDefinition<ChatSettings> = {
+  description: 'Answer in a conversation.',
+  noun: 'A chat',
+  settings: SETTINGS,
+  columnNames: {
+    type: section(
+      Object.fromEntries(
+        Object.entries(CHAT_COLUMNS).map(([name, about]) => [name, setting(text, about, { default: name })]),
+      ),
+    ),
+    description: 'The data’s names for the columns of its form.',
+  },
+  defaults: DEFAULTS,
+  baselines: ['zero_shot'],
+  starter: `  assistant:                        # a name of your choice
+    task: chat
+    # form: openai                  # or sharegpt, prompt_completion, alpaca; by default recognised by the columns
+    train:
+      path: data/train.jsonl        # JSON, JSONL, Parquet or CSV; or hub: a data set's name
+      # fraction: 0.1               # a share of the rows, or count: a number of them
+    test:
+      path: data/test.jsonl
+    # train_on: last                # the assistant's last message alone; by default all that it says
+    # chat_template: template.jinja # by default the model's own, or ChatML where it has none
+    metric: rouge                   # or chrf, exact_match
+    baselines: [zero_shot]
+    max_new_tokens: ${DEFAULTS.max_new_tokens}
+`,
+
+  metric: ({ metric = SETTINGS.metric.default }): Metric => metric,
+
+  problems: ({ metric = SETTINGS.metric.default, ...settings }) =>
+    settings.rouge_tokenizer !== undefined && metric !== 'rouge'
+      ? [{ path: ['rouge_tokenizer'], message: 'goes with the metric rouge' }]
+      : [],
+
+  columns({ form }) {
+    const columns = chatColumns(form);
+    return { inputs: columns, answers: [], filled: [], optional: columns };
+  },
+  rows: ({ form }) => chatRows(form),
+
+  create: ({ metric = SETTINGS.metric.default, chat_template, train_on = SETTINGS.train_on.default }) => ({
+    task: 'chat',
+    metric,
+    flat: false,
+    ends: { tuned: OPEN, untuned: OPEN },
+    wording: byChatTemplate({ template: chat_template, train_on }),
+  }),
+};
