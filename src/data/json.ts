@@ -8,10 +8,10 @@ import { readText, type ReadingOptions } from './text.js';
 export async function readJsonRows(path: string, options?: ReadingOptions): Promise<Row[]> {
   const text = await readText(path, options);
   const value = tryParse(text);
-  if (value !== undefined) return rowsIn(value, path);
+  if (value !== undefined) return rowsOf(value, (one) => rowsIn(one, path));
   // Many tools write one object a line into a file named .json.
   const firstLine = text.slice(0, Math.max(0, text.search(/[\r\n]/)));
-  if (isRow(tryParse(firstLine))) return parseJsonLines(text, path);
+  if (isRow(tryParse(firstLine)?.exact)) return parseJsonLines(text, path);
   throw new UserError(`${path} is not valid JSON: ${faultIn(text)}`);
 }
 
@@ -27,9 +27,9 @@ function parseJsonLines(text: string, path: string): Row[] {
     const value = tryParse(line);
     if (value === undefined)
       throw new UserError(`${path}: line ${i + 1} is not valid JSON: ${faultIn(line, i)}`);
-    if (!isRow(value))
-      throw new UserError(`${path}: line ${i + 1} is ${kindOf(value)}, where an object is needed`);
-    rows.push(value);
+    if (!isRow(value.exact))
+      throw new UserError(`${path}: line ${i + 1} is ${kindOf(value.exact)}, where an object is needed`);
+    rows.push(...rowsOf(value, (one) => [one as Row]));
   }
   return rows;
 }
@@ -71,15 +71,46 @@ function rowsOfColumns(table: Row, path: string): Row[] {
   return first[1].map((_, i) => Object.fromEntries(columns.map(([name, values]) => [name, values[i]])));
 }
 
-/** Undefined, which JSON cannot spell, where the text is not JSON. */
-function tryParse(text: string): unknown {
+/** A value of JSON as it is read, and as it is where numbers that JavaScript would write in another way are strings of their digits. */
+interface Parsed {
+  readonly plain: unknown;
+  readonly exact: unknown;
+}
+
+/** Undefined where the text is not JSON. */
+function tryParse(text: string): Parsed | undefined {
   try {
-    const value: unknown = JSON.parse(text);
+    const plain: unknown = JSON.parse(text);
     const exact = quoteNumbers(text);
-    return exact === text ? value : JSON.parse(exact);
+    return { plain, exact: exact === text ? plain : JSON.parse(exact) };
   } catch {
     return undefined;
   }
+}
+
+/** Rows whose cells have the digits of the file; numbers within a cell's list or object are numbers. */
+function rowsOf({ plain, exact }: Parsed, rowsIn: (value: unknown) => Row[]): Row[] {
+  const rows = rowsIn(exact);
+  if (plain === exact) return rows;
+  const numbers = rowsIn(plain);
+  return rows.map((row, i) => {
+    const cells = Object.entries(row).map(([name, cell]) => [name, withNumbers(cell, numbers[i]![name])]);
+    return Object.fromEntries(cells) as Row;
+  });
+}
+
+function withNumbers(exact: unknown, plain: unknown, within = false): unknown {
+  if (typeof plain === 'number') return !within || isTooLong(exact) ? exact : plain;
+  if (Array.isArray(plain))
+    return (plain as unknown[]).map((one, i) => withNumbers((exact as unknown[])[i], one, true));
+  if (!isRow(plain)) return plain;
+  const parts = Object.entries(plain).map(([key, one]) => [key, withNumbers((exact as Row)[key], one, true)]);
+  return Object.fromEntries(parts);
+}
+
+/** Of digits in a string: a whole number that JavaScript does not have. */
+function isTooLong(exact: unknown): boolean {
+  return typeof exact === 'string' && /^-?\d+$/.test(exact) && !Number.isSafeInteger(Number(exact));
 }
 
 /**

@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { METRIC_NAMES, METRICS, type Metric } from '../eval/index.js';
 import { CHAT_COLUMNS, CHAT_FORMS, chatColumns, chatFormsInWords } from '../data/chat/index.js';
+import { CHATML, ChatTemplate } from '../tokenizer/index.js';
 import { section, setting, text, type Values } from '../util/settings.js';
 import { chatRows } from './chat-rows.js';
 import { byChatTemplate } from './chat-wording.js';
@@ -14,6 +15,8 @@ const FREE = METRIC_NAMES.filter((name) => !METRICS[name].labelled);
 /** Answers are as long as the model makes them. */
 const OPEN: AnswerEnds = { line: false, marker: false };
 
+const CHATML_NAME = 'chatml';
+
 const SETTINGS = {
   form: setting(
     z.enum(CHAT_FORMS),
@@ -21,7 +24,7 @@ const SETTINGS = {
   ),
   chat_template: setting(
     text,
-    'A chat template in Jinja: a file, or the text itself. Default: the model’s own, or ChatML where it has none.',
+    `A chat template in Jinja: a file, the text itself, or ${CHATML_NAME}. Default: the model’s own, or ChatML where it has none.`,
   ),
   train_on: setting(
     z.enum(['assistant', 'last']),
@@ -73,6 +76,12 @@ export const chat: TaskDefinition<ChatSettings> = {
 
   metric: ({ metric = SETTINGS.metric.default }): Metric => metric,
 
+  withFiles({ chat_template: given, ...settings }, read) {
+    if (given === undefined) return settings;
+    const isText = given === CHATML_NAME || /[{\n]/.test(given);
+    return { ...settings, chat_template: isText ? given : read(given, 'chat_template') };
+  },
+
   problems: ({ metric = SETTINGS.metric.default, ...settings }) =>
     settings.rouge_tokenizer !== undefined && metric !== 'rouge'
       ? [{ path: ['rouge_tokenizer'], message: 'goes with the metric rouge' }]
@@ -84,11 +93,16 @@ export const chat: TaskDefinition<ChatSettings> = {
   },
   rows: ({ form }) => chatRows(form),
 
-  create: ({ metric = SETTINGS.metric.default, chat_template, train_on = SETTINGS.train_on.default }) => ({
-    task: 'chat',
-    metric,
-    flat: false,
-    ends: { tuned: OPEN, untuned: OPEN },
-    wording: byChatTemplate({ template: chat_template, train_on }),
-  }),
+  create({ metric = SETTINGS.metric.default, chat_template: given, train_on = SETTINGS.train_on.default }) {
+    const template = given === CHATML_NAME ? CHATML : given;
+    // One that cannot be parsed is told before a model is loaded.
+    if (template !== undefined) new ChatTemplate(template, 'chat_template');
+    return {
+      task: 'chat',
+      metric,
+      flat: false,
+      ends: { tuned: OPEN, untuned: OPEN },
+      wording: byChatTemplate({ template, train_on }),
+    };
+  },
 };

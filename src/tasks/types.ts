@@ -73,6 +73,11 @@ export interface TaskDefinition<S extends { readonly task: string }> {
   /** The task's section of the configuration that `westwind init` writes. */
   readonly starter: string;
   metric(settings: S): Metric;
+  /**
+   * The settings with the texts of files that they name in the places of the names, since what stands in a file decides a result. `read`
+   * gives the text of a file that the setting of this key names.
+   */
+  withFiles?(settings: S, read: (path: string, key: string) => string): S;
   problems?(settings: S, section: TaskSection): TaskProblem[];
   columns(settings: S): TaskColumns;
   /** How its rows are taken from a table. Absent: its columns, as texts. */

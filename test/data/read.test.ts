@@ -257,6 +257,17 @@ describe('JSON', () => {
     assert.ok(row!['text'] === long.text && row!['n'] === '1.0');
   });
 
+  test('numbers within a cell are numbers, but for those that JavaScript does not have', async () => {
+    const cell = '{"a": [1.10, {"b": 2e3, "long": 9007199254740993, "text": "1.10"}], "c": 1.0, "d": -0}';
+    const wanted = { a: [1.1, { b: 2000, long: '9007199254740993', text: '1.10' }], c: 1, d: -0 };
+    for (const [file, content] of [
+      ['in.jsonl', `{"own": 1.10, "cell": ${cell}}`],
+      ['in.json', `[{"own": 1.10, "cell": ${cell}}]`],
+      ['columns.json', `{"own": [1.10], "cell": [${cell}]}`],
+    ] as const)
+      assert.deepEqual(await readTable(write(file, content)), [{ own: '1.10', cell: wanted }]);
+  });
+
   test('lines end by CR, LF or both', async () => {
     assert.deepEqual(await readTable(write('cr.jsonl', '{"a":1}\r{"a":2}\r\n{"a":3}\n')), [
       { a: 1 },

@@ -6,6 +6,7 @@
 import { existsSync } from 'node:fs';
 import { dirname, isAbsolute, join } from 'node:path';
 import { stringify } from 'yaml';
+import { definitionOf } from '../../tasks/index.js';
 import { messageOf, UserError } from '../../util/errors.js';
 import { readText } from '../../util/read.js';
 import { readAdapterConfig } from '../../adapters/peft.js';
@@ -147,13 +148,27 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
   };
   const missing = (path: string): string =>
     `is ${path}, which is neither in this file's folder nor in the working folder`;
-  const locateSource = (source: ResolvedSource, path: Path): ResolvedSource => {
-    if (!('path' in source.from)) return source;
-    const found = locate(source.from.path);
-    if (!existsSync(found)) {
-      problems.push({ path: [...path, 'path'], message: missing(source.from.path) });
+  const locateFrom = <F extends ResolvedSource['from']>(from: F, path: Path): F => {
+    if ('mixture' in from) {
+      const mixture = from.mixture.map((one, i) => ({
+        ...one,
+        from: locateFrom(one.from, [...path, 'mixture', i]),
+      }));
+      return { ...from, mixture };
     }
-    return { ...source, from: { ...source.from, path: found } };
+    if (!('path' in from)) return from;
+    const found = locate(from.path);
+    if (!existsSync(found)) problems.push({ path: [...path, 'path'], message: missing(from.path) });
+    return { ...from, path: found };
+  };
+  const locateSettings = ({ name, settings }: ResolvedTask): ResolvedTask['settings'] => {
+    const read = (path: string, key: string): string => {
+      const found = locate(path);
+      if (existsSync(found)) return readText(found);
+      problems.push({ path: ['tasks', name, key], message: missing(path) });
+      return path;
+    };
+    return definitionOf(settings).withFiles?.(settings, read) ?? settings;
   };
   const locateCheck = (check: ResolvedCheck, path: Path): ResolvedCheck => {
     if (!isCheckFile(check.check)) return check;
@@ -197,12 +212,13 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
       ...task,
       ...(inheritedFrom !== undefined && { inheritedFrom }),
       ...locateAdapter(task),
+      settings: locateSettings(task),
       checks: task.checks.map((check, i) => locateCheck(check, ['tasks', task.name, 'checks', i])),
       ...Object.fromEntries(
         SECTION_SPLITS.flatMap((split) => {
           const source = task[split];
           if (!source || !isOwn(split, source)) return [];
-          return [[split, locateSource(source, ['tasks', task.name, split])]];
+          return [[split, { ...source, from: locateFrom(source.from, ['tasks', task.name, split]) }]];
         }),
       ),
     };

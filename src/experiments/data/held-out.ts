@@ -3,7 +3,7 @@
  * something was chosen by test nothing any more.
  */
 
-import { type Sample, type Task } from '../../tasks/index.js';
+import { textOf, type Sample, type Task } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
 import type { ResolvedTask } from '../config/index.js';
 import { isSameSource } from '../config/same-source.js';
@@ -27,7 +27,7 @@ function sharedRows(
     if (mine === undefined || mine.part || other === undefined) return 0;
     const oneFile = isSameSource(mine, other);
     const rowOf = (sample: Sample): unknown =>
-      oneFile ? sample.row : JSON.stringify([task.wording.compared(sample.values), sample.answer]);
+      oneFile ? sample.row : JSON.stringify([textOf(task, sample), sample.answer]);
     const rows = new Set(sets[split].map(rowOf));
     return validation.filter((sample) => rows.has(rowOf(sample))).length;
   };

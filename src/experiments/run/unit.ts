@@ -49,7 +49,8 @@ export async function startUnit(
   mkdirSync(folder, { recursive: true });
   const data = await shared.cache.data(settings, config.seed);
   tellRecorded(shared, parts);
-  for (const text of noticesOf(data, shared.tokenizer)) shared.emit({ type: 'notice', run, task: settings.name, text });
+  for (const text of noticesOf(data, shared.tokenizer))
+    shared.emit({ type: 'notice', run, task: settings.name, text });
   return { ...parts, data, methods: [] };
 }
 

@@ -21,15 +21,19 @@ const figure = z
   .nullable()
   .transform((x) => x ?? Number.NaN);
 
+const from = [
+  z.looseObject({
+    path: z.string(),
+    format: z.string().optional(),
+    delimiter: z.string().length(1).optional(),
+  }),
+  z.looseObject({ hub: z.string(), split: z.string() }),
+] as const;
+
+const mixed = z.looseObject({ name: z.string(), from: z.union(from), weight: z.number().optional() });
+
 const source = z.looseObject({
-  from: z.union([
-    z.looseObject({
-      path: z.string(),
-      format: z.string().optional(),
-      delimiter: z.string().length(1).optional(),
-    }),
-    z.looseObject({ hub: z.string(), split: z.string() }),
-  ]),
+  from: z.union([...from, z.looseObject({ mixture: z.array(mixed).min(1) })]),
   columns: z.record(z.string(), z.string()),
   fraction: z.number().optional(),
   count: count.optional(),
@@ -213,6 +217,7 @@ export const trainedSchema = z.looseObject({ steps: count });
 export const inspectedSchema = z.array(
   z.looseObject({
     row: z.number(),
+    source: z.string().optional(),
     shortened: z.boolean(),
     trained: z.number(),
     tokens: z.array(z.looseObject({ text: z.string(), trained: z.boolean() })),

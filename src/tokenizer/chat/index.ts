@@ -1,14 +1,18 @@
 /** A conversation laid out by a chat template, with the spans that an assistant wrote. */
 import { UserError } from '../../util/errors.js';
 import { ChatTemplate, type RenderOptions } from '../jinja/index.js';
-import { prepared, type Message } from './messages.js';
+import { derivedSpans, endedBy } from './derived.js';
+import { markedSpans } from './marked.js';
+import { ASKING, ASSISTANT, prepared, type ContentForm, type Message } from './messages.js';
 import { standIn } from './probes.js';
-import { derivedSpans, markedSpans, type ChatSpan } from './spans.js';
+import { Patterns } from './patterns.js';
+import { attempted, rendered, type ChatSpan, type Rendered, type Rendering } from './rendering.js';
+import { checkSaid } from './said.js';
 
 export { CHATML } from './chatml.js';
 export type { ContentPart, Message } from './messages.js';
 export { trainedTokens } from './mask.js';
-export type { ChatSpan } from './spans.js';
+export type { ChatSpan } from './rendering.js';
 
 export interface ChatOptions {
   /** JSON schemas of functions, for templates that offer them. */
@@ -29,7 +33,8 @@ export class ChatRenderer {
   readonly #template: ChatTemplate;
   readonly #special: Readonly<Record<string, unknown>>;
   readonly #render: RenderOptions;
-  #takesParts: boolean | undefined;
+  readonly #patterns = new Patterns();
+  #knownForm: ContentForm | undefined;
 
   /** `special`: the special tokens' texts, by the names that templates know. */
   constructor(
@@ -47,53 +52,66 @@ export class ChatRenderer {
     conversation: readonly Message[],
     { tools, addGenerationPrompt = false }: ChatOptions = {},
   ): RenderedChat {
-    const messages = prepared(conversation, this.takesParts);
-    const context = this.#context(messages, tools);
+    const messages = prepared(conversation, this.#form);
     // Templates tell the time: all renderings are of one.
     const options = { ...this.#render, now: this.#render.now ?? new Date() };
-    const given = this.#template.trace(context, options);
-    const spans = this.#template.isMarked
-      ? markedSpans(this.#template, messages, given.trace)
-      : derivedSpans({ template: this.#template, context, options }, messages, given);
-    if (!addGenerationPrompt) return { text: given.text, spans };
-    const text = this.#template.render({ ...context, add_generation_prompt: true }, options);
+    const rendering = { template: this.#template, context: this.#context(tools), options };
+    const whole = rendered(rendering, messages, addGenerationPrompt);
+    const { text } = whole;
+    if (this.#template.isMarked) {
+      checkSaid(rendering, messages, whole);
+      return { text, spans: markedSpans(rendering, messages, whole) };
+    }
+    if (!addGenerationPrompt) {
+      const spans = this.#patterns.spans(text, messages, tools, (blank) => this.#pattern(rendering, blank));
+      return { text, spans: spans ?? this.#derived(rendering, messages, whole) };
+    }
+    const given = rendered(rendering, messages);
+    const spans = derivedSpans(rendering, messages, given);
     if (!text.startsWith(given.text.slice(0, spans.at(-1)?.end)))
       throw new UserError(
-        `${this.#template.path}: with a generation prompt the template writes the messages before it otherwise`,
+        `${this.#template.path}: before a generation prompt the template writes the messages otherwise`,
       );
     return { text, spans };
   }
 
-  /** Whether a content of parts is for the template what their text is; one that takes text alone gets it. */
-  get takesParts(): boolean {
-    return (this.#takesParts ??= this.#isSame(standIn(0), [{ type: 'text', text: standIn(0) }]));
+  #derived(rendering: Rendering, messages: readonly Message[], given: Rendered): ChatSpan[] {
+    checkSaid(rendering, messages, given);
+    return endedBy(this.#special['eos_token'], given.text, derivedSpans(rendering, messages, given));
   }
 
-  #isSame(...contents: readonly Message['content'][]): boolean {
+  #pattern(
+    rendering: Rendering,
+    messages: readonly Message[],
+  ): { text: string; spans: ChatSpan[] } | undefined {
     try {
-      const [text, ...others] = contents.map((content) =>
-        this.#template.render(
-          this.#context([
-            { role: 'user', content },
-            { role: 'assistant', content },
-          ]),
-          this.#render,
-        ),
-      );
-      return others.every((other) => other === text);
+      const given = rendered(rendering, messages);
+      return { text: given.text, spans: this.#derived(rendering, messages, given) };
     } catch (error) {
-      if (error instanceof UserError) return false;
+      if (error instanceof UserError) return undefined;
       throw error;
     }
   }
 
-  #context(messages: readonly Message[], tools?: readonly object[]): Readonly<Record<string, unknown>> {
-    return {
-      ...this.#special,
-      messages,
-      tools: tools ?? null,
-      documents: null,
-      add_generation_prompt: false,
-    };
+  /** As text, in parts, or either where a content of one part is for the template what its text is. */
+  get #form(): ContentForm {
+    if (this.#knownForm) return this.#knownForm;
+    const text = this.#tried(standIn(0));
+    const parts = this.#tried([{ type: 'text', text: standIn(0) }]);
+    const isWritten = (written: string | undefined): boolean => written?.split(standIn(0)).length === 3;
+    if (isWritten(text)) this.#knownForm = text === parts ? 'either' : 'text';
+    else this.#knownForm = isWritten(parts) ? 'parts' : 'text';
+    return this.#knownForm;
+  }
+
+  /** What a question and its answer become; undefined where the template does not take them. */
+  #tried(content: Message['content']): string | undefined {
+    const messages = [ASKING, ASSISTANT].map((role) => ({ role, content }));
+    const rendering = { template: this.#template, context: this.#context(), options: this.#render };
+    return attempted(rendering, messages)?.text;
+  }
+
+  #context(tools?: readonly object[]): Readonly<Record<string, unknown>> {
+    return { ...this.#special, tools: tools ?? null, documents: null };
   }
 }

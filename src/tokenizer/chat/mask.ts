@@ -1,6 +1,6 @@
 /** From the spans of a text to its tokens. */
 import { UserError } from '../../util/errors.js';
-import type { ChatSpan } from './spans.js';
+import type { ChatSpan } from './rendering.js';
 
 /**
  * Which tokens of a chat are trained on: those of which a character stands in a span. A token may have characters of what its own turn

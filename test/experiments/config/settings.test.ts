@@ -35,11 +35,14 @@ const TASKS: readonly (Json & { readonly task: TaskName })[] = [
   })),
 ];
 
-/** What settings go with: test rows of a file of their own or of the training's, answers by likelihood, unpacked texts, evaluations. */
+const MIXED = { mixture: ['a.csv', 'b.csv'].map((path) => ({ path, weight: 1 })) };
+
+/** What settings go with: test rows of a file of their own or of the training's, mixtures, answers by likelihood, unpacked texts, evaluations. */
 const WITH: readonly { readonly task: Json; readonly top?: Json }[] = [
   { task: { test: { path: 'y.csv' } } },
   { task: { test: { path: 'y.csv' }, scoring: 'both' }, top: { training: { packing: 'none' } } },
   { task: { split: { test: 0.25 } } },
+  { task: { train: MIXED, test: { path: 'y.csv' } } },
   { task: { test: { path: 'y.csv' }, validation: { path: 'v.csv' } } },
   {
     task: { test: { path: 'y.csv' }, validation: { path: 'v.csv' } },
@@ -49,8 +52,9 @@ const WITH: readonly { readonly task: Json; readonly top?: Json }[] = [
   },
 ];
 
-const BASES: readonly Json[] = TASKS.flatMap((kind) =>
-  WITH.map(({ task, top }) => {
+/** Each kind with each of these; the further metrics of a custom task with the first. */
+const BASES: readonly Json[] = TASKS.flatMap((kind, i) =>
+  WITH.slice(0, kind.task === TASKS[i - 1]?.task ? 1 : undefined).map(({ task, top }) => {
     const { baselines = BASELINES } = definitionOf(kind);
     const t = { ...kind, train: { path: 'x.csv' }, baselines, ...task };
     return { model_name_or_path: 'm', lora: {}, ...top, tasks: { t } };
