@@ -31,7 +31,10 @@ export const verb: Verb = (command) => {
   configArgument(command)
     .option('--task <name>', 'only this task')
     .option('--rows <n>', 'how many rows of each task', positiveInteger, 3)
-    .option('--row <number...>', 'these rows, by the numbers that messages call them')
+    .option(
+      '--row <number...>',
+      'these rows, by the numbers that messages call them; of a mixture SOURCE:NUMBER',
+    )
     .option('--json', 'a JSON object a row, with each token')
     .action(async (path: string, flags: Flags) => {
       for (const [config, settings] of chooseTasks(studyOf(path, flags), flags.task)) {
@@ -93,7 +96,9 @@ async function inspectTask(
 function chooseRows(data: TaskData, { rows, row }: Flags): readonly Sample[] {
   if (row === undefined) return data.train.slice(0, rows);
   return row.map((number) => {
-    const sample = data.train.find((s) => s.row + 1 === Number(number));
+    const sample = data.train.find(({ row, source }) =>
+      source ? `${source.name}:${row - source.first + 1}` === number : row + 1 === Number(number),
+    );
     if (!sample) throw new UserError(`row ${number} is not among the ${data.train.length} training rows`);
     return sample;
   });

@@ -78,29 +78,18 @@ async function* answerGroup(
   });
   // A consumer that goes away ends the pass that is under way, too.
   const end = new AbortController();
-  const abort = (): void => end.abort(options.signal?.reason);
-  options.signal?.addEventListener('abort', abort);
+  const signal = options.signal ? AbortSignal.any([options.signal, end.signal]) : end.signal;
   try {
     const finished = new Arrivals<Answer>();
     for (const { index, ids } of prompts)
       finished.add(
         session.submit({
-          ...{
-            index,
-            ids,
-            max_new_tokens,
-            stopTokens,
-            endsWith,
-            sampling: options,
-            adapter,
-            signal: end.signal,
-          },
+          ...{ index, ids, max_new_tokens, stopTokens, endsWith, sampling: options, adapter, signal },
           onToken: onToken && ((token) => onToken(index, token)),
         }),
       );
     yield* finished;
   } finally {
-    options.signal?.removeEventListener('abort', abort);
     end.abort();
     await session.close();
   }

@@ -11,6 +11,7 @@ import { answerOf, askedFor, askedOf, comparedOf, laterStarts, spoken, startingA
 import { conversationIn } from './chat-rows.js';
 import { NO_LOSS } from './encode.js';
 import { sideBySide, type Encoding } from './rounds.js';
+import { rowNumber } from './sample.js';
 import type { TokenizerLike } from './tokenizer.js';
 import {
   LeftOut,
@@ -90,7 +91,7 @@ function* example(
   // What is trained on may be among what was left out.
   if (found?.labels.some((label) => label !== NO_LOSS)) return { ...found, shortened: true };
   throw new LeftOut(
-    `row ${sample.row + 1}: what is trained on has no room within max_length ${max_length} tokens even without its earlier turns; ` +
+    `row ${rowNumber(sample)}: what is trained on has no room within max_length ${max_length} tokens even without its earlier turns; ` +
       'raise training.max_length or leave the row out',
   );
 }
@@ -114,7 +115,7 @@ function* prompt(
   const found = yield* earliestThatFits(whole, ask);
   if (found) return { index: sample.row, ids: found, shortened: true };
   throw new UserError(
-    `row ${sample.row + 1}: the prompt has no room within ${limit} tokens even without its earlier turns; ` +
+    `row ${rowNumber(sample)}: the prompt has no room within ${limit} tokens even without its earlier turns; ` +
       'lower max_new_tokens, or take a model with a longer context',
   );
 }
@@ -137,12 +138,12 @@ function* earliestThatFits<R>(
 }
 
 /** Says in a UserError which row it is about. */
-function atRow<R>({ row }: Sample, work: () => R): R {
+function atRow<R>(sample: Sample, work: () => R): R {
   try {
     return work();
   } catch (error) {
     if (!(error instanceof UserError)) throw error;
-    throw new UserError(`row ${row + 1}: ${error.message}`);
+    throw new UserError(`row ${rowNumber(sample)}: ${error.message}`);
   }
 }
 

@@ -28,9 +28,9 @@ export function textOf({ wording }: Task, { values }: Sample): string {
   return wording.compared(values);
 }
 
-/** A row's number as people say it, from 1. */
-export function rowNumber({ row }: Pick<Sample, 'row'>): string {
-  return String(row + 1);
+/** A row's number as people say it, from 1: '5', or '5 of chats.jsonl' in a mixture. */
+export function rowNumber({ row, source }: Pick<Sample, 'row' | 'source'>): string {
+  return source ? `${row - source.first + 1} of ${source.name}` : String(row + 1);
 }
 
 /** Without white space around it, line breaks within it spaces. */

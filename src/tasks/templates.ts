@@ -8,7 +8,7 @@ import { UserError } from '../util/errors.js';
 import { endOfSequence, NO_LOSS, open, pair, prompt, type Pair } from './encode.js';
 import type { Method } from './methods.js';
 import { sideBySide, type Encoding } from './rounds.js';
-import { cellText } from './sample.js';
+import { cellText, rowNumber } from './sample.js';
 import { shorten } from './shorten.js';
 import { render, type Template } from './template.js';
 import type { TokenizerLike } from './tokenizer.js';
@@ -77,7 +77,7 @@ function* example(
   });
   if (cut === undefined) {
     throw new UserError(
-      `row ${sample.row + 1}: its prompt and answer are longer than max_length ${max_length} tokens even without ` +
+      `row ${rowNumber(sample)}: its prompt and answer are longer than max_length ${max_length} tokens even without ` +
         `its ${task.body}; raise training.max_length or leave the row out`,
     );
   }
@@ -118,7 +118,7 @@ function* promptSet(
       });
       if (cut === undefined) {
         throw new UserError(
-          `row ${sample.row + 1}: the ${kind} prompt has no room within ${limit} tokens even without its ${task.body}; ` +
+          `row ${rowNumber(sample)}: the ${kind} prompt has no room within ${limit} tokens even without its ${task.body}; ` +
             'lower max_new_tokens, or take a model with a longer context',
         );
       }

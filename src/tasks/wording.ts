@@ -13,8 +13,10 @@ export type DataRow = Readonly<Record<string, unknown>>;
 
 /** A row as a task sees it. */
 export interface Sample {
-  /** The row's number in its file, from 0. */
+  /** The row's number in its file, from 0; of a mixture's, among those of all of its sources, one behind the other. */
   readonly row: number;
+  /** Of a mixture: the row's source, by its name, and the number of that source's first row. */
+  readonly source?: { readonly name: string; readonly first: number };
   /** The texts that the prompts show, by column. */
   readonly values: Readonly<Record<string, string>>;
   /** The right answer, as the data has it; a label without white space around it. */
@@ -28,6 +30,8 @@ export interface TrainingExample {
   readonly ids: number[];
   readonly labels: number[];
   readonly row: number;
+  /** Of a mixture: the number of its source. */
+  readonly source?: number | undefined;
   /** Its body was cut to fit. */
   readonly shortened: boolean;
 }

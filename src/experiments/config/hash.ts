@@ -5,11 +5,10 @@
 
 import { createHash } from 'node:crypto';
 import { own } from '../../util/own.js';
-import { bitless } from '../../util/settings.js';
 import type { ResolvedConfig } from './resolve.js';
-import { isDrawn, isOwn, type ResolvedSource } from './settings/rows.js';
+import { BITLESS } from './schema.js';
+import { isDrawn, isOwn, type FromMixture, type ResolvedSource } from './settings/rows.js';
 import { dependsOnSeed, type ResolvedTask } from './settings/task.js';
-import { TRAINING } from './settings/tuning.js';
 import { type SectionSplit, bySection } from './splits.js';
 
 /** Raised when a change to Westwind changes what the same configuration gives. */
@@ -58,16 +57,31 @@ function taskParts(
     if (source === undefined || !isOwn(split, source)) return undefined;
     const content = data[`${name}.${split}`];
     if (content === undefined) throw new Error(`no fingerprint of ${name}.${split}`);
-    const { from, columns, fraction, count, stratify, part } = source;
+    const { from, columns, part } = source;
+    const mixture = 'mixture' in from ? mixtureParts(from) : undefined;
     const delimiter = 'path' in from ? from.delimiter : undefined;
-    // Drawn by the run's seed, they are what they were before they could have a seed of their own.
-    const own = isDrawn(source) ? source.seed : undefined;
-    const seed = isSeeded(task) && own === config.seed ? undefined : own;
     // Labels and examples come from all of the training rows, however many are trained on.
     return split === 'train' && !tune
-      ? { content, delimiter, columns, part }
-      : { content, delimiter, columns, fraction, count, stratify, seed, part };
+      ? { content, delimiter, mixture, columns, part }
+      : { content, delimiter, mixture, columns, ...drawParts(source), part };
   };
+  const drawParts = (source: ResolvedSource): Record<string, unknown> => {
+    const { fraction, count, stratify } = source;
+    // Drawn by the run's seed, they are what they were before they could have a seed of their own.
+    const own = isDrawn(source) ? source.seed : undefined;
+    return { fraction, count, stratify, seed: isSeeded(task) && own === config.seed ? undefined : own };
+  };
+  /** Their contents are in the mixture's. */
+  const mixtureParts = ({ mixture, stopping_strategy }: FromMixture): unknown => ({
+    sources: mixture.map((one) => ({
+      delimiter: 'path' in one.from ? one.from.delimiter : undefined,
+      columns: one.columns,
+      ...drawParts(one),
+      weight: tune ? one.weight : undefined,
+    })),
+    stopping_strategy:
+      tune && mixture.some(({ weight }) => weight !== undefined) ? stopping_strategy : undefined,
+  });
   const { batch_size, max_new_tokens, baseline_max_new_tokens, ...sampling } = generation;
   const answers = task.test && {
     scoring,
@@ -91,7 +105,7 @@ function taskParts(
   const tuning = tune && {
     lora,
     adapter: own(adapters, name),
-    training: { ...training, ...Object.fromEntries(bitless(TRAINING).map((key) => [key, undefined])) },
+    training: Object.fromEntries(Object.entries(training).filter(([key]) => !BITLESS.has(`training.${key}`))),
   };
   return {
     ...{ name, settings, answers, tuning, bf16: training.bf16, ...leftOut },

@@ -148,13 +148,18 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
   };
   const missing = (path: string): string =>
     `is ${path}, which is neither in this file's folder nor in the working folder`;
-  const locateSource = (source: ResolvedSource, path: Path): ResolvedSource => {
-    if (!('path' in source.from)) return source;
-    const found = locate(source.from.path);
-    if (!existsSync(found)) {
-      problems.push({ path: [...path, 'path'], message: missing(source.from.path) });
+  const locateFrom = <F extends ResolvedSource['from']>(from: F, path: Path): F => {
+    if ('mixture' in from) {
+      const mixture = from.mixture.map((one, i) => ({
+        ...one,
+        from: locateFrom(one.from, [...path, 'mixture', i]),
+      }));
+      return { ...from, mixture };
     }
-    return { ...source, from: { ...source.from, path: found } };
+    if (!('path' in from)) return from;
+    const found = locate(from.path);
+    if (!existsSync(found)) problems.push({ path: [...path, 'path'], message: missing(from.path) });
+    return { ...from, path: found };
   };
   const locateCheck = (check: ResolvedCheck, path: Path): ResolvedCheck => {
     if (!isCheckFile(check.check)) return check;
@@ -209,7 +214,7 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
         SECTION_SPLITS.flatMap((split) => {
           const source = task[split];
           if (!source || !isOwn(split, source)) return [];
-          return [[split, locateSource(source, ['tasks', task.name, split])]];
+          return [[split, { ...source, from: locateFrom(source.from, ['tasks', task.name, split]) }]];
         }),
       ),
     };

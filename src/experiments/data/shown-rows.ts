@@ -14,8 +14,9 @@ export interface ShownToken {
 }
 
 export interface ShownRow {
-  /** Its number in the data, from 0. */
+  /** Its number in the data, from 0; of a mixture's, in its source, which has a name there. */
   readonly row: number;
+  readonly source?: string | undefined;
   /** Its body was cut to fit. */
   readonly shortened: boolean;
   /** Tokens that are trained on. */
@@ -35,8 +36,10 @@ export async function showRow(
 ): Promise<ShownRow> {
   const example = exampleOf(data, settings, tokenizer, sample);
   const tokens = await tokensOf(example, tokenizer, settings.training.packing !== 'concat');
-  const { row, shortened } = example;
-  return { row, shortened, trained: tokens.filter((t) => t.trained).length, tokens };
+  const { shortened } = example;
+  const { row, source } = sample;
+  const numbered = source ? { row: row - source.first, source: source.name } : { row };
+  return { ...numbered, shortened, trained: tokens.filter((t) => t.trained).length, tokens };
 }
 
 /**

@@ -3,17 +3,14 @@
 import {
   packConcat,
   packIsolated,
-  readTable,
   splitRows,
   trainTestSplit,
   unpacked,
   type Block,
-  type ReadOptions,
-  type Row,
 } from '../../data/index.js';
-import { resolveDataset } from '../../files/index.js';
 import {
   createTask,
+  rowNumber,
   taskRows,
   toSample,
   trainingExample,
@@ -27,19 +24,22 @@ import {
 } from '../../tasks/index.js';
 import { throwIfAborted } from '../../util/abort.js';
 import { UserError } from '../../util/errors.js';
-import { own } from '../../util/own.js';
 import { inTurns } from '../../util/turns.js';
 import { inheritedNote, type ResolvedPart, type ResolvedSource, type ResolvedTask } from '../config/index.js';
 import { bySplit, SPLIT_NAMES, type SplitName } from '../config/splits.js';
 import { heldOutNotes } from './held-out.js';
 import { decontaminated, deduplicated, type LeftOutRows } from './left-out.js';
+import { mixed } from './mixture.js';
 import { overlapNotes, overlapOf, sameFiles, type Overlap } from './overlap.js';
+import { locate, readTables, type Table } from './tables.js';
 
 /** A task with its samples: trained on, answered, set aside. */
 export interface TaskData extends Readonly<Record<SplitName, readonly Sample[]>> {
   readonly task: Task;
   /** All rows of the training data, of which `train` may be a sample: few-shot examples are chosen from these. */
   readonly examples: readonly Sample[];
+  /** The names of a mixture's sources; none, where the training rows are of one. */
+  readonly sources: readonly string[];
   /** Rows that the sets have in common. */
   readonly overlap: Overlap;
   /** Training and test rows are numbered in the same files. */
@@ -47,25 +47,6 @@ export interface TaskData extends Readonly<Record<SplitName, readonly Sample[]>>
   /** What a person should know of it. */
   readonly notices: readonly string[];
 }
-
-/** The local files of a source. */
-export async function sourceFiles({ from }: ResolvedSource, signal?: AbortSignal): Promise<string[]> {
-  if ('path' in from) return [from.path];
-  const { hub, ...options } = from;
-  const splits = await resolveDataset(hub, { ...options, ...(signal && { signal }) });
-  const files = own(splits, from.split);
-  if (!files)
-    throw new UserError(`${hub} has no split '${from.split}'; it has ${Object.keys(splits).join(', ')}`);
-  return files;
-}
-
-interface Table {
-  readonly rows: readonly DataRow[];
-  readonly indices: readonly number[];
-  readonly files: readonly string[];
-}
-
-const NO_TABLE: Table = { rows: [], indices: [], files: [] };
 
 /** Says of a task that the configuration's own file does not name where it comes from. */
 export async function aboutTask<R>(
@@ -87,30 +68,52 @@ export function readTaskData(settings: ResolvedTask, seed: number, signal?: Abor
 
 async function readData(settings: ResolvedTask, seed: number, signal?: AbortSignal): Promise<TaskData> {
   const notices: string[] = [];
+  const tell = (notice: string): unknown => notices.push(notice);
   const takes = taskRows(settings.settings);
-  const load = async (source: ResolvedSource | undefined): Promise<Table> => {
-    if (!source) return NO_TABLE;
-    const files = await sourceFiles(source, signal);
-    const { format, delimiter }: ReadOptions = 'path' in source.from ? source.from : { format: 'parquet' };
-    const table: Row[] = [];
-    // One after the other: a Parquet file is decoded in a process of its own.
-    for (const file of files)
-      for (const row of await readTable(file, { format, delimiter, signal })) table.push(row);
-    const where = nameOf(source);
-    const { rows, indices, notices: told } = takes.select(table, source.columns, where);
-    notices.push(...told);
-    return { rows, indices, files };
-  };
-  const tables = bySplit(() => NO_TABLE);
+  const tables = bySplit((): readonly Table[] => []);
   for (const split of SPLIT_NAMES)
-    tables[split] = isPart(settings, split) ? tables.train : await load(settings[split]);
-  const others = SPLIT_NAMES.filter((split) => split !== 'train');
-  const strangers = others.filter((split) => !isPart(settings, split)).flatMap((split) => tables[split].rows);
-  const task = createTask(settings.settings, tables.train.rows, strangers);
-  const samplesOf = (split: SplitName): Sample[] => {
-    const { rows, indices } = tables[split];
-    return locate(settings[split], () => rows.map((row, i) => toSample(task, row, indices[i]!)));
+    tables[split] = isPart(settings, split)
+      ? tables.train
+      : await readTables(settings[split], takes, tell, signal);
+  const rowsOf = (split: SplitName): DataRow[] => tables[split].flatMap(({ rows }) => rows);
+  const strangers = OTHERS.filter((split) => !isPart(settings, split)).flatMap(rowsOf);
+  const task = createTask(settings.settings, rowsOf('train'), strangers);
+  const { leftOut, examples, ...sets } = await drawSets({ settings, seed, signal, task, tables, tell });
+  const [trainFiles, testFiles] = [tables.train, tables.test].map((of) => of.flatMap(({ files }) => files));
+  const oneFile = sameFiles(trainFiles!, testFiles!);
+  // A mixture may have a row several times.
+  const compared = { ...sets, train: [...new Set(sets.train)], examples, sameFiles: oneFile };
+  const overlap = {
+    ...(await abortable(signal, overlapOf(task, compared))),
+    ...(Object.keys(leftOut).length > 0 && { left_out: leftOut }),
   };
+  notices.push(...overlapNotes(overlap, { test_rows: sets.test.length, train_rows: sets.train.length }));
+  notices.push(...heldOutNotes(settings, { ...sets, task }));
+  notices.push(...flatNotices(task, [...examples, ...OTHERS.flatMap((split) => sets[split])]));
+  const sources = tables.train.flatMap(({ mixed: of }) => of?.name ?? []);
+  return { ...sets, task, examples, sources, overlap, sameFiles: oneFile, notices };
+}
+
+/** The splits but train. */
+const OTHERS = SPLIT_NAMES.filter((split) => split !== 'train');
+
+interface Drawing {
+  readonly settings: ResolvedTask;
+  readonly seed: number;
+  readonly signal: AbortSignal | undefined;
+  readonly task: Task;
+  readonly tables: Readonly<Record<SplitName, readonly Table[]>>;
+  readonly tell: (notice: string) => void;
+}
+
+interface DrawnSets extends Record<SplitName, readonly Sample[]> {
+  readonly examples: readonly Sample[];
+  readonly leftOut: LeftOutRows;
+}
+
+/** Which rows go where: repeats are left out, then parts are made, then what is tested is left out of the training, then rows are drawn. */
+async function drawSets({ settings, seed, signal, task, tables, tell }: Drawing): Promise<DrawnSets> {
+  const { train, deduplicate, decontaminate } = settings;
   const pick = (samples: readonly Sample[], source: ResolvedSource | undefined): readonly Sample[] => {
     const size = source?.count ?? source?.fraction;
     if (size === undefined || size === samples.length || source?.fraction === 1) return samples;
@@ -119,15 +122,20 @@ async function readData(settings: ResolvedTask, seed: number, signal?: AbortSign
     const picked = locate(source, () => trainTestSplit(samples.length, options)).train;
     return picked.map((i) => samples[i]!);
   };
+  /** Of a mixture's source those that it gives. */
+  const samplesOf = (split: SplitName): readonly Sample[] =>
+    tables[split].flatMap((table) => {
+      const samples = samplesOfTable(task, table);
+      return table.mixed ? pick(samples, table.source) : samples;
+    });
   const leftOut: { -readonly [Why in keyof LeftOutRows]: LeftOutRows[Why] } = {};
-  let all: readonly Sample[] = samplesOf('train');
-  if (settings.deduplicate !== undefined) {
-    const { kept, leftOut: repeats } = await abortable(signal, deduplicated(task, all, settings.deduplicate));
+  let all = samplesOf('train');
+  if (deduplicate !== undefined) {
+    const { kept, leftOut: repeats } = await abortable(signal, deduplicated(task, all, deduplicate));
     [all, leftOut.deduplicate] = [kept, repeats];
   }
-  const part = settings.train?.part;
-  const parts = part && locate(settings.train, () => partsOf(task, all, part));
-  let examples = parts?.train ?? all;
+  const part = train?.part;
+  const parts = part && locate(train, () => partsOf(task, all, part));
   const sets = bySplit((split) =>
     isPart(settings, split)
       ? (parts?.[split] ?? [])
@@ -135,24 +143,28 @@ async function readData(settings: ResolvedTask, seed: number, signal?: AbortSign
         ? []
         : pick(samplesOf(split), settings[split]),
   );
-  if (settings.decontaminate !== undefined) {
-    const tested = others.flatMap((split) => sets[split]);
-    const { kept, leftOut: known } = await abortable(
-      signal,
-      decontaminated(task, examples, tested, settings.decontaminate),
-    );
+  let examples = parts?.train ?? all;
+  if (decontaminate !== undefined) {
+    const tested = OTHERS.flatMap((split) => sets[split]);
+    const work = decontaminated(task, examples, tested, decontaminate);
+    const { kept, leftOut: known } = await abortable(signal, work);
     [examples, leftOut.decontaminate] = [kept, known];
   }
-  sets.train = pick(examples, settings.train);
-  const oneFile = sameFiles(tables.train.files, tables.test.files);
-  const overlap = {
-    ...(await abortable(signal, overlapOf(task, { ...sets, examples, sameFiles: oneFile }))),
-    ...(Object.keys(leftOut).length > 0 && { left_out: leftOut }),
-  };
-  notices.push(...overlapNotes(overlap, { test_rows: sets.test.length, train_rows: sets.train.length }));
-  notices.push(...heldOutNotes(settings, { ...sets, task }));
-  notices.push(...flatNotices(task, [...examples, ...others.flatMap((split) => sets[split])]));
-  return { ...sets, task, examples, overlap, sameFiles: oneFile, notices };
+  let epoch = examples;
+  if (train && 'mixture' in train.from) {
+    const { samples, notice } = mixed(examples, train.from, train.seed ?? seed, (own, count, source) =>
+      pick(own, { ...source, count }),
+    );
+    tell(notice);
+    epoch = samples;
+  }
+  return { ...sets, train: pick(epoch, train), examples, leftOut };
+}
+
+/** A source's rows; a mixture's are numbered through all of its sources. */
+function samplesOfTable(task: Task, { source, rows, indices, mixed: of }: Table): Sample[] {
+  const samples = locate(source, () => rows.map((row, i) => toSample(task, row, indices[i]!)));
+  return of ? samples.map((sample) => ({ ...sample, row: of.first + sample.row, source: of })) : samples;
 }
 
 /** Rejects with an AbortError once `signal` is aborted. */
@@ -190,20 +202,6 @@ function flatNotices(task: Task, samples: readonly Sample[]): string[] {
   ];
 }
 
-/** Puts the source's name before what is wrong with its rows. */
-function locate<R>(source: ResolvedSource | undefined, work: () => R): R {
-  try {
-    return work();
-  } catch (error) {
-    if (!(error instanceof UserError) || source === undefined) throw error;
-    throw new UserError(`${nameOf(source)}: ${error.message}`);
-  }
-}
-
-function nameOf({ from }: ResolvedSource): string {
-  return 'path' in from ? from.path : from.hub;
-}
-
 /** The classes to stratify by, as scikit-learn sorts them: whole numbers by their value, anything else as text. */
 function classesOf(samples: readonly Sample[]): string[] | number[] {
   const texts = samples.map((s) => s.answer);
@@ -237,7 +235,10 @@ export async function trainingBlocks(
   tokenizer: TokenizerLike & { readonly eosId: number | undefined },
 ): Promise<{ blocks: Block[]; notices: string[] }> {
   const { max_length, packing } = settings.training;
-  const examples = await trainingExamples(data.task, data.train, tokenizer, textOptions(settings));
+  const examples = withSources(
+    data,
+    await trainingExamples(data.task, data.train, tokenizer, textOptions(settings)),
+  );
   const shortened = examples.filter((e) => e.shortened).length;
   const options = { length: max_length, describeRow: (row: number) => describeRow(data, row) };
   const blocks =
@@ -254,10 +255,17 @@ export async function trainingBlocks(
   return { blocks, notices };
 }
 
+/** The same with the numbers of their sources, where they are of a mixture. */
+function withSources({ sources, train }: TaskData, examples: TrainingExample[]): TrainingExample[] {
+  if (sources.length === 0) return examples;
+  const numbers = new Map(train.map(({ row, source }) => [row, sources.indexOf(source?.name ?? '')]));
+  return examples.map((example) => ({ ...example, source: numbers.get(example.row) }));
+}
+
 /** Throws UserError where none is left. */
 function leftOutNotice(samples: readonly Sample[], kept: readonly TrainingExample[], why: string): string {
   const there = new Set(kept.map(({ row }) => row));
-  const rows = samples.filter(({ row }) => !there.has(row)).map(({ row }) => row + 1);
+  const rows = samples.filter(({ row }) => !there.has(row)).map(rowNumber);
   const named = `(rows ${rows.slice(0, 5).join(', ')}${rows.length > 5 ? ', …' : ''})`;
   if (kept.length === 0)
     throw new UserError(`not one of ${samples.length} training rows can be trained on, for ${why} ${named}`);
@@ -269,5 +277,5 @@ export function describeRow(data: TaskData, row: number): string {
   const sample = data.train.find((s) => s.row === row);
   if (!sample) return `row ${row + 1}`;
   const text = data.task.wording.body(sample.values).replace(/\s+/g, ' ').trim();
-  return `row ${row + 1} ("${text.length > 40 ? text.slice(0, 40) + '…' : text}")`;
+  return `row ${rowNumber(sample)} ("${text.length > 40 ? text.slice(0, 40) + '…' : text}")`;
 }

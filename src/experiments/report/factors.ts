@@ -63,10 +63,21 @@ function settingsOf(
     ...content,
     [TRAIN_ROWS]: train_rows,
     ...(adapter !== undefined && { adapter }),
+    ...mixtureOf(task),
     'train.stratify': task.train?.stratify ?? false,
     ...(task.train?.seed !== undefined && { 'train.seed': task.train.seed }),
     ...Object.fromEntries(Object.entries(trained).filter(([name]) => !isIgnored(name))),
   };
+}
+
+/** What of a mixture's sources is taken. */
+function mixtureOf({ train }: ResolvedTask): Record<string, Value> {
+  if (!train || !('mixture' in train.from)) return {};
+  const { mixture, stopping_strategy } = train.from;
+  const told = mixture.map(({ name, weight, count, fraction }) =>
+    [name, weight, count ?? fraction].filter((part) => part !== undefined).join(' '),
+  );
+  return { 'train.mixture': told.join(', '), 'train.stopping_strategy': stopping_strategy };
 }
 
 /** Nested sections with dotted names; lists as text. */
@@ -88,6 +99,7 @@ function modelName(model: string): string {
 }
 
 export function sourceName({ from }: ResolvedSource): string {
+  if ('mixture' in from) return from.mixture.map(({ name }) => name).join(' + ');
   return 'hub' in from ? from.hub : basename(from.path);
 }
 

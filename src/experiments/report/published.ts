@@ -108,6 +108,7 @@ export function publishedFor(set: DataSet, choice: PublishedChoice): PublishedNa
 }
 
 function wordOf({ from }: ResolvedSource): string {
+  if ('mixture' in from) return '';
   const name = 'hub' in from ? from.hub : from.path.split(/[\\/]/).slice(-2).join('/');
   return name.toLowerCase().replace(/[^a-z0-9/]/g, '');
 }

@@ -7,10 +7,11 @@ import { ADAPTER_WEIGHTS } from '../../adapters/file.js';
 import type { Backend } from '../../backends/contract.js';
 import { readFault } from '../../util/faults.js';
 import { openRegular } from '../../util/read.js';
-import type { Fingerprints, LoadedConfig } from '../config/index.js';
+import type { Fingerprints, LoadedConfig, ResolvedSource } from '../config/index.js';
 import { isOwn } from '../config/settings/rows.js';
 import { SPLIT_NAMES } from '../config/splits.js';
-import { aboutTask, sourceFiles } from '../data/task-data.js';
+import { sourceFiles } from '../data/tables.js';
+import { aboutTask } from '../data/task-data.js';
 
 /** Hashes of what runs are made of: each file that several have in common is read once. */
 export class Fingerprinting {
@@ -32,10 +33,7 @@ export class Fingerprinting {
         const source = task[split];
         // Any other is told by the file that it is a part of.
         if (source && isOwn(split, source))
-          data[`${task.name}.${split}`] = this.hash(
-            await aboutTask(task, () => sourceFiles(source)),
-            Infinity,
-          );
+          data[`${task.name}.${split}`] = await aboutTask(task, () => this.ofSource(source.from));
       }
     }
     const weights = readdirSync(modelFolder)
@@ -49,6 +47,13 @@ export class Fingerprinting {
       backend: `${backend.name}, ${backend.arithmetic}`,
       batchInvariant: backend.batchInvariant,
     };
+  }
+
+  private async ofSource(from: ResolvedSource['from']): Promise<string> {
+    if (!('mixture' in from)) return this.hash(await sourceFiles(from), Infinity);
+    const hashes: string[] = [];
+    for (const one of from.mixture) hashes.push(this.hash(await sourceFiles(one.from), Infinity));
+    return createHash('sha256').update(hashes.join()).digest('hex').slice(0, 16);
   }
 
   private hash(paths: readonly string[], samples: number): string {

@@ -5,7 +5,7 @@
 
 import { z } from 'zod';
 import { inTrain, type Overlap } from '../data/overlap.js';
-import { METRIC_NAMES, ROUGE_TOKENIZERS } from '../../eval/index.js';
+import { METRIC_NAMES, metricOptionsSchema } from '../../eval/index.js';
 import { METHOD_NAMES, TASK_NAMES } from '../../tasks/index.js';
 import { SCORINGS } from '../config/index.js';
 import { DECONTAMINATE, DEDUPLICATE } from '../config/settings/rows.js';
@@ -21,15 +21,19 @@ const figure = z
   .nullable()
   .transform((x) => x ?? Number.NaN);
 
+const from = [
+  z.looseObject({
+    path: z.string(),
+    format: z.string().optional(),
+    delimiter: z.string().length(1).optional(),
+  }),
+  z.looseObject({ hub: z.string(), split: z.string() }),
+] as const;
+
+const mixed = z.looseObject({ name: z.string(), from: z.union(from), weight: z.number().optional() });
+
 const source = z.looseObject({
-  from: z.union([
-    z.looseObject({
-      path: z.string(),
-      format: z.string().optional(),
-      delimiter: z.string().length(1).optional(),
-    }),
-    z.looseObject({ hub: z.string(), split: z.string() }),
-  ]),
+  from: z.union([...from, z.looseObject({ mixture: z.array(mixed).min(1) })]),
   columns: z.record(z.string(), z.string()),
   fraction: z.number().optional(),
   count: count.optional(),
@@ -122,7 +126,7 @@ export const resultSchema = z.looseObject({
   task: taskName,
   kind: z.enum(TASK_NAMES),
   metric: z.enum(METRIC_NAMES),
-  rouge_tokenizer: z.enum(ROUGE_TOKENIZERS).optional(),
+  ...metricOptionsSchema.shape,
   train_rows: count,
   validation_rows: count.optional(),
   test_rows: count,
@@ -186,6 +190,7 @@ export const stepSchema = z.looseObject({
   tokens: count,
   trained_tokens: count,
   seconds: z.number(),
+  losses: z.record(z.string(), figure).optional(),
   time: z.number(),
 });
 
@@ -213,6 +218,7 @@ export const trainedSchema = z.looseObject({ steps: count });
 export const inspectedSchema = z.array(
   z.looseObject({
     row: z.number(),
+    source: z.string().optional(),
     shortened: z.boolean(),
     trained: z.number(),
     tokens: z.array(z.looseObject({ text: z.string(), trained: z.boolean() })),

@@ -1,14 +1,18 @@
 /** A conversation laid out by a chat template, with the spans that an assistant wrote. */
 import { UserError } from '../../util/errors.js';
 import { ChatTemplate, type RenderOptions } from '../jinja/index.js';
-import { prepared, type Message } from './messages.js';
+import { derivedSpans, endedBy } from './derived.js';
+import { markedSpans } from './marked.js';
+import { ASKING, ASSISTANT, prepared, type ContentForm, type Message } from './messages.js';
 import { standIn } from './probes.js';
-import { derivedSpans, markedSpans, type ChatSpan } from './spans.js';
+import { Patterns, type Pattern } from './patterns.js';
+import { attempted, rendered, type ChatSpan } from './rendering.js';
+import { checkSaid } from './said.js';
 
 export { CHATML } from './chatml.js';
 export type { ContentPart, Message } from './messages.js';
 export { trainedTokens } from './mask.js';
-export type { ChatSpan } from './spans.js';
+export type { ChatSpan } from './rendering.js';
 
 export interface ChatOptions {
   /** JSON schemas of functions, for templates that offer them. */
@@ -29,7 +33,8 @@ export class ChatRenderer {
   readonly #template: ChatTemplate;
   readonly #special: Readonly<Record<string, unknown>>;
   readonly #render: RenderOptions;
-  #takesParts: boolean | undefined;
+  readonly #patterns = new Patterns();
+  #knownForm: ContentForm | undefined;
 
   /** `special`: the special tokens' texts, by the names that templates know. */
   constructor(
@@ -47,53 +52,50 @@ export class ChatRenderer {
     conversation: readonly Message[],
     { tools, addGenerationPrompt = false }: ChatOptions = {},
   ): RenderedChat {
-    const messages = prepared(conversation, this.takesParts);
-    const context = this.#context(messages, tools);
+    const messages = prepared(conversation, this.#form);
     // Templates tell the time: all renderings are of one.
     const options = { ...this.#render, now: this.#render.now ?? new Date() };
-    const given = this.#template.trace(context, options);
-    const spans = this.#template.isMarked
-      ? markedSpans(this.#template, messages, given.trace)
-      : derivedSpans({ template: this.#template, context, options }, messages, given);
-    if (!addGenerationPrompt) return { text: given.text, spans };
-    const text = this.#template.render({ ...context, add_generation_prompt: true }, options);
+    const rendering = { template: this.#template, context: this.#context(tools), options };
+    const whole = rendered(rendering, messages, addGenerationPrompt);
+    const { text } = whole;
+    if (this.#template.isMarked) {
+      checkSaid(rendering, messages, whole);
+      return { text, spans: markedSpans(rendering, messages, whole) };
+    }
+    const given = addGenerationPrompt ? rendered(rendering, messages) : whole;
+    const derived = (of: readonly Message[], written = rendered(rendering, of)): Pattern => {
+      checkSaid(rendering, of, written);
+      return { text: written.text, spans: derivedSpans(rendering, of, written) };
+    };
+    const spans =
+      this.#patterns.spans(given.text, messages, tools, derived) ?? derived(messages, given).spans;
+    if (!addGenerationPrompt) return { text, spans: endedBy(this.#special['eos_token'], text, spans) };
     if (!text.startsWith(given.text.slice(0, spans.at(-1)?.end)))
       throw new UserError(
-        `${this.#template.path}: with a generation prompt the template writes the messages before it otherwise`,
+        `${this.#template.path}: before a generation prompt the template writes the messages otherwise`,
       );
     return { text, spans };
   }
 
-  /** Whether a content of parts is for the template what their text is; one that takes text alone gets it. */
-  get takesParts(): boolean {
-    return (this.#takesParts ??= this.#isSame(standIn(0), [{ type: 'text', text: standIn(0) }]));
+  /** As text, in parts, or either where a content of one part is for the template what its text is. */
+  get #form(): ContentForm {
+    if (this.#knownForm) return this.#knownForm;
+    const text = this.#tried(standIn(0));
+    const parts = this.#tried([{ type: 'text', text: standIn(0) }]);
+    const isWritten = (written: string | undefined): boolean => written?.split(standIn(0)).length === 3;
+    if (isWritten(text)) this.#knownForm = text === parts ? 'either' : 'text';
+    else this.#knownForm = isWritten(parts) ? 'parts' : 'text';
+    return this.#knownForm;
   }
 
-  #isSame(...contents: readonly Message['content'][]): boolean {
-    try {
-      const [text, ...others] = contents.map((content) =>
-        this.#template.render(
-          this.#context([
-            { role: 'user', content },
-            { role: 'assistant', content },
-          ]),
-          this.#render,
-        ),
-      );
-      return others.every((other) => other === text);
-    } catch (error) {
-      if (error instanceof UserError) return false;
-      throw error;
-    }
+  /** What a question and its answer become; undefined where the template does not take them. */
+  #tried(content: Message['content']): string | undefined {
+    const messages = [ASKING, ASSISTANT].map((role) => ({ role, content }));
+    const rendering = { template: this.#template, context: this.#context(), options: this.#render };
+    return attempted(rendering, messages)?.text;
   }
 
-  #context(messages: readonly Message[], tools?: readonly object[]): Readonly<Record<string, unknown>> {
-    return {
-      ...this.#special,
-      messages,
-      tools: tools ?? null,
-      documents: null,
-      add_generation_prompt: false,
-    };
+  #context(tools?: readonly object[]): Readonly<Record<string, unknown>> {
+    return { ...this.#special, tools: tools ?? null, documents: null };
   }
 }

@@ -14,43 +14,45 @@ export interface Message {
   readonly [key: string]: unknown;
 }
 
+/** The role whose turns a model writes, and the one that it answers. */
+export const ASSISTANT = 'assistant';
+export const ASKING = 'user';
+
+/** What a template takes for a content. */
+export type ContentForm = 'text' | 'parts' | 'either';
+
 /** How an error names a message: by its place from 1, and its role. */
 export const named = (messages: readonly Message[], i: number): string =>
   `message ${i + 1} (${messages[i]!.role})`;
 
 /**
- * Messages as a template takes them: parts of text are joined by line ends unless it `takesParts`, and the arguments of a tool call, JSON
- * in a string with OpenAI, are what that JSON says, as Python's users of templates hand them over.
+ * Messages as a template takes them: parts of text are put together where it takes text alone, and the arguments of a tool call,
+ * JSON in a string with OpenAI, are what that JSON says, as Python's users of templates hand them over.
  * @throws UserError for a part that is not text, and for arguments that are not JSON
  */
-export function prepared(messages: readonly Message[], takesParts: boolean): Message[] {
+export function prepared(messages: readonly Message[], form: ContentForm): Message[] {
   return messages.map((message, i) => {
     const { content, tool_calls: calls } = message;
-    if (!Array.isArray(content) && !Array.isArray(calls)) return message;
     const name = named(messages, i);
     return {
       ...message,
-      ...(Array.isArray(content) && {
-        content: takesParts
-          ? checked(content as ContentPart[], name)
-          : joined(content as ContentPart[], name),
-      }),
+      ...(content !== undefined && content !== null && { content: formed(content, form, name) }),
       ...(Array.isArray(calls) && { tool_calls: calls.map((call: unknown) => parsedCall(call, name)) }),
     };
   });
 }
 
-function checked(parts: readonly ContentPart[], name: string): readonly ContentPart[] {
-  for (const { type, text } of parts)
+function formed(
+  content: string | readonly ContentPart[],
+  form: ContentForm,
+  name: string,
+): string | readonly ContentPart[] {
+  if (typeof content === 'string') return form === 'parts' ? [{ type: 'text', text: content }] : content;
+  for (const { type, text } of content)
     if (type !== 'text' || typeof text !== 'string')
       throw new UserError(`${name} has a part of type '${type}': a template gets text alone`);
-  return parts;
+  return form === 'text' ? content.map(({ text }) => text as string).join('') : content;
 }
-
-const joined = (parts: readonly ContentPart[], name: string): string =>
-  checked(parts, name)
-    .map(({ text }) => text as string)
-    .join('\n');
 
 function parsedCall(call: unknown, name: string): unknown {
   if (!isObject(call)) return call;

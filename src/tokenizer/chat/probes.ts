@@ -3,9 +3,7 @@
  * noncharacters, which no text has, with the message's number.
  */
 import { NO_CALLS } from '../jinja/index.js';
-import type { ContentPart, Message } from './messages.js';
-
-export const ASSISTANT = 'assistant';
+import { ASSISTANT, type ContentPart, type Message } from './messages.js';
 
 /** What stands in for contents, and is in no text that may be rendered. */
 export const NONCHARACTERS = /[\ufdd0-\ufdd2]/;
@@ -16,6 +14,10 @@ export const STAND_INS = /\ufdd0(\d+)\ufdd1/g;
 
 /** Where templates look for what an assistant thinks. */
 const THOUGHTS = ['reasoning_content', 'reasoning', 'thinking'];
+
+/** A text in the form of a content. */
+export const inFormOf = (content: Message['content'], text: string): Message['content'] =>
+  Array.isArray(content) ? [{ type: 'text', text }] : text;
 
 const isContent = (content: Message['content']): boolean => content !== undefined && content !== null;
 
@@ -29,9 +31,7 @@ export function answeredOtherwise(messages: readonly Message[]): Message[] {
     return {
       ...message,
       ...(Object.fromEntries(thoughts) as Record<string, string>),
-      ...((isContent(content) || !calls) && {
-        content: Array.isArray(content) ? [{ type: 'text', text }] : text,
-      }),
+      ...((isContent(content) || !calls) && { content: inFormOf(content, text) }),
     };
   });
 }
@@ -41,7 +41,7 @@ export function answeredBy(text: (message: number) => string, messages: readonly
   const thoughts = Object.fromEntries(THOUGHTS.map((key) => [key, undefined])) as Record<string, undefined>;
   return messages.map((message, i) =>
     message.role === ASSISTANT
-      ? { ...message, ...thoughts, content: text(i), tool_calls: NO_CALLS }
+      ? { ...message, ...thoughts, content: inFormOf(message.content, text(i)), tool_calls: NO_CALLS }
       : message,
   );
 }

@@ -133,9 +133,12 @@ export class Interpreter {
       case 'print':
         for (const value of node.values) this.#out.add(print(this.#value(value, scope)));
         return undefined;
-      case 'set':
-        this.#assign(node.target, this.#value(node.value, scope), scope);
+      case 'set': {
+        const value = this.#value(node.value, scope);
+        this.#trace.name(value);
+        this.#assign(node.target, value, scope);
         return undefined;
+      }
       case 'setblock': {
         const text = this.#captured(node.body, new Scope(scope));
         this.#assign(node.target, node.filter ? this.#value(node.filter, scope, text) : text, scope);

@@ -1,23 +1,55 @@
 /** Settings of where rows come from: a file or a data set on the hub, how many are taken, and how one file's are parted. */
 
+import { basename } from 'node:path';
 import { z } from 'zod';
 import { TABLE_FORMATS, type TableFormat } from '../../../data/index.js';
-import { flag, part, section, seed, setting, text, whole } from '../../../util/settings.js';
+import {
+  flag,
+  part,
+  positive,
+  section,
+  seed,
+  setting,
+  text,
+  whole,
+  withDefaults,
+  type Settings,
+} from '../../../util/settings.js';
 import { bySplit, isSection, type SectionSplit, type SplitName } from '../splits.js';
 
 /** Rows to answer are the same for every seed of a study, or its figures would differ by the rows, too. */
 const TEST_SEED = 42;
 
+/** A file, or a data set on the hub. */
+export type From =
+  | { readonly path: string; readonly format?: TableFormat; readonly delimiter?: string }
+  | {
+      readonly hub: string;
+      readonly config?: string;
+      readonly split: string;
+      readonly revision?: string;
+    };
+
+/** When a mixture by weights has as many rows as it should; the names and their meaning are those of datasets' interleave_datasets. */
+const STOPPING_STRATEGIES = ['first_exhausted', 'all_exhausted'] as const;
+
+/** Several sources as one. */
+export interface FromMixture {
+  readonly mixture: readonly MixedSource[];
+  readonly stopping_strategy: (typeof STOPPING_STRATEGIES)[number];
+}
+
+/** One of them. */
+export interface MixedSource extends ResolvedSource<From> {
+  /** As messages and records call it. */
+  readonly name: string;
+  /** Its share of the mixture's rows, beside the others'; where none has one, all rows are taken. */
+  readonly weight?: number;
+}
+
 /** Rows to read: from where, which columns under which of the task's names, and how many. */
-export interface ResolvedSource {
-  readonly from:
-    | { readonly path: string; readonly format?: TableFormat; readonly delimiter?: string }
-    | {
-        readonly hub: string;
-        readonly config?: string;
-        readonly split: string;
-        readonly revision?: string;
-      };
+export interface ResolvedSource<F = From | FromMixture> {
+  readonly from: F;
   /** The data's column for each of the task's. */
   readonly columns: Readonly<Record<string, string>>;
   /** At most one of the two is there; neither: all rows. */
@@ -72,22 +104,59 @@ function sourceSettings<Columns extends z.ZodType>(columns: Columns) {
   };
 }
 
-/** A file, or a data set on the hub. */
-export function dataSource<Columns extends z.ZodType>(columns: Columns) {
-  return section(sourceSettings(columns)).superRefine((source, context) => {
+/** What a source may be, and which of its settings do not go with it. */
+const ORIGINS: Readonly<Record<string, readonly [others: readonly string[], message: string]>> = {
+  path: [['config', 'split', 'revision'], `goes with 'hub'; a file has none`],
+  hub: [['format', 'delimiter'], `goes with 'path'; the hub’s data is Parquet`],
+  mixture: [['format', 'delimiter', 'config', 'split', 'revision'], 'goes with a source of the mixture'],
+};
+
+/** A source's section. */
+function sourceSection<S extends Settings>(settings: S) {
+  return section(settings).superRefine((source, context) => {
     // Of a generic type zod tells no fields.
     const given = source as Readonly<Record<string, unknown>>;
     const refuse = (message: string, ...path: string[]): void =>
       context.addIssue({ code: 'custom', path, message });
-    if ((given['path'] === undefined) === (given['hub'] === undefined))
-      refuse(`needs either 'path' (a file) or 'hub' (a data set on the hub)`);
-    const [others, message] =
-      given['path'] !== undefined
-        ? [['config', 'split', 'revision'], `goes with 'hub'; a file has none`]
-        : [['format', 'delimiter'], `goes with 'path'; the hub’s data is Parquet`];
+    const origins = Object.keys(ORIGINS).filter((key) => given[key] !== undefined);
+    if (origins.length > 1 && origins.includes('mixture'))
+      refuse(`has 'mixture' beside '${origins[0]!}': make that one of the mixture's sources`);
+    else if (origins.length !== 1) refuse(`needs either 'path' (a file) or 'hub' (a data set on the hub)`);
+    const [others, message] = ORIGINS[origins[0] ?? 'hub']!;
     for (const key of others) if (given[key] !== undefined) refuse(message, key);
     if (given['fraction'] !== undefined && given['count'] !== undefined)
       refuse(`cannot be given together with 'fraction'`, 'count');
+  });
+}
+
+/** A file, or a data set on the hub. */
+export function dataSource<Columns extends z.ZodType>(columns: Columns) {
+  return sourceSection(sourceSettings(columns));
+}
+
+const MIXED = {
+  name: setting(text, 'What messages and records call it. Default: the file’s or the data set’s name.'),
+  weight: setting(
+    positive,
+    'Its share of the mixture’s rows, as a number beside the others’. Default: all rows of all sources.',
+  ),
+};
+
+const MIXTURE = {
+  stopping_strategy: setting(
+    z.enum(STOPPING_STRATEGIES),
+    'With weights: rows are taken until one source has no more (first_exhausted), or until all were taken, those of the others repeatedly (all_exhausted).',
+    { default: STOPPING_STRATEGIES[0] },
+  ),
+};
+
+/** The same, or several of them. */
+export function mixedSource<Columns extends z.ZodType>(columns: Columns) {
+  const one = sourceSection({ ...sourceSettings(columns), ...MIXED });
+  return sourceSection({
+    ...sourceSettings(columns),
+    mixture: setting(z.array(one).min(1), 'Several sources, in place of a path.'),
+    ...MIXTURE,
   });
 }
 
@@ -144,11 +213,34 @@ function isPart(name: SplitName): name is 'test' | 'validation' {
 
 /** What of a task's section is about its rows. */
 export interface RowsSection extends Readonly<Partial<Record<SectionSplit, SourceSection | undefined>>> {
+  readonly train?: TrainSection | undefined;
   readonly columns?: Columns | undefined;
   readonly split?: z.output<typeof split> | undefined;
 }
 type Columns = Readonly<Record<string, string | undefined>>;
 type SourceSection = z.output<ReturnType<typeof dataSource<z.ZodType<Columns>>>>;
+export type TrainSection = z.output<ReturnType<typeof mixedSource<z.ZodType<Columns>>>>;
+
+/** What of a mixture does not fit together, by the keys below it. */
+export function mixtureProblems({
+  mixture = [],
+}: TrainSection): [path: (string | number)[], message: string][] {
+  const names = mixture.map(({ name, path, hub }) => name ?? (path === undefined ? hub : basename(path)));
+  const weighted = mixture.filter(({ weight }) => weight !== undefined).length;
+  return mixture.flatMap(({ weight }, i): [(string | number)[], string][] => [
+    ...(names.indexOf(names[i]) < i
+      ? [
+          [[i], `has the name ${names[i]!}, which an earlier source has: give it a 'name' of its own`] as [
+            number[],
+            string,
+          ],
+        ]
+      : []),
+    ...(weight === undefined && weighted > 0
+      ? [[[i], `needs a 'weight', for another source has one`] as [number[], string]]
+      : []),
+  ]);
+}
 
 /** Whether it has a file, and a hash, of its own; the parts of test have theirs nevertheless, for it is in the ids of runs. */
 export function isOwn(split: SplitName, { part }: ResolvedSource): boolean {
@@ -199,21 +291,40 @@ function resolveSource(
   roles: readonly string[],
   labelled: boolean,
 ): ResolvedSource | undefined {
-  const source = section[split];
+  const source: TrainSection | undefined = section[split];
   if (source === undefined) return undefined;
+  const columns = { ...section.columns, ...source.columns };
+  const drawn = drawnOf(source, split, columns, roles, labelled);
+  const { mixture, stopping_strategy } = source;
+  if (mixture === undefined) return { from: fromOf(source, split), ...drawn };
+  const parts = mixture.map((one): MixedSource => {
+    const from = fromOf(one, split);
+    const name = one.name ?? ('path' in from ? basename(from.path) : from.hub);
+    const own = drawnOf(one, split, { ...columns, ...one.columns }, roles, labelled);
+    return { name, from, ...own, ...(one.weight !== undefined && { weight: one.weight }) };
+  });
+  return { from: { mixture: parts, ...withDefaults(MIXTURE, { stopping_strategy }) }, ...drawn };
+}
+
+function fromOf(
+  { path, hub, format, delimiter, config, revision, split: named }: SourceSection,
+  split: SectionSplit,
+): From {
+  return path !== undefined
+    ? { path, ...(format && { format }), ...(delimiter !== undefined && { delimiter }) }
+    : { hub: hub!, split: named ?? split, ...(config && { config }), ...(revision && { revision }) };
+}
+
+/** What is taken of a source's rows. */
+function drawnOf(
+  { fraction, count, ...source }: SourceSection,
+  split: SectionSplit,
+  given: Columns,
+  roles: readonly string[],
+  labelled: boolean,
+): Omit<ResolvedSource, 'from' | 'part'> {
   const seed = source.seed ?? (split === 'train' ? undefined : TEST_SEED);
-  const given: Columns = { ...section.columns, ...source.columns };
-  const { path, hub, format, delimiter, config, revision, fraction, count } = source;
   return {
-    from:
-      path !== undefined
-        ? { path, ...(format && { format }), ...(delimiter !== undefined && { delimiter }) }
-        : {
-            hub: hub!,
-            split: source.split ?? split,
-            ...(config && { config }),
-            ...(revision && { revision }),
-          },
     columns: Object.fromEntries(
       roles.map((role) => [role, Object.hasOwn(given, role) ? given[role]! : role]),
     ),

@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { METRIC_SETTINGS } from '../../../eval/index.js';
 import type { LoraConfig } from '../../../adapters/config.js';
 import {
   BASELINES,
@@ -37,6 +38,8 @@ import {
   dataSource,
   isTested,
   LEAVING_OUT,
+  mixedSource,
+  mixtureProblems,
   resolveRows,
   split,
   type Decontaminate,
@@ -55,6 +58,7 @@ function commonSettings(columns: ColumnNames, columnsDescription: string, defaul
   const source = dataSource(columns);
   return {
     ...bySection((name) => setting(source, SPLITS[name].section)),
+    train: setting(mixedSource(columns), SPLITS.train.section),
     split: setting(
       split,
       'Makes test and validation rows of the rows of train, which no training sees. Default: none.',
@@ -209,10 +213,16 @@ export function resolveTask(name: string, task: TaskFile, top: TopLevel, seed: n
   };
 }
 
-/** The settings that are the kind's own. */
+/** The settings that are the kind's own, with their defaults; a metric's stay as they are said, for so the ids of runs have them. */
 function settingsOf(task: TaskFile): TaskSettings {
-  const keys = Object.keys(definitionOf(task).settings) as (keyof TaskSettings)[];
-  return { task: task.task, ...Object.fromEntries(keys.map((key) => [key, task[key]])) } as TaskSettings;
+  const { settings } = definitionOf(task);
+  const others = Object.entries(settings).filter(([key]) => !(key in METRIC_SETTINGS));
+  const keys = Object.keys(settings) as (keyof TaskSettings)[];
+  return {
+    task: task.task,
+    ...Object.fromEntries(keys.map((key) => [key, task[key]])),
+    ...withDefaults(Object.fromEntries(others), task),
+  } as TaskSettings;
 }
 
 /** The columns of a task, each once. */
@@ -234,6 +244,7 @@ export function taskProblems(path: Path, task: TaskFile): Problem[] {
   if (task.train === undefined && task.test === undefined) add([], `needs 'train', 'test' or both`);
   if (task.split !== undefined && task.train === undefined)
     add(['split'], `needs 'train', whose rows it parts`);
+  for (const [key, message] of mixtureProblems(task.train ?? {})) add(['train', 'mixture', ...key], message);
   for (const part of ['test', 'validation'] as const)
     if (task.split?.[part] !== undefined && task[part] !== undefined)
       add(['split', part], `cannot be given together with '${part}': the one makes what the other names`);
@@ -263,8 +274,12 @@ export function taskProblems(path: Path, task: TaskFile): Problem[] {
     add(['likelihood_normalization'], 'goes with scoring: likelihood or both');
   problems.push(...columnProblems(path, task, rolesOf(settings)));
   if (!isLabelled(settings)) {
+    const refuse = (path: Path): unknown =>
+      add([...path, 'stratify'], 'needs labels, and this task has none');
     for (const part of ['split', ...SECTION_SPLITS] as const)
-      if (task[part]?.stratify === true) add([part, 'stratify'], 'needs labels, and this task has none');
+      if (task[part]?.stratify === true) refuse([part]);
+    for (const [i, { stratify }] of (task.train?.mixture ?? []).entries())
+      if (stratify === true) refuse(['train', 'mixture', i]);
   }
   return problems;
 }
@@ -274,6 +289,9 @@ function columnProblems(path: Path, task: TaskFile, roles: readonly string[]): P
   const places = [
     [['columns'], task.columns] as const,
     ...SECTION_SPLITS.map((split) => [[split, 'columns'], task[split]?.columns] as const),
+    ...(task.train?.mixture ?? []).map(
+      ({ columns }, i) => [['train', 'mixture', i, 'columns'], columns] as const,
+    ),
   ];
   return places.flatMap(([key, columns]) =>
     Object.keys(columns ?? {})

@@ -21,16 +21,18 @@ export function inspectedBlocks(of: readonly Pick<Measurement, 'run' | 'result'>
   const kept = of.find((one) => readInspected(one.run, one.result.task) !== undefined);
   if (!kept) return [];
   const rows = readInspected(kept.run, kept.result.task)!;
-  const blocks = rows.slice(0, SHOWN_ROWS).flatMap(({ row, shortened, trained, tokens }): ReportBlock[] => [
-    {
-      type: 'note',
-      text: `Row ${row + 1}: ${count(tokens.length, 'token')}, ${trained} of them trained on${shortened ? '; its text was shortened' : ''}${tokens.length > SHOWN_TOKENS ? `; the last ${SHOWN_TOKENS} are shown` : ''}.`,
-    },
-    {
-      type: 'tokens',
-      tokens: tokens.slice(-SHOWN_TOKENS).map((token) => ({ text: token.text, trained: token.trained })),
-    },
-  ]);
+  const blocks = rows
+    .slice(0, SHOWN_ROWS)
+    .flatMap(({ row, source, shortened, trained, tokens }): ReportBlock[] => [
+      {
+        type: 'note',
+        text: `Row ${row + 1}${source === undefined ? '' : ` of ${source}`}: ${count(tokens.length, 'token')}, ${trained} of them trained on${shortened ? '; its text was shortened' : ''}${tokens.length > SHOWN_TOKENS ? `; the last ${SHOWN_TOKENS} are shown` : ''}.`,
+      },
+      {
+        type: 'tokens',
+        tokens: tokens.slice(-SHOWN_TOKENS).map((token) => ({ text: token.text, trained: token.trained })),
+      },
+    ]);
   if (blocks.length === 0) return [];
   const text = `Training rows of run ${kept.run.id}, token by token; the loss is taken on the marked ones.`;
   return [{ type: 'text', text }, ...blocks];
