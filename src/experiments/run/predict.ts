@@ -5,7 +5,13 @@ import { generate } from '../../generate/generate.js';
 import { commonPrefix, type Prompt } from '../../generate/prompts.js';
 import { scoreContinuations } from '../../generate/score.js';
 import type { CausalLM } from '../../models/model.js';
-import { labelContinuationsLater, parseAnswer, type Method, type PromptSet } from '../../tasks/index.js';
+import {
+  answerEnd,
+  labelContinuationsLater,
+  parseAnswer,
+  type Method,
+  type PromptSet,
+} from '../../tasks/index.js';
 import { isAbort } from '../../util/abort.js';
 import { newTokens, promptSet, type PromptArguments } from '../data/prompts.js';
 import type { Prediction } from '../store/predictions.js';
@@ -90,10 +96,12 @@ export async function* answersTo(
     }
     return;
   }
+  const { stopTokens, endsWith } = answerEnd(task, tokenizer);
   const options = {
     ...settings.generation,
     max_new_tokens: newTokens(args),
-    stopTokens: args.stops,
+    stopTokens: [...args.stops, ...stopTokens],
+    endsWith,
     sharedPrefix,
     bf16,
     adapter,
