@@ -4,8 +4,15 @@ import type { CallAdapter } from '../../adapters/call.js';
 import { generate } from '../../generate/generate.js';
 import { commonPrefix, type Prompt } from '../../generate/prompts.js';
 import { scoreContinuations } from '../../generate/score.js';
+import { stopTokens } from '../../generate/stop-tokens.js';
 import type { CausalLM } from '../../models/model.js';
-import { labelContinuationsLater, parseAnswer, type Method, type PromptSet } from '../../tasks/index.js';
+import {
+  answerStops,
+  labelContinuationsLater,
+  parseAnswer,
+  type Method,
+  type PromptSet,
+} from '../../tasks/index.js';
 import { isAbort } from '../../util/abort.js';
 import { newTokens, promptSet, type PromptArguments } from '../data/prompts.js';
 import type { Prediction } from '../store/predictions.js';
@@ -15,7 +22,8 @@ interface AskArguments extends PromptArguments {
   readonly model: CausalLM;
   /** Absent: what is attached to the model. */
   readonly adapter?: CallAdapter | undefined;
-  readonly stops: readonly number[];
+  /** Whose files say what ends an answer, beside the task. */
+  readonly modelFolder: string;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -93,7 +101,7 @@ export async function* answersTo(
   const options = {
     ...settings.generation,
     max_new_tokens: newTokens(args),
-    stopTokens: args.stops,
+    stopTokens: [...stopTokens(args.modelFolder, tokenizer.eosId), ...answerStops(task, tokenizer)],
     sharedPrefix,
     bf16,
     adapter,
