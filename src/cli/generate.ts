@@ -12,7 +12,7 @@ import type { Prompt } from '../generate/prompts.js';
 import { stopTokens } from '../generate/stop-tokens.js';
 import { loadModel } from '../models/load.js';
 import { encodePrompts } from '../tasks/index.js';
-import { Tokenizer, type ChatMessage, type TextStream } from '../tokenizer/index.js';
+import { Tokenizer, type Message, type TextStream } from '../tokenizer/index.js';
 import { UserError } from '../util/errors.js';
 import { readTableBytes } from '../util/read.js';
 import {
@@ -155,7 +155,7 @@ function baseOf(adapter: string): string {
 }
 
 /** A prompt, or the messages so far. */
-type Question = string | readonly ChatMessage[];
+type Question = string | readonly Message[];
 
 function encode(
   tokenizer: Tokenizer,
@@ -167,7 +167,7 @@ function encode(
     return tokenizer.decoderStartId === undefined
       ? tokenizer.encodeBatch(texts)
       : encodePrompts(tokenizer, texts);
-  const before: ChatMessage[] = system === undefined ? [] : [{ role: 'system', content: system }];
+  const before: Message[] = system === undefined ? [] : [{ role: 'system', content: system }];
   const laidOut = asked.map((one) => {
     const messages = typeof one === 'string' ? [{ role: 'user', content: one }] : one;
     return tokenizer.applyChatTemplate([...before, ...messages], { addGenerationPrompt: true });

@@ -57,6 +57,8 @@ export interface StepRecord {
   readonly seconds: number;
   /** What its objective reports beside the loss, where it does. */
   readonly scalars?: Readonly<Record<string, number>>;
+  /** Of a mixture: the mean over the step's trained tokens of each source that it has some of. */
+  readonly losses?: Readonly<Record<string, number>>;
 }
 
 /** What one training learns, tells and keeps. */
@@ -68,6 +70,8 @@ interface TrainingOptions extends EvaluationOptions {
   /** The step that it goes on after, and the steps of the whole run. */
   readonly onStart?: (done: number, steps: number) => void;
   readonly onStep?: (record: StepRecord) => void;
+  /** The names of the blocks' sources, by their numbers. */
+  readonly sources?: readonly string[];
   /** Names a row for messages. */
   readonly describeRow?: (row: number) => string;
 }
@@ -373,14 +377,20 @@ class Trainer {
   private async settle(asked: AskedStep): Promise<void> {
     const { step, learning_rate, blocks } = asked;
     const { tokens, trained_tokens } = asked.asked;
-    const { loss, grad_norm, scalars } = await asked.figures();
+    const { loss, grad_norm, scalars, bySource } = await asked.figures();
     if (!Number.isFinite(loss) || !Number.isFinite(grad_norm))
       throw notFinite(step, loss, grad_norm, blocks, this.training);
     const seconds = this.clock.take(this);
     const epoch = step / this.perEpoch;
     const { steps } = this;
     const about = { step, steps, epoch, loss, grad_norm, learning_rate, tokens, trained_tokens, seconds };
-    this.last = Object.keys(scalars).length > 0 ? { ...about, scalars } : about;
+    const { sources } = this.training;
+    const named = [...bySource].map(([source, mean]) => [sources?.[source] ?? String(source), mean] as const);
+    this.last = {
+      ...about,
+      ...(Object.keys(scalars).length > 0 && { scalars }),
+      ...(named.length > 0 && { losses: Object.fromEntries(named) }),
+    };
     this.training.onStep?.(this.last);
   }
 

@@ -73,3 +73,39 @@ test("a training learns by its objective, and its record has the objective's fig
   adapter.dispose();
   model.dispose();
 });
+
+test('of a mixture the record has each source’s mean, and what is learnt is the same', async () => {
+  const be = await backend();
+  const blocks = randomBlocks([9, 6, 7, 8], 3, 2);
+  const marked = blocks.map((block, b) => ({
+    ...block,
+    // A block may hold texts of several sources.
+    sources: block.ids.map((_, i) => (b === 0 ? 1 : i < 4 ? 0 : 1)),
+  }));
+  const run = async (of: typeof blocks): Promise<StepRecord[]> => {
+    const model = await tinyModel(be);
+    const adapter = attachLora(model, LORA, { seed: 1 });
+    const records: StepRecord[] = [];
+    const options = { sources: ['a.jsonl', 'b.jsonl'], onStep: (record: StepRecord) => records.push(record) };
+    const args = { ...ARGS, per_device_train_batch_size: 2, gradient_accumulation_steps: 2, max_steps: 2 };
+    await trainTogether(model, [{ ...options, trained: adapter, blocks: of, args }]);
+    adapter.dispose();
+    model.dispose();
+    return records;
+  };
+  const [plain, told] = [await run(blocks), await run(marked)];
+  const model = await tinyModel(be);
+  const batch = flatten(marked);
+  const losses = await evaluateLoss(model, batch);
+  const mean = (source: number): number => {
+    const own = losses.filter((_, i) => batch.sources![i] === source);
+    return own.reduce((a, b) => a + b, 0) / own.length;
+  };
+  model.dispose();
+  assert.deepEqual(Object.keys(told[0]!.losses!), ['a.jsonl', 'b.jsonl']);
+  // A fresh adapter changes nothing yet.
+  for (const [source, name] of ['a.jsonl', 'b.jsonl'].entries())
+    assert.ok(Math.abs(told[0]!.losses![name]! - mean(source)) < 1e-4);
+  for (const [i, record] of told.entries()) assert.equal(record.loss, plain[i]!.loss);
+  assert.equal(plain[0]!.losses, undefined);
+});

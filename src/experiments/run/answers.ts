@@ -5,7 +5,7 @@ import { stopTokens } from '../../generate/stop-tokens.js';
 import { readModelJson } from '../../models/config.js';
 import type { CausalLM } from '../../models/model.js';
 import { unpackWeights } from '../../models/unpacked.js';
-import { answerStops, metricOptions, type Method } from '../../tasks/index.js';
+import { metricOptions, type Method } from '../../tasks/index.js';
 import { writeFileAtomic } from '../../util/atomic.js';
 import { roomBeside, roomOf } from '../plan/fit.js';
 import { planAnswers } from '../plan/index.js';
@@ -51,7 +51,7 @@ async function answerAndScore(
 ): Promise<MethodResult | undefined> {
   const about = { run, task: settings.name };
   const started = performance.now();
-  const stops = [...stopTokens(modelFolder, tokenizer.eosId), ...answerStops(data.task, tokenizer)];
+  const stops = stopTokens(modelFolder, tokenizer.eosId);
   const scores: Partial<Record<'generate' | 'likelihood', Score>> = {};
   /** Both ways of scoring shorten the same prompts: it is told once. */
   const told = new Set<string>();

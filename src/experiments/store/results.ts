@@ -6,7 +6,7 @@ import {
   type FigureHead,
   type Interval,
   type Metric,
-  type RougeTokenizer,
+  type MetricOptions,
 } from '../../eval/index.js';
 import { methodName, type Method, type TaskName } from '../../tasks/index.js';
 import { own } from '../../util/own.js';
@@ -33,12 +33,10 @@ export interface MethodResult {
 }
 
 /** What a run found for one task: result.json. */
-export interface TaskResult {
+export interface TaskResult extends MetricOptions {
   readonly task: string;
   readonly kind: TaskName;
   readonly metric: Metric;
-  /** What words were to ROUGE; absent: ascii. */
-  readonly rouge_tokenizer?: RougeTokenizer | undefined;
   readonly train_rows: number;
   /** Rows that a split left out of the training. */
   readonly validation_rows?: number;
@@ -122,7 +120,7 @@ function caption(result: TaskResult): string {
       : `${left}${test_rows} test rows; figures in percent, with their 95 % intervals.`;
   const trained = training
     ? `${training.steps} step${training.steps === 1 ? '' : 's'} in ${training.seconds.toFixed(1)} s ` +
-      `(loss ${training.first_loss.toFixed(3)} to ${training.last_loss.toFixed(3)}), `
+      `(loss ${training.first_loss.toFixed(3)} to ${training.last_loss.toFixed(3)}${chosenText(training)}), `
     : '';
   const notes = [
     ...likelihoodNotes(result),
@@ -130,6 +128,19 @@ function caption(result: TaskResult): string {
     ...(overlap ? overlapNotes(overlap, result) : []),
   ];
   return [`${train_rows} training rows, ${trained}${tested}`, ...notes.map((note) => `${note}.`)].join(' ');
+}
+
+/** What evaluations chose. */
+function chosenText({
+  metric_for_best_model: metric,
+  best_step,
+  best_metric,
+  stopped_early,
+}: NonNullable<TaskResult['training']>): string {
+  if (metric === undefined) return '';
+  const best =
+    best_step === undefined ? '' : `; best ${metric} ${best_metric!.toFixed(3)} behind step ${best_step}`;
+  return `${best}${stopped_early ? ', stopped early' : ''}`;
 }
 
 /** Which of the two ways the accuracy by likelihood is of, why, and what the other one gives. */

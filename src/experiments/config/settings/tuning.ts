@@ -153,6 +153,11 @@ export interface ResolvedTraining extends Omit<TrainingArguments, 'gradient_chec
   readonly logging_steps: number;
 }
 
+/** Whether its evaluations answer the validation rows, as a figure of the answers says which is best. */
+export function isScored({ metric_for_best_model: metric = 'loss' }: ResolvedTraining): boolean {
+  return metric !== 'loss';
+}
+
 export function resolveLora(given: Given<typeof LORA>, defaults: TaskDefaults): LoraConfig {
   const kind = kindOfSwitches(new Map(Object.entries(given)));
   return { ...(kind && { kind }), ...withDefaults(LORA, given, defaults) };
@@ -166,11 +171,12 @@ export function resolveTraining(
   // No steps are no limit.
   const { max_steps } = TRAINING_DEFAULTS;
   const always = withDefaults(ALWAYS, given, defaults);
+  const { eval_steps = given.eval_strategy === 'steps' ? always.logging_steps : undefined } = given;
   return {
     max_steps,
     ...(given.max_steps !== undefined && { max_steps: given.max_steps }),
     ...always,
-    ...laterArguments({ ...given, eval_steps: given.eval_steps ?? always.logging_steps }),
+    ...laterArguments({ ...given, eval_steps }),
     seed,
   };
 }
