@@ -52,7 +52,7 @@ export class ChatRenderer {
     conversation: readonly Message[],
     { tools, addGenerationPrompt = false }: ChatOptions = {},
   ): RenderedChat {
-    const messages = prepared(conversation, this.#form);
+    const messages = prepared(conversation, this.form);
     // Templates tell the time: all renderings are of one.
     const options = { ...this.#render, now: this.#render.now ?? new Date() };
     const rendering = { template: this.#template, context: this.#context(tools), options };
@@ -78,7 +78,7 @@ export class ChatRenderer {
   }
 
   /** As text, in parts, or either where a content of one part is for the template what its text is. */
-  get #form(): ContentForm {
+  get form(): ContentForm {
     if (this.#knownForm) return this.#knownForm;
     const text = this.#tried(standIn(0));
     const parts = this.#tried([{ type: 'text', text: standIn(0) }]);
