@@ -31,7 +31,7 @@ import {
   saveCheckpoint,
 } from './checkpoint.js';
 import { Evaluations, type EvaluationOptions } from './evaluations.js';
-import { CROSS_ENTROPY, type Objective } from './objective.js';
+import { CROSS_ENTROPY, crossEntropy, type Objective } from './objective.js';
 import { AdamW } from './optimizer.js';
 import { StepOrder } from './order.js';
 import { PassClock } from './pass-clock.js';
@@ -153,7 +153,11 @@ export async function trainTogether(
       throw new Error('trainings together share bf16 and gradient_checkpointing');
     if (trainings.length > 1 && !trained.pairs) throw new Error('trainings together are of adapters');
   }
-  for (const training of trainings) checkEvaluated(training);
+  for (const training of trainings) {
+    checkEvaluated(training);
+    if (training.objective && training.args.label_smoothing_factor)
+      throw new RangeError('label_smoothing_factor is of cross-entropy, wanted 0 with another objective');
+  }
   const clock = new PassClock<Trainer>();
   const trainers = trainings.map((training) => new Trainer(model, training, clock, signal));
   try {
@@ -221,6 +225,7 @@ class Trainer {
   private readonly steps: number;
   private readonly perEpoch: number;
   private readonly order: StepOrder;
+  private readonly objective: Objective;
   private readonly run: string;
   /** Of the adapter that it began with. */
   private readonly pairs: NonNullable<PassPart['pairs']>;
@@ -249,12 +254,17 @@ class Trainer {
     const steps = (this.steps = totalSteps(blocks.length, args));
     const perEpoch = (this.perEpoch = stepsPerEpoch(blocks.length, args));
     this.order = new StepOrder(blocks, args);
+    const objective = training.objective ?? crossEntropy(args.label_smoothing_factor);
+    this.objective = objective;
     this.run = checkpoints === undefined ? '' : nameOf(training);
     const { pairs } = training.trained;
     this.pairs = pairsOfCall(model, pairs && { pairs });
     const steering = steeringOf(args);
     if (steering)
-      this.evaluations = new Evaluations(model, this.pairs, training, steering, { steps, perEpoch });
+      this.evaluations = new Evaluations(model, this.pairs, { ...training, objective }, steering, {
+        steps,
+        perEpoch,
+      });
   }
 
   /** Goes on from its checkpoint, where there is one. */
@@ -290,8 +300,8 @@ class Trainer {
   }
 
   private begin(): { step: OptimizerStep; blocks: Block[] } {
-    const { args, objective } = this.training;
-    const { step, perEpoch, pairs } = this;
+    const { args } = this.training;
+    const { step, perEpoch, objective, pairs } = this;
     const batches = this.order.batchesOf(Math.floor(step / perEpoch), step % perEpoch);
     const learner = { optimizer: this.optimizer!, objective, pairs, args };
     const firstPass = step * args.gradient_accumulation_steps;

@@ -1,7 +1,6 @@
 /** What a training that is under way answers to its validation rows, and what that scores. */
 
 import { commonPrefix } from '../../generate/prompts.js';
-import { stopTokens } from '../../generate/stop-tokens.js';
 import type { CallAdapter } from '../../adapters/call.js';
 import { figureNames, scorePredictions } from '../../eval/index.js';
 import type { CausalLM } from '../../models/model.js';
@@ -26,9 +25,17 @@ export async function evaluateAnswers(
 ): Promise<Readonly<Record<string, number>>> {
   const { metric } = data.task;
   const args = {
-    ...({ method: 'tuned', data: asTested(data), settings, model, tokenizer, adapter, signal } as const),
+    ...({
+      method: 'tuned',
+      data: asTested(data),
+      settings,
+      model,
+      tokenizer,
+      modelFolder,
+      adapter,
+      signal,
+    } as const),
     scoring: settings.scoring === 'likelihood' ? settings.scoring : ('generate' as const),
-    stops: stopTokens(modelFolder, tokenizer.eosId),
     seed: config.seed,
   };
   const { prompts } = await promptSet(args);

@@ -4,6 +4,7 @@ import type { CallAdapter } from '../../adapters/call.js';
 import { generate } from '../../generate/generate.js';
 import { commonPrefix, type Prompt } from '../../generate/prompts.js';
 import { scoreContinuations } from '../../generate/score.js';
+import { stopTokens } from '../../generate/stop-tokens.js';
 import type { CausalLM } from '../../models/model.js';
 import {
   answerEnd,
@@ -21,7 +22,8 @@ interface AskArguments extends PromptArguments {
   readonly model: CausalLM;
   /** Absent: what is attached to the model. */
   readonly adapter?: CallAdapter | undefined;
-  readonly stops: readonly number[];
+  /** Whose files say what ends an answer, beside the task. */
+  readonly modelFolder: string;
   readonly signal: AbortSignal | undefined;
 }
 
@@ -96,12 +98,12 @@ export async function* answersTo(
     }
     return;
   }
-  const { stopTokens, endsWith } = answerEnd(task, tokenizer);
+  const end = answerEnd(task, tokenizer);
   const options = {
     ...settings.generation,
     max_new_tokens: newTokens(args),
-    stopTokens: [...args.stops, ...stopTokens],
-    endsWith,
+    stopTokens: [...stopTokens(args.modelFolder, tokenizer.eosId), ...end.stopTokens],
+    endsWith: end.endsWith,
     sharedPrefix,
     bf16,
     adapter,
