@@ -61,15 +61,21 @@ async function rate(folder: string, options: readonly string[]): Promise<number>
   return tokens;
 }
 
-async function compare(base: string, options: readonly string[], pairs: number): Promise<Ratio> {
+/** How many times as long as the checkout `base` takes `other`, over that many pairs of turns. */
+export async function compare(
+  base: string,
+  other: string,
+  options: readonly string[],
+  pairs: number,
+): Promise<Ratio> {
   const ratios: number[] = [];
   // The first of each compiles kernels and fills the caches.
-  for (const folder of [base, ROOT]) await rate(folder, options);
+  for (const folder of [base, other]) await rate(folder, options);
   for (let pair = 0; pair < pairs; pair++) {
-    const order = pair % 2 === 0 ? [base, ROOT] : [ROOT, base];
+    const order = pair % 2 === 0 ? [base, other] : [other, base];
     const rates = new Map<string, number>();
     for (const folder of order) rates.set(folder, await rate(folder, options));
-    ratios.push(rates.get(base)! / rates.get(ROOT)!);
+    ratios.push(rates.get(base)! / rates.get(other)!);
   }
   return ratioOf(ratios);
 }
@@ -99,7 +105,7 @@ async function main(): Promise<void> {
       for (const [name, options] of Object.entries(WORK)) {
         const threads = values.threads === undefined ? [] : ['--threads', values.threads];
         const all = [...options, '--device', device, ...(device === 'cpu' ? threads : [])];
-        const found = await compare(base, all, pairs);
+        const found = await compare(base, ROOT, all, pairs);
         const slow = isSlower(found, limit);
         const [ratio, low, high] = [found.ratio, found.low, found.high].map((x) => x.toFixed(3));
         console.log(

@@ -8,6 +8,7 @@ import {
   confusionMatrix,
   METRIC_NAMES,
   metricOf,
+  metricOptionsSchema,
   ROUGE_TOKENIZERS,
   scorePredictions,
   unreadNote,
@@ -57,14 +58,15 @@ export const verb: Verb = (command) => {
     .action(async (path: string, flags: Flags) => {
       const run = resultBeside(path);
       const metric = flags.metric ?? METRIC_NAMES.find((name) => name === run['metric']);
-      const rouge_tokenizer =
-        flags.rougeTokenizer ?? ROUGE_TOKENIZERS.find((name) => name === run['rouge_tokenizer']);
       if (metric === undefined)
         throw new UserError(
           `${path} lies in no finished run, so name its metric: --metric ${METRIC_NAMES.join(', ')}`,
         );
       const predictions = answersOf(await readTable(path), path, flags);
-      const score = scorePredictions(metric, predictions, { rouge_tokenizer });
+      const score = scorePredictions(metric, predictions, {
+        ...metricOptionsSchema.strip().safeParse(run).data,
+        ...(flags.rougeTokenizer && { rouge_tokenizer: flags.rougeTokenizer }),
+      });
       if (flags.json) {
         sayJson({ metric, rows: predictions.length, ...score }, 2);
         return;

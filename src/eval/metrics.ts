@@ -5,10 +5,10 @@
 
 import { z } from 'zod';
 import { checkOneOf } from '../util/checks.js';
-import { setting, type Settings } from '../util/settings.js';
+import { section, setting, type Given } from '../util/settings.js';
 import { chrf, chrfCounts, chrfOf } from './chrf.js';
 import { classificationReport, macroF1Interval, type ClassificationReport } from './classification.js';
-import { isUnread, rouge, ROUGE_TOKENIZERS, ROUGE_TYPES, type RougeTokenizer } from './rouge.js';
+import { isUnread, rouge, ROUGE_TOKENIZERS, ROUGE_TYPES } from './rouge.js';
 import { bootstrap, meanIntervals, shareInterval, type Interval } from './statistics.js';
 
 /** A right answer and a model's; null: it gave none, which is wrong. */
@@ -17,10 +17,18 @@ export interface Answered {
   readonly answer: string | null;
 }
 
-/** What some metric can be told, by the names of the settings. */
-export interface MetricOptions {
-  readonly rouge_tokenizer?: RougeTokenizer | undefined;
-}
+/** What some metric can be told: settings of the tasks that are scored by it. */
+export const METRIC_SETTINGS = {
+  rouge_tokenizer: setting(
+    z.enum(ROUGE_TOKENIZERS),
+    'Words to ROUGE. ascii: runs of a to z and 0 to 9, as Google’s rouge_score has them; unicode: words of any script.',
+    { default: 'ascii' as const },
+  ),
+};
+
+export type MetricOptions = Given<typeof METRIC_SETTINGS>;
+/** As files have them. */
+export const metricOptionsSchema = section(METRIC_SETTINGS);
 
 /** The figures of one method’s answers. */
 export interface Score {
@@ -51,8 +59,8 @@ interface MetricEntry {
   readonly about: string;
   /** Answers are labels, out of a fixed set. */
   readonly labelled: boolean;
-  /** Settings of the tasks that are scored by it; those of `MetricOptions`. */
-  readonly settings: Settings;
+  /** Those of `METRIC_SETTINGS` that are its own. */
+  readonly settings: Partial<typeof METRIC_SETTINGS>;
   /** By name, in the order of the columns; the first is the one that findings are about. */
   readonly figures: Readonly<Record<string, Figure>>;
   /** What a report says below its tables. */
@@ -107,13 +115,7 @@ export const METRICS = {
     customName: 'rouge',
     about: 'free text',
     labelled: false,
-    settings: {
-      rouge_tokenizer: setting(
-        z.enum(ROUGE_TOKENIZERS),
-        'Words to ROUGE. ascii: runs of a to z and 0 to 9, as Google’s rouge_score has them; unicode: words of any script.',
-        { default: 'ascii' as const },
-      ),
-    },
+    settings: { rouge_tokenizer: METRIC_SETTINGS.rouge_tokenizer },
     figures: {
       rouge1: fMeasure('rouge1', 'ROUGE-1'),
       rouge2: fMeasure('rouge2', 'ROUGE-2'),

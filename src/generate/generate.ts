@@ -71,27 +71,25 @@ async function* answerGroup(
   prefix: number,
   options: GenerateOptions & SamplingOptions,
 ): AsyncGenerator<Answer> {
-  const { max_new_tokens, stopTokens, adapter, bf16, onToken } = options;
+  const { max_new_tokens, stopTokens, endsWith, adapter, bf16, onToken } = options;
   const session = new Session(model, {
     ...{ slots, longest: lengthsOf(prompts).longest, newTokens: max_new_tokens, bf16 },
     prefix: prompts[0]!.ids.slice(0, prefix),
   });
   // A consumer that goes away ends the pass that is under way, too.
   const end = new AbortController();
-  const abort = (): void => end.abort(options.signal?.reason);
-  options.signal?.addEventListener('abort', abort);
+  const signal = options.signal ? AbortSignal.any([options.signal, end.signal]) : end.signal;
   try {
     const finished = new Arrivals<Answer>();
     for (const { index, ids } of prompts)
       finished.add(
         session.submit({
-          ...{ index, ids, max_new_tokens, stopTokens, sampling: options, adapter, signal: end.signal },
+          ...{ index, ids, max_new_tokens, stopTokens, endsWith, sampling: options, adapter, signal },
           onToken: onToken && ((token) => onToken(index, token)),
         }),
       );
     yield* finished;
   } finally {
-    options.signal?.removeEventListener('abort', abort);
     end.abort();
     await session.close();
   }

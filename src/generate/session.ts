@@ -12,7 +12,7 @@ import { MOST_POSITIONS } from '../models/tokens.js';
 import { AbortError, abortReason, isAbort, throwIfAborted } from '../util/abort.js';
 import { checkWhole } from '../util/checks.js';
 import { NextTokens, type Sequence } from './decode.js';
-import { cacheFor, checkPrompt, fillPrefix, prefillTokens, type Prompt } from './prompts.js';
+import { cacheFor, checkPrompt, commonPrefix, fillPrefix, prefillTokens, type Prompt } from './prompts.js';
 import { checkSampling, type SamplingOptions } from './sampler.js';
 
 /** What a session has room for. */
@@ -26,6 +26,8 @@ export interface SessionOptions {
   readonly bf16?: boolean | undefined;
   /** Tokens that prompts begin with: of those that do they are run once an adapter, not once a prompt. */
   readonly prefix?: readonly number[];
+  /** For chats, whose prompts begin with the one before and its answer: what a free slot holds of a prompt's beginning is not run again. */
+  readonly keeps?: boolean;
 }
 
 /** How long an answer may be. */
@@ -33,6 +35,8 @@ export interface AnswerEnd {
   readonly max_new_tokens: number;
   /** Tokens that end an answer; they are not part of it. */
   readonly stopTokens: readonly number[];
+  /** Whether an answer ends with the last of its tokens, as where several make up its end; they are part of it. */
+  readonly endsWith?: ((tokens: readonly number[]) => boolean) | undefined;
 }
 
 /** A prompt and how it is to be answered; its `index` and the sampling's seed decide its draws. */
@@ -49,7 +53,7 @@ export interface Request extends Prompt, AnswerEnd {
 /** What a model wrote for one prompt. */
 export interface Answer {
   readonly index: number;
-  /** New tokens, without the stop token. */
+  /** New tokens, without the stop token; with those of an end that has several. */
   readonly tokens: number[];
   readonly finish: 'stop' | 'length';
 }
@@ -57,7 +61,7 @@ export interface Answer {
 /** A request that is not answered yet. */
 interface Pending extends Request {
   readonly pairs: AdapterPairs;
-  /** How many of its tokens are the session's prefix. */
+  /** How many of its tokens are the session's prefix, or stand in its slot from before. */
   readonly prefix: number;
   resolve(answer: Answer): void;
   reject(error: unknown): void;
@@ -81,6 +85,11 @@ export class Session {
   private readonly free: number[];
   /** The adapters with which the prefix stands in the slots. */
   private readonly prefixes: (AdapterPairs | undefined)[];
+  /** What of earlier sequences free slots hold, where that is kept. */
+  private readonly kept = new Map<
+    number,
+    { readonly pairs: AdapterPairs; readonly ids: readonly number[] }
+  >();
   /** How many requests each adapter and each signal has; of adapters without any, the one that was asked for last comes last. */
   private readonly adapters = new Map<AdapterPairs, { requests: number; readonly letGo: () => void }>();
   private readonly signals = new Map<AbortSignal, number>();
@@ -94,14 +103,14 @@ export class Session {
     private readonly model: CausalLM,
     private readonly options: SessionOptions,
   ) {
-    const { slots, longest, newTokens, bf16 = false, prefix = [] } = options;
+    const { slots, longest, newTokens, bf16 = false, prefix = [], keeps = false } = options;
     checkWhole('slots', slots, 1);
     checkWhole('longest', longest, 1, MOST_POSITIONS);
     checkWhole('newTokens', newTokens, 1, MOST_POSITIONS);
     this.cache = cacheFor(model, slots, { longest, newTokens, bf16 });
     this.next = new NextTokens(model, this.cache, bf16);
     // An encoder's rows see what comes behind them.
-    this.prefix = readsByEncoder(model) ? [] : prefix;
+    this.prefix = keeps || readsByEncoder(model) ? [] : prefix;
     this.free = Array.from({ length: slots }, (_, i) => slots - 1 - i);
     this.prefixes = Array.from({ length: slots }, () => undefined);
   }
@@ -188,8 +197,28 @@ export class Session {
     this.active = this.active.filter((s) => !ended.has(s));
   }
 
+  /** Gives the one that waits longest the free slot that holds most of its beginning. */
+  private enterKept(): Growing[] {
+    const waits = this.waiting.shift()!;
+    const { pairs, sampling, ids } = waits;
+    const sharedIn = (slot: number): number => {
+      const held = this.kept.get(slot);
+      if (held?.pairs !== pairs || readsByEncoder(this.model)) return 0;
+      // Of a prompt one token at least is run, for what follows it.
+      return Math.min(commonPrefix([held.ids, ids]), ids.length - 1);
+    };
+    this.free.sort((a, b) => sharedIn(a) - sharedIn(b));
+    const slot = this.free.pop()!;
+    const prompt = { ...waits, prefix: sharedIn(slot) };
+    this.prefixes[slot] = prompt.prefix > 0 ? pairs : undefined;
+    const entering: Growing = { prompt, slot, tokens: [], pairs, sampling };
+    this.active.push(entering);
+    return [entering];
+  }
+
   /** Gives free slots to those that wait and share an adapter with the one that waits longest: as many as a pass is worth. */
   private enter(): Growing[] {
+    if (this.options.keeps) return this.waiting.length > 0 && this.free.length > 0 ? this.enterKept() : [];
     const entering: Growing[] = [];
     const room = prefillTokens(this.model);
     for (let tokens = 0; this.free.length > 0 && tokens < room;) {
@@ -228,12 +257,13 @@ export class Session {
   }
 
   /** Adds what was chosen to an answer; whether that is its end. */
-  private grow({ prompt, slot, tokens }: Growing, token: number): boolean {
+  private grow(sequence: Growing, token: number): boolean {
+    const { prompt, tokens } = sequence;
     // The next turn ends it.
     if (this.end || prompt.signal?.aborted) return false;
-    const stop = prompt.stopTokens.includes(token);
+    let stop = prompt.stopTokens.includes(token);
     const finish = (): true => {
-      this.free.push(slot);
+      this.leave(sequence);
       this.forget(prompt);
       return true;
     };
@@ -241,6 +271,7 @@ export class Session {
       tokens.push(token);
       try {
         prompt.onToken?.(token);
+        stop = prompt.endsWith?.(tokens) ?? false;
       } catch (error) {
         prompt.reject(error);
         return finish();
@@ -261,11 +292,19 @@ export class Session {
       return false;
     };
     this.waiting = this.waiting.filter(goesOn);
-    this.active = this.active.filter(({ prompt, slot }) => {
-      const left = goesOn(prompt);
-      if (!left) this.free.push(slot);
+    this.active = this.active.filter((sequence) => {
+      const left = goesOn(sequence.prompt);
+      if (!left) this.leave(sequence);
       return left;
     });
+  }
+
+  /** Frees a sequence's slot. */
+  private leave({ prompt: { pairs, ids, prefix }, slot, tokens }: Growing): void {
+    this.free.push(slot);
+    // The last token was not run yet, or a pass was aborted in which it was; without one the prompt was not.
+    const held = tokens.length > 0 ? [...ids, ...tokens.slice(0, -1)] : ids.slice(0, prefix);
+    if (this.options.keeps) this.kept.set(slot, { pairs, ids: held });
   }
 
   private endAll(error: unknown): void {

@@ -1,7 +1,7 @@
 /** A task of the user's own: a prompt and a completion with columns in braces. */
 
 import { z } from 'zod';
-import { METRIC_NAMES, METRICS, type Metric } from '../eval/index.js';
+import { METRIC_NAMES, METRIC_SETTINGS, METRICS, type Metric } from '../eval/index.js';
 import { checkOneOf } from '../util/checks.js';
 import { messageOf, UserError } from '../util/errors.js';
 import { flag, setting, text, type Values } from '../util/settings.js';
@@ -48,7 +48,7 @@ const SETTINGS = {
     'true: answers have several lines. false: an answer ends with its first line, and line breaks in the data’s become spaces. ' +
       'Default: as the data has them.',
   ),
-  ...METRICS.rouge.settings,
+  ...METRIC_SETTINGS,
   labels: LABELS,
 };
 

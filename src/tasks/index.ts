@@ -35,7 +35,9 @@ export function isLabelled(settings: TaskSettings): boolean {
 
 /** What the settings tell the metric. */
 export function metricOptions(settings: TaskSettings): MetricOptions {
-  return 'rouge_tokenizer' in settings ? settings : {};
+  const own = metricOf(metricOfTask(settings)).settings;
+  const given = settings as Readonly<Record<string, unknown>>;
+  return Object.fromEntries(Object.keys(own).map((key) => [key, given[key]]));
 }
 
 /** The columns of a task, and which of them a row may leave empty. Throws UserError for malformed templates. */
@@ -68,7 +70,7 @@ export function definitionOf(settings: Pick<TaskSettings, 'task'>): TaskDefiniti
 }
 
 export {
-  answerStops,
+  answerEnd,
   labelContinuations,
   labelContinuationsLater,
   parseAnswer,

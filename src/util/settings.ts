@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { filled } from './defaults.js';
 
 /** Separates the allowed keys in the message of an `unrecognized_keys` issue; what shows it makes the user's line of them. */
 export const KEY_SEPARATOR = '\n';
@@ -45,8 +46,32 @@ type ShapeOf<S extends Settings> = {
 
 /** The types of settings, described; `from`: what derived defaults are of, where it is known. */
 function shapeOf<S extends Settings>(settings: S, from?: unknown): ShapeOf<S> {
-  const shape = Object.entries(settings).map(([key, one]) => [key, isSetting(one) ? typeOf(one, from) : one]);
+  const shape = Object.entries(settings).map(([key, one]) => {
+    if (!isSetting(one)) return [key, one];
+    const type = typeOf(one, from);
+    SETTINGS.set(type, one);
+    return [key, type];
+  });
   return Object.fromEntries(shape) as ShapeOf<S>;
+}
+
+/** What the types of a section's fields were made of. */
+const SETTINGS = new WeakMap<z.ZodType, Setting>();
+
+/** All settings of a type and of the sections below it, by their keys; below a record the key is `*`, and lists are not looked into. */
+export function* settingsOf(
+  type: z.core.$ZodType,
+  path: readonly string[] = [],
+): Generator<[string[], Setting]> {
+  if (type instanceof z.ZodOptional) yield* settingsOf(type.unwrap(), path);
+  if (type instanceof z.ZodUnion) for (const option of type.options) yield* settingsOf(option, path);
+  if (type instanceof z.ZodRecord) yield* settingsOf(type.valueType, [...path, '*']);
+  if (!(type instanceof z.ZodObject)) return;
+  for (const [key, field] of Object.entries<z.ZodType>(type.shape)) {
+    const own = SETTINGS.get(field);
+    if (own) yield [[...path, key], own];
+    yield* settingsOf(field, [...path, key]);
+  }
 }
 
 function typeOf({ type, description, default: value }: Setting, from: unknown): z.ZodType {
@@ -96,20 +121,12 @@ export type Filled<S extends Settings> = {
 
 /** Every setting that has a default: as it is given, else that. `from`: what derived defaults are of. */
 export function withDefaults<S extends Settings>(settings: S, given: Given<S>, from?: unknown): Filled<S> {
-  const filled = Object.entries(settings).flatMap(([key, one]) => {
-    if (!isSetting(one) || one.default === undefined) return [];
-    const value = (given as Readonly<Record<string, unknown>>)[key];
-    return [[key, value ?? (isDerived(one.default) ? one.default.of(from) : one.default)]];
-  });
-  return Object.fromEntries(filled) as Filled<S>;
-}
-
-/** The keys of those that change no bit. */
-export function bitless(settings: Settings): string[] {
-  return Object.keys(settings).filter((key) => {
-    const one = settings[key]!;
-    return isSetting(one) && !one.bits;
-  });
+  const defaults = Object.entries(settings).flatMap(([key, one]) =>
+    isSetting(one) && one.default !== undefined
+      ? [[key, isDerived(one.default) ? one.default.of(from) : one.default]]
+      : [],
+  );
+  return filled<object>(Object.fromEntries(defaults) as object, given) as Filled<S>;
 }
 
 function isSetting(one: z.ZodType | Setting): one is Setting {

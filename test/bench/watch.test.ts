@@ -1,7 +1,10 @@
 /** What scripts/bench-watch.ts makes of its pairs. */
 import assert from 'node:assert/strict';
+import { cpSync, mkdtempSync, readdirSync, readFileSync, rmSync, symlinkSync, writeFileSync } from 'node:fs';
+import { tmpdir } from 'node:os';
+import { join, resolve } from 'node:path';
 import { test } from 'node:test';
-import { isSlower, ratioOf } from '../../scripts/bench-watch.js';
+import { compare, isSlower, ratioOf } from '../../scripts/bench-watch.js';
 
 test('the ratio of pairs is their geometric mean, with Student’s interval of the logarithms', () => {
   const { ratio, low, high } = ratioOf([1.1, 1.2, 1.15]);
@@ -15,4 +18,29 @@ test('slower is what is beyond the limit and not by chance', () => {
   assert.ok(isSlower(ratioOf([1.3, 1.31, 1.29]), 1.1));
   assert.ok(!isSlower(ratioOf([1.05, 1.05, 1.06]), 1.1));
   assert.ok(!isSlower(ratioOf([0.9, 1.9]), 1.1));
+});
+
+test('a checkout in which each pass of answering takes longer is found to be slower', async () => {
+  const root = resolve(import.meta.dirname, '../..');
+  const slowed = mkdtempSync(join(tmpdir(), 'westwind-slowed-'));
+  try {
+    for (const name of readdirSync(root))
+      if (name === 'src') cpSync(join(root, name), join(slowed, name), { recursive: true });
+      else if (!name.startsWith('.')) symlinkSync(join(root, name), join(slowed, name));
+    const session = join(slowed, 'src/generate/session.ts');
+    const before = readFileSync(session, 'utf8');
+    const begins = 'private async turn(): Promise<void> {';
+    assert.ok(before.includes(begins));
+    // Many times what a pass of this model takes, on a busy machine, too.
+    writeFileSync(
+      session,
+      before.replace(begins, `${begins} await new Promise((go) => setTimeout(go, 150));`),
+    );
+    const options = ['--model', 'examples/model', '--random-weights', '--weights', 'nf4', '--device', 'cpu'];
+    const work = ['--what', 'generate', '--batch', '1', '--prompt-tokens', '8', '--new-tokens', '6'];
+    const found = await compare(root, slowed, [...options, '--threads', '1', ...work], 2);
+    assert.ok(isSlower(found, 1.1), JSON.stringify(found));
+  } finally {
+    rmSync(slowed, { recursive: true });
+  }
 });

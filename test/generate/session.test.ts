@@ -89,8 +89,8 @@ for (const [type, like] of [
       fc.asyncProperty(
         fc.array(drawn, { minLength: 2, maxLength: 9 }),
         fc.integer({ min: 1, max: 4 }),
-        fc.boolean(),
-        async (all, slots, prefixed) => {
+        fc.constantFrom({}, { prefix: PREFIX }, { keeps: true }),
+        async (all, slots, shared) => {
           const requests = all.map(({ length, shares, max_new_tokens, ...own }, index): Request => {
             const ids = [...(shares ? PREFIX : []), ...randomIds(length, 40 + index)];
             const stopTokens = own.stops ? [7, 30, 51] : [];
@@ -99,7 +99,7 @@ for (const [type, like] of [
           });
           const answers: Answer[] = [];
           for (const request of requests) answers.push(await alone(model, request));
-          const session = new Session(model, { slots, ...ROOM, ...(prefixed && { prefix: PREFIX }) });
+          const session = new Session(model, { slots, ...ROOM, ...shared });
           await Promise.all(
             all.map(async ({ cancelled, arrives }, i) => {
               const [request, wanted] = [requests[i]!, answers[i]!];
@@ -203,5 +203,71 @@ test('an adapter that is not asked for any more is let go when enough others are
   }
   assert.equal(be.memory().held, most);
   await session.close();
+  model.dispose();
+});
+
+test('an answer ends where its tokens are said to, which it keeps', async () => {
+  const model = await tinyModel(await backend());
+  const ids = [...randomIds(5, 4)];
+  const ask = async (endsWith?: (tokens: readonly number[]) => boolean): Promise<Answer> => {
+    const options = { max_new_tokens: 8, stopTokens: [], endsWith };
+    for await (const answer of generate(model, [{ index: 0, ids }], options)) return answer;
+    throw new Error('no answer');
+  };
+  const whole = await ask();
+  assert.equal(whole.finish, 'length');
+  for (const n of [1, 3, 8]) {
+    const { tokens, finish } = await ask((written) => written.length === n);
+    assert.deepEqual([tokens, finish], [whole.tokens.slice(0, n), 'stop']);
+  }
+  await assert.rejects(
+    ask(() => {
+      throw new Error('no');
+    }),
+    /^Error: no$/,
+  );
+  model.dispose();
+});
+
+test('of a chat only what is new is run: each turn goes on from what its slot holds, also behind one that was ended', async () => {
+  const model = await tinyModel(await backend());
+  const adapter = strange(model, 1);
+  const session = new Session(model, { slots: 1, longest: 120, newTokens: 8, keeps: true });
+  let rows = 0;
+  const pass = model.pass.bind(model);
+  Object.assign(model, {
+    pass(...[g, call]: Parameters<CausalLM['pass']>) {
+      rows += call.ids.shape[0]!;
+      return pass(g, call);
+    },
+  });
+  let ids: number[] = [...randomIds(20, 1)];
+  for (let turn = 0; turn < 8; turn++) {
+    const request: Request = {
+      ...{ index: turn, ids, max_new_tokens: 8, stopTokens: [7], sampling: SAMPLINGS[turn % 3]! },
+      adapter: turn < 6 ? adapter : null,
+    };
+    const wanted = await alone(model, request);
+    const stop = new AbortController();
+    const tokens: number[] = [];
+    rows = 0;
+    const answer = session.submit({
+      ...{ ...request, signal: stop.signal },
+      onToken(token) {
+        tokens.push(token);
+        // The fourth turn is ended by hand.
+        if (turn === 3 && tokens.length === 3) stop.abort();
+      },
+    });
+    if (turn === 3) await assert.rejects(answer, { name: 'AbortError' });
+    else assert.deepEqual((await answer).tokens, wanted.tokens);
+    assert.deepEqual(tokens, wanted.tokens.slice(0, tokens.length));
+    // What the answer's last token and the new message are; all of it at first and with another adapter.
+    const fresh = turn === 0 || turn === 6 ? ids.length : 6;
+    assert.ok(rows <= fresh + tokens.length + 1, `turn ${turn}: ${rows} rows`);
+    ids = [...ids, ...tokens, ...randomIds(4, 10 + turn)];
+  }
+  await session.close();
+  adapter.dispose();
   model.dispose();
 });

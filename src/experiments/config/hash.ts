@@ -5,11 +5,10 @@
 
 import { createHash } from 'node:crypto';
 import { own } from '../../util/own.js';
-import { bitless } from '../../util/settings.js';
 import type { ResolvedConfig } from './resolve.js';
+import { BITLESS } from './schema.js';
 import { isDrawn, isOwn, type FromMixture, type ResolvedSource } from './settings/rows.js';
 import { dependsOnSeed, type ResolvedTask } from './settings/task.js';
-import { TRAINING } from './settings/tuning.js';
 import { type SectionSplit, bySection } from './splits.js';
 
 /** Raised when a change to Westwind changes what the same configuration gives. */
@@ -106,7 +105,7 @@ function taskParts(
   const tuning = tune && {
     lora,
     adapter: own(adapters, name),
-    training: { ...training, ...Object.fromEntries(bitless(TRAINING).map((key) => [key, undefined])) },
+    training: Object.fromEntries(Object.entries(training).filter(([key]) => !BITLESS.has(`training.${key}`))),
   };
   return {
     ...{ name, settings, answers, tuning, bf16: training.bf16, ...leftOut },

@@ -4,7 +4,7 @@
  */
 
 import { z } from 'zod';
-import { bitless, section, seed, setting, text, type Values } from '../../util/settings.js';
+import { section, seed, setting, settingsOf, text, type Values } from '../../util/settings.js';
 import { TRACKER_NAMES } from '../trackers/index.js';
 import { GENERATION } from './settings/answers.js';
 import { orFalse, taskSection } from './settings/task.js';
@@ -95,7 +95,6 @@ export const configSchema = section(TOP);
 export type ConfigFile = Values<typeof TOP>;
 
 /** By dotted name, what changes no bit of a result. */
-export const BITLESS: ReadonlySet<string> = new Set([
-  ...bitless(TOP),
-  ...bitless(TRAINING).map((key) => `training.${key}`),
-]);
+export const BITLESS: ReadonlySet<string> = new Set(
+  [...settingsOf(configSchema)].flatMap(([path, { bits }]) => (bits ? [] : [path.join('.')])),
+);

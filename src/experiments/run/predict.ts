@@ -7,7 +7,7 @@ import { scoreContinuations } from '../../generate/score.js';
 import { stopTokens } from '../../generate/stop-tokens.js';
 import type { CausalLM } from '../../models/model.js';
 import {
-  answerStops,
+  answerEnd,
   labelContinuationsLater,
   parseAnswer,
   type Method,
@@ -98,10 +98,12 @@ export async function* answersTo(
     }
     return;
   }
+  const end = answerEnd(task, tokenizer);
   const options = {
     ...settings.generation,
     max_new_tokens: newTokens(args),
-    stopTokens: [...stopTokens(args.modelFolder, tokenizer.eosId), ...answerStops(task, tokenizer)],
+    stopTokens: [...stopTokens(args.modelFolder, tokenizer.eosId), ...end.stopTokens],
+    endsWith: end.endsWith,
     sharedPrefix,
     bf16,
     adapter,

@@ -3,6 +3,7 @@
 import { mkdirSync, rmSync } from 'node:fs';
 import { dirname, join } from 'node:path';
 import type { Backend } from '../../backends/contract.js';
+import { metricOptions } from '../../tasks/index.js';
 import type { Tokenizer } from '../../tokenizer/index.js';
 import type { ResolvedConfig, ResolvedTask } from '../config/index.js';
 import type { Reports } from './reports.js';
@@ -68,7 +69,7 @@ export function finishUnit({ settings, data, folder, methods, training }: Unit):
     task: settings.name,
     kind: settings.settings.task,
     metric: data.task.metric,
-    ...('rouge_tokenizer' in settings.settings && { rouge_tokenizer: settings.settings.rouge_tokenizer }),
+    ...metricOptions(settings.settings),
     train_rows: data.train.length,
     ...(validation.length > 0 && { validation_rows: validation.length }),
     test_rows: data.test.length,

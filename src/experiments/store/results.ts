@@ -6,7 +6,7 @@ import {
   type FigureHead,
   type Interval,
   type Metric,
-  type RougeTokenizer,
+  type MetricOptions,
 } from '../../eval/index.js';
 import { methodName, type Method, type TaskName } from '../../tasks/index.js';
 import { own } from '../../util/own.js';
@@ -33,12 +33,10 @@ export interface MethodResult {
 }
 
 /** What a run found for one task: result.json. */
-export interface TaskResult {
+export interface TaskResult extends MetricOptions {
   readonly task: string;
   readonly kind: TaskName;
   readonly metric: Metric;
-  /** What words were to ROUGE; absent: ascii. */
-  readonly rouge_tokenizer?: RougeTokenizer | undefined;
   readonly train_rows: number;
   /** Rows that a split left out of the training. */
   readonly validation_rows?: number;

@@ -5,7 +5,7 @@
 
 import { z } from 'zod';
 import { inTrain, type Overlap } from '../data/overlap.js';
-import { METRIC_NAMES, ROUGE_TOKENIZERS } from '../../eval/index.js';
+import { METRIC_NAMES, metricOptionsSchema } from '../../eval/index.js';
 import { METHOD_NAMES, TASK_NAMES } from '../../tasks/index.js';
 import { SCORINGS } from '../config/index.js';
 import { DECONTAMINATE, DEDUPLICATE } from '../config/settings/rows.js';
@@ -126,7 +126,7 @@ export const resultSchema = z.looseObject({
   task: taskName,
   kind: z.enum(TASK_NAMES),
   metric: z.enum(METRIC_NAMES),
-  rouge_tokenizer: z.enum(ROUGE_TOKENIZERS).optional(),
+  ...metricOptionsSchema.shape,
   train_rows: count,
   validation_rows: count.optional(),
   test_rows: count,

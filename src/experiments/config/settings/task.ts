@@ -4,6 +4,7 @@
  */
 
 import { z } from 'zod';
+import { METRIC_SETTINGS } from '../../../eval/index.js';
 import type { LoraConfig } from '../../../adapters/config.js';
 import {
   BASELINES,
@@ -212,10 +213,16 @@ export function resolveTask(name: string, task: TaskFile, top: TopLevel, seed: n
   };
 }
 
-/** The settings that are the kind's own. */
+/** The settings that are the kind's own, with their defaults; a metric's stay as they are said, for so the ids of runs have them. */
 function settingsOf(task: TaskFile): TaskSettings {
-  const keys = Object.keys(definitionOf(task).settings) as (keyof TaskSettings)[];
-  return { task: task.task, ...Object.fromEntries(keys.map((key) => [key, task[key]])) } as TaskSettings;
+  const { settings } = definitionOf(task);
+  const others = Object.entries(settings).filter(([key]) => !(key in METRIC_SETTINGS));
+  const keys = Object.keys(settings) as (keyof TaskSettings)[];
+  return {
+    task: task.task,
+    ...Object.fromEntries(keys.map((key) => [key, task[key]])),
+    ...withDefaults(Object.fromEntries(others), task),
+  } as TaskSettings;
 }
 
 /** The columns of a task, each once. */

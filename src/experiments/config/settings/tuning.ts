@@ -171,11 +171,12 @@ export function resolveTraining(
   // No steps are no limit.
   const { max_steps } = TRAINING_DEFAULTS;
   const always = withDefaults(ALWAYS, given, defaults);
+  const { eval_steps = given.eval_strategy === 'steps' ? always.logging_steps : undefined } = given;
   return {
     max_steps,
     ...(given.max_steps !== undefined && { max_steps: given.max_steps }),
     ...always,
-    ...laterArguments({ ...given, eval_steps: given.eval_steps ?? always.logging_steps }),
+    ...laterArguments({ ...given, eval_steps }),
     seed,
   };
 }
