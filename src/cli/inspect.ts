@@ -3,7 +3,13 @@
 import type { ResolvedConfig, ResolvedTask, Study } from '../experiments/config/index.js';
 import { showRow, type ShownRow, type ShownToken } from '../experiments/data/shown-rows.js';
 import { SPLIT_NAMES, SPLITS } from '../experiments/config/splits.js';
-import { describeRow, noticesOf, readTaskData, trainingBlocks, type TaskData } from '../experiments/data/task-data.js';
+import {
+  describeRow,
+  noticesOf,
+  readTaskData,
+  trainingBlocks,
+  type TaskData,
+} from '../experiments/data/task-data.js';
 import { resolveModel } from '../files/index.js';
 import type { Sample } from '../tasks/index.js';
 import { Tokenizer } from '../tokenizer/index.js';
