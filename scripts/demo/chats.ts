@@ -1,10 +1,12 @@
 /**
- * Chats with an assistant that keeps appointments, lists and reminders, and looks up prices and trains by tools: what it says can be told
- * from what was said to it before. A system message, where there is one, says how it is to answer.
+ * Chats with an assistant that knows in which of the groups of posts something is asked, by itself or by a tool, and keeps appointments and
+ * reminders: what it says is told by the last question, what was said before, or both. A system message, where there is one, says how it
+ * is to answer.
  */
 import { Draws } from './draws.js';
 import { expand, sentence } from './grammar.js';
 import * as inventory from './inventory.js';
+import { labels, topics } from './lexicon/index.js';
 
 export interface ChatMessage {
   readonly role: 'system' | 'user' | 'assistant' | 'tool';
@@ -20,18 +22,21 @@ export interface Chat {
 
 /** How answers are given: what a system message says, and what becomes of an answer and the fact in it. */
 const MANNERS = {
-  plain: { system: [] as string[], say: (answer: string, _fact: string) => answer },
+  plain: { system: [], say: ({ answer }) => answer },
   brief: {
     system: ['Answer with the fact alone.', 'Say no more than what was asked for.'],
-    say: (_answer: string, fact: string) => sentence(fact),
+    say: ({ fact }) => sentence(fact),
   },
   polite: {
     system: ['Be polite.', 'You are a polite assistant.'],
-    say: (answer: string, _fact: string) => `${answer} You are welcome.`,
+    say: ({ answer }) => `${answer} You are welcome.`,
   },
-} as const;
+} satisfies Readonly<Record<string, Manner>>;
 
-type Manner = (typeof MANNERS)[keyof typeof MANNERS];
+interface Manner {
+  readonly system: readonly string[];
+  readonly say: (of: Pick<Exchange, 'answer' | 'fact'>) => string;
+}
 
 /** A question and its answer; `fact`: what of the answer was asked for. */
 interface Exchange {
@@ -57,14 +62,14 @@ const tool = (name: string, description: string, parameter: string): object => (
   },
 });
 
-const PRICE = tool('find_price', 'What something costs', 'item');
+const FIND = tool('find_group', 'The group in which something is talked about', 'about');
 const TRAIN = tool('next_train', 'When the next train leaves, and from where', 'town');
 
 /** The conversation of a row. */
 export function makeChat(seed: number, stream: number, row: number): Chat {
   const draws = new Draws(seed, stream, row);
-  const manner = MANNERS[draws.weighted({ plain: 60, brief: 20, polite: 20 })];
-  const topic = TOPICS[draws.weighted({ appointment: 35, list: 20, reminder: 15, prices: 15, trains: 15 })];
+  const manner: Manner = MANNERS[draws.weighted({ plain: 60, brief: 20, polite: 20 })];
+  const topic = TOPICS[draws.weighted({ groups: 45, found: 20, appointment: 15, reminder: 10, trains: 10 })];
   const exchanges = topic(draws);
   const calls = exchanges.some(({ call }) => call !== undefined);
   const system = manner.system.length > 0 ? [draws.pick(manner.system)] : [];
@@ -73,7 +78,7 @@ export function makeChat(seed: number, stream: number, row: number): Chat {
       ...system.map((content): ChatMessage => ({ role: 'system', content })),
       ...exchanges.flatMap((exchange) => messagesOf(exchange, manner, draws)),
     ],
-    ...(calls && { tools: [PRICE, TRAIN] }),
+    ...(calls && { tools: [FIND, TRAIN] }),
   };
 }
 
@@ -93,11 +98,51 @@ function messagesOf({ user, answer, fact, call }: Exchange, { say }: Manner, dra
           { role: 'tool' as const, name: call.name, content: JSON.stringify(call.result) },
         ]
       : []),
-    { role: 'assistant', content: say(write(answer), fact) },
+    { role: 'assistant', content: say({ answer: write(answer), fact }) },
   ];
 }
 
-const TOPICS: Readonly<Record<'appointment' | 'list' | 'reminder' | 'prices' | 'trains', Topic>> = {
+/** Questions about things of some groups; `draws` says how many groups the chat goes through. */
+function questions(draws: Draws, count: number): readonly { user: string; about: string; group: string }[] {
+  const [first, second] = draws.sample(labels, 2) as [string, string];
+  const stays = draws.chance(0.5);
+  return Array.from({ length: count }, (_, i) => {
+    const group = i === 0 || stays ? first : second;
+    const { own } = topics.get(group)!;
+    const [thing, act] = [draws.pick(own.things), draws.pick(own.acts)];
+    return draws.chance(0.6)
+      ? {
+          user:
+            i === 0
+              ? `(which group is for|where do I ask about) a ${thing}?`
+              : `(and|what about) a ${thing}?`,
+          about: thing,
+          group,
+        }
+      : {
+          user: i === 0 ? `where do people ask how to ${act}?` : `(and if I want|and how) to ${act}?`,
+          about: act,
+          group,
+        };
+  });
+}
+
+const TOPICS: Readonly<Record<'groups' | 'found' | 'appointment' | 'reminder' | 'trains', Topic>> = {
+  groups: (draws) =>
+    questions(draws, 2 + draws.below(2)).map(({ user, group }) => ({
+      user,
+      answer: `Ask in ${group}.`,
+      fact: group,
+    })),
+
+  found: (draws) =>
+    questions(draws, 1 + draws.below(2)).map(({ user, about, group }) => ({
+      user,
+      answer: `Ask in ${group}.`,
+      fact: group,
+      call: { name: 'find_group', arguments: { about }, result: { group } },
+    })),
+
   appointment(draws) {
     const [day, day2] = draws.sample(inventory.days, 2) as [string, string];
     const [hour, hour2] = draws.sample(inventory.hours, 2) as [string, string];
@@ -127,21 +172,6 @@ const TOPICS: Readonly<Record<'appointment' | 'list' | 'reminder' | 'prices' | '
     ];
   },
 
-  list(draws) {
-    const things = draws.sample(inventory.items, 2 + draws.below(2));
-    const [first, ...more] = things;
-    const all = `${things.slice(0, -1).join(', ')} and ${things.at(-1)!}`;
-    return [
-      { user: `(put|write) a ${first!} on my list`, answer: `The ${first!} is on the list.`, fact: first! },
-      ...more.map((thing) => ({
-        user: `(and|also) a ${thing}`,
-        answer: `The ${thing} is on the list.`,
-        fact: thing,
-      })),
-      { user: '(what is on the list|read me the list)?', answer: `On the list: ${all}.`, fact: all },
-    ];
-  },
-
   reminder(draws) {
     const [favour, favour2] = draws.sample(inventory.favours, 2) as [string, string];
     const [day, day2] = draws.sample(inventory.days, 2) as [string, string];
@@ -154,21 +184,6 @@ const TOPICS: Readonly<Record<'appointment' | 'list' | 'reminder' | 'prices' | '
       { user: `and to ${favour2} on ${day2}`, answer: `I will remind you on ${day2}.`, fact: day2 },
       { user: `what do I do on ${asked}?`, answer: `On ${asked} you ${wanted}.`, fact: wanted },
     ];
-  },
-
-  prices(draws) {
-    const items = draws.sample(inventory.items, 2) as [string, string];
-    const costs = [draws.pick(inventory.prices), draws.pick(inventory.prices)];
-    const [first, second] = items.map((item, i): Exchange => {
-      const price = costs[i]!;
-      return {
-        user: i === 0 ? `(what does a ${item} cost|how much is a ${item})?` : `and a ${item}?`,
-        answer: `The ${item} costs ${price}.`,
-        fact: price,
-        call: { name: 'find_price', arguments: { item }, result: { price } },
-      };
-    });
-    return draws.chance(0.6) ? [first!, second!] : [first!];
   },
 
   trains(draws) {

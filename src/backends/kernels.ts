@@ -325,9 +325,9 @@ export interface Kernels {
   ): void;
 
   /**
-   * losses[row] = logsumexp(logits[row]) - logits[row, targets[row]]; 0 where the target is negative. `logits` f32 [rows, vocab].
-   * `gradient`, where given, becomes (softmax - onehot) · scale (0 in rows without a target): an activation [rows, vocab], which may be
-   * `logits` itself where that has its type.
+   * losses[row] = logsumexp(logits[row]) - logits[row] · goal[row]; 0 where the target is negative. `logits` f32 [rows, vocab]. A goal is
+   * 1 - smoothing at its target and smoothing / vocab everywhere besides (smoothing: 0 where left out). `gradient`, where given, becomes
+   * (softmax - goal) · scale (0 in rows without a target): an activation [rows, vocab], which may be `logits` itself where that has its type.
    */
   crossEntropy(args: {
     logits: Span;
@@ -335,6 +335,7 @@ export interface Kernels {
     losses: Span;
     rows: number;
     vocab: number;
+    smoothing?: number | undefined;
     gradient?: { readonly to: Span; readonly scale: number };
   }): void;
   /** x f32; out i32 [rows]: the first largest. */

@@ -7,7 +7,11 @@ import { generate } from '../generate/generate.js';
 import type { Prompt } from '../generate/prompts.js';
 import { stopTokens } from '../generate/stop-tokens.js';
 import { encodePrompts } from '../tasks/index.js';
+<<<<<<< HEAD
 import type { ChatMessage, Tokenizer } from '../tokenizer/index.js';
+=======
+import { Tokenizer, type Message, type TextStream } from '../tokenizer/index.js';
+>>>>>>> main
 import { UserError } from '../util/errors.js';
 import { readTableBytes } from '../util/read.js';
 import { positiveInteger } from './device.js';
@@ -82,7 +86,7 @@ export const verb: Verb = (command) => {
 };
 
 /** A prompt, or the messages so far. */
-type Question = string | readonly ChatMessage[];
+type Question = string | readonly Message[];
 
 function encode(
   tokenizer: Tokenizer,
@@ -94,7 +98,7 @@ function encode(
     return tokenizer.decoderStartId === undefined
       ? tokenizer.encodeBatch(texts)
       : encodePrompts(tokenizer, texts);
-  const before: ChatMessage[] = system === undefined ? [] : [{ role: 'system', content: system }];
+  const before: Message[] = system === undefined ? [] : [{ role: 'system', content: system }];
   const laidOut = asked.map((one) => {
     const messages = typeof one === 'string' ? [{ role: 'user', content: one }] : one;
     return tokenizer.applyChatTemplate([...before, ...messages], { addGenerationPrompt: true });

@@ -84,7 +84,7 @@ function text(device: string, room: number, plans: readonly TaskPlan[], rates: R
   const time = (work: Parameters<typeof secondsOf>[0]): string =>
     rates ? duration(secondsOf(work, rates)) : '';
   const rows = plans.flatMap(({ task, training, answers }) => [
-    ...(training ? [trainingRow(task, training.plan, time(training.plan.work))] : []),
+    ...(training ? trainingRows(task, training.plan, time) : []),
     ...answers.map(({ method, plan }) => [
       `${task}: ${method.replace('_', '-')} answers`,
       ...[plan.weights, 0, 0, plan.activations, plan.cache, plan.peak].map(gib),
@@ -103,13 +103,23 @@ function text(device: string, room: number, plans: readonly TaskPlan[], rates: R
   );
 }
 
-function trainingRow(task: string, plan: NonNullable<TaskPlan['training']>['plan'], time: string): string[] {
-  const { weights, adapter, optimizer, activations, peak, tokens } = plan;
+function trainingRows(
+  task: string,
+  plan: NonNullable<TaskPlan['training']>['plan'],
+  time: (work: Parameters<typeof secondsOf>[0]) => string,
+): string[][] {
+  const { weights, adapter, optimizer, activations, tokens, work, evaluations } = plan;
+  const kept = [weights, adapter, optimizer];
+  const peak = kept.reduce((a, b) => a + b, activations);
+  const rows = [
+    [`${task}: training`, ...[...kept, activations, 0, peak].map(gib), String(tokens), time(work)],
+  ];
+  if (!evaluations) return rows;
+  const { count, ...own } = evaluations;
+  const memory = [...kept, own.activations, own.cache, own.peak].map(gib);
   return [
-    `${task}: training`,
-    ...[weights, adapter, optimizer, activations, 0, peak].map(gib),
-    String(tokens),
-    time,
+    ...rows,
+    [`${task}: ${count} evaluation${count === 1 ? '' : 's'}`, ...memory, String(own.tokens), time(own.work)],
   ];
 }
 

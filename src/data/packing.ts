@@ -19,9 +19,11 @@ export interface Example {
   readonly labels: ArrayLike<number>;
   /** The row's number in the data set. */
   readonly row: number;
+  /** Which of a mixture's sources it is of, from 0; of all examples or of none. */
+  readonly source?: number | undefined;
 }
 
-/** Unpadded tokens, at most the block length of them. All arrays but `rows` are equally long. */
+/** Unpadded tokens, at most the block length of them. All arrays but `rows` and the encoder's are equally long. */
 export interface Block {
   /** For a model with an encoder: its texts, at most the block length of tokens, too, with the numbers of the segments that read them. */
   readonly encoder?: { readonly ids: Int32Array; readonly segments: Int32Array };
@@ -34,6 +36,8 @@ export interface Block {
   readonly segments: Int32Array;
   /** The rows that the block holds tokens of. */
   readonly rows: readonly number[];
+  /** Of a mixture: the source of each token. */
+  readonly sources?: Int32Array;
 }
 
 /** What all ways of packing take. */
@@ -145,7 +149,7 @@ export function packConcat(examples: readonly Example[], options: ConcatOptions)
     checkTrained(example, example, 0, options);
     return endedBy(options.eosTokenId, example);
   });
-  const { ids, labels, rows } = joined(texts);
+  const { ids, labels, rows, sources } = joined(texts);
   const blocks: Block[] = [];
   for (let start = 0; start < ids.length; start += options.length) {
     const end = Math.min(start + options.length, ids.length);
@@ -157,6 +161,7 @@ export function packConcat(examples: readonly Example[], options: ConcatOptions)
       positions: Int32Array.from({ length: end - start }, (_, t) => t),
       segments: new Int32Array(end - start),
       rows: [...new Set(rows.subarray(start, end))],
+      ...(sources && { sources: sources.slice(start, end) }),
     });
   }
   return blocks;
@@ -168,7 +173,7 @@ function isTrained(label: number): boolean {
 }
 
 function truncated(example: Example, options: PackingOptions): Example {
-  const { ids, labels, row, encoderIds } = example;
+  const { ids, labels, row, source, encoderIds } = example;
   const { length } = options;
   const cut =
     sizeOf(example) <= length
@@ -177,6 +182,7 @@ function truncated(example: Example, options: PackingOptions): Example {
           ids: head(ids, length),
           labels: head(labels, length),
           row,
+          source,
           ...(encoderIds && { encoderIds: head(encoderIds, length) }),
         };
   // A text's first token has none before it to be predicted from.
@@ -211,29 +217,38 @@ function checkTrained(cut: Example, whole: Example, from: number, options: Packi
 }
 
 function endedBy(eosTokenId: number, example: Example): Example {
-  const { ids, labels, row } = example;
+  const { ids, labels, row, source } = example;
   const last = ids.length - 1;
   if (ids[last] === eosTokenId) return example;
   const eosLabel = isTrained(labels[last]!) ? eosTokenId : IGNORE_INDEX;
-  return { ids: [...Array.from(ids), eosTokenId], labels: [...Array.from(labels), eosLabel], row };
+  return { ids: [...Array.from(ids), eosTokenId], labels: [...Array.from(labels), eosLabel], row, source };
 }
 
-/** `rows` holds a token's row. */
-function joined(texts: readonly Example[]): Record<'ids' | 'labels' | 'rows', Int32Array> {
+interface Joined {
+  readonly ids: Int32Array;
+  readonly labels: Int32Array;
+  /** A token's row, and its source, where the texts have one. */
+  readonly rows: Int32Array;
+  readonly sources: Int32Array | undefined;
+}
+
+function joined(texts: readonly Example[]): Joined {
   const total = texts.reduce((n, { ids }) => n + ids.length, 0);
   const [ids, labels, rows] = [new Int32Array(total), new Int32Array(total), new Int32Array(total)];
+  const sources = texts[0]?.source === undefined ? undefined : new Int32Array(total);
   let at = 0;
   for (const text of texts) {
     ids.set(text.ids, at);
     labels.set(text.labels, at);
     rows.fill(text.row, at, at + text.ids.length);
+    sources?.fill(text.source!, at, at + text.ids.length);
     at += text.ids.length;
   }
-  return { ids, labels, rows };
+  return { ids, labels, rows, sources };
 }
 
 function isolatedBlock(texts: readonly Example[]): Block {
-  const { ids, labels } = joined(texts);
+  const { ids, labels, sources } = joined(texts);
   const read = texts.map(({ encoderIds }) => encoderIds ?? []);
   const pairs = texts.some(({ encoderIds }) => encoderIds !== undefined);
   return {
@@ -248,5 +263,6 @@ function isolatedBlock(texts: readonly Example[]): Block {
     positions: Int32Array.from(texts.flatMap((text) => Array.from({ length: text.ids.length }, (_, t) => t))),
     segments: Int32Array.from(texts.flatMap((text, s) => new Array<number>(text.ids.length).fill(s))),
     rows: [...new Set(texts.map((text) => text.row))],
+    ...(sources && { sources }),
   };
 }

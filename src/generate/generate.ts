@@ -71,7 +71,7 @@ async function* answerGroup(
   prefix: number,
   options: GenerateOptions & SamplingOptions,
 ): AsyncGenerator<Answer> {
-  const { max_new_tokens, stopTokens, adapter, bf16, onToken } = options;
+  const { max_new_tokens, stopTokens, endsWith, adapter, bf16, onToken } = options;
   const session = new Session(model, {
     ...{ slots, longest: lengthsOf(prompts).longest, newTokens: max_new_tokens, bf16 },
     prefix: prompts[0]!.ids.slice(0, prefix),
@@ -84,7 +84,7 @@ async function* answerGroup(
     for (const { index, ids } of prompts)
       finished.add(
         session.submit({
-          ...{ index, ids, max_new_tokens, stopTokens, sampling: options, adapter, signal },
+          ...{ index, ids, max_new_tokens, stopTokens, endsWith, sampling: options, adapter, signal },
           onToken: onToken && ((token) => onToken(index, token)),
         }),
       );

@@ -35,6 +35,8 @@ export interface AnswerEnd {
   readonly max_new_tokens: number;
   /** Tokens that end an answer; they are not part of it. */
   readonly stopTokens: readonly number[];
+  /** Whether an answer ends with the last of its tokens, as where several make up its end; they are part of it. */
+  readonly endsWith?: ((tokens: readonly number[]) => boolean) | undefined;
 }
 
 /** A prompt and how it is to be answered; its `index` and the sampling's seed decide its draws. */
@@ -51,7 +53,7 @@ export interface Request extends Prompt, AnswerEnd {
 /** What a model wrote for one prompt. */
 export interface Answer {
   readonly index: number;
-  /** New tokens, without the stop token. */
+  /** New tokens, without the stop token; with those of an end that has several. */
   readonly tokens: number[];
   readonly finish: 'stop' | 'length';
 }
@@ -259,7 +261,7 @@ export class Session {
     const { prompt, tokens } = sequence;
     // The next turn ends it.
     if (this.end || prompt.signal?.aborted) return false;
-    const stop = prompt.stopTokens.includes(token);
+    let stop = prompt.stopTokens.includes(token);
     const finish = (): true => {
       this.leave(sequence);
       this.forget(prompt);
@@ -269,6 +271,7 @@ export class Session {
       tokens.push(token);
       try {
         prompt.onToken?.(token);
+        stop = prompt.endsWith?.(tokens) ?? false;
       } catch (error) {
         prompt.reject(error);
         return finish();

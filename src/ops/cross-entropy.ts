@@ -19,6 +19,8 @@ export interface HeadRows {
   readonly targets: Int32Array;
   /** What each row's loss counts: 1 / trained tokens of the whole accumulated batch. */
   readonly gradScale: number;
+  /** Share of each target that all tokens have alike; absent: 0. */
+  readonly smoothing?: number | undefined;
   /** f32 [trained rows], on the device: what the gradient of each of them counts beside that. Absent: 1. */
   readonly weights?: Span | undefined;
 }
@@ -26,13 +28,13 @@ export interface HeadRows {
 /**
  * @param hidden [rows, dim], after the last norm
  * @param dHidden of hidden's shape, zeros, in training: gets d(gradScale · sum of weighted losses) / d hidden
- * @returns f32 [trained rows]: each target's negative log-likelihood, without its weight, in the order of the rows; belongs to `g`
+ * @returns f32 [trained rows]: each target's negative log-likelihood, or what smoothing makes of it, without its weight, in the order of the rows; belongs to `g`
  */
 export function headLoss(
   g: Pass,
   hidden: Tensor,
   head: LinearWeights,
-  { member, first: start, targets, gradScale, weights }: HeadRows,
+  { member, first: start, targets, gradScale, smoothing, weights }: HeadRows,
   dHidden?: Tensor,
 ): Tensor {
   const dim = head.inFeatures;
@@ -56,7 +58,7 @@ export function headLoss(
         targets: wanted,
         losses: slice(losses, first, rows.length),
         rows: rows.length,
-        vocab,
+        ...{ vocab, smoothing },
         ...(dHidden && { gradient: { to: dLogits, scale: gradScale } }),
       });
       if (dHidden) {

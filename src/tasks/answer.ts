@@ -45,11 +45,23 @@ export function parseAnswer(
   return { text, answer: counted.trim() === '' ? null : trimAs(counted, reference) };
 }
 
-/** The token that the task's answers end with besides the text's own end; none where they end with none, or with several. */
-export function answerStops(task: Task, tokenizer: TokenizerLike): number[] {
+/** What ends an answer of the task besides the text's own end: a token, or several, which only their text tells. */
+export function answerEnd(
+  task: Task,
+  tokenizer: TokenizerLike,
+): { readonly stopTokens: number[]; readonly endsWith?: (tokens: readonly number[]) => boolean } {
   const end = task.wording.turnEnd?.(tokenizer);
-  const ids = end === undefined ? [] : tokenizer.encode(end, { addSpecialTokens: false });
-  return ids.length === 1 ? ids : [];
+  if (end === undefined) return { stopTokens: [] };
+  const ids = tokenizer.encode(end, { addSpecialTokens: false });
+  if (ids.length === 1) return { stopTokens: ids };
+  const last = end.at(-1)!;
+  return {
+    stopTokens: [],
+    endsWith: (tokens) =>
+      // Decoding takes its time: most tokens cannot be the end's last.
+      (tokenizer.idToToken?.(tokens.at(-1)!)?.includes(last) ?? true) &&
+      tokenizer.decode(tokens.slice(-2 * ids.length), { skipSpecialTokens: true }).includes(end),
+  };
 }
 
 function decodeBehind(tokenizer: TokenizerLike, behind: number | undefined, own: readonly number[]): string {

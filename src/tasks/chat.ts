@@ -35,7 +35,7 @@ const SETTINGS = {
   metric: setting(
     z.enum(FREE),
     `How the last message of the assistant is scored: ${FREE.map((name) => `${name} (${METRICS[name].about})`).join(', ')}.`,
-    { default: 'rouge' as const },
+    { default: 'chrf' as const },
   ),
   ...METRICS.rouge.settings,
 };
@@ -63,13 +63,13 @@ export const chat: TaskDefinition<ChatSettings> = {
     task: chat
     # form: openai                  # or sharegpt, prompt_completion, alpaca; by default recognised by the columns
     train:
-      path: data/train.jsonl        # JSON, JSONL, Parquet or CSV; or hub: a data set's name
+      path: examples/data/chats/train.jsonl   # yours: JSON, JSONL, Parquet or CSV; or hub: a data set's name
       # fraction: 0.1               # a share of the rows, or count: a number of them
     test:
-      path: data/test.jsonl
+      path: examples/data/chats/test.jsonl    # or, of one file, in place of test: split: {test: 0.2}
+    chat_template: examples/chat.jinja        # leave it out for the model's own, or ChatML where it has none
     # train_on: last                # the assistant's last message alone; by default all that it says
-    # chat_template: template.jinja # by default the model's own, or ChatML where it has none
-    metric: rouge                   # or chrf, exact_match
+    metric: chrf                    # or rouge, exact_match: of the assistant's last message
     baselines: [zero_shot]
     max_new_tokens: ${DEFAULTS.max_new_tokens}
 `,

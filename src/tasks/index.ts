@@ -70,7 +70,7 @@ export function definitionOf(settings: Pick<TaskSettings, 'task'>): TaskDefiniti
 }
 
 export {
-  answerStops,
+  answerEnd,
   labelContinuations,
   labelContinuationsLater,
   parseAnswer,

@@ -18,6 +18,7 @@ export interface TokenizerLike {
   /** The same of many texts, where the tokenizer is quicker so. */
   encodeBatch?(texts: readonly string[], options?: EncodeOptions): Promise<number[][]>;
   decode(ids: readonly number[], options?: { skipSpecialTokens?: boolean }): string;
+  idToToken?(id: number): string | undefined;
   readonly eosId: number | undefined;
   /** Of a model with an encoder: what its decoder's text begins with. Prompts are the encoder's texts then, and end as texts do. */
   readonly decoderStartId?: number | undefined;

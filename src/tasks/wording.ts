@@ -30,6 +30,8 @@ export interface TrainingExample {
   readonly ids: number[];
   readonly labels: number[];
   readonly row: number;
+  /** Of a mixture: the number of its source. */
+  readonly source?: number | undefined;
   /** Its body was cut to fit. */
   readonly shortened: boolean;
 }

@@ -269,7 +269,7 @@ export class Tokenizer {
    * messages, has a fault, or does not come to an end.
    */
   applyChatTemplate(
-    messages: readonly ChatMessage[],
+    messages: readonly Message[],
     { addGenerationPrompt = false, tools }: { addGenerationPrompt?: boolean; tools?: readonly object[] } = {},
   ): string {
     if (this.#template === undefined) {

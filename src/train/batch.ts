@@ -23,6 +23,8 @@ export interface FlatBatch {
   /** The length of the text, or of the joined texts, that a row stands in. */
   readonly lengths: Int32Array;
   readonly trainedTokens: number;
+  /** Of a mixture's blocks: the source of each trained target, in the order of the rows. */
+  readonly sources?: Int32Array | undefined;
   readonly encoder?: FlatEncoder | undefined;
 }
 
@@ -39,8 +41,8 @@ export function rowsOf({
 
 /** Throws RangeError or TypeError for blocks whose arrays are not all Int32Arrays of one length. */
 export function flatten(blocks: readonly Block[]): FlatBatch {
-  for (const { ids, labels, positions, segments, encoder } of blocks) {
-    checkRows({ ids, labels, positions, segments });
+  for (const { ids, labels, positions, segments, sources = ids, encoder } of blocks) {
+    checkRows({ ids, labels, positions, segments, sources });
     if (encoder) checkRows({ ids: encoder.ids, segments: encoder.segments });
   }
   const rows = blocks.reduce((n, b) => n + b.ids.length, 0);
@@ -49,6 +51,7 @@ export function flatten(blocks: readonly Block[]): FlatBatch {
   let at = 0;
   let segment = -1;
   let trainedTokens = 0;
+  const sources: number[] = [];
   for (const block of blocks) {
     for (let i = 0; i < block.ids.length; i++, at++) {
       if (i === 0 || block.segments[i] !== block.segments[i - 1]) segment++;
@@ -58,11 +61,18 @@ export function flatten(blocks: readonly Block[]): FlatBatch {
       const sameText = i + 1 < block.ids.length && block.segments[i + 1] === block.segments[i];
       const target = sameText ? block.labels[i + 1]! : IGNORE_INDEX;
       targets[at] = target;
-      if (target >= 0) trainedTokens++;
+      if (target >= 0) {
+        trainedTokens++;
+        if (block.sources) sources.push(block.sources[i + 1]!);
+      }
     }
   }
   fillLengths(segments, lengths);
-  return { ids, positions, segments, targets, lengths, trainedTokens, encoder: flatEncoder(blocks) };
+  return {
+    ...{ ids, positions, segments, targets, lengths, trainedTokens },
+    ...(blocks[0]?.sources && { sources: Int32Array.from(sources) }),
+    encoder: flatEncoder(blocks),
+  };
 }
 
 function fillLengths(segments: Int32Array, lengths: Int32Array): void {
@@ -171,7 +181,7 @@ export function checkBatch(
 /** Uploads a batch as a model takes it. */
 export function modelInput(
   g: Pass,
-  batch: Omit<FlatBatch, 'targets' | 'lengths' | 'trainedTokens'>,
+  batch: Omit<FlatBatch, 'targets' | 'lengths' | 'trainedTokens' | 'sources'>,
 ): ModelInput {
   return {
     ids: g.from(batch.ids),

@@ -50,11 +50,19 @@ export interface ObjectiveLoss {
   readonly scalars?: Readonly<Record<string, Tensor>>;
 }
 
-/** The mean negative log-likelihood of the trained tokens. */
-export const CROSS_ENTROPY: Objective = {
-  name: 'cross_entropy',
-  count: ({ trainedTokens }) => trainedTokens,
-  loss: (g, { hidden, head, batch: { targets }, dHidden, ...rows }) => ({
-    losses: headLoss(g, hidden, head, { ...rows, targets }, dHidden),
-  }),
-};
+/**
+ * The mean negative log-likelihood of the trained tokens, or, smoothed, of targets that are a token but for a share that all have alike
+ * (Szegedy et al., arXiv:1512.00567).
+ */
+export function crossEntropy(label_smoothing_factor = 0): Objective {
+  const smoothing = label_smoothing_factor === 0 ? {} : { smoothing: label_smoothing_factor };
+  return {
+    name: 'cross_entropy',
+    count: ({ trainedTokens }) => trainedTokens,
+    loss: (g, { hidden, head, batch: { targets }, dHidden, ...rows }) => ({
+      losses: headLoss(g, hidden, head, { ...rows, targets, ...smoothing }, dHidden),
+    }),
+  };
+}
+
+export const CROSS_ENTROPY = crossEntropy();

@@ -68,15 +68,23 @@ interface Course {
   readonly perEpoch: number;
 }
 
+type Frequency = Pick<Steering, 'eval_strategy' | 'eval_steps'>;
+
 /** Whether an evaluation stands behind this step (from 1): one does behind the last, whatever the number of steps. */
-export function isEvaluated(
-  { eval_strategy, eval_steps }: Pick<Steering, 'eval_strategy' | 'eval_steps'>,
-  step: number,
-  { steps, perEpoch }: Course,
-): boolean {
-  if (eval_strategy === 'no') return false;
-  const inSteps = eval_steps < 1 ? Math.ceil(steps * eval_steps) : eval_steps;
-  return step === steps || step % (eval_strategy === 'epoch' ? perEpoch : inSteps) === 0;
+export function isEvaluated(how: Frequency, step: number, course: Course): boolean {
+  if (how.eval_strategy === 'no') return false;
+  return step === course.steps || step % stepsBetween(how, course) === 0;
+}
+
+/** How many evaluations a training has that goes to its end. */
+export function evaluationCount(how: Frequency, course: Course): number {
+  if (how.eval_strategy === 'no') return 0;
+  return Math.ceil(course.steps / stepsBetween(how, course));
+}
+
+function stepsBetween({ eval_strategy, eval_steps }: Frequency, { steps, perEpoch }: Course): number {
+  if (eval_strategy === 'epoch') return perEpoch;
+  return eval_steps < 1 ? Math.ceil(steps * eval_steps) : eval_steps;
 }
 
 /** What an evaluation was for the decision. */

@@ -24,6 +24,8 @@ export interface StepFigures {
   readonly grad_norm: number;
   /** Further means of the objective's. */
   readonly scalars: Readonly<Record<string, number>>;
+  /** Of a mixture, where the objective has a loss for each trained token: each source's mean, by its number. */
+  readonly bySource: ReadonlyMap<number, number>;
 }
 
 export class OptimizerStep {
@@ -86,8 +88,28 @@ export class OptimizerStep {
         norm,
         ...names.map((name) => mean(this.figures.map((pass) => pass.scalars[name]!))),
       ]);
-      return { loss, grad_norm, scalars: Object.fromEntries(names.map((name, i) => [name, scalars[i]!])) };
+      return {
+        loss,
+        grad_norm,
+        scalars: Object.fromEntries(names.map((name, i) => [name, scalars[i]!])),
+        bySource: await this.bySource(),
+      };
     };
+  }
+
+  private async bySource(): Promise<Map<number, number>> {
+    const sums = new Map<number, { sum: number; count: number }>();
+    for (const [i, { sources }] of this.batches.entries()) {
+      const losses = await this.figures[i]!.losses;
+      if (losses.length !== sources?.length) continue;
+      for (const [row, source] of sources.entries()) {
+        const { sum, count } = sums.get(source) ?? { sum: 0, count: 0 };
+        sums.set(source, { sum: sum + losses[row]!, count: count + 1 });
+      }
+    }
+    return new Map(
+      [...sums].sort(([a], [b]) => a - b).map(([source, { sum, count }]) => [source, sum / count]),
+    );
   }
 }
 

@@ -31,7 +31,7 @@ import {
   saveCheckpoint,
 } from './checkpoint.js';
 import { Evaluations, type EvaluationOptions } from './evaluations.js';
-import { CROSS_ENTROPY, type Objective } from './objective.js';
+import { CROSS_ENTROPY, crossEntropy, type Objective } from './objective.js';
 import { AdamW } from './optimizer.js';
 import { StepOrder } from './order.js';
 import { PassClock } from './pass-clock.js';
@@ -57,6 +57,8 @@ export interface StepRecord {
   readonly seconds: number;
   /** What its objective reports beside the loss, where it does. */
   readonly scalars?: Readonly<Record<string, number>>;
+  /** Of a mixture: the mean over the step's trained tokens of each source that it has some of. */
+  readonly losses?: Readonly<Record<string, number>>;
 }
 
 /** What one training learns, tells and keeps. */
@@ -68,6 +70,8 @@ interface TrainingOptions extends EvaluationOptions {
   /** The step that it goes on after, and the steps of the whole run. */
   readonly onStart?: (done: number, steps: number) => void;
   readonly onStep?: (record: StepRecord) => void;
+  /** The names of the blocks' sources, by their numbers. */
+  readonly sources?: readonly string[];
   /** Names a row for messages. */
   readonly describeRow?: (row: number) => string;
 }
@@ -149,7 +153,11 @@ export async function trainTogether(
       throw new Error('trainings together share bf16 and gradient_checkpointing');
     if (trainings.length > 1 && !trained.pairs) throw new Error('trainings together are of adapters');
   }
-  for (const training of trainings) checkEvaluated(training);
+  for (const training of trainings) {
+    checkEvaluated(training);
+    if (training.objective && training.args.label_smoothing_factor)
+      throw new RangeError('label_smoothing_factor is of cross-entropy, wanted 0 with another objective');
+  }
   const clock = new PassClock<Trainer>();
   const trainers = trainings.map((training) => new Trainer(model, training, clock, signal));
   try {
@@ -217,6 +225,7 @@ class Trainer {
   private readonly steps: number;
   private readonly perEpoch: number;
   private readonly order: StepOrder;
+  private readonly objective: Objective;
   private readonly run: string;
   /** Of the adapter that it began with. */
   private readonly pairs: NonNullable<PassPart['pairs']>;
@@ -245,12 +254,17 @@ class Trainer {
     const steps = (this.steps = totalSteps(blocks.length, args));
     const perEpoch = (this.perEpoch = stepsPerEpoch(blocks.length, args));
     this.order = new StepOrder(blocks, args);
+    const objective = training.objective ?? crossEntropy(args.label_smoothing_factor);
+    this.objective = objective;
     this.run = checkpoints === undefined ? '' : nameOf(training);
     const { pairs } = training.trained;
     this.pairs = pairsOfCall(model, pairs && { pairs });
     const steering = steeringOf(args);
     if (steering)
-      this.evaluations = new Evaluations(model, this.pairs, training, steering, { steps, perEpoch });
+      this.evaluations = new Evaluations(model, this.pairs, { ...training, objective }, steering, {
+        steps,
+        perEpoch,
+      });
   }
 
   /** Goes on from its checkpoint, where there is one. */
@@ -286,8 +300,8 @@ class Trainer {
   }
 
   private begin(): { step: OptimizerStep; blocks: Block[] } {
-    const { args, objective } = this.training;
-    const { step, perEpoch, pairs } = this;
+    const { args } = this.training;
+    const { step, perEpoch, objective, pairs } = this;
     const batches = this.order.batchesOf(Math.floor(step / perEpoch), step % perEpoch);
     const learner = { optimizer: this.optimizer!, objective, pairs, args };
     const firstPass = step * args.gradient_accumulation_steps;
@@ -373,14 +387,20 @@ class Trainer {
   private async settle(asked: AskedStep): Promise<void> {
     const { step, learning_rate, blocks } = asked;
     const { tokens, trained_tokens } = asked.asked;
-    const { loss, grad_norm, scalars } = await asked.figures();
+    const { loss, grad_norm, scalars, bySource } = await asked.figures();
     if (!Number.isFinite(loss) || !Number.isFinite(grad_norm))
       throw notFinite(step, loss, grad_norm, blocks, this.training);
     const seconds = this.clock.take(this);
     const epoch = step / this.perEpoch;
     const { steps } = this;
     const about = { step, steps, epoch, loss, grad_norm, learning_rate, tokens, trained_tokens, seconds };
-    this.last = Object.keys(scalars).length > 0 ? { ...about, scalars } : about;
+    const { sources } = this.training;
+    const named = [...bySource].map(([source, mean]) => [sources?.[source] ?? String(source), mean] as const);
+    this.last = {
+      ...about,
+      ...(Object.keys(scalars).length > 0 && { scalars }),
+      ...(named.length > 0 && { losses: Object.fromEntries(named) }),
+    };
     this.training.onStep?.(this.last);
   }
 

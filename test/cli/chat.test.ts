@@ -1,186 +1,176 @@
-/** `westwind chat`: what is said is what `generate --chat` says to the same conversation, and keys and signals end what they should. */
+/** Chats from outside: a run from file to table, whatever form the file has, and what is said of the rows. */
 
 import assert from 'node:assert/strict';
-import { spawn, spawnSync, type ChildProcess } from 'node:child_process';
 import { readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
-import { before, describe, it } from 'node:test';
-import { CHATML } from '../../src/tokenizer/index.js';
-import { tinyConfig } from '../support/tiny.js';
-import { commandOf, makeModel, temporaryFolder, westwind } from './support.js';
+import { before, test } from 'node:test';
+import { makeModel, runFolder, temporaryFolder, westwind, type JobFiles } from './support.js';
 
-const TEMPLATE =
-  "{{ bos_token }}{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}{{ '\n' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}";
-
-const folder = temporaryFolder();
-const [model, bare] = [join(folder, 'model'), join(folder, 'bare')];
+let model: string;
 
 before(async () => {
-  for (const path of [model, bare])
-    await makeModel(path, tinyConfig({ max_position_embeddings: 4096, sliding_window: null }));
-  const path = join(model, 'tokenizer_config.json');
-  const settings = JSON.parse(readFileSync(path, 'utf8')) as object;
-  writeFileSync(path, JSON.stringify({ ...settings, chat_template: TEMPLATE }));
+  model = await makeModel(join(temporaryFolder(), 'model'));
 });
 
-interface Talk {
-  readonly child: ChildProcess;
-  readonly ended: Promise<{ code: number | null; stdout: string; stderr: string }>;
-  readonly say: (text: string) => void;
-  /** Resolves once the output has `text` behind what was awaited before. */
-  readonly until: (text: string | RegExp) => Promise<void>;
-}
-
-/** Starts the chat; `terminal`: in a pseudo-terminal. */
-function talk(args: readonly string[], terminal = false): Talk {
-  const [program, ...words] = commandOf(['chat', ...args]);
-  const line = [program, ...words].map((word) => `'${word}'`).join(' ');
-  const child = terminal
-    ? spawn('script', ['-qec', line, '/dev/null'], { env: { ...process.env, WESTWIND_THREADS: '1' } })
-    : spawn(program, words, { env: { ...process.env, NO_COLOR: '1', WESTWIND_THREADS: '1' } });
-  let stdout = '';
-  let stderr = '';
-  let seen = 0;
-  child.stdout.setEncoding('utf8').on('data', (text: string) => (stdout += text));
-  child.stderr.setEncoding('utf8').on('data', (text: string) => (stderr += text));
-  return {
-    child,
-    ended: new Promise((done) => child.on('close', (code) => done({ code, stdout, stderr }))),
-    say: (text) => void child.stdin.write(text),
-    until: (text) =>
-      new Promise((done, fail) => {
-        const look = (): void => {
-          const found =
-            typeof text === 'string' ? stdout.indexOf(text, seen) : stdout.slice(seen).search(text);
-          if (found < 0) return;
-          seen = typeof text === 'string' ? found + text.length : stdout.length;
-          child.stdout.off('data', look);
-          done();
-        };
-        child.stdout.on('data', look);
-        child.on('close', () => fail(new Error(`ended without ${String(text)}: ${stdout}${stderr}`)));
-        look();
-      }),
-  };
-}
-
-/** What a chat writes to these lines. */
-async function answersTo(lines: readonly string[], ...args: string[]): Promise<string> {
-  const { child, ended } = talk(args);
-  child.stdin!.end(lines.join('\n'));
-  const { code, stdout, stderr } = await ended;
-  assert.equal(code, 0, stderr);
-  return stdout;
-}
-
-interface Message {
+interface Turn {
   readonly role: string;
   readonly content: string;
 }
 
-/** What `generate --chat` answers to each of the user's messages in turn, its answers before among them. */
-async function generated(of: string, users: readonly string[], system?: string): Promise<string[]> {
-  const messages: Message[] = system === undefined ? [] : [{ role: 'system', content: system }];
-  const answers: string[] = [];
-  for (const content of users) {
-    messages.push({ role: 'user', content });
-    const file = join(folder, 'messages.json');
-    writeFileSync(file, JSON.stringify(messages));
-    const { stdout, stderr } = await westwind(['generate', of, '-f', file, '--chat', '--json', '-n', '12']);
-    assert.ok(stdout, stderr);
-    const { answer } = JSON.parse(stdout) as { answer: string };
-    answers.push(answer);
-    messages.push({ role: 'assistant', content: answer });
-  }
-  return answers;
+const PLACES = ['town', 'sea', 'park', 'tree', 'house'];
+
+function talk(i: number): Turn[] {
+  const [first, second] = [PLACES[i % 5]!, PLACES[(i + 1) % 5]!];
+  return [
+    ...(i % 3 === 0 ? [{ role: 'system', content: 'Be good.' }] : []),
+    { role: 'user', content: `Who is in the ${first}, ${i}?` },
+    { role: 'assistant', content: `A cat is in the ${first}.` },
+    { role: 'user', content: `And in the ${second}?` },
+    { role: 'assistant', content: `A dog is in the ${second}.` },
+  ];
 }
 
-const written = (answers: readonly string[]): string => answers.map((answer) => `${answer}\n`).join('');
+const FORMS: Readonly<Record<string, (turns: readonly Turn[]) => object>> = {
+  openai: (messages) => ({ messages }),
+  sharegpt: (turns) => ({
+    conversations: turns.map(({ role, content }) => ({
+      from: { user: 'human', assistant: 'gpt' }[role] ?? role,
+      value: content,
+    })),
+  }),
+};
 
-describe('westwind chat', { timeout: 300_000 }, () => {
-  it('answers each line of a pipe behind all that was said, and begins anew where it is told to', async () => {
-    const users = ['The boat is red', 'She has a cat', 'Why?'];
-    const [plain, kind] = [
-      await generated(model, users),
-      await generated(model, users.slice(0, 2), 'Be kind.'),
-    ];
-    const lines = [...users, '', '/reset', users[0]!, '/system Be kind.', ...users.slice(0, 2)];
-    const answers = [...plain, plain[0]!, ...kind];
-    assert.equal(await answersTo(lines, model, '-n', '12'), written(answers));
-    assert.equal(
-      await answersTo(users.slice(0, 2), model, '-n', '12', '--system', 'Be kind.'),
-      written(kind),
-    );
-    assert.match(
-      await answersTo(['/help', '/exit', 'Never read'], model),
-      /^\/reset .*\n\/system TEXT .*\n[^]*Ctrl-C/,
-    );
-  });
-
-  it('lays a chat out as ChatML where the model has no template, and says so', async () => {
-    const file = join(folder, 'chatml.jinja');
-    writeFileSync(file, CHATML);
-    const of = (...args: string[]): Promise<string> => answersTo(['Hello', 'And now?'], ...args, '-n', '12');
-    assert.equal(await of(bare), await of(model, '--chat-template', file));
-    const { child, ended } = talk([bare]);
-    child.stdin!.end();
-    assert.match((await ended).stderr, /^westwind: \S+bare has no chat template: .*ChatML; .*\n$/);
-  });
-
-  it('ends with one line where a line of a pipe cannot be answered', async () => {
-    for (const [line, message] of [
-      ['/rest', /^westwind: there is no \/rest: \/reset, .*\n$/],
-      [
-        'boat '.repeat(4000),
-        /^westwind: the conversation has \d+ tokens, and the model's context is 4096: .*\n$/,
-      ],
-    ] as const) {
-      const { child, ended } = talk([model]);
-      child.stdin!.end(line);
-      const { code, stderr } = await ended;
-      assert.equal(code, 2);
-      assert.match(stderr, message);
-    }
-  });
-
-  it('ends an answer on SIGINT and goes on; a second one ends it with 130', async () => {
-    const { child, ended, say, until } = talk([model, '-n', '4000']);
-    for (const message of ['The boat is red', 'She has a cat']) {
-      say(`${message}\n`);
-      await until(/\S/);
-      child.kill('SIGINT');
-      await until(/\n$/);
-    }
-    child.kill('SIGINT');
-    const { code, stderr } = await ended;
-    assert.equal(code, 130, stderr);
-    assert.equal(stderr, '');
-  });
-
-  it(
-    'has a history and Ctrl-C in a terminal',
-    { skip: !hasScript() && 'there is no script(1)' },
-    async () => {
-      const { ended, say, until } = talk([model, '-n', '4000'], true);
-      await until('> ');
-      say('The boat is red\r');
-      await until(/red\s+\S/);
-      say('\x03');
-      await until('> ');
-      // The message before, from the history.
-      say('\x1b[A');
-      await until('The boat is red');
-      say('\x15/reset\r');
-      await until('> ');
-      say('half a mess\x03');
-      await until('once more, or /exit, ends the chat');
-      await until('> ');
-      say('\x03');
-      assert.equal((await ended).code, 130);
-    },
+function makeChatJob(form: string, more = '', rows = 24): JobFiles {
+  const folder = temporaryFolder();
+  const lines = (from: number, n: number): string =>
+    Array.from({ length: n }, (_, i) => `${JSON.stringify(FORMS[form]!(talk(from + i)))}\n`).join('');
+  writeFileSync(join(folder, 'train.jsonl'), lines(0, rows));
+  writeFileSync(join(folder, 'test.jsonl'), lines(100, 6));
+  const runs = join(folder, 'runs');
+  const config = join(folder, 'job.yaml');
+  writeFileSync(
+    config,
+    `model_name_or_path: ${model}
+output_dir: ${runs}
+lora: {r: 4, target_modules: all-linear}
+training: {max_steps: 6, per_device_train_batch_size: 4, learning_rate: 5e-3, max_length: 256, packing: isolated}
+generation: {batch_size: 4}
+tasks:
+  talk:
+    task: chat
+    train: {path: train.jsonl}
+    test: {path: test.jsonl}
+    max_new_tokens: 12
+    checks: [{check: length}, {check: ./turns.mjs}]
+${more}`,
   );
+  writeFileSync(
+    join(folder, 'turns.mjs'),
+    'export default ({ columns }) => JSON.parse(columns.conversation).messages.length;\n',
+  );
+  return { folder, config, runs };
+}
+
+test('a chat runs from file to table; in another form it is the same run, to the bit', async () => {
+  const kept: Record<string, string>[] = [];
+  for (const form of ['openai', 'sharegpt']) {
+    const job = makeChatJob(form);
+    const { code, stdout, stderr } = await westwind(['run', job.config]);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, new RegExp(`talk: train\\.jsonl: chats in the form ${form}, by its`));
+    assert.match(
+      stdout,
+      /talk: the model has no chat template, so that conversations are laid out as ChatML/,
+    );
+    assert.match(stdout, /\| talk +\| +chrF \| +corpus chrF \|/);
+    assert.match(stdout, /\| zero-shot \|.*\n\| LoRA +\|/);
+    assert.match(stdout, /\| talk: checks \| +length \| +turns \|/);
+    const folder = join(runFolder(job), 'talk');
+    const names = ['adapter/adapter_model.safetensors', 'predictions-tuned.jsonl', 'inspected.json'];
+    kept.push(Object.fromEntries(names.map((name) => [name, readFileSync(join(folder, name), 'base64')])));
+    const { code: again, stdout: second } = await westwind(['run', job.config]);
+    assert.equal(again, 0);
+    assert.match(second, /finished before/);
+    if (form === 'sharegpt') continue;
+    const predictions = readFileSync(join(folder, 'predictions-tuned.jsonl'), 'utf8').trim().split('\n');
+    assert.deepEqual(
+      predictions.map((line) => (JSON.parse(line) as { reference: string }).reference).sort(),
+      Array.from({ length: 6 }, (_, i) => talk(100 + i).at(-1)!.content).sort(),
+    );
+    const report = await westwind(['report', job.runs, '--out', join(job.folder, 'report')]);
+    assert.equal(report.code, 0, report.stderr);
+    const text = readFileSync(join(job.folder, 'report/report.md'), 'utf8');
+    assert.match(text, /A chat, tested on 6 rows of test\.jsonl/);
+    assert.match(text, /Who is in the \w+, 10\d\? … And in the \w+\?/);
+    const listed = await westwind(['ls', job.runs]);
+    assert.match(listed.stdout, /\| +talk \|.*chrf \d/);
+    const planned = await westwind(['plan', job.config]);
+    assert.match(planned.stdout, /talk: training/);
+  }
+  assert.deepEqual(kept[0], kept[1]);
 });
 
-function hasScript(): boolean {
-  return spawnSync('script', ['--version']).status === 0;
-}
+test('inspect shows a conversation with what is trained on, and names the rows that are left out', async () => {
+  const job = makeChatJob('openai', '    chat_template: chatml\n', 5);
+  const rows = [
+    { messages: [] },
+    { messages: [{ role: 'user', content: 'Hello?' }] },
+    {
+      messages: [
+        { role: 'user', content: 'Hi' },
+        { role: 'assistant', content: 'word '.repeat(400) },
+      ],
+    },
+  ];
+  writeFileSync(
+    join(job.folder, 'train.jsonl'),
+    readFileSync(join(job.folder, 'train.jsonl'), 'utf8') +
+      rows.map((row) => JSON.stringify(row) + '\n').join(''),
+  );
+  const { code, stdout, stderr } = await westwind(['inspect', job.config, '--row', '2', '8']);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /row 2 \("Who is in the sea, 1\? … And in the park\?"\): \d+ tokens, \d+ trained on/);
+  assert.match(
+    stdout,
+    /<\|im_start\|>assistant\n\[\[A cat is in the sea\.<\|im_end\|>\n\]\]<\|im_start\|>user\nAnd in the park\?/,
+  );
+  assert.match(stdout, /row 8: what is trained on has no room within max_length 256 tokens/);
+  assert.match(stdout, /train\.jsonl: 1 of 8 rows left out because they have no messages \(row 6\)/);
+  assert.match(stdout, /train\.jsonl: 1 of 8 rows left out because they have no assistant turn \(row 7\)/);
+  assert.match(
+    stdout,
+    /1 of 6 training rows were left out, for they have no room within max_length 256 \(rows? 8\)/,
+  );
+  assert.doesNotMatch(stdout, /laid out as ChatML/);
+});
+
+test('a row that is no chat is told in one line, and so is a template that refuses one', async () => {
+  const image = { role: 'user', content: [{ type: 'image_url', image_url: { url: 'x' } }] };
+  const job = makeChatJob('openai');
+  const first = readFileSync(join(job.folder, 'train.jsonl'), 'utf8').split('\n')[0]!;
+  writeFileSync(join(job.folder, 'train.jsonl'), `${first}\n${JSON.stringify({ messages: [image] })}\n`);
+  const refused = await westwind(['run', job.config]);
+  assert.equal(refused.code, 2);
+  assert.match(
+    refused.stderr,
+    /^westwind: .*train\.jsonl: row 2: the content of message 1 is neither a text nor made of parts of text, but has image_url: only text is read; .*\n$/,
+  );
+  const tools = { messages: talk(1), tools: [{ type: 'function', function: { name: 'f' } }] };
+  writeFileSync(join(job.folder, 'train.jsonl'), `${first}\n${JSON.stringify(tools)}\n`);
+  const noPlace = await westwind(['run', job.config, '--set', 'tasks.talk.baselines=[]']);
+  assert.equal(noPlace.code, 2);
+  assert.match(noPlace.stderr, /row 2: .*ChatML has no place for tools; give a template that has\n$/);
+});
+
+test('the starter works on the data of the repository', async () => {
+  const folder = temporaryFolder();
+  const config = join(folder, 'chat.yaml');
+  assert.equal((await westwind(['init', 'chat', '-o', config])).code, 0);
+  const small = ['model_name_or_path=examples/model', 'training.packing=isolated'].flatMap((one) => [
+    '--set',
+    one,
+  ]);
+  const { code, stdout, stderr } = await westwind(['inspect', config, '--rows', '1', ...small]);
+  assert.equal(code, 0, stderr);
+  assert.match(stdout, /1000 training rows, 0 validation rows, 160 test rows/);
+});

@@ -181,3 +181,31 @@ describe('a batch', () => {
     assert.equal(batch.trainedTokens, 5);
   });
 });
+
+test('a token’s source goes with it, however texts are packed', () => {
+  const withSource = texts.map((all) => all.map((one) => ({ ...one, source: one.row % 3 })));
+  fc.assert(
+    fc.property(withSource, blockLength, (all, length) => {
+      const examples = all.filter(({ labels }) =>
+        Array.from(labels)
+          .slice(1, length)
+          .some((l) => l >= 0),
+      );
+      const ways = [unpacked, packIsolated, (of: Example[]) => packConcat(of, { length, eosTokenId: EOS })];
+      for (const pack of ways)
+        for (const block of pack(examples, { length })) {
+          checkShape(block, length);
+          for (const [t, id] of block.ids.entries())
+            if (id !== EOS) assert.equal(block.sources![t], (Math.floor(id / 1000) - 1) % 3);
+          const targets = flatten([block]);
+          assert.equal(targets.sources!.length, targets.trainedTokens);
+        }
+      for (const pack of ways)
+        for (const block of pack(
+          examples.map((one) => ({ ...one, source: undefined })),
+          { length },
+        ))
+          assert.equal('sources' in block, false);
+    }),
+  );
+});

@@ -6,6 +6,7 @@ import { dataFiles, testTexts } from '../../scripts/demo/data-files.js';
 import { Draws } from '../../scripts/demo/draws.js';
 import { expand } from '../../scripts/demo/grammar.js';
 import { groups, pretrainCorpus } from '../../scripts/demo/pretrain-corpus.js';
+import { selectChats, type Conversation } from '../../src/data/chat/index.js';
 import { readTable } from '../../src/data/index.js';
 import { rouge } from '../../src/eval/index.js';
 import { naiveBayesAccuracy, wordsOf, type Labelled } from './naive-bayes.js';
@@ -91,6 +92,35 @@ test('neither the whole dialogue nor its first turns are a good summary', async 
     mean(({ dialogue }) => dialogue.split('\n').slice(0, 3).join(' ')),
   ];
   assert.ok(whole < 0.45 && lead < 0.45, `${whole} ${lead}`);
+});
+
+test('the chats are of several turns, some with a system message, some with tools, and answers are told by what stands before', async () => {
+  const [train, held] = await Promise.all(
+    ['train', 'test'].map(async (split) => {
+      const table = await readTable(`examples/data/chats/${split}.jsonl`);
+      return selectChats(table, {}, split).conversations;
+    }),
+  );
+  assert.deepEqual([train!.length, held!.length], [1000, 160]);
+  const rows = [...train!, ...held!];
+  assert.equal(new Set(rows.map(({ messages }) => JSON.stringify(messages))).size, rows.length);
+  const share = (test: (of: Conversation) => boolean): number => rows.filter(test).length / rows.length;
+  const shares = [
+    share(({ messages }) => messages[0]!.role === 'system'),
+    share(({ tools }) => tools !== undefined),
+    share(({ messages }) => messages.filter(({ role }) => role === 'user').length > 1),
+  ] as const;
+  assert.ok(
+    shares[0] > 0.3 && shares[0] < 0.5 && shares[1] > 0.2 && shares[1] < 0.4 && shares[2] > 0.7,
+    shares.join(' '),
+  );
+  for (const { messages, tools } of rows) {
+    assert.equal(messages.at(-1)!.role, 'assistant');
+    assert.equal(
+      messages.some(({ role }) => role === 'tool'),
+      tools !== undefined,
+    );
+  }
 });
 
 test('the base text holds no test row and no prompt of the tasks', () => {

@@ -206,6 +206,29 @@ test('an adapter that is not asked for any more is let go when enough others are
   model.dispose();
 });
 
+test('an answer ends where its tokens are said to, which it keeps', async () => {
+  const model = await tinyModel(await backend());
+  const ids = [...randomIds(5, 4)];
+  const ask = async (endsWith?: (tokens: readonly number[]) => boolean): Promise<Answer> => {
+    const options = { max_new_tokens: 8, stopTokens: [], endsWith };
+    for await (const answer of generate(model, [{ index: 0, ids }], options)) return answer;
+    throw new Error('no answer');
+  };
+  const whole = await ask();
+  assert.equal(whole.finish, 'length');
+  for (const n of [1, 3, 8]) {
+    const { tokens, finish } = await ask((written) => written.length === n);
+    assert.deepEqual([tokens, finish], [whole.tokens.slice(0, n), 'stop']);
+  }
+  await assert.rejects(
+    ask(() => {
+      throw new Error('no');
+    }),
+    /^Error: no$/,
+  );
+  model.dispose();
+});
+
 test('of a chat only what is new is run: each turn goes on from what its slot holds, also behind one that was ended', async () => {
   const model = await tinyModel(await backend());
   const adapter = strange(model, 1);

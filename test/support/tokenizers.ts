@@ -197,6 +197,26 @@ export function builtTokenizers(): Map<string, Json> {
   return all;
 }
 
+/** Of bytes, in letters of their own; merges across everything but special tokens. */
+export function byteTokenizer(
+  merges: readonly (readonly [string, string])[],
+  special: readonly string[],
+): Json {
+  const letters = byteLetters();
+  const spelt = (text: string): string => Array.from(Buffer.from(text), (byte) => letters[byte]!).join('');
+  const pairs = merges.map((pair) => pair.map(spelt));
+  const vocab = vocabOf([...letters, ...pairs.map((pair) => pair.join(''))]);
+  const whole = { type: 'ByteLevel', add_prefix_space: false, trim_offsets: false, use_regex: false };
+  return tokenizerOf({
+    model: { type: 'BPE', vocab, merges: pairs },
+    ...{ pre_tokenizer: whole, post_processor: whole, decoder: whole },
+    added_tokens: special.map((content, i) => ({
+      ...{ id: Object.keys(vocab).length + i, content, special: true },
+      ...{ single_word: false, lstrip: false, rstrip: false, normalized: false },
+    })),
+  });
+}
+
 /** As Llama 2's. */
 export function llamaLike(): Json {
   const replace = (from: string, content: string): Json => ({

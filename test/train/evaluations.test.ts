@@ -5,9 +5,10 @@ import { existsSync, mkdtempSync, readdirSync, rmSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { attachLora, createLora } from '../../src/adapters/lora.js';
+import { attachLora, createLora, type LoraAdapter } from '../../src/adapters/lora.js';
 import type { CausalLM } from '../../src/models/model.js';
 import { flatten } from '../../src/train/batch.js';
+import { latestCheckpoint } from '../../src/train/checkpoint.js';
 import type { TrainingArguments } from '../../src/train/arguments.js';
 import type { EvaluationRecord } from '../../src/train/evaluations.js';
 import { evaluateLoss } from '../../src/train/step.js';
@@ -36,6 +37,11 @@ interface Trace {
   readonly result: TrainResult | undefined;
 }
 
+function untimed({ seconds, ...rest }: EvaluationRecord): Omit<EvaluationRecord, 'seconds'> {
+  assert.ok(seconds > 0);
+  return rest;
+}
+
 const model = await tinyModel(await backend());
 
 async function run(
@@ -55,9 +61,7 @@ async function run(
           ...{ trained: adapter, blocks, args: { ...args, ...overrides }, validation, checkpoints: folder },
           ...others,
           onEvaluate: (record) => {
-            const { seconds, ...rest } = record;
-            assert.ok(seconds > 0);
-            evaluations.push(rest);
+            evaluations.push(untimed(record));
             others.onEvaluate?.(record);
           },
         },
@@ -152,7 +156,7 @@ test('stopped at any step, or within an evaluation, and gone on with, it decides
       const stop = new AbortController();
       const script = scripted(figures);
       const seen = new Map<number, unknown>();
-      const onEvaluate = ({ seconds, ...rest }: EvaluationRecord): unknown => seen.set(rest.step, rest);
+      const onEvaluate = (record: EvaluationRecord): unknown => seen.set(record.step, untimed(record));
       const first = await run(
         {
           checkpoints: folder,
@@ -238,7 +242,7 @@ test('adapters that are trained together stop each on its own, with the bits tha
       ...scripted(figures),
       ...{ trained: adapters[i]!, blocks, validation, args: { ...args, ...overrides[i] } },
       checkpoints: join(folder, String(i)),
-      onEvaluate: ({ seconds, ...rest }) => seen[i]!.push(rest),
+      onEvaluate: (record) => seen[i]!.push(untimed(record)),
     })),
   );
   assert.deepEqual(
@@ -249,6 +253,48 @@ test('adapters that are trained together stop each on its own, with the bits tha
     const values = await Promise.all(adapter.parameters.map((p) => p.value.toFloat32()));
     assert.deepEqual(values, alone[i]!.values, `adapter ${i}`);
     assert.deepEqual(seen[i], alone[i]!.evaluations);
+    adapter.dispose();
+  }
+  rmSync(folder, { recursive: true });
+});
+
+test('what was stopped together goes on together, each from its own step, and ends the same', async () => {
+  const series = [
+    [0.5, 0.4, 0.4, 0.4, 0.4, 0.4],
+    [0.1, 0.2, 0.3, 0.2, 0.2, 0.2],
+  ];
+  const overrides = series.map((_, i) => ({ ...BY_ACCURACY, seed: i, early_stopping_patience: 2 }));
+  const alone: Trace[] = [];
+  for (const [i, figures] of series.entries()) alone.push(await run(scripted(figures), overrides[i]));
+  const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
+  const steps = series.map(() => 0);
+  const go = async (stopAt: number): Promise<LoraAdapter[]> => {
+    const stop = new AbortController();
+    const adapters = series.map(() => createLora(model, { ...LORA, lora_dropout: 0.2 }, { seed: 11 }));
+    await trainTogether(
+      model,
+      series.map((figures, i) => ({
+        ...{ trained: adapters[i]!, blocks, validation, args: { ...args, ...overrides[i] } },
+        checkpoints: join(folder, String(i)),
+        onStep: ({ step }) => (steps[i] = step),
+        evaluate: () => {
+          if (i === 0 && steps[0] === stopAt) stop.abort();
+          return Promise.resolve({ accuracy: figures[steps[i]! / 2 - 1]! });
+        },
+      })),
+      stop.signal,
+    );
+    return adapters;
+  };
+  for (const adapter of await go(4)) adapter.dispose();
+  // The first was stopped in its evaluation, the other with the pass of its step dropped.
+  assert.deepEqual(
+    series.map((_, i) => latestCheckpoint(join(folder, String(i)))?.match(/step-\d+/)?.[0]),
+    ['step-4', 'step-3'],
+  );
+  for (const [i, adapter] of (await go(-1)).entries()) {
+    const values = await Promise.all(adapter.parameters.map((p) => p.value.toFloat32()));
+    assert.deepEqual(values, alone[i]!.values, `adapter ${i}`);
     adapter.dispose();
   }
   rmSync(folder, { recursive: true });

@@ -175,7 +175,7 @@ function bindLoss(queue: Queue): Pick<OtherKernels, 'crossEntropy' | 'sample' | 
   const argmax = queue.kernel('ww_argmax');
   const copy = queue.kernel('ww_copy');
   return {
-    crossEntropy({ logits, targets, losses, rows, vocab, gradient }) {
+    crossEntropy({ logits, targets, losses, rows, vocab, smoothing = 0, gradient }) {
       // The C kernel turns logits into their gradient in place.
       let from = address(logits);
       if (gradient && address(gradient.to) !== from) {
@@ -189,6 +189,7 @@ function bindLoss(queue: Queue): Pick<OtherKernels, 'crossEntropy' | 'sample' | 
         rows,
         vocab,
         gradient?.scale ?? 0,
+        smoothing,
         flag(gradient !== undefined),
       );
     },

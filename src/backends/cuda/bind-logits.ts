@@ -5,12 +5,12 @@ import { aligned, byActivation, rowBlock } from './arguments.js';
 import { address, type CudaDevice } from './device.js';
 
 export function bindLogits(device: CudaDevice): Pick<Kernels, 'crossEntropy' | 'argmax' | 'sample'> {
-  const crossEntropy = byActivation(device, 'loss', 'ww_cross_entropy', 'ppppifi');
+  const crossEntropy = byActivation(device, 'loss', 'ww_cross_entropy', 'ppppiffi');
   const argmax = device.kernel('loss', 'ww_argmax', 'ppii');
   const sample = device.kernel('sample', 'ww_sample', 'ppppidid');
 
   return {
-    crossEntropy({ logits, targets, losses, rows, vocab, gradient }) {
+    crossEntropy({ logits, targets, losses, rows, vocab, smoothing = 0, gradient }) {
       const from = address(logits);
       const to = gradient ? address(gradient.to) : 0;
       const vector = vocab % 4 === 0 ? aligned(from, to) : 0;
@@ -24,6 +24,7 @@ export function bindLogits(device: CudaDevice): Pick<Kernels, 'crossEntropy' | '
         to,
         vocab,
         gradient?.scale ?? 0,
+        smoothing,
         vector,
       );
     },

@@ -4,7 +4,7 @@ import type { Kernels } from '../kernels.js';
 import { f32, i32 } from './memory.js';
 
 export const crossEntropy: Kernels['crossEntropy'] = (args) => {
-  const { rows, vocab } = args;
+  const { rows, vocab, smoothing = 0 } = args;
   const logits = f32(args.logits, rows * vocab);
   const targets = i32(args.targets, rows);
   const losses = f32(args.losses, rows);
@@ -24,10 +24,12 @@ export const crossEntropy: Kernels['crossEntropy'] = (args) => {
     let sum = 0;
     for (let i = 0; i < vocab; i++) sum += Math.exp(row[i]! - most);
     losses[r] = most + Math.log(sum) - row[target]!;
+    if (smoothing > 0) losses[r]! += smoothing * (row[target]! - row.reduce((a, b) => a + b, 0) / vocab);
     if (!gradient) continue;
     for (let i = 0; i < vocab; i++) {
       const softmax = Math.exp(row[i]! - most) / sum;
-      gradient[r * vocab + i] = (softmax - (i === target ? 1 : 0)) * scale;
+      const goal = (i === target ? 1 - smoothing : 0) + smoothing / vocab;
+      gradient[r * vocab + i] = (softmax - goal) * scale;
     }
   }
 };

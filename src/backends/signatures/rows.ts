@@ -39,6 +39,7 @@ import {
   cells,
   elements,
   rowCount,
+  SHARE,
   width,
   one,
   type Signatures,
@@ -256,6 +257,7 @@ export const ROWS: Omit<Signatures, keyof typeof PRODUCTS> = {
       logits: span(F32, (a) => a.rows * a.vocab),
       targets: { ...indices(rowCount, (a) => a.vocab), negative: true },
       losses: span(F32, rowCount),
+      smoothing: optional(SHARE),
       gradient: optional(
         part<
           { readonly to: Span; readonly scale: number },

@@ -51,7 +51,7 @@ const PRECISION = choice({ f32: true, bf16: true });
 export const ACTIVATION = choice<Activation>({ gelu: true, gelu_tanh: true, relu: true });
 export const GATE = choice<GateActivation>({ silu: true, gelu_tanh: true });
 export const WEIGHT_OFFSET = { kind: 'choice', values: [0, 1] } as const;
-const SHARE = real('a number from 0 to less than 1', (p) => p >= 0 && p < 1);
+export const SHARE = real('a number from 0 to less than 1', (p) => p >= 0 && p < 1);
 
 export const RANDOM = part<RandomStream, unknown>({ rules: { seed: WORD, stream: WORD, step: WORD } });
 export const DROPOUT = { p: SHARE, random: RANDOM, firstElement: ELEMENTS };

@@ -161,15 +161,6 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
     if (!existsSync(found)) problems.push({ path: [...path, 'path'], message: missing(from.path) });
     return { ...from, path: found };
   };
-  const locateSettings = ({ name, settings }: ResolvedTask): ResolvedTask['settings'] => {
-    const read = (path: string, key: string): string => {
-      const found = locate(path);
-      if (existsSync(found)) return readText(found);
-      problems.push({ path: ['tasks', name, key], message: missing(path) });
-      return path;
-    };
-    return definitionOf(settings).withFiles?.(settings, read) ?? settings;
-  };
   const locateCheck = (check: ResolvedCheck, path: Path): ResolvedCheck => {
     if (!isCheckFile(check.check)) return check;
     const found = locate(check.check);
@@ -212,7 +203,12 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
       ...task,
       ...(inheritedFrom !== undefined && { inheritedFrom }),
       ...locateAdapter(task),
-      settings: locateSettings(task),
+      settings: withFiles(task.settings, (path, key) => {
+        const found = locate(path);
+        if (existsSync(found)) return readText(found);
+        problems.push({ path: ['tasks', task.name, key], message: missing(path) });
+        return path;
+      }),
       checks: task.checks.map((check, i) => locateCheck(check, ['tasks', task.name, 'checks', i])),
       ...Object.fromEntries(
         SECTION_SPLITS.flatMap((split) => {
@@ -235,6 +231,14 @@ function testedProblems({ name, validation, test }: ResolvedTask): Problem[] {
   const message =
     'is where the test rows are from, which nothing may be chosen by: name other rows, or write split: {validation: 0.1}, which takes them from train';
   return [{ path: ['tasks', name, 'validation', 'path' in validation.from ? 'path' : 'hub'], message }];
+}
+
+/** Settings with the texts of the files that they name. */
+function withFiles(
+  settings: ResolvedTask['settings'],
+  read: (path: string, key: string) => string,
+): ResolvedTask['settings'] {
+  return definitionOf(settings).withFiles?.(settings, read) ?? settings;
 }
 
 /** The file that has a task which the configuration's own file does not name. */

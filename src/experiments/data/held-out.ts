@@ -34,6 +34,11 @@ function sharedRows(
   return { train: countIn('train'), test: countIn('test') };
 }
 
+/** The validation rows in the place of those that are answered at the end. */
+export function asTested<Rows extends HeldOutRows>(rows: Rows): Rows {
+  return { ...rows, test: rows.validation };
+}
+
 /** Throws UserError for a validation set of training rows, unless the configuration allows it, and for one of test rows. */
 export function refuseHeldOut(settings: ResolvedTask, rows: HeldOutRows): void {
   const { name, tune, allow_overlap, validation, train } = settings;

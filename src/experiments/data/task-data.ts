@@ -38,6 +38,8 @@ export interface TaskData extends Readonly<Record<SplitName, readonly Sample[]>>
   readonly task: Task;
   /** All rows of the training data, of which `train` may be a sample: few-shot examples are chosen from these. */
   readonly examples: readonly Sample[];
+  /** The names of a mixture's sources; none, where the training rows are of one. */
+  readonly sources: readonly string[];
   /** Rows that the sets have in common. */
   readonly overlap: Overlap;
   /** Training and test rows are numbered in the same files. */
@@ -88,7 +90,8 @@ async function readData(settings: ResolvedTask, seed: number, signal?: AbortSign
   notices.push(...overlapNotes(overlap, { test_rows: sets.test.length, train_rows: sets.train.length }));
   notices.push(...heldOutNotes(settings, { ...sets, task }));
   notices.push(...flatNotices(task, [...examples, ...OTHERS.flatMap((split) => sets[split])]));
-  return { ...sets, task, examples, overlap, sameFiles: oneFile, notices };
+  const sources = tables.train.flatMap(({ mixed: of }) => of?.name ?? []);
+  return { ...sets, task, examples, sources, overlap, sameFiles: oneFile, notices };
 }
 
 /** The splits but train. */
@@ -232,7 +235,10 @@ export async function trainingBlocks(
   tokenizer: TokenizerLike & { readonly eosId: number | undefined },
 ): Promise<{ blocks: Block[]; notices: string[] }> {
   const { max_length, packing } = settings.training;
-  const examples = await trainingExamples(data.task, data.train, tokenizer, textOptions(settings));
+  const examples = withSources(
+    data,
+    await trainingExamples(data.task, data.train, tokenizer, textOptions(settings)),
+  );
   const shortened = examples.filter((e) => e.shortened).length;
   const options = { length: max_length, describeRow: (row: number) => describeRow(data, row) };
   const blocks =
@@ -247,6 +253,13 @@ export async function trainingBlocks(
   if (examples.length < data.train.length)
     notices.push(leftOutNotice(data.train, examples, `they have no room within max_length ${max_length}`));
   return { blocks, notices };
+}
+
+/** The same with the numbers of their sources, where they are of a mixture. */
+function withSources({ sources, train }: TaskData, examples: TrainingExample[]): TrainingExample[] {
+  if (sources.length === 0) return examples;
+  const numbers = new Map(train.map(({ row, source }) => [row, sources.indexOf(source?.name ?? '')]));
+  return examples.map((example) => ({ ...example, source: numbers.get(example.row) }));
 }
 
 /** Throws UserError where none is left. */

@@ -10,6 +10,8 @@ import { readModelJson } from '../../models/config.js';
 import type { Method } from '../../tasks/index.js';
 import { Tokenizer } from '../../tokenizer/index.js';
 import { canonicalJson, type ResolvedConfig, type ResolvedTask } from '../config/index.js';
+import { isScored } from '../config/settings/tuning.js';
+import { asTested } from '../data/held-out.js';
 import { newTokens, promptSet } from '../data/prompts.js';
 import { DataCache } from '../data/data-cache.js';
 import type { TaskData } from '../data/task-data.js';
@@ -53,6 +55,7 @@ export class Planner {
       const job = async (): Promise<FitJob> => ({
         ...{ model: shape, weights: config.weights, lora, training },
         blocks: (await data.blocks(read, settings)).blocks,
+        ...(await planValidation(config, settings, read, data, { tokenizer, shape, target: this.target })),
       });
       const answers = await Promise.all(
         methodsOf(settings).map(async (method) => {
@@ -107,6 +110,33 @@ function methodsOf({ test, tune, baselines }: ResolvedTask): Method[] {
   return test ? [...baselines, ...(tune ? (['tuned'] as const) : [])] : [];
 }
 
+/** What a training is evaluated on, and what answering it takes; nothing where it is not evaluated. */
+export async function planValidation(
+  config: Pick<ResolvedConfig, 'seed' | 'weights'>,
+  settings: ResolvedTask,
+  data: TaskData,
+  cache: DataCache,
+  {
+    tokenizer,
+    shape,
+    target,
+  }: {
+    readonly tokenizer: Tokenizer;
+    /** config.json */
+    readonly shape: Record<string, unknown>;
+    readonly target: Pick<Backend, 'name'>;
+  },
+): Promise<Pick<FitJob, 'validation' | 'answers'>> {
+  if (settings.training.eval_strategy === undefined) return {};
+  const { blocks: validation } = await cache.blocks(data, settings, 'validation');
+  if (!isScored(settings.training)) return { validation };
+  const asked = asTested(data);
+  return {
+    validation,
+    answers: await planAnswers(config, settings, asked, tokenizer, shape, 'tuned', target),
+  };
+}
+
 /** Of a method's prompts over a task's test rows. `model`: config.json. */
 export async function planAnswers(
   config: Pick<ResolvedConfig, 'seed' | 'weights'>,
@@ -143,7 +173,7 @@ export type RunForecast = (RunPlan & { readonly seconds?: number }) | { readonly
 
 export function sumOf(plans: readonly TaskPlan[], room: number): RunPlan {
   const parts = plans.flatMap(({ training, answers }) => [
-    ...(training ? [training.plan] : []),
+    ...(training ? [training.plan, ...(training.plan.evaluations ? [training.plan.evaluations] : [])] : []),
     ...answers.map(({ plan }) => plan),
   ]);
   const sum = (part: (plan: (typeof parts)[number]) => number): number =>

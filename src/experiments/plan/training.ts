@@ -11,9 +11,15 @@ import type { Block } from '../../data/index.js';
 import { randomModel } from '../../models/load.js';
 import type { WeightOptions } from '../../models/weights.js';
 import { AdamW } from '../../train/optimizer.js';
+import type { CausalLM } from '../../models/model.js';
+import type { AdapterPairs } from '../../ops/pass.js';
 import { flatten, rowsOf, type FlatBatch } from '../../train/batch.js';
+import { evaluationCount, steeringOf } from '../../train/steering.js';
+import { evaluatePass } from '../../train/step.js';
 import { OptimizerStep, runPasses } from '../../train/stepper.js';
-import { totalSteps, type TrainingArguments } from '../../train/arguments.js';
+import { stepsPerEpoch, totalSteps, type TrainingArguments } from '../../train/arguments.js';
+
+import type { GenerationPlan } from './generation.js';
 
 /** A training, as a plan needs to know it. */
 export interface PlannedTraining {
@@ -21,6 +27,9 @@ export interface PlannedTraining {
   readonly lora: LoraConfig | false;
   readonly training: TrainingArguments;
   readonly blocks: readonly Block[];
+  /** What it is evaluated on, and what answering those rows takes, where its evaluations do. */
+  readonly validation?: readonly Block[] | undefined;
+  readonly answers?: GenerationPlan | undefined;
 }
 
 /** What they are trained over. */
@@ -45,6 +54,20 @@ export interface TrainingPlan {
   /** Tokens of all steps. */
   readonly tokens: number;
   /** Of all steps. */
+  readonly work: Work;
+  /** Of all evaluations, if none comes to its end early; absent: there are none. */
+  readonly evaluations?: EvaluationsPlan | undefined;
+}
+
+export interface EvaluationsPlan {
+  readonly count: number;
+  /** Beside what training holds between its steps. */
+  readonly activations: number;
+  /** Keys and values of the answers. */
+  readonly cache: number;
+  readonly peak: number;
+  /** Tokens whose loss is taken and that are answered. */
+  readonly tokens: number;
   readonly work: Work;
 }
 
@@ -90,8 +113,15 @@ export async function planTogether(
   });
   await runPasses(model, asked, trainings[0]!.training);
   for (const step of asked) await step.update(1e-4)();
-  const { peak } = backend.memory();
+  const trainPeak = backend.memory().peak;
   const after = counted.work();
+  const evaluations = await planEvaluations(
+    counted,
+    model,
+    trainings,
+    (i) => adapters[i]?.pairs ?? new Map(),
+  );
+  const peak = Math.max(trainPeak, evaluations?.peak ?? 0);
   for (const optimizer of optimizers) optimizer.dispose();
   for (const adapter of adapters) adapter?.dispose();
   model.dispose();
@@ -107,7 +137,7 @@ export async function planTogether(
     weights,
     adapter: trained - weights,
     optimizer: ready - trained,
-    activations: peak - ready,
+    activations: trainPeak - ready,
     peak,
     steps: sum(steps),
     tokens: sum(tokens),
@@ -115,6 +145,52 @@ export async function planTogether(
       operations: (after.operations - before.operations) * share,
       bytes: (after.bytes - before.bytes) * share,
     },
+    ...(evaluations && { evaluations }),
+  };
+}
+
+/** The evaluations of trainings, each of which has the device for itself beside what all of them hold. */
+async function planEvaluations(
+  counted: ReturnType<typeof countWork>,
+  model: CausalLM,
+  trainings: readonly PlannedTraining[],
+  pairsOf: (training: number) => AdapterPairs,
+): Promise<EvaluationsPlan | undefined> {
+  const { backend } = counted;
+  const plans: EvaluationsPlan[] = [];
+  const { held } = backend.memory();
+  for (const [i, { training, blocks, validation = [], answers }] of trainings.entries()) {
+    const steering = steeringOf(training);
+    if (!steering) continue;
+    const course = {
+      steps: totalSteps(blocks.length, training),
+      perEpoch: stepsPerEpoch(blocks.length, training),
+    };
+    const count = evaluationCount(steering, course);
+    const batch = flatten(largestBatch(validation, training.per_device_train_batch_size));
+    backend.resetPeak();
+    const before = counted.work();
+    await evaluatePass(model, { batch, pairs: pairsOf(i) }, { bf16: training.bf16 });
+    const after = counted.work();
+    const loss = backend.memory().peak - held;
+    const all = validation.reduce((n, block) => n + rowsOf(block), 0);
+    const total = (part: keyof Work): number =>
+      count * (((after[part] - before[part]) * all) / rowsOf(batch) + (answers?.work[part] ?? 0));
+    plans.push({
+      count,
+      activations: Math.max(loss, answers?.activations ?? 0),
+      cache: answers?.cache ?? 0,
+      peak: held + Math.max(loss, answers ? answers.peak - answers.weights : 0),
+      tokens: count * (all + (answers?.tokens ?? 0)),
+      work: { operations: total('operations'), bytes: total('bytes') },
+    });
+  }
+  if (plans.length === 0) return undefined;
+  const sum = (of: (plan: EvaluationsPlan) => number): number => plans.reduce((n, plan) => n + of(plan), 0);
+  return {
+    ...plans.reduce((a, b) => (b.peak > a.peak ? b : a)),
+    ...{ count: sum((p) => p.count), tokens: sum((p) => p.tokens) },
+    work: { operations: sum((p) => p.work.operations), bytes: sum((p) => p.work.bytes) },
   };
 }
 

@@ -1,11 +1,10 @@
 /** Answering a task's test rows by one method, and what that scored. */
 
 import { join } from 'node:path';
-import { stopTokens } from '../../generate/stop-tokens.js';
 import { readModelJson } from '../../models/config.js';
 import type { CausalLM } from '../../models/model.js';
 import { unpackWeights } from '../../models/unpacked.js';
-import { answerStops, metricOptions, type Method } from '../../tasks/index.js';
+import { metricOptions, type Method } from '../../tasks/index.js';
 import { writeFileAtomic } from '../../util/atomic.js';
 import { roomBeside, roomOf } from '../plan/fit.js';
 import { planAnswers } from '../plan/index.js';
@@ -51,7 +50,6 @@ async function answerAndScore(
 ): Promise<MethodResult | undefined> {
   const about = { run, task: settings.name };
   const started = performance.now();
-  const stops = [...stopTokens(modelFolder, tokenizer.eosId), ...answerStops(data.task, tokenizer)];
   const scores: Partial<Record<'generate' | 'likelihood', Score>> = {};
   /** Both ways of scoring shorten the same prompts: it is told once. */
   const told = new Set<string>();
@@ -61,7 +59,7 @@ async function answerAndScore(
     ? (['generate', 'likelihood'] as const)
     : [settings.scoring]) {
     const predictions = await predict({
-      ...{ method, scoring, data, settings, model, tokenizer, stops, signal },
+      ...{ method, scoring, data, settings, model, tokenizer, modelFolder, signal },
       seed: config.seed,
       folder,
       onAnswer: (done, total) => emit({ type: 'answers', ...about, stage: method, done, total }),

@@ -3,6 +3,7 @@
 import type { Block } from '../../data/index.js';
 import type { TrainingArguments } from '../../train/arguments.js';
 import { canonicalJson } from '../config/hash.js';
+import type { FitJob } from '../plan/fit.js';
 import type { Unit } from './unit.js';
 
 /** A training, and others whose every step is one of its own: they are what it was after their last one. */
@@ -15,8 +16,8 @@ export interface Lane {
 export interface TrainedUnit {
   readonly unit: Unit;
   readonly blocks: readonly Block[];
-  /** What it is evaluated on; none where it is not. */
-  readonly validation: readonly Block[];
+  /** What it is evaluated on, and what that takes, where it is. */
+  readonly evaluated: Pick<FitJob, 'validation' | 'answers'>;
   /** What there is to say about them. */
   readonly notices: readonly string[];
   readonly steps: number;

@@ -1,18 +1,33 @@
 /** Answering the test rows by one method, each answer written as it comes; a resumed run answers only what is missing. */
 
+import type { CallAdapter } from '../../adapters/call.js';
 import { generate } from '../../generate/generate.js';
 import { commonPrefix, type Prompt } from '../../generate/prompts.js';
 import { scoreContinuations } from '../../generate/score.js';
+import { stopTokens } from '../../generate/stop-tokens.js';
 import type { CausalLM } from '../../models/model.js';
-import { labelContinuationsLater, parseAnswer, type Method, type PromptSet } from '../../tasks/index.js';
+import {
+  answerEnd,
+  labelContinuationsLater,
+  parseAnswer,
+  type Method,
+  type PromptSet,
+} from '../../tasks/index.js';
 import { isAbort } from '../../util/abort.js';
 import { newTokens, promptSet, type PromptArguments } from '../data/prompts.js';
 import type { Prediction } from '../store/predictions.js';
 import { TASK_FILES } from '../store/layout.js';
 
-export interface PredictArguments extends PromptArguments {
+interface AskArguments extends PromptArguments {
   readonly model: CausalLM;
-  readonly stops: readonly number[];
+  /** Absent: what is attached to the model. */
+  readonly adapter?: CallAdapter | undefined;
+  /** Whose files say what ends an answer, beside the task. */
+  readonly modelFolder: string;
+  readonly signal: AbortSignal | undefined;
+}
+
+export interface PredictArguments extends AskArguments {
   /** The task's folder, where the predictions go. */
   readonly folder: string;
   readonly onAnswer: (done: number, total: number) => void;
@@ -35,7 +50,7 @@ export async function predict(args: PredictArguments): Promise<Prediction[] | un
     const sharedPrefix = commonPrefix(set.prompts.map((p) => p.ids));
     const writer = file.writer(folder);
     try {
-      for await (const prediction of answers(args, prompts, sharedPrefix)) {
+      for await (const prediction of answersTo(args, prompts, sharedPrefix)) {
         writer.append(prediction);
         done.set(prediction.row, prediction);
         args.onAnswer(done.size, data.test.length);
@@ -49,12 +64,13 @@ export async function predict(args: PredictArguments): Promise<Prediction[] | un
   return data.test.map((s) => done.get(s.row)!);
 }
 
-async function* answers(
-  args: PredictArguments,
+/** The answers to `prompts`, as they come. */
+export async function* answersTo(
+  args: AskArguments,
   prompts: readonly Prompt[],
   sharedPrefix: number,
 ): AsyncGenerator<Prediction> {
-  const { data, settings, model, tokenizer, signal } = args;
+  const { data, settings, model, tokenizer, adapter, signal } = args;
   const { task } = data;
   const references = new Map(data.test.map((s) => [s.row, s.answer]));
   const lastTokens = new Map(prompts.map(({ index, ids }) => [index, ids.at(-1)]));
@@ -66,6 +82,7 @@ async function* answers(
     for await (const { index, logLikelihoods } of scoreContinuations(model, prompts, continuations, {
       batch_size,
       sharedPrefix,
+      adapter,
       signal,
       bf16,
     })) {
@@ -81,12 +98,15 @@ async function* answers(
     }
     return;
   }
+  const end = answerEnd(task, tokenizer);
   const options = {
     ...settings.generation,
     max_new_tokens: newTokens(args),
-    stopTokens: args.stops,
+    stopTokens: [...stopTokens(args.modelFolder, tokenizer.eosId), ...end.stopTokens],
+    endsWith: end.endsWith,
     sharedPrefix,
     bf16,
+    adapter,
     signal,
   };
   for await (const { index, tokens, finish } of generate(model, prompts, options)) {

@@ -10,11 +10,15 @@ import type { ScalarEvent, Scalars, TrackedRun, TrackedTask } from '../trackers/
 
 /** The step's figures by the names that transformers gives them. */
 export function stepScalars(record: StepRecord): Scalars {
+  const losses = Object.fromEntries(
+    Object.entries(record.losses ?? {}).map(([source, loss]) => [`train/loss/${source}`, loss]),
+  );
   return {
     'train/loss': record.loss,
     'train/grad_norm': record.grad_norm,
     'train/learning_rate': record.learning_rate,
     'train/epoch': record.epoch,
+    ...losses,
     'train/tokens_per_second': record.tokens / record.seconds,
   };
 }

@@ -10,7 +10,10 @@ import { totalSteps, type TrainingArguments } from '../../train/arguments.js';
 import { trainTogether, type Training } from '../../train/trainer.js';
 import { UserError } from '../../util/errors.js';
 import { writeInspected } from './inspected.js';
+import { isScored } from '../config/settings/tuning.js';
 import { fitTogether, roomOf } from '../plan/fit.js';
+import { planValidation } from '../plan/index.js';
+import { evaluateAnswers } from './evaluate.js';
 import { describeRow } from '../data/task-data.js';
 import { type Shared, type Unit } from './unit.js';
 import { TASK_FILES } from '../store/layout.js';
@@ -31,24 +34,27 @@ export async function trainUnits(
   units: readonly Unit[],
   model: CausalLM,
 ): Promise<Map<Unit, TrainingEnd>> {
-  const { backend, cache, modelFolder, signal } = shared;
+  const { backend, cache, modelFolder, tokenizer, signal } = shared;
+  const shape = readModelJson(join(modelFolder, 'config.json'));
   const { weights } = units[0]!.config;
   const ends = new Map<Unit, TrainingEnd>();
   const members: TrainedUnit[] = [];
   for (const unit of units) {
     const packed = await cache.blocks(unit.data, unit.settings);
-    const evaluated = unit.settings.training.eval_strategy !== undefined;
-    const validation = evaluated ? (await cache.blocks(unit.data, unit.settings, 'validation')).blocks : [];
-    members.push({ unit, ...packed, validation, steps: totalSteps(packed.blocks.length, lasting(unit)) });
+    const evaluated = await planValidation(unit.config, unit.settings, unit.data, cache, {
+      ...{ tokenizer, shape, target: backend },
+    });
+    members.push({ unit, ...packed, evaluated, steps: totalSteps(packed.blocks.length, lasting(unit)) });
   }
   const lanes = lanesOf(members);
   const fit = await fitTogether(
     backend,
-    { model: readModelJson(join(modelFolder, 'config.json')), weights },
-    lanes.map(({ leader: { unit, blocks } }) => ({
+    { model: shape, weights },
+    lanes.map(({ leader: { unit, blocks, evaluated } }) => ({
       lora: unit.settings.lora,
       training: unit.settings.training,
       blocks,
+      ...evaluated,
     })),
     roomOf(backend),
   );
@@ -85,7 +91,8 @@ function trainingOf(
   model: CausalLM,
   ends: Map<Unit, TrainingEnd>,
 ): { training: Training & { finish(steps: number): Promise<void> }; dispose(): void } {
-  const { unit, blocks, validation } = leader;
+  const { unit, blocks, evaluated } = leader;
+  const { validation = [] } = evaluated;
   const { config, settings, folder, data } = unit;
   const adapter = startingAdapter(model, settings, config.seed);
   const logs = [leader, ...shorter].map((member) => ({ ...member, log: new StepLog(shared, member) }));
@@ -106,6 +113,7 @@ function trainingOf(
       trained: adapter ?? model,
       ...{ blocks, validation, args, pauses },
       checkpoints: join(folder, TASK_FILES.checkpoints),
+      sources: data.sources,
       describeRow: (row) => describeRow(data, row),
       onStart: (done) => {
         for (const { log } of logs) log.start(done);
@@ -116,6 +124,9 @@ function trainingOf(
         const seconds = record.seconds / theirs.length;
         for (const { log } of theirs) log.step({ ...record, seconds });
       },
+      ...(isScored(settings.training) && {
+        evaluate: (signal) => evaluateAnswers(shared, unit, model, adapter, signal),
+      }),
       // Whoever is evaluated shares its training with nobody.
       onEvaluate: (record) => logs[0]!.log.evaluation(record),
       finish: (steps) => save(unit, steps),

@@ -120,7 +120,7 @@ function caption(result: TaskResult): string {
       : `${left}${test_rows} test rows; figures in percent, with their 95 % intervals.`;
   const trained = training
     ? `${training.steps} step${training.steps === 1 ? '' : 's'} in ${training.seconds.toFixed(1)} s ` +
-      `(loss ${training.first_loss.toFixed(3)} to ${training.last_loss.toFixed(3)}), `
+      `(loss ${training.first_loss.toFixed(3)} to ${training.last_loss.toFixed(3)}${chosenText(training)}), `
     : '';
   const notes = [
     ...likelihoodNotes(result),
@@ -128,6 +128,19 @@ function caption(result: TaskResult): string {
     ...(overlap ? overlapNotes(overlap, result) : []),
   ];
   return [`${train_rows} training rows, ${trained}${tested}`, ...notes.map((note) => `${note}.`)].join(' ');
+}
+
+/** What evaluations chose. */
+function chosenText({
+  metric_for_best_model: metric,
+  best_step,
+  best_metric,
+  stopped_early,
+}: NonNullable<TaskResult['training']>): string {
+  if (metric === undefined) return '';
+  const best =
+    best_step === undefined ? '' : `; best ${metric} ${best_metric!.toFixed(3)} behind step ${best_step}`;
+  return `${best}${stopped_early ? ', stopped early' : ''}`;
 }
 
 /** Which of the two ways the accuracy by likelihood is of, why, and what the other one gives. */

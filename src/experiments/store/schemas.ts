@@ -190,6 +190,7 @@ export const stepSchema = z.looseObject({
   tokens: count,
   trained_tokens: count,
   seconds: z.number(),
+  losses: z.record(z.string(), figure).optional(),
   time: z.number(),
 });
 

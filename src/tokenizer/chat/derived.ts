@@ -18,6 +18,7 @@ import {
   NONCHARACTERS,
   STAND_INS,
   standIn,
+  thinking,
 } from './probes.js';
 import { attempted, refusal, type ChatSpan, type Rendered, type Rendering } from './rendering.js';
 import type { Turns } from './turns.js';
@@ -50,39 +51,38 @@ class Derivation {
   /** With other answers. */
   readonly #otherwise: readonly Message[];
   readonly #probe: Rendered;
-  /** With answers of a text alone, and with such as say nothing. */
-  readonly #bare: readonly (Rendered | undefined)[];
+  /** With answers of a text alone, with such as say nothing, and with such as think before. */
+  readonly #others: readonly (Rendered | undefined)[];
 
   constructor(
     private readonly rendering: Rendering,
     private readonly messages: readonly Message[],
     private readonly given: Rendered,
-    private readonly answers: readonly number[],
+    private readonly answering: readonly number[],
   ) {
     if (NONCHARACTERS.test(given.text))
-      throw this.#refused(answers[0]!, 'the text has noncharacters, U+FDD0 to U+FDD2');
+      throw this.#refused(answering[0]!, 'the text has noncharacters, U+FDD0 to U+FDD2');
     this.#otherwise = answeredOtherwise(messages);
     this.#probe = this.#tried(this.#otherwise, 'with another answer');
-    this.#bare = [standIn, () => ''].map((text) => attempted(rendering, answeredBy(text, messages)));
+    const others = [answeredBy(standIn, messages), answeredBy(() => '', messages), thinking(this.#otherwise)];
+    this.#others = others.map((other) => attempted(rendering, other));
   }
 
   spans(): ChatSpan[] {
     const { text, turns } = this.given;
     const spans: ChatSpan[] = [];
     const probed: ChatSpan[] = [];
-    for (const message of this.answers) {
+    for (const message of this.answering) {
       const [turn, other] = [this.#only(turns, message), this.#only(this.#probe.turns, message)];
-      if (!other) {
-        if (turn || this.#probe.text.includes(standIn(message))) throw this.#refused(message, NO_LOOP);
-        continue;
-      }
+      if (!other) throw this.#refused(message, NO_LOOP);
       // Where an answer is not written at all, another one is with all that belongs to it.
       const header = turn ? this.#header(message, other, text.slice(turn.start, turn.end)) : 0;
       probed.push({ message, start: other.start + header, end: other.end, turn: other });
       if (turn) spans.push({ message, start: turn.start + header, end: turn.end, turn });
     }
     this.#proveOutside(spans, probed);
-    return this.#provenInside(spans);
+    // An answer that goes on in the next message may be none at all.
+    return this.#provenInside(spans).filter(({ start, end }) => end > start);
   }
 
   /** Units at a turn's beginning that the model is given: of the probe's turn, as far as the text's own agrees. */
@@ -97,17 +97,20 @@ class Derivation {
     return agreeing(given, common(given, own));
   }
 
-  /** Units of what stands before a content that stand there for an answer that says nothing, too. */
+  /** Units of what stands before a content that stand there for answers that think or say nothing, too. */
   #constant(i: number, before: string): number {
-    const [text, nothing] = this.#bare.map((bare) => {
-      const turn = bare && this.#only(bare.turns, i);
-      return turn && bare.text.slice(turn.start, turn.end);
+    const [text, nothing, thoughtful] = this.#others.map((other) => {
+      const turn = other && this.#only(other.turns, i);
+      return turn && other.text.slice(turn.start, turn.end);
     });
+    let n = before.length;
     const [head, behind] = text?.split(standIn(i)) ?? [];
-    if (head === undefined || behind === undefined || !nothing?.endsWith(behind)) return before.length;
-    const begins = nothing.slice(0, nothing.length - behind.length);
-    const isShorter = begins.length < head.length && head.startsWith(begins) && before.startsWith(begins);
-    return isShorter ? begins.length : before.length;
+    if (head !== undefined && behind !== undefined && nothing?.endsWith(behind)) {
+      const begins = nothing.slice(0, nothing.length - behind.length);
+      if (head.startsWith(begins) && before.startsWith(begins)) n = begins.length;
+    }
+    const [thought] = thoughtful?.split(standIn(i)) ?? [before];
+    return Math.min(n, agreeing(before, common(before, thought!)));
   }
 
   /**
@@ -196,7 +199,7 @@ class Derivation {
 
   #tried(messages: readonly Message[], what: string): Rendered {
     const rendered = attempted(this.rendering, messages);
-    if (!rendered) throw this.#refused(this.answers[0]!, `${what} in its place the template fails`);
+    if (!rendered) throw this.#refused(this.answering[0]!, `${what} in its place the template fails`);
     return rendered;
   }
 
@@ -206,7 +209,7 @@ class Derivation {
 }
 
 const NO_LOOP =
-  'the template writes it outside of a loop over the messages, or in a block that it puts elsewhere, or by what it says';
+  'the template writes it not at all, outside of a loop over the messages, or in a block that it puts elsewhere';
 const NO_PROMPT = 'nothing tells where the beginning that the template writes ends and the answer begins';
 
 /** Units that two texts have in common from their beginnings. */

@@ -5,8 +5,8 @@ import { derivedSpans, endedBy } from './derived.js';
 import { markedSpans } from './marked.js';
 import { ASKING, ASSISTANT, prepared, type ContentForm, type Message } from './messages.js';
 import { standIn } from './probes.js';
-import { Patterns } from './patterns.js';
-import { attempted, rendered, type ChatSpan, type Rendered, type Rendering } from './rendering.js';
+import { Patterns, type Pattern } from './patterns.js';
+import { attempted, rendered, type ChatSpan } from './rendering.js';
 import { checkSaid } from './said.js';
 
 export { CHATML } from './chatml.js';
@@ -52,7 +52,7 @@ export class ChatRenderer {
     conversation: readonly Message[],
     { tools, addGenerationPrompt = false }: ChatOptions = {},
   ): RenderedChat {
-    const messages = prepared(conversation, this.#form);
+    const messages = prepared(conversation, this.form);
     // Templates tell the time: all renderings are of one.
     const options = { ...this.#render, now: this.#render.now ?? new Date() };
     const rendering = { template: this.#template, context: this.#context(tools), options };
@@ -62,12 +62,14 @@ export class ChatRenderer {
       checkSaid(rendering, messages, whole);
       return { text, spans: markedSpans(rendering, messages, whole) };
     }
-    if (!addGenerationPrompt) {
-      const spans = this.#patterns.spans(text, messages, tools, (blank) => this.#pattern(rendering, blank));
-      return { text, spans: spans ?? this.#derived(rendering, messages, whole) };
-    }
-    const given = rendered(rendering, messages);
-    const spans = derivedSpans(rendering, messages, given);
+    const given = addGenerationPrompt ? rendered(rendering, messages) : whole;
+    const derived = (of: readonly Message[], written = rendered(rendering, of)): Pattern => {
+      checkSaid(rendering, of, written);
+      return { text: written.text, spans: derivedSpans(rendering, of, written) };
+    };
+    const spans =
+      this.#patterns.spans(given.text, messages, tools, derived) ?? derived(messages, given).spans;
+    if (!addGenerationPrompt) return { text, spans: endedBy(this.#special['eos_token'], text, spans) };
     if (!text.startsWith(given.text.slice(0, spans.at(-1)?.end)))
       throw new UserError(
         `${this.#template.path}: before a generation prompt the template writes the messages otherwise`,
@@ -75,26 +77,8 @@ export class ChatRenderer {
     return { text, spans };
   }
 
-  #derived(rendering: Rendering, messages: readonly Message[], given: Rendered): ChatSpan[] {
-    checkSaid(rendering, messages, given);
-    return endedBy(this.#special['eos_token'], given.text, derivedSpans(rendering, messages, given));
-  }
-
-  #pattern(
-    rendering: Rendering,
-    messages: readonly Message[],
-  ): { text: string; spans: ChatSpan[] } | undefined {
-    try {
-      const given = rendered(rendering, messages);
-      return { text: given.text, spans: this.#derived(rendering, messages, given) };
-    } catch (error) {
-      if (error instanceof UserError) return undefined;
-      throw error;
-    }
-  }
-
   /** As text, in parts, or either where a content of one part is for the template what its text is. */
-  get #form(): ContentForm {
+  get form(): ContentForm {
     if (this.#knownForm) return this.#knownForm;
     const text = this.#tried(standIn(0));
     const parts = this.#tried([{ type: 'text', text: standIn(0) }]);

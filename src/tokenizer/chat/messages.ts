@@ -26,7 +26,7 @@ export const named = (messages: readonly Message[], i: number): string =>
   `message ${i + 1} (${messages[i]!.role})`;
 
 /**
- * Messages as a template takes them: parts of text are joined by line ends where it takes text alone, and the arguments of a tool call,
+ * Messages as a template takes them: parts of text are put together where it takes text alone, and the arguments of a tool call,
  * JSON in a string with OpenAI, are what that JSON says, as Python's users of templates hand them over.
  * @throws UserError for a part that is not text, and for arguments that are not JSON
  */
@@ -51,7 +51,7 @@ function formed(
   for (const { type, text } of content)
     if (type !== 'text' || typeof text !== 'string')
       throw new UserError(`${name} has a part of type '${type}': a template gets text alone`);
-  return form === 'text' ? content.map(({ text }) => text as string).join('\n') : content;
+  return form === 'text' ? content.map(({ text }) => text as string).join('') : content;
 }
 
 function parsedCall(call: unknown, name: string): unknown {

@@ -3,9 +3,10 @@
  * that is the same but for its contents in their places has the same spans there, which is proof by itself. Others are derived each.
  */
 import type { Message } from './messages.js';
-import type { ChatSpan } from './rendering.js';
+import { unlessRefused, type ChatSpan } from './rendering.js';
 
-interface Pattern {
+/** A conversation's text, and the spans that are derived of it. */
+export interface Pattern {
   readonly text: string;
   readonly spans: readonly ChatSpan[];
 }
@@ -15,19 +16,20 @@ const PLACEHOLDER = /\ufdd3(\d+)\ufdd4/g;
 
 const MOST_PATTERNS = 1024;
 
+/** Of one template. */
 export class Patterns {
   /** By roles and tools; undefined where nothing can be derived. */
   readonly #known = new Map<string, Pattern | undefined>();
 
   /**
-   * @param derive the spans of a conversation, or undefined where it is refused
-   * @returns undefined for a conversation that is no pattern's
+   * Undefined for a conversation that is no pattern's.
+   * @param derive the pattern of a conversation; throws UserError for one that is refused
    */
   spans(
     text: string,
     messages: readonly Message[],
     tools: unknown,
-    derive: (messages: readonly Message[]) => Pattern | undefined,
+    derive: (messages: readonly Message[]) => Pattern,
   ): ChatSpan[] | undefined {
     const contents = messages.map(({ content }) => content);
     if (!contents.every((content) => typeof content === 'string')) return undefined;
@@ -35,7 +37,10 @@ export class Patterns {
     if (!this.#known.has(key)) {
       if (this.#known.size >= MOST_PATTERNS) this.#known.clear();
       const blank = messages.map(({ role }, i) => ({ role, content: `\ufdd3${i}\ufdd4` }));
-      this.#known.set(key, derive(blank));
+      this.#known.set(
+        key,
+        unlessRefused(() => derive(blank)),
+      );
     }
     const pattern = this.#known.get(key);
     return pattern && placed(pattern, text, contents);

@@ -9,7 +9,8 @@ import { ASSISTANT, type ContentPart, type Message } from './messages.js';
 export const NONCHARACTERS = /[\ufdd0-\ufdd2]/;
 
 const OTHERS_MARK = '\ufdd2';
-export const standIn = (message: number): string => `\ufdd0${message}\ufdd1`;
+/** As long as few contents are, whose lengths a template may tell. */
+export const standIn = (message: number): string => `\ufdd0${String(message).padStart(29, '0')}\ufdd1`;
 export const STAND_INS = /\ufdd0(\d+)\ufdd1/g;
 
 /** Where templates look for what an assistant thinks. */
@@ -38,13 +39,25 @@ export function answeredOtherwise(messages: readonly Message[]): Message[] {
 
 /** Every answer one that thinks nothing and calls nothing, and says `text`. */
 export function answeredBy(text: (message: number) => string, messages: readonly Message[]): Message[] {
-  const thoughts = Object.fromEntries(THOUGHTS.map((key) => [key, undefined])) as Record<string, undefined>;
   return messages.map((message, i) =>
     message.role === ASSISTANT
-      ? { ...message, ...thoughts, content: inFormOf(message.content, text(i)), tool_calls: NO_CALLS }
+      ? {
+          ...message,
+          ...thoughts(undefined),
+          ...{ content: inFormOf(message.content, text(i)), tool_calls: NO_CALLS },
+        }
       : message,
   );
 }
+
+/** Every answer with a thought before it. */
+export const thinking = (messages: readonly Message[]): Message[] =>
+  messages.map((message, i) =>
+    message.role === ASSISTANT ? { ...message, ...thoughts(standIn(i)) } : message,
+  );
+
+const thoughts = (thought: string | undefined): Record<string, string | undefined> =>
+  Object.fromEntries(THOUGHTS.map((key) => [key, thought]));
 
 /** All others say something else in the middle of what they say, since templates look at how a content begins and ends. */
 export function askedOtherwise(messages: readonly Message[]): Message[] {

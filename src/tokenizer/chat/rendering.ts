@@ -42,8 +42,13 @@ export function attempted(
   messages: readonly Message[],
   addGenerationPrompt = false,
 ): Rendered | undefined {
+  return unlessRefused(() => rendered(rendering, messages, addGenerationPrompt));
+}
+
+/** Undefined in the place of a UserError. */
+export function unlessRefused<R>(work: () => R): R | undefined {
   try {
-    return rendered(rendering, messages, addGenerationPrompt);
+    return work();
   } catch (error) {
     if (error instanceof UserError) return undefined;
     throw error;

@@ -11,12 +11,13 @@ const paths = [
   ...['mistral', 'llama', 'llama3', 'qwen2'].map((family) => `golden/${family}`),
   'golden/nf4-bitsandbytes.safetensors',
   'golden/text',
+  'golden/chat',
   'models/stories260K',
 ];
 for (const device of ['cpu', 'reference'] as const) {
   for (const path of paths) {
     // Text is the same on every device.
-    if (path === 'golden/text' && device === 'reference') continue;
+    if (['golden/text', 'golden/chat'].includes(path) && device === 'reference') continue;
     test(`${path} on ${device}`, async () => {
       assert.ok(existsSync(join(shared, path)), `${join(shared, path)} is missing`);
       const be = await backend(device);

@@ -119,7 +119,10 @@ export function batchCases(): BatchCase[] {
         },
         ['logits', 'losses'],
         (kernels, s) =>
-          kernels.crossEntropy({ ...s, rows: count, vocab: dim, gradient: { to: s.logits, scale: 0.5 } }),
+          kernels.crossEntropy({
+            ...{ ...s, rows: count, vocab: dim, smoothing: 0.1 },
+            gradient: { to: s.logits, scale: 0.5 },
+          }),
       ),
   });
 

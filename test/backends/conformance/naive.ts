@@ -52,7 +52,7 @@ export function gatedUnit(activation: GateActivation, gate: Numbers, up: Numbers
 }
 
 /** The losses of the rows, 0 without a target. */
-export function crossEntropy(logits: Numbers, targets: Numbers): number[] {
+export function crossEntropy(logits: Numbers, targets: Numbers, smoothing = 0): number[] {
   const vocab = logits.length / targets.length;
   return Array.from(targets, (target, r) => {
     if (target < 0) return 0;
@@ -60,7 +60,10 @@ export function crossEntropy(logits: Numbers, targets: Numbers): number[] {
     for (let i = 0; i < vocab; i++) most = Math.max(most, logits[r * vocab + i]!);
     let sum = 0;
     for (let i = 0; i < vocab; i++) sum += Math.exp(logits[r * vocab + i]! - most);
-    return Math.log(sum) + most - logits[r * vocab + target]!;
+    const ofToken = (i: number): number => Math.log(sum) + most - logits[r * vocab + i]!;
+    let all = 0;
+    for (let i = 0; smoothing > 0 && i < vocab; i++) all += ofToken(i);
+    return (1 - smoothing) * ofToken(target) + (smoothing * all) / vocab;
   });
 }
 

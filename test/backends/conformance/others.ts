@@ -28,11 +28,12 @@ function crossEntropyCase(
   vocab: number,
   scale: number | undefined,
   to: 'logits' | 'gradient' = 'logits',
+  smoothing?: number,
 ): Case {
   const logits = random(rows * vocab, -9, 9);
   const targets = Array.from({ length: rows }, (_, r) => (r % 4 === 2 ? -100 : (r * 31) % vocab));
   return define(
-    `[${rows}, ${vocab}]${scale === undefined ? '' : `, gradient to ${to}`}`,
+    `[${rows}, ${vocab}]${scale === undefined ? '' : `, gradient to ${to}`}${smoothing === undefined ? '' : `, smoothing ${smoothing}`}`,
     {
       logits: f32(logits),
       targets: i32(targets),
@@ -42,16 +43,16 @@ function crossEntropyCase(
     [to, 'losses'],
     (kernels, { gradient, ...s }) =>
       kernels.crossEntropy({
-        ...{ ...s, rows, vocab },
+        ...{ ...s, rows, vocab, smoothing },
         ...(scale !== undefined && { gradient: { to: to === 'logits' ? s.logits : gradient, scale } }),
       }),
     {
       expected: () => {
-        const losses = crossEntropy(logits, targets);
+        const losses = crossEntropy(logits, targets, smoothing);
         if (scale === undefined) return { losses, logits };
         if (!small(logits.length)) return { losses };
         const total = (v: ArrayLike<number>): number =>
-          crossEntropy(v, targets).reduce((sum, loss) => sum + loss * scale, 0);
+          crossEntropy(v, targets, smoothing).reduce((sum, loss) => sum + loss * scale, 0);
         return { losses, [to]: numericGradient(logits, total) };
       },
     },
@@ -327,6 +328,10 @@ export const otherCases = {
     crossEntropyCase(3, 5000, 1),
     crossEntropyCase(3, 5000, 0.5, 'gradient'),
     crossEntropyCase(17, 33, 0.5, 'gradient'),
+    ...GRIDS.map(([rows, vocab]) => crossEntropyCase(rows, vocab, 0.25, 'logits', 0.1)),
+    crossEntropyCase(3, 5000, undefined, 'logits', 0.25),
+    crossEntropyCase(3, 5000, 0.5, 'gradient', 0.25),
+    crossEntropyCase(17, 33, 0.5, 'gradient', 0.9),
   ],
   argmax: GRIDS.map(([rows, cols]) => argmaxCase(rows, cols)),
   sample: [

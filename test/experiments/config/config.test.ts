@@ -1,9 +1,17 @@
 import assert from 'node:assert/strict';
-import { mkdirSync, mkdtempSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { test } from 'node:test';
-import { jsonSchema, loadConfig, parseConfig, starterConfig } from '../../../src/experiments/config/index.js';
+import {
+  jsonSchema,
+  loadConfig,
+  loadStudy,
+  parseConfig,
+  resultHash,
+  starterConfig,
+} from '../../../src/experiments/config/index.js';
+import { TASK_NAMES } from '../../../src/tasks/index.js';
 import { UserError } from '../../../src/util/errors.js';
 
 const BASE = `model_name_or_path: m
@@ -356,13 +364,68 @@ test('paths are found beside the file first, then in the working folder; a missi
 });
 
 test('the starters and the examples are valid', () => {
-  for (const task of ['classification', 'summarization', 'custom'] as const) {
+  for (const task of TASK_NAMES) {
     const { tasks, weights } = parseConfig(starterConfig(task), task);
     assert.equal(tasks[0]!.settings.task, task);
     assert.ok(weights.quantization);
   }
-  const path = 'examples/quickstart.yaml';
-  assert.ok(parseConfig(readFileSync(path, 'utf8'), path).weights.quantization);
+  for (const path of ['examples/quickstart.yaml', 'examples/study.yaml', 'examples/chat.yaml'])
+    assert.ok(loadStudy(path).runs[0]!.config.weights.quantization, path);
+});
+
+test('a chat template in a file is its text, from which the run has its id', () => {
+  const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
+  try {
+    writeFileSync(join(folder, 'rows.jsonl'), '{}');
+    const load = (template: string, text?: string): ReturnType<typeof loadConfig>['config'] => {
+      if (text !== undefined) writeFileSync(join(folder, 'one.jinja'), text);
+      const task = { task: 'chat', train: { path: 'rows.jsonl' }, chat_template: template };
+      return loadConfig({ config: { model_name_or_path: 'm', tasks: { talk: task } }, folder }).config;
+    };
+    const templateOf = (config: ReturnType<typeof load>): unknown =>
+      (config.tasks[0]!.settings as { chat_template?: string }).chat_template;
+    assert.throws(() => load('one.jinja'), {
+      message: /tasks\.talk\.chat_template is one\.jinja, which is neither in this file's folder nor/,
+    });
+    const first = load('one.jinja', '{{ messages }}');
+    assert.equal(templateOf(first), '{{ messages }}');
+    const prints = { model: 'M', data: { 'talk.train': 'D' }, backend: 'B', batchInvariant: true };
+    assert.equal(resultHash(load('{{ messages }}'), prints), resultHash(first, prints));
+    assert.notEqual(resultHash(load('one.jinja', '{{ 1 }}'), prints), resultHash(first, prints));
+    assert.equal(templateOf(load('chatml')), 'chatml');
+  } finally {
+    rmSync(folder, { recursive: true });
+  }
+});
+
+test('a chat is asked as its model takes it, without examples', () => {
+  const chat = (more: object): string =>
+    JSON.stringify({
+      model_name_or_path: 'm',
+      tasks: { talk: { task: 'chat', train: { path: 'a' }, ...more } },
+    });
+  const [task] = parseConfig(chat({ test: { path: 'b' } })).tasks;
+  assert.deepEqual(task!.baselines, ['zero_shot']);
+  const faults: readonly (readonly [object, RegExp])[] = [
+    [
+      { test: { path: 'b' }, baselines: ['few_shot'] },
+      /baselines have few_shot, and a chat can be asked by zero_shot alone$/,
+    ],
+    [
+      { form: 'vicuna' },
+      /form must be one of openai, sharegpt, prompt_completion, alpaca; it is the text "vicuna"$/,
+    ],
+    [{ columns: { message: 'x' } }, /columns\.message is not a setting; did you mean messages\?/],
+    [{ form: 'openai', columns: { prompt: 'x' } }, /columns\.prompt is not a setting/],
+    [{ metric: 'accuracy' }, /metric must be one of rouge, exact_match, chrf/],
+    [{ rouge_tokenizer: 'unicode' }, /rouge_tokenizer goes with the metric rouge$/],
+    [{ scoring: 'both' }, /scoring is not a setting/],
+  ];
+  for (const [more, message] of faults)
+    assert.throws(
+      () => parseConfig(chat(more)),
+      (error) => error instanceof UserError && message.test(error.message),
+    );
 });
 
 test('the JSON Schema describes every field and refuses unknown ones', () => {

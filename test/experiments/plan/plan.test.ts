@@ -11,7 +11,7 @@ import { generate } from '../../../src/generate/generate.js';
 import { randomModel } from '../../../src/models/load.js';
 import { AdamW } from '../../../src/train/optimizer.js';
 import { flatten } from '../../../src/train/batch.js';
-import { forwardBackward } from '../../../src/train/step.js';
+import { evaluateLoss, forwardBackward } from '../../../src/train/step.js';
 import { ARGS, LORA, randomBlocks, randomIds, tinyConfig } from '../../support/tiny.js';
 
 const config = tinyConfig({ hidden_size: 128, intermediate_size: 384, num_hidden_layers: 3 });
@@ -59,6 +59,44 @@ test("a plan's peak is what a step takes, within 3 %", async () => {
     const [planned, real] = [await plan(j), await measured(backend, j)];
     assert.ok(Math.abs(planned / real - 1) < 0.03, `planned ${planned}, measured ${real}`);
   }
+});
+
+test('evaluations count: what they take beside what training holds, and their time, by their number', async () => {
+  const { backend } = await createBackend('cpu');
+  // Longer than what is trained on, so that an evaluation is the worst moment.
+  const j = {
+    ...job([10], { max_steps: 12, eval_strategy: 'steps', eval_steps: 5 }),
+    validation: randomBlocks([120, 100, 128]),
+  };
+  const planned = await planTraining(await createPlanBackend('cpu'), j);
+  assert.equal(planned.evaluations!.count, 3);
+  assert.equal(planned.evaluations!.tokens, 3 * 348);
+  assert.equal(planned.peak, planned.evaluations!.peak);
+  const model = await randomModel(backend, j.model, j.weights);
+  const adapter = attachLora(model, j.lora as LoraConfig, { seed: 1 });
+  const optimizer = new AdamW(adapter.parameters, j.training);
+  backend.resetPeak();
+  for (const block of j.validation) await evaluateLoss(model, flatten([block]));
+  const { peak } = backend.memory();
+  for (const one of [optimizer, adapter, model]) one.dispose();
+  assert.ok(Math.abs(planned.peak / peak - 1) < 0.03, `planned ${planned.peak}, measured ${peak}`);
+
+  const more = { ...j, training: { ...j.training, eval_steps: 1 } };
+  const often = await planTraining(await createPlanBackend('cpu'), more);
+  assert.equal(often.evaluations!.work.operations, 4 * planned.evaluations!.work.operations);
+  assert.deepEqual(often.work, planned.work);
+  const answers = {
+    weights: 7,
+    peak: 7 + 2 ** 30,
+    cache: 5,
+    activations: 2,
+    tokens: 9,
+    work: { operations: 3, bytes: 4 },
+  };
+  const asked = await planTraining(await createPlanBackend('cpu'), { ...j, answers });
+  const held = planned.weights + planned.adapter + planned.optimizer;
+  assert.ok(asked.peak >= held + 2 ** 30 && asked.peak < 1.03 * (held + 2 ** 30));
+  assert.equal(asked.evaluations!.work.bytes, planned.evaluations!.work.bytes + 3 * 4);
 });
 
 test('more rows and longer ones take more; checkpointing takes less', async () => {

@@ -8,7 +8,7 @@ typedef struct {
   float *logits, *losses;
   const int32_t *targets;
   int64_t vocab;
-  float gradScale;
+  float gradScale, smoothing;
   int gradient;
 } Loss;
 
@@ -45,6 +45,18 @@ static float exp_chunk(float *x, int64_t n, int keep, float *most) {
   return vsum(sum[0] + sum[1]);
 }
 
+/* The sum of a row, in double precision but within a chunk's lanes. */
+static double sum_row(const float *x, int64_t n) {
+  double sum = 0;
+  for (int64_t c = 0; c < n; c += CHUNK) {
+    int64_t end = c + CHUNK < n ? c + CHUNK : n;
+    vf part = vsplat(0);
+    for (int64_t i = c; i < end; i += LANES) part += vload_n(x + i, end - i);
+    sum += vsum(part);
+  }
+  return sum;
+}
+
 static void loss_row(void *context, int64_t r) {
   const Loss *t = context;
   float *x = t->logits + r * t->vocab;
@@ -55,6 +67,7 @@ static void loss_row(void *context, int64_t r) {
     return;
   }
   float wanted = x[target], most = -INFINITY, sum = 0, *tops = ww_scratch(chunks);
+  float mean = t->smoothing > 0 ? (float)(sum_row(x, t->vocab) / (double)t->vocab) : 0;
   for (int64_t c = 0; c < chunks; c++) {
     int64_t rest = t->vocab - c * CHUNK;
     float part = exp_chunk(x + c * CHUNK, rest < CHUNK ? rest : CHUNK, t->gradient, tops + c);
@@ -63,21 +76,24 @@ static void loss_row(void *context, int64_t r) {
     most = top;
   }
   t->losses[r] = most - wanted + logf(sum);
+  if (t->smoothing > 0) t->losses[r] += t->smoothing * (wanted - mean);
   if (!t->gradient) return;
+  float everywhere = t->gradScale * t->smoothing / (float)t->vocab;
   for (int64_t c = 0; c < chunks; c++) {
     int64_t end = (c + 1) * CHUNK < t->vocab ? (c + 1) * CHUNK : t->vocab;
     float factor = expf(tops[c] - most) * (t->gradScale / sum);
-    for (int64_t i = c * CHUNK; i < end; i += LANES) vstore_n(x + i, vload_n(x + i, end - i) * factor, end - i);
+    for (int64_t i = c * CHUNK; i < end; i += LANES) 
+      vstore_n(x + i, vload_n(x + i, end - i) * factor - everywhere, end - i);
   }
-  x[target] -= t->gradScale;
+  x[target] -= t->gradScale * (1 - t->smoothing);
 }
 
 void ww_cross_entropy(float *logits, const int32_t *targets, float *losses, int64_t rows, int64_t vocab, float gradScale,
-                      int gradient) {
-  Loss t = {logits, losses, targets, vocab, gradScale, gradient};
+                      float smoothing, int gradient) {
+  Loss t = {logits, losses, targets, vocab, gradScale, smoothing, gradient};
   ww_tasks(loss_row, &t, rows, rows * vocab);
 }
-WW_QUEUED(ww_cross_entropy, P(0), P(1), P(2), N(3), N(4), N(5), N(6))
+WW_QUEUED(ww_cross_entropy, P(0), P(1), P(2), N(3), N(4), N(5), N(6), N(7))
 
 typedef struct {
   const float *x;

@@ -15,9 +15,10 @@ __device__ __forceinline__ Softmax merged(Softmax a, Softmax b) {
 
 /* `gradient` (null: none) may be `logits`: a thread writes what it alone has read, after the target's logit was. */
 extern "C" __global__ void ww_cross_entropy(const float* logits, const int* targets, float* losses, T* gradient, int vocab,
-                                            float scale, int vector) {
+                                            float scale, float smoothing, int vector) {
   begin_kernel();
   __shared__ Softmax shared[32];
+  __shared__ float totals[32];
   i64 start = (i64)blockIdx.x * vocab;
   const float* row = logits + start;
   int target = targets[blockIdx.x];
@@ -31,6 +32,7 @@ extern "C" __global__ void ww_cross_entropy(const float* logits, const int* targ
     return;
   }
   Softmax all = {LOWEST, 0};
+  float total = 0;
   for_row<4>(vocab, vector, threadIdx.x, blockDim.x, [&](int i, auto width) {
     constexpr int N = WIDTH_OF(width);
     Floats<N> x = load<N>(row + i);
@@ -38,22 +40,37 @@ extern "C" __global__ void ww_cross_entropy(const float* logits, const int* targ
     for (int j = 0; j < N; j++) most = fmaxf(most, x.v[j]);
     if (most != all.most) all = {most, all.sum * expf(all.most - most)};
     for (int j = 0; j < N; j++) all.sum += expf(x.v[j] - most);
+    if (smoothing > 0)
+      for (int j = 0; j < N; j++) total += x.v[j];
   });
-  for (int offset = 16; offset > 0; offset >>= 1)
+  for (int offset = 16; offset > 0; offset >>= 1) {
+    total += __shfl_xor_sync(0xffffffffu, total, offset);
     all = merged(all, {__shfl_xor_sync(0xffffffffu, all.most, offset), __shfl_xor_sync(0xffffffffu, all.sum, offset)});
+  }
   // A target beyond the row has no logit: its loss is NaN.
   float goal = target < vocab ? row[target] : __int_as_float(0x7fc00000);
-  if (threadIdx.x % 32 == 0) shared[threadIdx.x / 32] = all;
+  if (threadIdx.x % 32 == 0) {
+    shared[threadIdx.x / 32] = all;
+    totals[threadIdx.x / 32] = total;
+  }
   __syncthreads();
   all = shared[0];
   for (int i = 1; i < (int)blockDim.x / 32; i++) all = merged(all, shared[i]);
-  if (threadIdx.x == 0) losses[blockIdx.x] = all.most - goal + logf(all.sum);
+  if (threadIdx.x == 0) {
+    float loss = all.most - goal + logf(all.sum);
+    if (smoothing > 0) {
+      total = 0;
+      for (int i = 0; i < (int)blockDim.x / 32; i++) total += totals[i];
+      loss += smoothing * (goal - total / vocab);
+    }
+    losses[blockIdx.x] = loss;
+  }
   if (!gradient) return;
-  float by = scale / all.sum;
+  float by = scale / all.sum, at_target = scale * (1 - smoothing), everywhere = scale * smoothing / vocab;
   for_row<4>(vocab, vector, threadIdx.x, blockDim.x, [&](int i, auto width) {
     constexpr int N = WIDTH_OF(width);
     Floats<N> x = load<N>(row + i);
-    for (int j = 0; j < N; j++) x.v[j] = expf(x.v[j] - all.most) * by - (i + j == target ? scale : 0.f);
+    for (int j = 0; j < N; j++) x.v[j] = expf(x.v[j] - all.most) * by - (i + j == target ? at_target : 0.f) - everywhere;
     store(gradient + start + i, x);
   });
 }

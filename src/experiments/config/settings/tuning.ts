@@ -153,6 +153,11 @@ export interface ResolvedTraining extends Omit<TrainingArguments, 'gradient_chec
   readonly logging_steps: number;
 }
 
+/** Whether its evaluations answer the validation rows, as a figure of the answers says which is best. */
+export function isScored({ metric_for_best_model: metric = 'loss' }: ResolvedTraining): boolean {
+  return metric !== 'loss';
+}
+
 export function resolveLora(given: Given<typeof LORA>, defaults: TaskDefaults): LoraConfig {
   const kind = kindOfSwitches(new Map(Object.entries(given)));
   return { ...(kind && { kind }), ...withDefaults(LORA, given, defaults) };
