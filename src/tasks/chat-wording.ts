@@ -5,7 +5,7 @@
  */
 
 import type { Conversation } from '../data/chat/index.js';
-import { trainedTokens, type ChatOptions, type RenderedChat } from '../tokenizer/index.js';
+import { CHATML, trainedTokens, type ChatOptions, type RenderedChat } from '../tokenizer/index.js';
 import { UserError } from '../util/errors.js';
 import { answerOf, askedFor, askedOf, comparedOf, laterStarts, spoken, startingAt } from './chat-turns.js';
 import { conversationIn } from './chat-rows.js';
@@ -48,6 +48,7 @@ export function byChatTemplate(layout: ChatLayout): Wording {
       return end === '' ? undefined : end;
     },
     spoken,
+    template: ({ hasChatTemplate = false }) => template ?? (hasChatTemplate ? undefined : CHATML),
     notices: ({ hasChatTemplate = false }) =>
       template !== undefined || hasChatTemplate
         ? []
