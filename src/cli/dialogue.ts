@@ -4,7 +4,7 @@ import { Session } from '../generate/session.js';
 import { stopTokens } from '../generate/stop-tokens.js';
 import { readsByEncoder, type CausalLM } from '../models/model.js';
 import { answerStops, createTask, type Task } from '../tasks/index.js';
-import type { ChatMessage, Tokenizer } from '../tokenizer/index.js';
+import type { Message, Tokenizer } from '../tokenizer/index.js';
 import { isAbort } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
 import { samplingOf, type ModelFiles, type SamplingFlags } from './model.js';
@@ -21,7 +21,7 @@ export class Dialogue {
   private readonly stops: readonly number[];
   /** What the template writes behind the assistant's words. */
   private readonly turnEnd: string | undefined;
-  private said: readonly ChatMessage[] = [];
+  private said: readonly Message[] = [];
   private session: { readonly of: Session; readonly room: number } | undefined;
   private turns = 0;
 
@@ -86,7 +86,7 @@ export class Dialogue {
     await this.session?.of.close();
   }
 
-  private async idsOf(messages: readonly ChatMessage[]): Promise<number[]> {
+  private async idsOf(messages: readonly Message[]): Promise<number[]> {
     const options = { addGenerationPrompt: true };
     const { template } = this;
     const laidOut =

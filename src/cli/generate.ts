@@ -7,11 +7,7 @@ import { generate } from '../generate/generate.js';
 import type { Prompt } from '../generate/prompts.js';
 import { stopTokens } from '../generate/stop-tokens.js';
 import { encodePrompts } from '../tasks/index.js';
-<<<<<<< HEAD
-import type { ChatMessage, Tokenizer } from '../tokenizer/index.js';
-=======
-import { Tokenizer, type Message, type TextStream } from '../tokenizer/index.js';
->>>>>>> main
+import type { Message, Tokenizer } from '../tokenizer/index.js';
 import { UserError } from '../util/errors.js';
 import { readTableBytes } from '../util/read.js';
 import { positiveInteger } from './device.js';
