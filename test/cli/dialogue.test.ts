@@ -137,7 +137,7 @@ describe('westwind chat', { timeout: 300_000 }, () => {
       "{{ bos_token }}{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}" +
         `{% if m['role'] == 'assistant' %}{{ '${end}' }}{% endif %}{{ '\n' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}`,
     );
-    const shown = await answersTo(['The boatconst shown = await answersTo(['The boat is red'], model, '-n', '12', '--chat-template', file);
+    const shown = await answersTo(['The boat is red'], model, '-n', '12', '--chat-template', file);
     assert.equal(shown, `${whole.slice(0, whole.indexOf(end))}\n`);
   });
 
