@@ -2,7 +2,7 @@ import assert from 'node:assert/strict';
 import { readFileSync } from 'node:fs';
 import { describe, test } from 'node:test';
 import fc from 'fast-check';
-import { epochOrder, splitRows, trainTestSplit } from '../../src/data/index.js';
+import { epochOrder, lengthGroupedOrder, splitRows, trainTestSplit } from '../../src/data/index.js';
 import { UserError } from '../../src/util/errors.js';
 
 interface Golden {
@@ -161,5 +161,44 @@ describe('a split of one table', () => {
     assert.throws(() => split(4, 6), UserError);
     assert.throws(() => split(11), /a test size of 11 does not fit 10 rows/);
     assert.throws(() => split(undefined, 11), /a validation size of 11 does not fit/);
+  });
+});
+
+describe('an order by length', () => {
+  const cases = fc.record({
+    lengths: fc.array(fc.integer({ min: 1, max: 40 }), { minLength: 1, maxLength: 300 }),
+    batch: fc.integer({ min: 1, max: 9 }),
+    seed: fc.nat({ max: 2 ** 32 - 1 }),
+    epoch: fc.nat({ max: 5 }),
+  });
+
+  test('has everything once, the longest first, and steps of like length within groups of many', () => {
+    fc.assert(
+      fc.property(cases, ({ lengths, batch, seed, epoch }) => {
+        const order = lengthGroupedOrder(lengths, batch, seed, epoch);
+        assert.deepEqual(ascending(order), range(lengths.length));
+        assert.deepEqual(lengthGroupedOrder(lengths, batch, seed, epoch), order);
+        const sorted = order.map((i) => lengths[i]!);
+        assert.equal(sorted[0], Math.max(...lengths));
+        // As transformers': 50 steps to a group, or so many that there are four groups at least.
+        const group = Math.max(1, Math.min(50, Math.floor(lengths.length / (4 * batch)))) * batch;
+        const shuffled = epochOrder(lengths.length, seed, epoch);
+        let moved = 0;
+        for (let first = 0; first < lengths.length; first += group) {
+          const own = sorted.slice(first, first + group);
+          // One of its members may have changed places with the longest of all.
+          const falls = own.slice(1).filter((length, i) => length > own[i]!).length;
+          moved += falls;
+          const members = new Set(shuffled.slice(first, first + group));
+          assert.ok(order.slice(first, first + group).filter((i) => !members.has(i)).length <= 1);
+        }
+        assert.ok(moved <= 1, `${moved} steps upwards`);
+      }),
+    );
+  });
+
+  test('differs from epoch to epoch', () => {
+    const lengths = range(100).map((i) => 1 + (i % 7));
+    assert.notDeepEqual(lengthGroupedOrder(lengths, 4, 1, 0), lengthGroupedOrder(lengths, 4, 1, 1));
   });
 });

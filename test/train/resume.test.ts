@@ -44,19 +44,27 @@ async function run(
 }
 
 test('a run stopped after any step and resumed ends in the same bits as one that was not', async () => {
-  const whole = await run({});
-  for (const stopAfter of [1, 4, 11]) {
+  for (const [stopAfter, overrides] of [
+    [1, {}],
+    [4, {}],
+    [11, {}],
+    [5, { group_by_length: true }],
+  ] as const) {
+    const whole = await run({}, overrides);
     const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
     const stop = new AbortController();
     await assert.rejects(
-      run({
-        checkpoints: folder,
-        signal: stop.signal,
-        onStep: (r) => r.step === stopAfter && stop.abort(),
-      }),
+      run(
+        {
+          checkpoints: folder,
+          signal: stop.signal,
+          onStep: (r) => r.step === stopAfter && stop.abort(),
+        },
+        overrides,
+      ),
       { name: 'AbortError' },
     );
-    const resumed = await run({ checkpoints: folder });
+    const resumed = await run({ checkpoints: folder }, overrides);
     assert.equal(resumed.steps[0]?.step, stopAfter + 1);
     assert.deepEqual(resumed.values, whole.values);
     rmSync(folder, { recursive: true });

@@ -146,8 +146,12 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
     const beside = isAbsolute(path) ? [] : layers.folders.map((folder) => join(folder, path));
     return beside.find((place) => existsSync(place)) ?? path;
   };
-  const missing = (path: string): string =>
-    `is ${path}, which is neither in this file's folder nor in the working folder`;
+  const find = (path: string, at: Path): string => {
+    const found = locate(path);
+    const message = `is ${path}, which is neither in this file's folder nor in the working folder`;
+    if (!existsSync(found)) problems.push({ path: at, message });
+    return found;
+  };
   const locateFrom = <F extends ResolvedSource['from']>(from: F, path: Path): F => {
     if ('mixture' in from) {
       const mixture = from.mixture.map((one, i) => ({
@@ -156,17 +160,10 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
       }));
       return { ...from, mixture };
     }
-    if (!('path' in from)) return from;
-    const found = locate(from.path);
-    if (!existsSync(found)) problems.push({ path: [...path, 'path'], message: missing(from.path) });
-    return { ...from, path: found };
+    return 'path' in from ? { ...from, path: find(from.path, [...path, 'path']) } : from;
   };
-  const locateCheck = (check: ResolvedCheck, path: Path): ResolvedCheck => {
-    if (!isCheckFile(check.check)) return check;
-    const found = locate(check.check);
-    if (!existsSync(found)) problems.push({ path: [...path, 'check'], message: missing(check.check) });
-    return { ...check, check: found };
-  };
+  const locateCheck = (check: ResolvedCheck, path: Path): ResolvedCheck =>
+    isCheckFile(check.check) ? { ...check, check: find(check.check, [...path, 'check']) } : check;
   const file = value as ConfigFile;
   const locateAdapter = (task: ResolvedTask): Pick<ResolvedTask, 'adapter' | 'lora'> | undefined => {
     if (task.adapter === undefined || task.lora === false || !task.tune) return undefined;
@@ -204,10 +201,8 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
       ...(inheritedFrom !== undefined && { inheritedFrom }),
       ...locateAdapter(task),
       settings: withFiles(task.settings, (path, key) => {
-        const found = locate(path);
-        if (existsSync(found)) return readText(found);
-        problems.push({ path: ['tasks', task.name, key], message: missing(path) });
-        return path;
+        const found = find(path, ['tasks', task.name, key]);
+        return existsSync(found) ? readText(found) : path;
       }),
       checks: task.checks.map((check, i) => locateCheck(check, ['tasks', task.name, 'checks', i])),
       ...Object.fromEntries(
