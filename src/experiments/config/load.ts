@@ -21,7 +21,7 @@ import { isOwn, type ResolvedSource } from './settings/rows.js';
 import type { ResolvedTask } from './settings/task.js';
 import { runsOfPoints, type PointRun } from './study.js';
 import { adapterFolder } from './trained-adapter.js';
-import { SECTION_SPLITS } from './splits.js';
+import { SECTION_SPLITS, type SectionSplit } from './splits.js';
 
 /** A configuration that was read and checked, with the text that it was read from. */
 export interface LoadedConfig {
@@ -146,8 +146,6 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
     const beside = isAbsolute(path) ? [] : layers.folders.map((folder) => join(folder, path));
     return beside.find((place) => existsSync(place)) ?? path;
   };
-  const missing = (path: string): string =>
-    `is ${path}, which is neither in this file's folder nor in the working folder`;
   const locateFrom = <F extends ResolvedSource['from']>(from: F, path: Path): F => {
     if ('mixture' in from) {
       const mixture = from.mixture.map((one, i) => ({
@@ -211,11 +209,10 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
       }),
       checks: task.checks.map((check, i) => locateCheck(check, ['tasks', task.name, 'checks', i])),
       ...Object.fromEntries(
-        SECTION_SPLITS.flatMap((split) => {
-          const source = task[split];
-          if (!source || !isOwn(split, source)) return [];
-          return [[split, { ...source, from: locateFrom(source.from, ['tasks', task.name, split]) }]];
-        }),
+        ownSources(task).map(([split, source]) => [
+          split,
+          { ...source, from: locateFrom(source.from, ['tasks', task.name, split]) },
+        ]),
       ),
     };
   });
@@ -223,6 +220,18 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
   if (problems.length > 0) throw report(problems, layers);
   // What is no folder here may be a model's name on the hub.
   return { ...config, model_name_or_path: locate(config.model_name_or_path), tasks };
+}
+
+function missing(path: string): string {
+  return `is ${path}, which is neither in this file's folder nor in the working folder`;
+}
+
+/** The sources that are not parts of another's rows. */
+function ownSources(task: ResolvedTask): (readonly [SectionSplit, ResolvedSource])[] {
+  return SECTION_SPLITS.flatMap((split) => {
+    const source = task[split];
+    return source && isOwn(split, source) ? [[split, source] as const] : [];
+  });
 }
 
 /** Validation rows that are of the test rows' own file. */
