@@ -1,5 +1,6 @@
 /** Training: the loop, its settings, what it minimizes, and the loss of texts that it does not train on. */
 export { totalSteps, trainingArguments, type TrainingArguments } from '../train/arguments.js';
+export type { EvaluationRecord } from '../train/evaluations.js';
 export { flatten, type FlatBatch } from '../train/batch.js';
 export {
   CROSS_ENTROPY,

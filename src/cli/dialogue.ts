@@ -1,10 +1,10 @@
 /** A chat with a model: what was said, and the session that holds what the model has read of it. */
 
-import { Session } from '../generate/session.js';
+import { Session, type AnswerEnd } from '../generate/session.js';
 import { stopTokens } from '../generate/stop-tokens.js';
 import { readsByEncoder, type CausalLM } from '../models/model.js';
 import { answerEnd, createTask, type Task } from '../tasks/index.js';
-import type { ChatMessage, Tokenizer } from '../tokenizer/index.js';
+import type { Message, Tokenizer } from '../tokenizer/index.js';
 import { isAbort } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
 import { samplingOf, type ModelFiles, type SamplingFlags } from './model.js';
@@ -18,10 +18,10 @@ export class Dialogue {
   private readonly task: Task;
   private system: string;
   private readonly tokenizer: Tokenizer;
-  private readonly stops: readonly number[];
+  private readonly ends: Pick<AnswerEnd, 'stopTokens' | 'endsWith'>;
   /** What the template writes behind the assistant's words. */
   private readonly turnEnd: string | undefined;
-  private said: readonly ChatMessage[] = [];
+  private said: readonly Message[] = [];
   private session: { readonly of: Session; readonly room: number } | undefined;
   private turns = 0;
 
@@ -58,14 +58,12 @@ export class Dialogue {
     const asked = [...this.said, { role: 'user', content: message }];
     const ids = await this.idsOf([...opening, ...asked]);
     const max_new_tokens = this.newTokens(ids.length);
-    const ended = new AbortController();
-    const shown = new Shown(this.tokenizer.stream(), this.turnEnd, () => ended.abort());
-    const either = AbortSignal.any([signal, ended.signal]);
+    const shown = new Shown(this.tokenizer.stream(), this.turnEnd);
     const tokens: number[] = [];
     try {
       const session = await this.roomFor(ids.length + max_new_tokens);
       await session.submit({
-        ...{ index: this.turns++, ids, max_new_tokens, stopTokens: this.stops, signal: either },
+        ...{ index: this.turns++, ids, max_new_tokens, signal, ...this.ends },
         sampling: samplingOf(this.flags),
         onToken(token) {
           tokens.push(token);
@@ -73,7 +71,7 @@ export class Dialogue {
         },
       });
     } catch (error) {
-      if (!isAbort(error, either)) throw error;
+      if (!isAbort(error, signal)) throw error;
     }
     await shown.end();
     const text = this.tokenizer.decode(tokens);
@@ -85,7 +83,7 @@ export class Dialogue {
     await this.session?.of.close();
   }
 
-  private async idsOf(messages: readonly ChatMessage[]): Promise<number[]> {
+  private async idsOf(messages: readonly Message[]): Promise<number[]> {
     const options = { addGenerationPrompt: true };
     const { template } = this;
     const laidOut =

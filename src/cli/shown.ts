@@ -12,11 +12,10 @@ export class Shown {
   #held = '';
   #ended = false;
 
-  /** `until`: the text that ends it, which is not shown; `onEnd` is told when it came. */
+  /** `until`: the text that ends it, of which nothing is shown, nor of what follows. */
   constructor(
     private readonly stream: TextStream,
     private readonly until = '',
-    private readonly onEnd?: () => void,
   ) {}
 
   push(token: number): void {
@@ -49,9 +48,7 @@ export class Shown {
     const shown = end < 0 ? all.length - beginsAtEnd(all, this.until) : end;
     sayText(all.slice(0, shown));
     this.#held = all.slice(shown);
-    if (end < 0) return;
-    this.#ended = true;
-    this.onEnd?.();
+    this.#ended = end >= 0;
   }
 }
 

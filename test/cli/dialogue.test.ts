@@ -127,6 +127,20 @@ describe('westwind chat', { timeout: 300_000 }, () => {
     assert.match((await ended).stderr, /^westwind: \S+bare has no chat template: .*ChatML; .*\n$/);
   });
 
+  it('ends an answer where its turn ends, also where several tokens do, and shows nothing of that', async () => {
+    const [whole] = (await generated(model, ['The boat is red'])) as [string];
+    // What the model writes in the middle of its answer, as if it were a turn's end.
+    const [end] = /(?<=[^]{2})[a-z]{3,}/i.exec(whole)!;
+    const file = join(folder, 'ends.jinja');
+    writeFileSync(
+      file,
+      "{{ bos_token }}{% for m in messages %}{{ m['role'] }}: {{ m['content'] }}" +
+        `{% if m['role'] == 'assistant' %}{{ '${end}' }}{% endif %}{{ '\n' }}{% endfor %}{% if add_generation_prompt %}assistant: {% endif %}`,
+    );
+    const shown = await answersTo(['The boat is red'], model, '-n', '12', '--chat-template', file);
+    assert.equal(shown, `${whole.slice(0, whole.indexOf(end))}\n`);
+  });
+
   it('ends with one line where a line of a pipe cannot be answered', async () => {
     for (const [line, message] of [
       ['/rest', /^westwind: there is no \/rest: \/reset, .*\n$/],
