@@ -7,12 +7,13 @@ import { pipeline } from 'node:stream/promises';
 import { asyncBufferFromFile, parquetMetadataAsync, parquetReadObjects } from 'hyparquet';
 import { compressors } from 'hyparquet-compressors';
 import { messageOf } from '../util/errors.js';
-import { numberReadings, RAW_PARSERS } from './parquet-numbers.js';
+import { nestedColumns, numberReadings, RAW_PARSERS } from './parquet-numbers.js';
 
 async function* jsonLines(path: string): AsyncGenerator<string> {
   const file = await asyncBufferFromFile(path);
   const metadata = await parquetMetadataAsync(file);
   const readings = [...numberReadings(metadata)];
+  const nested = nestedColumns(metadata);
   let rowStart = 0;
   for (const group of metadata.row_groups) {
     const rowEnd = rowStart + Number(group.num_rows);
@@ -21,7 +22,8 @@ async function* jsonLines(path: string): AsyncGenerator<string> {
       parsers: RAW_PARSERS,
     });
     for (const row of rows) {
-      // A column chunk that ends too early leaves its last values undefined; a null is null.
+      for (const name of nested) row[name] ??= null;
+      // A chunk of another column that ends too early leaves its last values undefined; a null is null.
       if (Object.values(row).includes(undefined))
         throw new Error('a column has fewer values than the table rows');
       for (const [name, reading] of readings) row[name] = reading(row[name]);

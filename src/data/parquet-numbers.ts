@@ -30,14 +30,29 @@ export function numberReadings({ schema }: FileMetaData): ReadonlyMap<string, Re
   return columns;
 }
 
-/** The elements of columns that hold one value a row. A schema is a tree, each element before its children. */
-function* topLevel([, ...rest]: readonly SchemaElement[]): Generator<SchemaElement> {
+/** Columns that hold lists or objects, whose nulls hyparquet leaves undefined. */
+export function nestedColumns({ schema }: FileMetaData): ReadonlySet<string> {
+  const all = columnsOf(schema).filter((element) => !isPlain(element));
+  return new Set(all.map(({ name }) => name));
+}
+
+/** The elements of columns that hold one value a row. */
+function topLevel(schema: readonly SchemaElement[]): SchemaElement[] {
+  return columnsOf(schema).filter(isPlain);
+}
+
+function isPlain({ num_children: children = 0, repetition_type }: SchemaElement): boolean {
+  return children === 0 && repetition_type !== 'REPEATED';
+}
+
+/** The elements of the columns. A schema is a tree, each element before its children. */
+function columnsOf([, ...rest]: readonly SchemaElement[]): SchemaElement[] {
   let within = 0;
-  for (const element of rest) {
-    const children = element.num_children ?? 0;
-    if (within === 0 && children === 0 && element.repetition_type !== 'REPEATED') yield element;
+  return rest.filter(({ num_children: children = 0 }) => {
+    const isColumn = within === 0;
     within = Math.max(0, within - 1) + children;
-  }
+    return isColumn;
+  });
 }
 
 /** Undefined where values stay as they are. */

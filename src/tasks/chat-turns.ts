@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import type { Conversation, TextMessage } from '../data/chat/index.js';
 
 /** The number of the message that a model is asked for: the assistant's last. */
-export function answerAt({ messages }: Conversation): number {
+function answerAt({ messages }: Conversation): number {
   return messages.findLastIndex(({ role }) => role === 'assistant');
 }
 

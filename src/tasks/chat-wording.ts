@@ -152,7 +152,8 @@ function render(
   { messages, tools }: Conversation,
   options: Pick<ChatOptions, 'addGenerationPrompt'> & Pick<ChatLayout, 'template'>,
 ): RenderedChat {
-  if (!tokenizer.renderChat) throw new UserError('chats need a tokenizer that lays them out');
+  if (!tokenizer.renderChat || tokenizer.decoderStartId !== undefined)
+    throw new UserError('chats are for models without an encoder, whose tokenizer lays them out');
   return tokenizer.renderChat(messages, { tools, ...options });
 }
 

@@ -1,12 +1,13 @@
 /** Conversations: learning what the assistant says in them, and answering where it spoke last. */
 
 import { z } from 'zod';
-import { METRIC_NAMES, METRICS, type Metric } from '../eval/index.js';
+import { METRIC_NAMES, METRIC_SETTINGS, METRICS, type Metric } from '../eval/index.js';
 import { CHAT_COLUMNS, CHAT_FORMS, chatColumns, chatFormsInWords } from '../data/chat/index.js';
 import { CHATML, ChatTemplate } from '../tokenizer/index.js';
 import { section, setting, text, type Values } from '../util/settings.js';
 import { chatRows } from './chat-rows.js';
 import { byChatTemplate } from './chat-wording.js';
+import { foreignSettings } from './metric-settings.js';
 import type { AnswerEnds, TaskDefaults, TaskDefinition } from './types.js';
 
 /** Metrics of free text, by the names that tasks have for them. */
@@ -37,13 +38,13 @@ const SETTINGS = {
     `How the last message of the assistant is scored: ${FREE.map((name) => `${name} (${METRICS[name].about})`).join(', ')}.`,
     { default: 'chrf' as const },
   ),
-  ...METRICS.rouge.settings,
+  ...METRIC_SETTINGS,
 };
 
 /** Chats. */
 export type ChatSettings = { readonly task: 'chat' } & Values<typeof SETTINGS>;
 
-const DEFAULTS: TaskDefaults = { r: 16, num_train_epochs: 3, max_new_tokens: 100, few_shot_examples: 1 };
+const DEFAULTS: TaskDefaults = { r: 16, num_train_epochs: 3, max_new_tokens: 100 };
 
 export const chat: TaskDefinition<ChatSettings> = {
   description: 'Answer in a conversation.',
@@ -82,10 +83,7 @@ export const chat: TaskDefinition<ChatSettings> = {
     return { ...settings, chat_template: isText ? given : read(given, 'chat_template') };
   },
 
-  problems: ({ metric = SETTINGS.metric.default, ...settings }) =>
-    settings.rouge_tokenizer !== undefined && metric !== 'rouge'
-      ? [{ path: ['rouge_tokenizer'], message: 'goes with the metric rouge' }]
-      : [],
+  problems: ({ metric = SETTINGS.metric.default, ...settings }) => foreignSettings(metric, settings),
 
   columns({ form }) {
     const columns = chatColumns(form);

@@ -5,6 +5,7 @@ import { METRIC_NAMES, METRIC_SETTINGS, METRICS, type Metric } from '../eval/ind
 import { checkOneOf } from '../util/checks.js';
 import { messageOf, UserError } from '../util/errors.js';
 import { flag, setting, text, type Values } from '../util/settings.js';
+import { foreignSettings } from './metric-settings.js';
 import { checkLabels, distinctLabels, LABELS } from './labels.js';
 import { endsLike, ONE_LINE } from './ends.js';
 import { cellText, onOneLine } from './sample.js';
@@ -85,14 +86,8 @@ export const custom: TaskDefinition<CustomSettings> = {
 
   problems(settings, { scoring = 'generate' }) {
     const own = METRICS[metricOfCustom(settings)];
-    const foreign = METRIC_NAMES.flatMap((name) =>
-      Object.keys(METRICS[name].settings).map((key) => ({ key, of: METRICS[name].customName })),
-    ).filter(
-      ({ key }) =>
-        !(key in own.settings) && (settings as Readonly<Record<string, unknown>>)[key] !== undefined,
-    );
     return [
-      ...foreign.map(({ key, of }) => ({ path: [key], message: `goes with the metric ${of}` })),
+      ...foreignSettings(metricOfCustom(settings), settings),
       ...(!own.labelled && settings.labels !== undefined
         ? [{ path: ['labels'], message: `go with the metric ${WITH_LABELS}` }]
         : []),

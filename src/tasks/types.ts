@@ -38,8 +38,8 @@ export interface TaskDefaults {
   readonly max_new_tokens: number;
   /** Absent: as max_new_tokens. */
   readonly baseline_max_new_tokens?: number;
-  /** Of each class where there are labels, else in all. */
-  readonly few_shot_examples: number;
+  /** Of each class where there are labels, else in all. Absent: no examples are shown. */
+  readonly few_shot_examples?: number;
 }
 
 /** What a configuration's section has beside the settings that are a task's own, as far as these may not fit it. */
@@ -49,7 +49,7 @@ interface TaskSection {
 }
 
 /** Settings that do not fit together; `path` is that of the setting, [] of the task. */
-interface TaskProblem {
+export interface TaskProblem {
   readonly path: readonly string[];
   readonly message: string;
 }

@@ -4,8 +4,6 @@ export {
   ChatRenderer,
   trainedTokens,
   type ChatOptions,
-  type ChatSpan,
-  type ContentPart,
   type Message,
   type RenderedChat,
 } from './chat/index.js';

@@ -29,6 +29,7 @@ type Words = () => string[];
 
 const NATIVE: Readonly<Record<string, Words>> = {
   generate: () => ['generate', model, '-p', 'The cat', '-n', '8'],
+  chat: () => ['chat', model],
   doctor: () => ['doctor'],
   bench: () => ['bench', '--what', 'generate', '--weights', 'f32', '--batch', '4', '--new-tokens', '4'],
   verify: () => ['verify', 'test/golden/models/qwen2'],

@@ -55,13 +55,16 @@ function isBuilt(): boolean {
   return built !== undefined && sources.every((path) => statSync(path).mtimeMs < built.mtimeMs);
 }
 
+/** The words of `westwind ...args`. */
+export function commandOf(args: readonly string[]): [program: string, ...words: string[]] {
+  return [process.execPath, ...PROGRAM, ...args];
+}
+
 /** Starts `westwind ...args` in a process group of its own. */
 export function start(args: readonly string[], { cwd, env, shell }: StartOptions = {}): Running {
-  const words = [...PROGRAM, ...args];
-  const [command, list] =
-    shell === undefined
-      ? [process.execPath, words]
-      : ['/bin/sh', ['-c', `${shell}; exec "$0" "$@"`, process.execPath, ...words]];
+  const words = commandOf(args);
+  const [command, ...list] =
+    shell === undefined ? words : (['/bin/sh', '-c', `${shell}; exec "$0" "$@"`, ...words] as const);
   const child = spawn(command, list, {
     cwd: cwd ?? ROOT,
     detached: true,

@@ -11,7 +11,7 @@ import {
   type ChatFormName,
   type Conversation,
 } from '../../src/data/chat/index.js';
-import type { Row } from '../../src/data/index.js';
+import { readTable, type Row } from '../../src/data/index.js';
 
 const text = fc.string({ unit: 'grapheme', minLength: 1, maxLength: 20 }).filter((t) => t.trim() !== '');
 const call = fc.record({
@@ -284,4 +284,28 @@ test('a table of no form says which columns it would need, and a form that is sa
   const both = { prompt: 'p', completion: 'c', messages: [user, answer] };
   assert.deepEqual(one(both).messages, [user, answer]);
   assert.equal(one(both, 'prompt_completion').messages[0]!.content, 'p');
+});
+
+test('of a Parquet file of messages, as datasets writes them, what other rows have is no part of a message', async () => {
+  // By pyarrow 25: list<struct<role, content, tool_calls: list<struct<…>>, name, weight>>, and tools as JSON; the last rows are [] and null.
+  const table = await readTable('test/golden/chat/messages.parquet');
+  const { conversations, leftOut } = selectChats(table, {}, 'messages.parquet');
+  assert.deepEqual(
+    leftOut.map(({ index }) => index),
+    [2, 3],
+  );
+  const { tool_calls: calls, ...others } = conversations[0]!.messages[1]!;
+  assert.deepEqual(others, { role: 'assistant', content: '' });
+  const called = { name: 'get_weather', arguments: { town: 'Oslo', degrees: 1.5, n: 20 } };
+  assert.deepEqual(calls, [{ type: 'function', function: called }]);
+  assert.deepEqual(conversations[0]!.tools, [{ type: 'function', function: { name: 'get_weather' } }]);
+  assert.deepEqual(conversations[1], {
+    messages: [
+      { role: 'system', content: 'Be brief.' },
+      { role: 'user', content: 'Größe 日本?' },
+      { role: 'assistant', content: 'Ja.', weight: 0 },
+      { role: 'user', content: 'Why?' },
+      { role: 'assistant', content: 'So.', weight: 1 },
+    ],
+  });
 });

@@ -27,7 +27,7 @@ export function kindOf(source: string, name: string, special: Readonly<Record<st
 }
 
 /** Undefined where it is refused, which is always in one line. */
-export function unlessRefused<R>(work: () => R): R | undefined {
+function unlessRefused<R>(work: () => R): R | undefined {
   try {
     return work();
   } catch (error) {
@@ -37,11 +37,11 @@ export function unlessRefused<R>(work: () => R): R | undefined {
   }
 }
 
-export const outsideOf = ({ text, spans }: RenderedChat): string[] =>
+const outsideOf = ({ text, spans }: RenderedChat): string[] =>
   [0, ...spans.map(({ end }) => end)].map((from, k) => text.slice(from, spans[k]?.start));
 
 /** Spans in the text, in order and apart, one an answer, with what the answer says. */
-export function checkSpans({ text, spans }: RenderedChat, messages: readonly Message[]): void {
+function checkSpans({ text, spans }: RenderedChat, messages: readonly Message[]): void {
   let at = 0;
   for (const { message, start, end, turn } of spans) {
     assert.ok(at <= start && start < end && end <= text.length);

@@ -285,7 +285,7 @@ test('a row that the template refuses is named, and so is a template that is non
   });
   const [plain, [sample]] = samplesOf([TALK]);
   assert.throws(() => trainingExample(plain, sample!, new WordTokenizer(), ALL), {
-    message: /need a tokenizer/,
+    message: /are for models without an encoder/,
   });
 });
 

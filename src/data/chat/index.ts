@@ -56,7 +56,8 @@ export function selectChats(
   wanted?: ChatFormName,
 ): SelectedChats {
   const nameOf = (column: ChatColumn): string => columns[column] ?? column;
-  const present = new Set(table.flatMap((row) => Object.keys(row)));
+  const present = new Set<string>();
+  for (const row of table) for (const column of Object.keys(row)) present.add(column);
   const form = wanted ?? CHAT_FORMS.find((name) => FORMS[name].needed.every((c) => present.has(nameOf(c))));
   if (form === undefined) {
     const known = CHAT_FORMS.map((name) => FORMS[name].needed.map(nameOf).join(' and ')).join(', ');

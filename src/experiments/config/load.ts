@@ -21,7 +21,7 @@ import { isOwn, type ResolvedSource } from './settings/rows.js';
 import type { ResolvedTask } from './settings/task.js';
 import { runsOfPoints, type PointRun } from './study.js';
 import { adapterFolder } from './trained-adapter.js';
-import { SECTION_SPLITS, type SectionSplit } from './splits.js';
+import { SECTION_SPLITS } from './splits.js';
 
 /** A configuration that was read and checked, with the text that it was read from. */
 export interface LoadedConfig {
@@ -146,6 +146,12 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
     const beside = isAbsolute(path) ? [] : layers.folders.map((folder) => join(folder, path));
     return beside.find((place) => existsSync(place)) ?? path;
   };
+  const find = (path: string, at: Path): string => {
+    const found = locate(path);
+    const message = `is ${path}, which is neither in this file's folder nor in the working folder`;
+    if (!existsSync(found)) problems.push({ path: at, message });
+    return found;
+  };
   const locateFrom = <F extends ResolvedSource['from']>(from: F, path: Path): F => {
     if ('mixture' in from) {
       const mixture = from.mixture.map((one, i) => ({
@@ -154,17 +160,10 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
       }));
       return { ...from, mixture };
     }
-    if (!('path' in from)) return from;
-    const found = locate(from.path);
-    if (!existsSync(found)) problems.push({ path: [...path, 'path'], message: missing(from.path) });
-    return { ...from, path: found };
+    return 'path' in from ? { ...from, path: find(from.path, [...path, 'path']) } : from;
   };
-  const locateCheck = (check: ResolvedCheck, path: Path): ResolvedCheck => {
-    if (!isCheckFile(check.check)) return check;
-    const found = locate(check.check);
-    if (!existsSync(found)) problems.push({ path: [...path, 'check'], message: missing(check.check) });
-    return { ...check, check: found };
-  };
+  const locateCheck = (check: ResolvedCheck, path: Path): ResolvedCheck =>
+    isCheckFile(check.check) ? { ...check, check: find(check.check, [...path, 'check']) } : check;
   const file = value as ConfigFile;
   const locateAdapter = (task: ResolvedTask): Pick<ResolvedTask, 'adapter' | 'lora'> | undefined => {
     if (task.adapter === undefined || task.lora === false || !task.tune) return undefined;
@@ -202,17 +201,16 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
       ...(inheritedFrom !== undefined && { inheritedFrom }),
       ...locateAdapter(task),
       settings: withFiles(task.settings, (path, key) => {
-        const found = locate(path);
-        if (existsSync(found)) return readText(found);
-        problems.push({ path: ['tasks', task.name, key], message: missing(path) });
-        return path;
+        const found = find(path, ['tasks', task.name, key]);
+        return existsSync(found) ? readText(found) : path;
       }),
       checks: task.checks.map((check, i) => locateCheck(check, ['tasks', task.name, 'checks', i])),
       ...Object.fromEntries(
-        ownSources(task).map(([split, source]) => [
-          split,
-          { ...source, from: locateFrom(source.from, ['tasks', task.name, split]) },
-        ]),
+        SECTION_SPLITS.flatMap((split) => {
+          const source = task[split];
+          if (!source || !isOwn(split, source)) return [];
+          return [[split, { ...source, from: locateFrom(source.from, ['tasks', task.name, split]) }]];
+        }),
       ),
     };
   });
@@ -220,18 +218,6 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
   if (problems.length > 0) throw report(problems, layers);
   // What is no folder here may be a model's name on the hub.
   return { ...config, model_name_or_path: locate(config.model_name_or_path), tasks };
-}
-
-function missing(path: string): string {
-  return `is ${path}, which is neither in this file's folder nor in the working folder`;
-}
-
-/** The sources that are not parts of another's rows. */
-function ownSources(task: ResolvedTask): (readonly [SectionSplit, ResolvedSource])[] {
-  return SECTION_SPLITS.flatMap((split) => {
-    const source = task[split];
-    return source && isOwn(split, source) ? [[split, source] as const] : [];
-  });
 }
 
 /** Validation rows that are of the test rows' own file. */

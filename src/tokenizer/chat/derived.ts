@@ -137,9 +137,15 @@ class Derivation {
       same = common(prompt, text.slice(from));
       if (from + same < turn.start && same < prompt.length) return undefined;
     }
-    const isWhole = same === prompt.length;
-    const given = text.slice(turn.start, Math.min(from + same, end));
-    return isWhole ? given.length : agreeing(text.slice(turn.start, end), given.length);
+    const begins = text.slice(turn.start, end);
+    const given = Math.max(0, Math.min(from + same, end) - turn.start);
+    if (same === prompt.length || given === begins.length) return given;
+    // Some templates are indented, and have other white space before a prompt than before a turn.
+    const words = prompt.slice(same).trim();
+    const at = words !== '' && begins.slice(0, given).trim() === '' ? begins.indexOf(words) : -1;
+    if (at < 0) return agreeing(begins, given);
+    const rest = prompt.slice(prompt.lastIndexOf(words) + words.length);
+    return at + words.length + common(rest, begins.slice(at + words.length));
   }
 
   /** Units that a message's turn begins with, with what the template begins its answer to a user with; `asked` where that is nothing. */

@@ -10,9 +10,8 @@ import { attempted, rendered, type ChatSpan } from './rendering.js';
 import { checkSaid } from './said.js';
 
 export { CHATML } from './chatml.js';
-export type { ContentPart, Message } from './messages.js';
+export type { Message } from './messages.js';
 export { trainedTokens } from './mask.js';
-export type { ChatSpan } from './rendering.js';
 
 export interface ChatOptions {
   /** JSON schemas of functions, for templates that offer them. */

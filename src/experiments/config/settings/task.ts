@@ -104,7 +104,7 @@ const FEW_SHOT = {
   ),
 };
 
-type CommonSection = Values<ReturnType<typeof commonSettings> & typeof FEW_SHOT>;
+type CommonSection = Values<ReturnType<typeof commonSettings>> & Partial<Values<typeof FEW_SHOT>>;
 type ScoringSection = Partial<Values<typeof SCORING>>;
 /** Settings of its own, `scoring` and its kin are there where the kind of task has them. */
 export type TaskFile = TaskSettings & CommonSection & ScoringSection;
@@ -119,7 +119,7 @@ function sectionOf(name: TaskName) {
       ...commonSettings(columnNames.type, columnNames.description, defaults),
       ...settings,
       ...('labels' in settings && SCORING),
-      ...FEW_SHOT,
+      ...(defaults.few_shot_examples !== undefined && FEW_SHOT),
     },
     defaults,
   );
@@ -200,7 +200,7 @@ export function resolveTask(name: string, task: TaskFile, top: TopLevel, seed: n
     baselines: task.baselines ?? defaultBaselines(task),
     scoring,
     likelihood_normalization,
-    few_shot_examples: task.few_shot_examples ?? defaults.few_shot_examples,
+    few_shot_examples: task.few_shot_examples ?? defaults.few_shot_examples ?? 0,
     checks: (task.checks ?? []).map(resolveCheck),
     ...(adapter !== undefined && { adapter }),
     lora: lora === false ? false : resolveLora({ ...(top.lora || {}), ...lora }, defaults),

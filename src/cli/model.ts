@@ -1,0 +1,91 @@
+/** The model that is talked to: the options that choose it and how it answers, and what is loaded for them. */
+
+import { join } from 'node:path';
+import type { Command } from 'commander';
+import { bringsTokenizer } from '../adapters/file.js';
+import { isAdapterFolder } from '../adapters/merge.js';
+import { loadAdapter, readAdapterConfig } from '../adapters/peft.js';
+import { resolveModel } from '../files/index.js';
+import type { SamplingOptions } from '../generate/sampler.js';
+import { loadModel } from '../models/load.js';
+import type { CausalLM } from '../models/model.js';
+import { Tokenizer } from '../tokenizer/index.js';
+import { UserError } from '../util/errors.js';
+import {
+  deviceOptions,
+  nonNegative,
+  nonNegativeInteger,
+  openBackend,
+  positiveInteger,
+  type DeviceFlags,
+} from './device.js';
+
+export interface ModelFlags extends DeviceFlags {
+  readonly adapter?: string;
+  readonly revision?: string;
+  readonly loadIn4bit?: boolean;
+}
+
+export interface SamplingFlags {
+  readonly maxNewTokens: number;
+  readonly temperature: number;
+  readonly topP: number;
+  readonly topK: number;
+  readonly seed: number;
+}
+
+export function modelOptions(command: Command): Command {
+  return deviceOptions(command)
+    .argument('<model>', 'a model folder, a name on the hub, or an adapter folder that names its base model')
+    .option('-a, --adapter <dir>', 'a LoRA adapter in PEFT format')
+    .option('--revision <name>', "a branch, tag or commit of the hub's model")
+    .option('--load-in-4bit', 'quantize the weights to NF4 on loading');
+}
+
+export function samplingOptions(command: Command, newTokens: number): Command {
+  return command
+    .option('-n, --max-new-tokens <n>', 'the longest answer', positiveInteger, newTokens)
+    .option('-t, --temperature <x>', '0 takes the likeliest token', nonNegative, 0)
+    .option('--top-p <x>', 'draw from the likeliest tokens that make up this probability', nonNegative, 1)
+    .option('--top-k <n>', 'draw from so many likeliest tokens; 0: all', nonNegativeInteger, 0)
+    .option('--seed <n>', 'for draws', nonNegativeInteger, 0);
+}
+
+export function samplingOf({ temperature, topP, topK, seed }: SamplingFlags): SamplingOptions {
+  return { do_sample: temperature > 0, temperature, top_p: topP, top_k: topK, seed };
+}
+
+/** What is known of a model before its weights are read. */
+export interface ModelFiles {
+  /** The base model's. */
+  readonly folder: string;
+  readonly adapter: string | undefined;
+  readonly tokenizer: Tokenizer;
+}
+
+export async function modelFiles(name: string, flags: ModelFlags): Promise<ModelFiles> {
+  const adapter = flags.adapter ?? (isAdapterFolder(name) ? name : undefined);
+  const base = flags.adapter === undefined && adapter !== undefined ? baseOf(adapter) : name;
+  const folder = await resolveModel(base, { revision: flags.revision });
+  const own = Tokenizer.load(folder);
+  // An encoder's start token stands in the base's folder alone.
+  const added = adapter !== undefined && own.decoderStartId === undefined && bringsTokenizer(adapter);
+  return { folder, adapter, tokenizer: added ? Tokenizer.load(adapter) : own };
+}
+
+/** The model, its adapter attached. */
+export async function loadFrom({ folder, adapter }: ModelFiles, flags: ModelFlags): Promise<CausalLM> {
+  const options = flags.loadIn4bit ? { quantization: { doubleQuant: true } } : {};
+  const model = await loadModel(await openBackend(flags), folder, options);
+  if (adapter !== undefined) loadAdapter(model, adapter);
+  return model;
+}
+
+function baseOf(adapter: string): string {
+  const name = readAdapterConfig(adapter).base_model_name_or_path;
+  if (name == null)
+    throw new UserError(
+      `${join(adapter, 'adapter_config.json')} names no base model: give the model and --adapter`,
+    );
+  return name;
+}
