@@ -40,7 +40,8 @@ export class Dialogue {
     this.tokenizer = tokenizer;
     this.task = createTask({ task: 'chat', chat_template: template });
     this.turnEnd = this.task.wording.turnEnd?.(tokenizer);
-    this.stops = [...stopTokens(folder, tokenizer.eosId), ...answerEnd(this.task, tokenizer).stopTokens];
+    const ends = answerEnd(this.task, tokenizer);
+    this.ends = { ...ends, stopTokens: [...stopTokens(folder, tokenizer.eosId), ...ends.stopTokens] };
   }
 
   /** Begins anew. `system`: another system message. */
