@@ -23,6 +23,15 @@ export interface Sequence {
   /** The adapter that answers it. */
   readonly pairs: AdapterPairs;
   readonly sampling: SamplingOptions;
+  /** Sees the logits that its next token is chosen by, f32 [vocabulary], and may change them. */
+  readonly onLogits?: ((logits: Float32Array) => void) | undefined;
+}
+
+/** A prompt's tokens from `from` to before `to`, those before being in the sequence's slot already. */
+export interface Part {
+  readonly sequence: Sequence;
+  readonly from: number;
+  readonly to: number;
 }
 
 /** Sequences that go through the model at once: those of an adapter next to each other, among them those of a rule. */
@@ -39,6 +48,9 @@ interface Rule {
   readonly rows: number;
 }
 
+/** By what rules tokens are chosen, or where their logits go to be looked at. */
+type Choice = readonly Rule[] | Tensor;
+
 /** Recordings that are kept: those that were run last. */
 const MOST_STEPS = 64;
 
@@ -50,6 +62,8 @@ export class NextTokens {
   private readonly steps = new Map<string, { readonly pairs: AdapterPairs; readonly recording: Recording }>();
   private readonly numbers = new WeakMap<AdapterPairs, number>();
   private adapters = 0;
+  /** By the vocabulary's size. */
+  private readonly seen = new Map<number, Tensor>();
 
   constructor(
     private readonly model: CausalLM,
@@ -63,29 +77,43 @@ export class NextTokens {
   }
 
   /**
-   * The first tokens after prompts of one adapter whose first `prefix` tokens stand in the cache already. As `next` otherwise.
+   * Runs parts of prompts of one adapter: what is in their slots already is not run again. As `next` otherwise.
+   * @param parts those that end their prompts first
    * @param signal once it is aborted, the pass is left out and ends with an AbortError
+   * @returns the first tokens of those that end their prompts
    */
-  async first(
-    sequences: readonly Sequence[],
-    prefix: number,
-    signal?: AbortSignal,
-  ): Promise<ArrayLike<number>> {
+  async first(parts: readonly Part[], signal?: AbortSignal): Promise<ArrayLike<number>> {
     const { model, cache } = this;
-    const prompts = sequences.map((s) => ({ slot: s.slot, ids: s.prompt.ids }));
-    const { pairs, sampling } = sequences[0]!;
+    const prompts = parts.map(({ sequence: { slot, prompt }, from, to }) => ({
+      ...{ slot, from },
+      ids: to === prompt.ids.length ? prompt.ids : prompt.ids.slice(0, to),
+    }));
+    const ended = parts.filter(({ sequence, to }) => to === sequence.prompt.ids.length);
+    const sequences = ended.map(({ sequence }) => sequence);
+    const { pairs, sampling } = parts[0]!.sequence;
     const rules = rulesOf(sequences);
     this.upload(sequences);
     const ask = <T>(body: () => T): T => abortable(model.backend, signal, body);
     const g = inferencePass(model, this.bf16, [{ pairs }]);
+    const isSeen = sequences.some(({ onLogits }) => onLogits);
     try {
-      const hidden = await inTurns(runPrompts(g, model, cache, prompts, prefix), ask);
-      ask(() => this.choose(g, hidden, rules));
+      const hidden = await inTurns(runPrompts(g, model, cache, prompts), ask);
+      const last = g.own(hidden.view([sequences.length, hidden.length / parts.length]));
+      if (sequences.length > 0) ask(() => this.choose(g, last, isSeen ? this.seenBy(pairs) : rules));
     } finally {
       g.close();
     }
+    if (sequences.length === 0) {
+      await model.backend.synchronize();
+      throwIfAborted(signal);
+      return [];
+    }
     // While the device runs the prompts: most often the next steps are over as many sequences as there are slots.
-    if (model.backend.runsAhead && rules.length === 1) this.recorded(pairs, sampling, cache.shape.slots);
+    if (model.backend.runsAhead && rules.length === 1 && !isSeen)
+      this.recorded(pairs, ruleOf(sampling), cache.shape.slots, [
+        { sampling, first: 0, rows: cache.shape.slots },
+      ]);
+    if (isSeen) await this.show(sequences, rules, this.seenBy(pairs), signal);
     return this.tokens(signal);
   }
 
@@ -113,25 +141,61 @@ export class NextTokens {
 
   dispose(): void {
     for (const key of this.steps.keys()) this.drop(key);
-    for (const t of [this.inputs, this.chosen]) t.release();
+    for (const t of [this.inputs, this.chosen, ...this.seen.values()]) t.release();
   }
 
-  private run(pass: DecodePass, signal: AbortSignal | undefined): Promise<ArrayLike<number>> {
+  private async run(pass: DecodePass, signal: AbortSignal | undefined): Promise<ArrayLike<number>> {
     const { backend } = this.model;
     const { sequences, adapters, rules } = pass;
     const { pairs, sampling } = sequences[0]!;
-    const isMixed = adapters.length > 1 || rules.length > 1;
+    const seen = sequences.some(({ onLogits }) => onLogits) ? this.seenBy(pairs) : undefined;
+    const isMixed = adapters.length > 1 || (!seen && rules.length > 1);
     // A device's recording costs many steps, so that few sizes of step are recorded; else none is larger than it must.
     const padded = backend.runsAhead && !isMixed;
     const count = padded ? Math.min(this.cache.shape.slots, sizeOfStep(sequences.length)) : sequences.length;
     this.upload(sequences, count);
     // Mixtures hardly come again.
-    const step = isMixed ? undefined : this.recorded(pairs, sampling, count);
+    const choice = seen ?? (isMixed ? rules : [{ sampling, first: 0, rows: count }]);
+    const step = isMixed ? undefined : this.recorded(pairs, seen ? 'seen' : ruleOf(sampling), count, choice);
     abortable(backend, signal, () => {
       if (step) step.run();
-      else this.step(count, adapters, rules);
+      else this.step(count, adapters, choice);
     });
+    if (seen) await this.show(sequences, rules, seen, signal);
     return this.tokens(signal);
+  }
+
+  /** Shows logits to those that look at theirs, and chooses by what they are then. */
+  private async show(
+    sequences: readonly Sequence[],
+    rules: readonly Rule[],
+    seen: Tensor,
+    signal: AbortSignal | undefined,
+  ): Promise<void> {
+    const { backend } = this.model;
+    const [, vocab] = seen.shape as [number, number];
+    for (const [row, { onLogits }] of sequences.entries()) {
+      if (!onLogits) continue;
+      const own = seen.view([vocab], row * vocab);
+      try {
+        const logits = await own.toFloat32();
+        throwIfAborted(signal);
+        onLogits(logits);
+        backend.upload(logits, own);
+      } finally {
+        own.release();
+      }
+    }
+    abortable(backend, signal, () => this.chooseBy(rules, seen, vocab));
+  }
+
+  /** Where logits of an adapter's vocabulary stand that somebody looks at, f32 [slots, vocabulary]. */
+  private seenBy({ tables }: AdapterPairs): Tensor {
+    const { head, backend } = this.model;
+    const { rows } = tables?.get(head) ?? head.weight;
+    const there = this.seen.get(rows) ?? Tensor.empty(backend, [this.cache.shape.slots, rows]);
+    this.seen.set(rows, there);
+    return there;
   }
 
   /** What was chosen; an AbortError where that may be anything. */
@@ -141,15 +205,13 @@ export class NextTokens {
     return chosen;
   }
 
-  private recorded(pairs: AdapterPairs, sampling: SamplingOptions, count: number): Recording {
+  private recorded(pairs: AdapterPairs, rule: string, count: number, choice: Choice): Recording {
     let number = this.numbers.get(pairs);
     if (number === undefined) this.numbers.set(pairs, (number = this.adapters++));
-    const key = `${number}/${ruleOf(sampling)}/${count}`;
-    const there = this.steps.get(key);
-    const rule = { sampling, first: 0, rows: count };
-    const step = there ?? {
+    const key = `${number}/${rule}/${count}`;
+    const step = this.steps.get(key) ?? {
       pairs,
-      recording: this.model.backend.record(() => this.step(count, [{ pairs }], [rule])),
+      recording: this.model.backend.record(() => this.step(count, [{ pairs }], choice)),
     };
     this.steps.delete(key);
     this.steps.set(key, step);
@@ -177,7 +239,7 @@ export class NextTokens {
     this.model.backend.upload(inputs, this.inputs);
   }
 
-  private step(count: number, adapters: readonly Share[], rules: readonly Rule[]): void {
+  private step(count: number, adapters: readonly Share[], choice: Choice): void {
     const { model, cache } = this;
     const { slots, capacity } = cache.shape;
     const g = inferencePass(model, this.bf16, adapters);
@@ -190,27 +252,32 @@ export class NextTokens {
         cache: { store: cache, slotOf: input(2), encoderEnds: input(4) },
         path: 'rows',
       });
-      this.choose(g, hidden, rules);
+      this.choose(g, hidden, choice);
     } finally {
       g.close();
     }
   }
 
-  /** From hidden states [rows, hidden] to logits and the tokens that they give. */
-  private choose(g: Pass, hidden: Tensor, rules: readonly Rule[]): void {
+  /** From hidden states [rows, hidden] to logits, and to the tokens that they give by rules, or to where they are looked at. */
+  private choose(g: Pass, hidden: Tensor, choice: Choice): void {
     const logits = linear(g, hidden, this.model.head, { path: 'rows', output: 'f32' });
-    const vocab = logits.shape[1]!;
+    if (choice instanceof Tensor) g.kernels.copy({ x: logits, y: choice, n: logits.length });
+    else this.chooseBy(choice, logits, logits.shape[1]!);
+  }
+
+  private chooseBy(rules: readonly Rule[], logits: Tensor, vocab: number): void {
+    const { kernels } = this.model.backend;
     const { slots } = this.cache.shape;
     for (const { sampling, first, rows } of rules) {
       const { do_sample, temperature, top_k: topK, top_p: topP } = sampling;
       const x = slice(logits, first * vocab, rows * vocab);
       const out = slice(this.chosen, first, this.chosen.length - first);
       if (!do_sample) {
-        g.kernels.argmax({ x, out, rows, cols: vocab });
+        kernels.argmax({ x, out, rows, cols: vocab });
         continue;
       }
       const draws = slice(this.inputs, 3 * slots + first, rows);
-      g.kernels.sample({ logits: x, draws, out, rows, vocab, temperature, topK, topP });
+      kernels.sample({ logits: x, draws, out, rows, vocab, temperature, topK, topP });
     }
   }
 }

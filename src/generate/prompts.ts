@@ -169,48 +169,60 @@ export async function fillPrefix(
   const g = inferencePass(model, options.bf16, [{ pairs: options.pairs }]);
   const ask = <T>(body: () => T): T => abortable(model.backend, options.signal, body);
   try {
-    if (from === undefined) await inTurns(runPrompts(g, model, cache, [{ slot: source, ids }], 0), ask);
-    const { capacity, kvHeads, headDim } = cache.shape;
-    const size = capacity * kvHeads * headDim;
-    const used = ids.length * kvHeads * headDim;
-    ask(() => {
-      for (const t of [...cache.keys, ...cache.values]) {
-        for (const slot of to.filter((slot) => slot !== source))
-          g.kernels.copy({ x: slice(t, source * size, used), y: slice(t, slot * size, used), n: used });
-      }
-    });
+    if (from === undefined) await inTurns(runPrompts(g, model, cache, [{ slot: source, ids, from: 0 }]), ask);
+    ask(() => copyBeginning(g, cache, ids.length, { from: source, to }));
   } finally {
     g.close();
   }
 }
 
+/** Copies the keys and values of a slot's first tokens to others. */
+function copyBeginning(
+  g: Pass,
+  cache: KvCache,
+  tokens: number,
+  { from, to }: { readonly from: number; readonly to: readonly number[] },
+): void {
+  const { capacity, kvHeads, headDim } = cache.shape;
+  const size = capacity * kvHeads * headDim;
+  const used = tokens * kvHeads * headDim;
+  for (const t of [...cache.keys, ...cache.values])
+    for (const slot of to.filter((slot) => slot !== from))
+      g.kernels.copy({ x: slice(t, from * size, used), y: slice(t, slot * size, used), n: used });
+}
+
+/** A prompt, or the beginning of one, whose tokens before `from` stand in its slot already. */
+export interface PromptPart {
+  readonly slot: number;
+  readonly ids: readonly number[];
+  readonly from: number;
+}
+
 /**
- * Runs prompts from their token `prefix` on, the tokens before being in their slots already.
+ * Runs what of prompts is not in their slots.
  * @returns hidden states of each prompt's last row, [prompts, hidden_size]
  */
 export function runPrompts(
   g: Pass,
   model: CausalLM,
   cache: KvCache,
-  prompts: readonly { slot: number; ids: readonly number[] }[],
-  prefix: number,
+  prompts: readonly PromptPart[],
 ): Generator<void, Tensor, void> {
   if (readsByEncoder(model)) return runEncoder(g, model, cache, prompts);
-  const parts = prompts.map((p) => p.ids.slice(prefix));
-  const ids = Int32Array.from(parts.flat());
-  const positions = Int32Array.from(parts.flatMap((part) => part.map((_, i) => prefix + i)));
-  const slotOf = Int32Array.from(parts.flatMap((part, i) => part.map(() => prompts[i]!.slot)));
-  const segments = Int32Array.from(parts.flatMap((part, i) => part.map(() => i)));
+  const parts = prompts.map(({ ids, from }) => ids.slice(from));
+  const perToken = (value: (i: number, place: number) => number): Tensor =>
+    g.from(Int32Array.from(parts.flatMap((part, i) => part.map((_, place) => value(i, place)))));
   let end = 0;
   const last = Int32Array.from(parts, (part) => (end += part.length) - 1);
   return model.pass(g, {
-    ids: g.from(ids),
-    positions: g.from(positions),
+    ids: perToken((i, place) => parts[i]![place]!),
+    positions: perToken((i, place) => prompts[i]!.from + place),
     // The whole capacity, so that no table grows later, while steps are recorded.
     length: cache.shape.capacity,
-    cache: { store: cache, slotOf: g.from(slotOf) },
+    cache: { store: cache, slotOf: perToken((i) => prompts[i]!.slot) },
     wanted: g.from(last),
-    ...(prefix === 0 && { segments: g.from(segments) }),
+    // Texts that stand here whole see nothing else of the cache.
+    ...(prompts.every(({ from }) => from === 0) && { segments: perToken((i) => i) }),
   });
 }
 
@@ -219,7 +231,7 @@ function runEncoder(
   g: Pass,
   model: CausalLM,
   cache: KvCache,
-  prompts: readonly { slot: number; ids: readonly number[] }[],
+  prompts: readonly Omit<PromptPart, 'from'>[],
 ): Generator<void, Tensor, void> {
   const count = prompts.length;
   const perToken = (value: (i: number, place: number) => number): Tensor =>

@@ -118,9 +118,9 @@ async function scoreBatch(
   const { signal } = options;
   const g = inferencePass(model, options.bf16, [{ pairs: options.pairs }]);
   try {
-    const placed = prompts.map((p, slot) => ({ slot, ids: p.ids }));
+    const placed = prompts.map((p, slot) => ({ slot, ids: p.ids, from: prefix }));
     const ask = <T>(body: () => T): T => abortable(model.backend, signal, body);
-    const hidden = await inTurns(runPrompts(g, model, cache, placed, prefix), ask);
+    const hidden = await inTurns(runPrompts(g, model, cache, placed), ask);
     const first = ask(() => linear(g, hidden, model.head, { path: 'rows', output: 'f32' }));
     const scores = prompts.map((p) => ({ index: p.index, logLikelihoods: [] as number[] }));
     for (const tokens of continuations) {

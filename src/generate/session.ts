@@ -11,9 +11,10 @@ import { readsByEncoder, type CausalLM } from '../models/model.js';
 import { MOST_POSITIONS } from '../models/tokens.js';
 import { AbortError, abortReason, isAbort, throwIfAborted } from '../util/abort.js';
 import { checkWhole } from '../util/checks.js';
-import { NextTokens, type Sequence } from './decode.js';
+import { NextTokens, type Part, type Sequence } from './decode.js';
 import { cacheFor, checkPrompt, commonPrefix, fillPrefix, prefillTokens, type Prompt } from './prompts.js';
 import { checkSampling, type SamplingOptions } from './sampler.js';
+import { LEAST_COPIED, Slots } from './slots.js';
 
 /** What a session has room for. */
 export interface SessionOptions {
@@ -26,8 +27,10 @@ export interface SessionOptions {
   readonly bf16?: boolean | undefined;
   /** Tokens that prompts begin with: of those that do they are run once an adapter, not once a prompt. */
   readonly prefix?: readonly number[];
-  /** For chats, whose prompts begin with the one before and its answer: what a free slot holds of a prompt's beginning is not run again. */
+  /** For chats, whose prompts begin as others did: what stands in a slot of a prompt's beginning is not run again. */
   readonly keeps?: boolean;
+  /** Tokens of prompts that are run between two tokens of the answers that grow; absent: whole prompts, before anything else. */
+  readonly piece?: number;
 }
 
 /** How long an answer may be. */
@@ -46,6 +49,8 @@ export interface Request extends Prompt, AnswerEnd {
   readonly adapter?: CallAdapter | undefined;
   /** Ends the request: its promise rejects with an AbortError; the others go on. */
   readonly signal?: AbortSignal | undefined;
+  /** Sees the logits that the next token is chosen by, f32 [vocabulary], and may change them: -Infinity forbids a token. */
+  readonly onLogits?: ((logits: Float32Array) => void) | undefined;
   /** Sees each token of the answer as it is chosen. */
   readonly onToken?: ((token: number) => void) | undefined;
 }
@@ -70,7 +75,13 @@ interface Pending extends Request {
 interface Growing extends Sequence {
   readonly prompt: Pending;
   readonly tokens: number[];
+  /** Tokens of the prompt that stand in its slot. */
+  done: number;
+  /** What the request's own function threw. */
+  fault?: { readonly error: unknown };
 }
+
+type EnteringPart = Part & { readonly sequence: Growing };
 
 /** Adapters without a request that are kept with what is recorded of them: those that were asked for last. */
 const MOST_IDLE = 4;
@@ -81,15 +92,14 @@ export class Session {
   private readonly next: NextTokens;
   private readonly prefix: readonly number[];
   private waiting: Pending[] = [];
+  /** Whose prompts are being run. */
+  private entering: Growing[] = [];
   private active: Growing[] = [];
-  private readonly free: number[];
+  private readonly slots: Slots;
+  /** Prompts were run last. */
+  private ran = false;
   /** The adapters with which the prefix stands in the slots. */
   private readonly prefixes: (AdapterPairs | undefined)[];
-  /** What of earlier sequences free slots hold, where that is kept. */
-  private readonly kept = new Map<
-    number,
-    { readonly pairs: AdapterPairs; readonly ids: readonly number[] }
-  >();
   /** How many requests each adapter and each signal has; of adapters without any, the one that was asked for last comes last. */
   private readonly adapters = new Map<AdapterPairs, { requests: number; readonly letGo: () => void }>();
   private readonly signals = new Map<AbortSignal, number>();
@@ -103,15 +113,16 @@ export class Session {
     private readonly model: CausalLM,
     private readonly options: SessionOptions,
   ) {
-    const { slots, longest, newTokens, bf16 = false, prefix = [], keeps = false } = options;
+    const { slots, longest, newTokens, bf16 = false, prefix = [], keeps = false, piece } = options;
     checkWhole('slots', slots, 1);
     checkWhole('longest', longest, 1, MOST_POSITIONS);
     checkWhole('newTokens', newTokens, 1, MOST_POSITIONS);
+    if (piece !== undefined) checkWhole('piece', piece, 1);
     this.cache = cacheFor(model, slots, { longest, newTokens, bf16 });
     this.next = new NextTokens(model, this.cache, bf16);
     // An encoder's rows see what comes behind them.
     this.prefix = keeps || readsByEncoder(model) ? [] : prefix;
-    this.free = Array.from({ length: slots }, (_, i) => slots - 1 - i);
+    this.slots = new Slots(slots);
     this.prefixes = Array.from({ length: slots }, () => undefined);
   }
 
@@ -168,7 +179,7 @@ export class Session {
     // What is submitted in one go enters together.
     await Promise.resolve();
     try {
-      while (this.waiting.length > 0 || this.active.length > 0) {
+      while (this.waiting.length + this.entering.length + this.active.length > 0) {
         await this.turn();
         await new Promise(setImmediate);
       }
@@ -178,70 +189,109 @@ export class Session {
     this.running = undefined;
   }
 
-  /** One pass: the first tokens of those that enter, or else the next of all others. */
+  /** One pass: prompts of those that enter, or else the next tokens of all others. */
   private async turn(): Promise<void> {
     this.endAborted();
-    const entering = this.enter();
-    const stepped = entering.length > 0 ? entering : this.active;
+    const { piece } = this.options;
+    // The answers that grow go on between two pieces of prompts.
+    const waits = piece !== undefined && this.ran && this.active.length > 0;
+    const parts = waits ? [] : await this.enter();
+    this.ran = parts.length > 0;
+    const stepped = this.ran ? parts.map(({ sequence }) => sequence) : this.active;
     if (stepped.length === 0) return;
     const signal = signalOf(stepped);
     let chosen: ArrayLike<number>;
     try {
-      chosen = await (entering.length > 0 ? this.first(entering, signal) : this.next.next(stepped, signal));
+      chosen = await (this.ran ? this.first(parts, signal) : this.next.next(stepped, signal));
     } catch (error) {
       // All that were in the pass are at their end, which the next turn tells them.
       if (signal && isAbort(error, signal)) return;
       throw error;
     }
-    const ended = new Set(stepped.filter((s, i) => this.grow(s, chosen[i]!)));
+    const growing = this.ran ? this.begin(parts) : this.active;
+    const ended = new Set(growing.filter((s, i) => this.grow(s, chosen[i]!)));
     this.active = this.active.filter((s) => !ended.has(s));
   }
 
-  /** Gives the one that waits longest the free slot that holds most of its beginning. */
-  private enterKept(): Growing[] {
-    const waits = this.waiting.shift()!;
-    const { pairs, sampling, ids } = waits;
-    const sharedIn = (slot: number): number => {
-      const held = this.kept.get(slot);
-      if (held?.pairs !== pairs || readsByEncoder(this.model)) return 0;
-      // Of a prompt one token at least is run, for what follows it.
-      return Math.min(commonPrefix([held.ids, ids]), ids.length - 1);
+  /** The prompts of a pass, whole ones first: of one adapter, in the order in which they came, as many tokens as a pass is worth. */
+  private async enter(): Promise<EnteringPart[]> {
+    const { piece = Infinity, keeps } = this.options;
+    const isCut = piece < Infinity && !readsByEncoder(this.model);
+    const room = Math.min(prefillTokens(this.model), this.active.length > 0 ? piece : Infinity);
+    const parts: EnteringPart[] = [];
+    let tokens = 0;
+    const add = (sequence: Growing): void => {
+      const { done, prompt } = sequence;
+      const left = prompt.ids.length - done;
+      const count = isCut ? Math.min(left, room - tokens) : left;
+      tokens += count;
+      parts.push({ sequence, from: done, to: done + count });
     };
-    this.free.sort((a, b) => sharedIn(a) - sharedIn(b));
-    const slot = this.free.pop()!;
-    const prompt = { ...waits, prefix: sharedIn(slot) };
-    this.prefixes[slot] = prompt.prefix > 0 ? pairs : undefined;
-    const entering: Growing = { prompt, slot, tokens: [], pairs, sampling };
-    this.active.push(entering);
-    return [entering];
+    // One that was cut, at the most.
+    for (const sequence of this.entering) add(sequence);
+    while (tokens < room && this.waiting.length > 0 && !this.slots.areTaken) {
+      const prompt = this.waiting[0]!;
+      const head = parts[0]?.sequence.prompt ?? prompt;
+      if (prompt.pairs !== head.pairs || prompt.prefix !== head.prefix) break;
+      // What one of this pass shares with it is copied, when it is there.
+      if (keeps && this.sharesWith(parts, prompt)) break;
+      this.waiting.shift();
+      const sequence = await this.place(prompt);
+      this.entering.push(sequence);
+      add(sequence);
+    }
+    return parts;
   }
 
-  /** Gives free slots to those that wait and share an adapter with the one that waits longest: as many as a pass is worth. */
-  private enter(): Growing[] {
-    if (this.options.keeps) return this.waiting.length > 0 && this.free.length > 0 ? this.enterKept() : [];
-    const entering: Growing[] = [];
-    const room = prefillTokens(this.model);
-    for (let tokens = 0; this.free.length > 0 && tokens < room;) {
-      const [prompt] = this.waiting;
-      const head = entering[0]?.prompt ?? prompt;
-      if (!prompt || prompt.pairs !== head!.pairs || prompt.prefix !== head!.prefix) break;
-      this.waiting.shift();
-      tokens += prompt.ids.length - prompt.prefix;
-      const { pairs, sampling } = prompt;
-      entering.push({ prompt, slot: this.free.pop()!, tokens: [], pairs, sampling });
+  private sharesWith(parts: readonly EnteringPart[], { pairs, ids }: Pending): boolean {
+    if (readsByEncoder(this.model)) return false;
+    const there = this.slots.sharedBy(pairs, ids);
+    return parts.some(({ sequence: { prompt, done } }) => {
+      const shared = Math.min(commonPrefix([prompt.ids, ids]), ids.length - 1);
+      return shared >= Math.max(there, done) + LEAST_COPIED;
+    });
+  }
+
+  /** Gives a request a slot. */
+  private async place(prompt: Pending): Promise<Growing> {
+    const { pairs, sampling, ids, onLogits } = prompt;
+    const { model, cache, options } = this;
+    const looks = options.keeps && !readsByEncoder(model);
+    const { slot, shared, from } = looks ? this.slots.takeFor(pairs, ids) : this.slots.take();
+    if (from !== undefined) {
+      const beginning = ids.slice(0, shared);
+      await fillPrefix(model, cache, beginning, { from, to: [slot] }, { bf16: options.bf16, pairs });
+      this.slots.hold(slot, pairs, beginning);
     }
-    this.active.push(...entering);
-    return entering;
+    const placed: Growing = {
+      prompt,
+      slot,
+      tokens: [],
+      pairs,
+      sampling,
+      done: looks ? shared : prompt.prefix,
+    };
+    if (!onLogits) return placed;
+    return Object.assign(placed, {
+      // The others of the pass go on.
+      onLogits(logits: Float32Array) {
+        try {
+          onLogits(logits);
+        } catch (error) {
+          placed.fault = { error };
+        }
+      },
+    });
   }
 
   private async first(
-    entering: readonly Growing[],
+    parts: readonly EnteringPart[],
     signal: AbortSignal | undefined,
   ): Promise<ArrayLike<number>> {
     const { model, cache, prefixes } = this;
-    const { pairs, prompt } = entering[0]!;
+    const { pairs, prompt } = parts[0]!.sequence;
     const { prefix } = prompt;
-    const slots = entering.map(({ slot }) => slot);
+    const slots = parts.map(({ sequence: { slot } }) => slot);
     const lacking = slots.filter((slot) => prefix === 0 || prefixes[slot] !== pairs);
     const from = prefixes.indexOf(pairs);
     for (const slot of lacking) prefixes[slot] = undefined;
@@ -250,10 +300,24 @@ export class Session {
       const filling = { ...(from >= 0 && { from }), to: lacking };
       await fillPrefix(model, cache, this.prefix, filling, { bf16, pairs, signal });
     }
-    const chosen = await this.next.first(entering, prefix, signal);
+    const chosen = await this.next.first(parts, signal);
     // Not before, for in an aborted pass it may be anything.
     if (prefix > 0) for (const slot of lacking) prefixes[slot] = pairs;
     return chosen;
+  }
+
+  /** Notes which tokens stand in their slots now. @returns those whose prompts are whole, behind which answers grow */
+  private begin(parts: readonly EnteringPart[]): Growing[] {
+    for (const { sequence, to } of parts) {
+      const { prompt, slot, pairs } = sequence;
+      sequence.done = to;
+      if (this.options.keeps) this.slots.hold(slot, pairs, prompt.ids.slice(0, to));
+    }
+    const isWhole = ({ prompt, done }: Growing): boolean => done === prompt.ids.length;
+    const whole = this.entering.filter(isWhole);
+    this.active.push(...whole);
+    this.entering = this.entering.filter((sequence) => !isWhole(sequence));
+    return whole;
   }
 
   /** Adds what was chosen to an answer; whether that is its end. */
@@ -267,15 +331,18 @@ export class Session {
       this.forget(prompt);
       return true;
     };
-    if (!stop) {
+    if (!stop && !sequence.fault) {
       tokens.push(token);
       try {
         prompt.onToken?.(token);
         stop = prompt.endsWith?.(tokens) ?? false;
       } catch (error) {
-        prompt.reject(error);
-        return finish();
+        sequence.fault = { error };
       }
+    }
+    if (sequence.fault) {
+      prompt.reject(sequence.fault.error);
+      return finish();
     }
     if (!stop && tokens.length < prompt.max_new_tokens) return false;
     prompt.resolve({ index: prompt.index, tokens, finish: stop ? 'stop' : 'length' });
@@ -292,24 +359,27 @@ export class Session {
       return false;
     };
     this.waiting = this.waiting.filter(goesOn);
-    this.active = this.active.filter((sequence) => {
+    const staysOn = (sequence: Growing): boolean => {
       const left = goesOn(sequence.prompt);
       if (!left) this.leave(sequence);
       return left;
-    });
+    };
+    this.entering = this.entering.filter(staysOn);
+    this.active = this.active.filter(staysOn);
   }
 
   /** Frees a sequence's slot. */
-  private leave({ prompt: { pairs, ids, prefix }, slot, tokens }: Growing): void {
-    this.free.push(slot);
-    // The last token was not run yet, or a pass was aborted in which it was; without one the prompt was not.
-    const held = tokens.length > 0 ? [...ids, ...tokens.slice(0, -1)] : ids.slice(0, prefix);
-    if (this.options.keeps) this.kept.set(slot, { pairs, ids: held });
+  private leave({ prompt: { pairs, ids }, slot, tokens, done }: Growing): void {
+    // The last token was not run yet, or a pass was aborted in which it was.
+    const held = tokens.length > 0 ? [...ids, ...tokens.slice(0, -1)] : ids.slice(0, done);
+    if (this.options.keeps) this.slots.hold(slot, pairs, held);
+    this.slots.giveBack(slot);
   }
 
   private endAll(error: unknown): void {
     this.end ??= { error };
-    for (const { prompt } of this.active) prompt.reject(error);
+    for (const { prompt } of [...this.entering, ...this.active]) prompt.reject(error);
+    this.entering = [];
     this.active = [];
     for (const pending of this.waiting) pending.reject(error);
     this.waiting = [];
@@ -328,6 +398,7 @@ export class Session {
     for (const [old, { letGo }] of idle.slice(0, -MOST_IDLE)) {
       this.adapters.delete(old);
       this.next.forget(old);
+      this.slots.forget(old);
       for (const [slot, held] of this.prefixes.entries()) if (held === old) this.prefixes[slot] = undefined;
       letGo();
     }

@@ -17,8 +17,9 @@ const SAMPLINGS: readonly SamplingOptions[] = [
   { ...GREEDY, do_sample: true, temperature: 0.9, seed: 3 },
   { ...GREEDY, do_sample: true, temperature: 0.7, top_p: 0.9, top_k: 12, seed: 4 },
 ];
-const PREFIX = [...randomIds(6, 9)];
-const ROOM = { longest: 40, newTokens: 12 };
+/** Long enough that it is copied from slot to slot. */
+const PREFIX = [...randomIds(34, 9)];
+const ROOM = { longest: 60, newTokens: 12 };
 
 /** An adapter whose answers are far from the base's; `tables`: that brings an embedding and a head, too. */
 function strange(model: CausalLM, seed: number, tables = false): LoraAdapter {
@@ -56,6 +57,7 @@ const drawn = fc.record({
   sampling: fc.nat(2),
   max_new_tokens: fc.integer({ min: 1, max: 12 }),
   stops: fc.boolean(),
+  looks: fc.boolean(),
   arrives: fc.nat(12),
   // After so many of its tokens, or so many turns of the event loop.
   cancelled: fc.option(fc.record({ tokens: fc.nat(8), turns: fc.nat(30) }), { freq: 3 }),
@@ -89,7 +91,7 @@ for (const [type, like] of [
       fc.asyncProperty(
         fc.array(drawn, { minLength: 2, maxLength: 9 }),
         fc.integer({ min: 1, max: 4 }),
-        fc.constantFrom({}, { prefix: PREFIX }, { keeps: true }),
+        fc.constantFrom({}, { prefix: PREFIX }, { keeps: true }, { piece: 3 }, { keeps: true, piece: 7 }),
         async (all, slots, shared) => {
           const requests = all.map(({ length, shares, max_new_tokens, ...own }, index): Request => {
             const ids = [...(shares ? PREFIX : []), ...randomIds(length, 40 + index)];
@@ -101,7 +103,7 @@ for (const [type, like] of [
           for (const request of requests) answers.push(await alone(model, request));
           const session = new Session(model, { slots, ...ROOM, ...shared });
           await Promise.all(
-            all.map(async ({ cancelled, arrives }, i) => {
+            all.map(async ({ cancelled, arrives, looks }, i) => {
               const [request, wanted] = [requests[i]!, answers[i]!];
               await turns(arrives);
               const stop = new AbortController();
@@ -109,6 +111,7 @@ for (const [type, like] of [
               const answer = session.submit({
                 ...request,
                 ...(cancelled && { signal: stop.signal }),
+                ...(looks && { onLogits: (logits) => assert.ok(logits.every(Number.isFinite)) }),
                 onToken(token) {
                   told.push(token);
                   if (told.length === cancelled?.tokens) stop.abort();
@@ -226,6 +229,86 @@ test('an answer ends where its tokens are said to, which it keeps', async () => 
     }),
     /^Error: no$/,
   );
+  model.dispose();
+});
+
+test('whoever looks at logits sees what the choice is made of, and makes it another', async () => {
+  const model = await tinyModel(await backend());
+  const ids = [...randomIds(5, 4)];
+  for (const sampling of SAMPLINGS) {
+    const session = new Session(model, { slots: 3, longest: 8, newTokens: 8 });
+    const ask = (onLogits?: Request['onLogits']): Promise<Answer> =>
+      session.submit({ index: 0, ids, max_new_tokens: 8, stopTokens: [], sampling, onLogits });
+    const likeliest: number[] = [];
+    const even = (logits: Float32Array): void => {
+      likeliest.push(logits.indexOf(Math.max(...logits)));
+      for (let id = 1; id < logits.length; id += 2) logits[id] = -Infinity;
+    };
+    const [free, seen, bound] = await Promise.all([ask(), ask(() => undefined), ask(even)]);
+    assert.deepEqual(seen, free);
+    assert.ok(bound.tokens.every((id) => id % 2 === 0));
+    if (!sampling.do_sample) assert.equal(free.tokens[0], likeliest[0]);
+    const fault = new Error('no');
+    const others = [ask(), ask(even)];
+    await assert.rejects(
+      ask(() => {
+        throw fault;
+      }),
+      (error) => error === fault,
+    );
+    assert.deepEqual(await Promise.all(others), [free, bound]);
+    await session.close();
+  }
+  model.dispose();
+});
+
+test('a beginning that many share is run once, however they come', async () => {
+  const model = await tinyModel(await backend());
+  let rows = 0;
+  const pass = model.pass.bind(model);
+  Object.assign(model, {
+    pass(...[g, call]: Parameters<CausalLM['pass']>) {
+      rows += call.ids.shape[0]!;
+      return pass(g, call);
+    },
+  });
+  for (const piece of [undefined, 16]) {
+    const session = new Session(model, {
+      ...{ slots: 8, longest: 120, newTokens: 1, keeps: true },
+      ...(piece !== undefined && { piece }),
+    });
+    const beginning = randomIds(100, 3);
+    rows = 0;
+    const answers = Array.from({ length: 8 }, (_, index) =>
+      session.submit({
+        ...{ index, ids: [...beginning, ...randomIds(10, 30 + index)], max_new_tokens: 1 },
+        ...{ stopTokens: [], sampling: GREEDY },
+      }),
+    );
+    await Promise.all(answers);
+    assert.equal(rows, 100 + 8 * 10);
+    await session.close();
+  }
+  model.dispose();
+});
+
+test('answers go on while a long prompt is read in pieces', async () => {
+  const model = await tinyModel(await backend());
+  const session = new Session(model, { slots: 2, longest: 100, newTokens: 30, piece: 10 });
+  const order: string[] = [];
+  const ask = (index: number, length: number, name: string): Promise<Answer> =>
+    session.submit({
+      ...{ index, ids: [...randomIds(length, index)], max_new_tokens: 30, stopTokens: [], sampling: GREEDY },
+      onToken: () => order.push(name),
+    });
+  const short = ask(0, 5, 'short');
+  await turns(4);
+  const long = ask(1, 90, 'long');
+  await Promise.all([short, long]);
+  // Nine pieces, with a token of the other's behind each.
+  const before = order.slice(0, order.indexOf('long')).length;
+  assert.ok(before >= 9 && before <= 14, `${before}`);
+  await session.close();
   model.dispose();
 });
 
