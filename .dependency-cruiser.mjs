@@ -7,6 +7,7 @@
 export const rows = [
   ['api'],
   ['cli'],
+  ['server'],
   ['experiments/report', 'experiments/verify'],
   ['experiments/run', 'experiments/bench'],
   ['experiments/checks', 'experiments/plan'],

@@ -1,26 +1,22 @@
 /** A chat with a model: what was said, and the session that holds what the model has read of it. */
 
-import { Session, type AnswerEnd } from '../generate/session.js';
+import { Session } from '../generate/session.js';
 import { stopTokens } from '../generate/stop-tokens.js';
 import { readsByEncoder, type CausalLM } from '../models/model.js';
-import { answerEnd, createTask, type Task } from '../tasks/index.js';
-import type { Message, Tokenizer } from '../tokenizer/index.js';
+import { ChatPrompts } from '../tasks/index.js';
+import { GrowingText, type Message, type Tokenizer } from '../tokenizer/index.js';
 import { isAbort } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
 import { samplingOf, type ModelFiles, type SamplingFlags } from './model.js';
-import { Shown } from './shown.js';
+import { sayText } from './output.js';
 
 /** The least room for a conversation; one that grows out of its room gets twice as much, and is read anew. */
 const LEAST_ROOM = 1024;
 
 export class Dialogue {
-  private readonly template: string | undefined;
-  private readonly task: Task;
+  private readonly prompts: ChatPrompts;
   private system: string;
   private readonly tokenizer: Tokenizer;
-  private readonly ends: Pick<AnswerEnd, 'stopTokens' | 'endsWith'>;
-  /** What the template writes behind the assistant's words. */
-  private readonly turnEnd: string | undefined;
   private said: readonly Message[] = [];
   private session: { readonly of: Session; readonly room: number } | undefined;
   private turns = 0;
@@ -35,13 +31,9 @@ export class Dialogue {
       system = '',
     }: { readonly template?: string | undefined; readonly system?: string | undefined },
   ) {
-    this.template = template;
     this.system = system;
     this.tokenizer = tokenizer;
-    this.task = createTask({ task: 'chat', chat_template: template });
-    this.turnEnd = this.task.wording.turnEnd?.(tokenizer);
-    const ends = answerEnd(this.task, tokenizer);
-    this.ends = { ...ends, stopTokens: [...stopTokens(folder, tokenizer.eosId), ...ends.stopTokens] };
+    this.prompts = new ChatPrompts(tokenizer, stopTokens(folder, tokenizer.eosId), template);
   }
 
   /** Begins anew. `system`: another system message. */
@@ -57,14 +49,15 @@ export class Dialogue {
   async answer(message: string, signal: AbortSignal): Promise<void> {
     const opening = this.system === '' ? [] : [{ role: 'system', content: this.system }];
     const asked = [...this.said, { role: 'user', content: message }];
-    const ids = await this.idsOf([...opening, ...asked]);
+    const ids = await this.prompts.idsOf([...opening, ...asked]);
     const max_new_tokens = this.newTokens(ids.length);
-    const shown = new Shown(this.tokenizer.stream(), this.turnEnd);
+    const { turnEnd, ends } = this.prompts;
+    const shown = new GrowingText(this.tokenizer.stream(), turnEnd === undefined ? [] : [turnEnd], sayText);
     const tokens: number[] = [];
     try {
       const session = await this.roomFor(ids.length + max_new_tokens);
       await session.submit({
-        ...{ index: this.turns++, ids, max_new_tokens, signal, ...this.ends },
+        ...{ index: this.turns++, ids, max_new_tokens, signal, ...ends },
         sampling: samplingOf(this.flags),
         onToken(token) {
           tokens.push(token);
@@ -75,25 +68,14 @@ export class Dialogue {
       if (!isAbort(error, signal)) throw error;
     }
     await shown.end();
+    sayText('\n');
     const text = this.tokenizer.decode(tokens);
-    const [content] = this.turnEnd === undefined ? [text] : text.split(this.turnEnd, 1);
+    const [content] = turnEnd === undefined ? [text] : text.split(turnEnd, 1);
     this.said = [...asked, { role: 'assistant', content: content! }];
   }
 
   async close(): Promise<void> {
     await this.session?.of.close();
-  }
-
-  private async idsOf(messages: readonly Message[]): Promise<number[]> {
-    const options = { addGenerationPrompt: true };
-    const { template } = this;
-    const laidOut =
-      template === undefined && this.tokenizer.hasChatTemplate
-        ? this.tokenizer.applyChatTemplate(messages, options)
-        : this.tokenizer.renderChat(messages, { ...options, template }).text;
-    // The template writes the special tokens itself.
-    const [ids] = await this.tokenizer.encodeBatch([laidOut], { addSpecialTokens: false });
-    return ids!;
   }
 
   /** How long an answer may be behind so many tokens. */

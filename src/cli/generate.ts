@@ -7,7 +7,7 @@ import { generate } from '../generate/generate.js';
 import type { Prompt } from '../generate/prompts.js';
 import { stopTokens } from '../generate/stop-tokens.js';
 import { encodePrompts } from '../tasks/index.js';
-import type { Message, Tokenizer } from '../tokenizer/index.js';
+import { GrowingText, type Message, type Tokenizer } from '../tokenizer/index.js';
 import { UserError } from '../util/errors.js';
 import { readTableBytes } from '../util/read.js';
 import { positiveInteger } from './device.js';
@@ -23,7 +23,6 @@ import {
   type SamplingFlags,
 } from './model.js';
 import { sayJson, sayText } from './output.js';
-import { Shown } from './shown.js';
 
 interface Flags extends ModelFlags, SamplingFlags {
   readonly prompt?: string[];
@@ -54,7 +53,7 @@ export const verb: Verb = (command) => {
       const all = await encode(tokenizer, asked, flags);
       const prompts = all.map((ids, index): Prompt => ({ index, ids }));
       const model = await loadFrom(files, flags);
-      const shown = prompts.length === 1 && !flags.json ? new Shown(tokenizer.stream()) : undefined;
+      const shown = prompts.length === 1 && !flags.json ? new GrowingText(tokenizer.stream(), [], sayText) : undefined;
       const answers = generate(model, prompts, {
         ...samplingOf(flags),
         max_new_tokens: flags.maxNewTokens,
@@ -65,6 +64,7 @@ export const verb: Verb = (command) => {
       for await (const { index, tokens, finish } of answers) {
         if (shown) {
           await shown.end();
+          sayText('\n');
           continue;
         }
         const text = tokenizer.decode(tokens);

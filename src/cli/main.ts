@@ -17,6 +17,7 @@ const VERBS = {
   inspect: 'show the tokens of some training rows, and which are trained on',
   generate: 'answer prompts with a model and, if given, an adapter',
   chat: 'talk with a model in the terminal, or a message a line through a pipe',
+  serve: "answer by OpenAI's API, over HTTP: a model and adapters",
   eval: 'score predictions against references',
   compare: 'compare the answers of two runs: figures, a paired test, the rows that changed',
   ls: 'list runs: state, settings, figures',

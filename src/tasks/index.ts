@@ -88,6 +88,7 @@ export {
   type Pair,
   type Part,
 } from './encode.js';
+export { ChatPrompts } from './chat-prompts.js';
 export { METHOD_NAMES, METHODS, methodName, BASELINES, type Baseline, type Method } from './methods.js';
 export { matchLabel } from './labels.js';
 export { chooseExamples, promptsFor, promptsLater } from './prompts.js';

@@ -8,6 +8,7 @@ export {
   type RenderedChat,
 } from './chat/index.js';
 export { CHAT_TEMPLATE, TOKENIZER_FILES } from './files.js';
+export { GrowingText } from './growing-text.js';
 export { ChatTemplate } from './jinja/index.js';
 export { TextStream } from './stream.js';
 export { Tokenizer, type ChatMessage } from './tokenizer.js';

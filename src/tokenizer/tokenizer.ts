@@ -262,6 +262,11 @@ export class Tokenizer {
     return this.#specialId('unk_token');
   }
 
+  /** The text of the model's chat template, where it has one. */
+  get chatTemplate(): string | undefined {
+    return this.#template?.source;
+  }
+
   get hasChatTemplate(): boolean {
     return this.#template !== undefined;
   }

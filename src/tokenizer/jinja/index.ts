@@ -36,7 +36,7 @@ export class ChatTemplate {
 
   /** `path` says in errors where the template stands. Throws UserError for one that cannot be parsed. */
   constructor(
-    source: string,
+    readonly source: string,
     readonly path: string,
   ) {
     try {

@@ -1,0 +1,180 @@
+/** `westwind serve`: a model and its adapters behind OpenAI's API. */
+
+import type { AddressInfo } from 'node:net';
+import { InvalidArgumentError, type Command } from 'commander';
+import { isAdapterFolder } from '../adapters/merge.js';
+import { loadModel } from '../models/load.js';
+import { readsByEncoder, type CausalLM } from '../models/model.js';
+import { createApiServer, Engine, type EngineOptions } from '../server/index.js';
+import { UserError } from '../util/errors.js';
+import { readText } from '../util/read.js';
+import {
+  deviceOptions,
+  nonNegativeInteger,
+  openBackend,
+  positiveInteger,
+  type DeviceFlags,
+} from './device.js';
+import type { Verb } from './main.js';
+import { modelFiles } from './model.js';
+import { say, warn } from './output.js';
+
+interface Flags extends DeviceFlags {
+  readonly revision?: string;
+  readonly loadIn4bit?: boolean;
+  readonly adapter: readonly NamedAdapter[];
+  readonly host: string;
+  readonly port: number;
+  readonly servedModelName?: string;
+  readonly maxNumSeqs: number;
+  readonly maxModelLen?: number;
+  readonly maxQueue: number;
+  readonly timeout: number;
+  readonly chatTemplate?: string;
+  readonly allowedOrigin: readonly string[];
+  readonly maxBodyMib: number;
+  readonly allowAdapterUpdates?: boolean;
+}
+
+interface NamedAdapter {
+  readonly name: string;
+  readonly folder: string;
+}
+
+/** Without --max-model-len no more tokens have room than this: slots are as long as the longest. */
+const USUAL_LENGTH = 4096;
+
+const KEYS = 'WESTWIND_API_KEY';
+
+export const verb: Verb = (command) => {
+  options(command).action(async (name: string, flags: Flags) => {
+    const apiKeys = (process.env[KEYS] ?? '').split(',').filter((key) => key !== '');
+    const chat_template = flags.chatTemplate === undefined ? undefined : readText(flags.chatTemplate);
+    const files = await modelFiles(name, {
+      ...{ device: flags.device },
+      ...(flags.revision !== undefined && { revision: flags.revision }),
+    });
+    const backend = await openBackend(flags);
+    const model = await loadModel(
+      backend,
+      files.folder,
+      flags.loadIn4bit ? { quantization: { doubleQuant: true } } : {},
+    );
+    // An adapter's folder stands for its base and itself.
+    const given = isAdapterFolder(name) ? [{ name: named(name), folder: name }] : [];
+    const served = flags.servedModelName ?? (given.length > 0 ? named(files.folder) : name);
+    const engine = engineOf(model, files.folder, { ...flags, served, chat_template });
+    for (const adapter of [...given, ...flags.adapter]) engine.add(adapter.name, adapter.folder);
+    await serve(engine, flags, apiKeys);
+  });
+};
+
+function options(command: Command): Command {
+  return deviceOptions(command)
+    .argument('<model>', 'a model folder, a name on the hub, or an adapter folder that names its base model')
+    .option(
+      '-a, --adapter <name=dir...>',
+      'a LoRA adapter in PEFT format, and what clients call it',
+      adapters,
+      [],
+    )
+    .option('--revision <name>', "a branch, tag or commit of the hub's model")
+    .option('--load-in-4bit', 'quantize the weights to NF4 on loading')
+    .option('--served-model-name <name>', 'what clients call the base model (default: as it is given here)')
+    .option('--host <address>', 'where to listen', '127.0.0.1')
+    .option('--port <n>', 'the port; 0: any that is free', nonNegativeInteger, 8000)
+    .option('--max-num-seqs <n>', 'answers at once', positiveInteger, 16)
+    .option(
+      '--max-model-len <n>',
+      `tokens of a prompt and its answer (default: the model's context, ${USUAL_LENGTH} at most)`,
+      positiveInteger,
+    )
+    .option('--max-queue <n>', 'answers that may wait; more are refused with 429', nonNegativeInteger, 256)
+    .option('--timeout <seconds>', 'for a request, at the most', positiveInteger, 600)
+    .option('--chat-template <file>', "a chat template in Jinja, in the place of the models' own")
+    .option('--allowed-origin <origin...>', 'origins whose pages may ask; *: all', list, [])
+    .option('--max-body-mib <n>', "of a request's body", positiveInteger, 16)
+    .option(
+      '--allow-adapter-updates',
+      'clients may add and remove adapters, of any folder that can be read here',
+    );
+}
+
+function engineOf(
+  model: CausalLM,
+  folder: string,
+  flags: Flags & { readonly served: string; readonly chat_template: string | undefined },
+): Engine {
+  const context = readsByEncoder(model) ? USUAL_LENGTH : model.config.max_position_embeddings;
+  const { maxModelLen = Math.min(context, USUAL_LENGTH) } = flags;
+  if (maxModelLen > context || maxModelLen < 2)
+    throw new UserError(`--max-model-len is ${maxModelLen}, and the model's context is ${context}`);
+  const engine: EngineOptions = {
+    ...{ name: flags.served, folder, chat_template: flags.chat_template },
+    ...{ max_num_seqs: flags.maxNumSeqs, max_model_len: maxModelLen, max_queue: flags.maxQueue },
+    piece: model.backend.activations === 'bf16' ? 2048 : 256,
+  };
+  return new Engine(model, engine);
+}
+
+/** Seconds for answers that are being made when the server is asked to end. */
+const GRACE = 30;
+
+async function serve(engine: Engine, flags: Flags, apiKeys: readonly string[]): Promise<void> {
+  const { host, port, timeout } = flags;
+  const server = createApiServer(engine, {
+    ...{ apiKeys, timeout, origins: flags.allowedOrigin, maxBytes: flags.maxBodyMib * 2 ** 20 },
+    updatesAdapters: flags.allowAdapterUpdates ?? false,
+    onFault: (error) => warn(error instanceof Error ? (error.stack ?? error.message) : String(error)),
+  });
+  await new Promise<void>((resolve, reject) => {
+    server.once('error', (error: NodeJS.ErrnoException) =>
+      reject(new UserError(`cannot listen at ${host}, port ${port}: ${reasonOf(error)}`)),
+    );
+    server.listen(port, host, resolve);
+  });
+  const { address, port: bound } = server.address() as AddressInfo;
+  if (apiKeys.length === 0 && !isLoopback(address))
+    warn(`whoever reaches ${address} can use this model: set ${KEYS} to a key that clients have to send`);
+  const shown = address.includes(':') ? `[${address}]` : address;
+  say(`serving ${engine.list.map(({ name }) => name).join(', ')} at http://${shown}:${bound}/v1`);
+  await new Promise<void>((resolve) => {
+    let asked = false;
+    const end = (): void => {
+      // Whoever asks twice does not wait.
+      if (asked) process.exit(130);
+      asked = true;
+      resolve();
+    };
+    process.on('SIGINT', end);
+    process.on('SIGTERM', end);
+  });
+  const closed = new Promise((resolve) => server.close(resolve));
+  await engine.close(GRACE);
+  server.closeAllConnections();
+  await closed;
+}
+
+function reasonOf({ code, message }: NodeJS.ErrnoException): string {
+  if (code === 'EADDRINUSE') return 'another program listens there; choose another --port';
+  if (code === 'EACCES') return 'this user may not; choose a --port from 1024';
+  if (code === 'EADDRNOTAVAIL' || code === 'ENOTFOUND')
+    return 'this machine has no such address; choose another --host';
+  return message;
+}
+
+function isLoopback(address: string): boolean {
+  return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
+}
+
+function adapters(text: string, before: readonly NamedAdapter[]): NamedAdapter[] {
+  const [, name, folder] = /^([^=]+)=(.+)$/.exec(text) ?? [];
+  if (name === undefined || folder === undefined) throw new InvalidArgumentError('NAME=DIR is wanted');
+  return [...before, { name, folder }];
+}
+
+const list = (text: string, before: readonly string[]): string[] => [...before, text];
+
+function named(folder: string): string {
+  return folder.replace(/\/+$/, '').split('/').at(-1)!;
+}

@@ -1,0 +1,105 @@
+/** `POST /v1/completions`: prompts as they are, without a template. */
+
+import type { ServerResponse } from 'node:http';
+import { encodePrompts } from '../tasks/index.js';
+import type { Tokenizer } from '../tokenizer/index.js';
+import { answerAll, usageOf, type Serving, type Wanted } from './answers.js';
+import { newId, tellFault } from './replies.js';
+import { biasOf, samplingOf, stopsOf, type CompletionRequest } from './requests.js';
+import { EventStream } from './sse.js';
+import type { TokenLogprobs } from './token-rules.js';
+
+/** vLLM's and OpenAI's default. */
+const NEW_TOKENS = 16;
+
+/** The whole answer; undefined: it was streamed. */
+export async function completion(
+  serving: Serving,
+  request: CompletionRequest,
+  out: ServerResponse,
+  headers: Readonly<Record<string, string>>,
+): Promise<object | undefined> {
+  const { engine, metrics } = serving;
+  const served = engine.find(request.model);
+  const { tokenizer, stops: stopTokens } = served;
+  const prompts = await idsOf(tokenizer, request.prompt);
+  const sampling = samplingOf(request);
+  const n = request.n ?? 1;
+  const wanted = prompts.flatMap((ids) => {
+    const max_new_tokens = engine.newTokens(ids.length, request.max_tokens ?? NEW_TOKENS);
+    return Array.from({ length: n }, (_, choice): Wanted => ({
+      ...{ ids, choice, max_new_tokens, sampling, stopTokens, ends: stopsOf(request) },
+      rules: {
+        logprobs: request.logprobs ?? undefined,
+        bias: biasOf(request),
+        presence: request.presence_penalty ?? 0,
+        frequency: request.frequency_penalty ?? 0,
+      },
+    }));
+  });
+  metrics.promptTokens.inc(prompts.reduce((sum, ids) => sum + ids.length, 0));
+  const head = {
+    ...{ id: newId('cmpl'), object: 'text_completion' },
+    ...{ created: Math.floor(Date.now() / 1000), model: request.model },
+  };
+
+  if (!request.stream) {
+    const answers = await answerAll(serving, served, wanted, out);
+    const usage = usageOf(prompts, answers);
+    metrics.generatedTokens.inc(usage.completion_tokens);
+    return {
+      ...head,
+      choices: answers.map(({ text, finish: finish_reason, logprobs }, index) => ({
+        ...{ index, text, finish_reason, logprobs: logprobs ? listsOf(tokenizer, logprobs) : null },
+      })),
+      usage,
+    };
+  }
+
+  let opened: EventStream | undefined;
+  const stream = (): EventStream => (opened ??= new EventStream(out, headers));
+  const tell = (index: number, text: string, more: object): void =>
+    stream().send({ ...head, choices: [{ index, text, logprobs: null, finish_reason: null, ...more }] });
+  try {
+    const answers = await answerAll(serving, served, wanted, out, (index, text, logprobs) => {
+      tell(index, text, { logprobs: logprobs ? listsOf(tokenizer, logprobs) : null });
+    });
+    const usage = usageOf(prompts, answers);
+    metrics.generatedTokens.inc(usage.completion_tokens);
+    for (const [index, { finish }] of answers.entries()) tell(index, '', { finish_reason: finish });
+    if (request.stream_options?.include_usage) stream().send({ ...head, choices: [], usage });
+    stream().end();
+  } catch (error) {
+    if (!opened) throw error;
+    tellFault(out, error);
+  }
+  return undefined;
+}
+
+async function idsOf(
+  tokenizer: Tokenizer,
+  prompt: CompletionRequest['prompt'],
+): Promise<readonly (readonly number[])[]> {
+  const all = typeof prompt === 'string' ? [prompt] : prompt;
+  if (all.every((one) => typeof one === 'number')) return [all];
+  const texts = all.filter((one) => typeof one === 'string');
+  if (texts.length < all.length) return all.filter((one) => typeof one === 'object');
+  return tokenizer.decoderStartId === undefined
+    ? tokenizer.encodeBatch(texts)
+    : encodePrompts(tokenizer, texts);
+}
+
+/** As this endpoint has them: lists side by side. */
+function listsOf(tokenizer: Tokenizer, all: readonly TokenLogprobs[]): object {
+  const textOf = (id: number): string => tokenizer.decode([id], { skipSpecialTokens: false });
+  const tokens = all.map(({ token }) => textOf(token));
+  let end = 0;
+  return {
+    tokens,
+    token_logprobs: all.map(({ logprob }) => logprob),
+    top_logprobs: all.map(({ top }) =>
+      Object.fromEntries(top.map((one) => [textOf(one.token), one.logprob])),
+    ),
+    text_offset: tokens.map((text) => (end += text.length) - text.length),
+  };
+}

@@ -1,0 +1,208 @@
+/**
+ * A base model with adapters, each a model of its own to clients, behind one session: all that are asked at a time go through it together.
+ * So many requests may wait; more are refused until others are done.
+ */
+
+import { readAdapter } from '../adapters/peft.js';
+import type { LoraAdapter } from '../adapters/lora.js';
+import { bringsTokenizer } from '../adapters/file.js';
+import { Session } from '../generate/session.js';
+import type { SamplingOptions } from '../generate/sampler.js';
+import { stopTokens } from '../generate/stop-tokens.js';
+import { readsByEncoder, type CausalLM } from '../models/model.js';
+import { ChatPrompts } from '../tasks/index.js';
+import { GrowingText, Tokenizer } from '../tokenizer/index.js';
+import { isAbort } from '../util/abort.js';
+import { UserError } from '../util/errors.js';
+import { ApiError } from './errors.js';
+
+export interface EngineOptions {
+  /** What clients call the base model. */
+  readonly name: string;
+  /** The base model's. */
+  readonly folder: string;
+  /** Answers at once. */
+  readonly max_num_seqs: number;
+  /** Tokens of a prompt and its answer together. */
+  readonly max_model_len: number;
+  /** Answers that may wait for a place. */
+  readonly max_queue: number;
+  /** Tokens of prompts that are run between two tokens of the answers that grow. */
+  readonly piece: number;
+  /** In the place of the models' own. */
+  readonly chat_template?: string | undefined;
+}
+
+/** A model that clients can name. */
+export interface Served {
+  readonly name: string;
+  readonly created: number;
+  /** Of an adapter: the base. */
+  readonly parent?: string;
+  readonly tokenizer: Tokenizer;
+  readonly prompts: ChatPrompts;
+  readonly stops: readonly number[];
+  readonly adapter: LoraAdapter | null;
+}
+
+/** One answer that is wanted. */
+export interface Asked {
+  readonly served: Served;
+  readonly ids: readonly number[];
+  /** Which of several to the same prompt. */
+  readonly choice: number;
+  readonly max_new_tokens: number;
+  readonly sampling: SamplingOptions;
+  /** Texts that end it, of which nothing is told. */
+  readonly ends: readonly string[];
+  /** What ends it where that is no token of the model's: of chats. */
+  readonly endsWith?: ((tokens: readonly number[]) => boolean) | undefined;
+  readonly stopTokens: readonly number[];
+  readonly onLogits?: ((logits: Float32Array) => void) | undefined;
+  readonly signal: AbortSignal;
+  onToken(token: number): void;
+  onText(text: string): void;
+}
+
+export class Engine {
+  /** The base first. */
+  private readonly models = new Map<string, Served>();
+  private readonly session: Session;
+  /** Answers that are wanted and not there. */
+  private wanted = 0;
+  private isClosing = false;
+
+  /** Takes the memory of the cache. Throws UserError for a chat template that cannot be parsed. */
+  constructor(
+    private readonly model: CausalLM,
+    private readonly options: EngineOptions,
+  ) {
+    const { name, folder, max_num_seqs: slots, max_model_len, piece } = options;
+    const base = Tokenizer.load(folder);
+    this.models.set(name, this.served(name, base, null));
+    const bf16 = model.backend.activations === 'bf16';
+    this.session = new Session(model, {
+      ...{ slots, bf16, piece, keeps: true },
+      // A decoder has room for both together; an encoder's prompts and its decoder's answers have their own.
+      longest: readsByEncoder(model) ? max_model_len : max_model_len - 1,
+      newTokens: readsByEncoder(model) ? max_model_len : 1,
+    });
+  }
+
+  get list(): readonly Served[] {
+    return [...this.models.values()];
+  }
+
+  /** Answers that grow, and those that wait for a place. */
+  get load(): { readonly running: number; readonly waiting: number } {
+    const running = Math.min(this.wanted, this.options.max_num_seqs);
+    return { running, waiting: this.wanted - running };
+  }
+
+  /** Throws ApiError for one that is not there. */
+  find(name: string): Served {
+    const served = this.models.get(name);
+    if (served) return served;
+    throw new ApiError(404, `there is no model '${name}': ${[...this.models.keys()].join(', ')}`, {
+      ...{ param: 'model', code: 'model_not_found' },
+    });
+  }
+
+  /** An adapter's folder as a model. Throws UserError where it is damaged, of another base, or its name is taken. */
+  add(name: string, folder: string): Served {
+    if (this.models.has(name)) throw new UserError(`there is a model '${name}' already`);
+    const { folder: baseFolder } = this.options;
+    const tokenizer =
+      bringsTokenizer(folder) && !readsByEncoder(this.model)
+        ? Tokenizer.load(folder)
+        : Tokenizer.load(baseFolder, { templateOf: folder });
+    const served = this.served(name, tokenizer, readAdapter(this.model, folder));
+    this.models.set(name, served);
+    return served;
+  }
+
+  /** Takes an adapter away; requests that it answers go on to their end. Throws ApiError for one that is not there, or the base. */
+  remove(name: string): void {
+    const { adapter } = this.find(name);
+    if (!adapter) throw new ApiError(400, `'${name}' is the base model, which stays`);
+    this.models.delete(name);
+    adapter.dispose();
+  }
+
+  /** How long an answer may be. Throws ApiError where there is no room for the prompt, or for so long an answer. */
+  newTokens(prompt: number, wanted: number | undefined): number {
+    const { max_model_len: room } = this.options;
+    const left = readsByEncoder(this.model) ? room : room - prompt;
+    const why = { param: 'messages', code: 'context_length_exceeded' };
+    if (prompt > room || left < 1)
+      throw new ApiError(
+        400,
+        `the prompt has ${prompt} tokens, and there is room for ${room} with the answer`,
+        why,
+      );
+    if (wanted !== undefined && wanted > left)
+      throw new ApiError(
+        400,
+        `the prompt has ${prompt} tokens and the answer may have ${wanted}, but there is room for ${room} together`,
+        why,
+      );
+    return wanted ?? left;
+  }
+
+  /** Makes room for so many answers; what is returned gives it back. Throws ApiError where too many wait, or the server is closing. */
+  admit(answers: number): () => void {
+    const { max_num_seqs, max_queue } = this.options;
+    if (this.isClosing) throw new ApiError(503, 'the server is shutting down', { retryAfter: 5 });
+    if (this.wanted + answers > max_num_seqs + max_queue)
+      throw new ApiError(429, `${this.wanted} answers are being made or wait: ask again later`, {
+        ...{ code: 'rate_limit_exceeded', retryAfter: 1 },
+      });
+    this.wanted += answers;
+    return () => (this.wanted -= answers);
+  }
+
+  /** Answers; rejects with an AbortError once the signal is aborted. */
+  async ask(asked: Asked): Promise<{ readonly finish: 'stop' | 'length' }> {
+    const { served, choice: index, onToken, onText, signal, ...request } = asked;
+    const stopped = new AbortController();
+    const text = new GrowingText(served.tokenizer.stream(), asked.ends, onText);
+    let finish: 'stop' | 'length' = 'stop';
+    const either = AbortSignal.any([signal, stopped.signal]);
+    try {
+      const answer = await this.session.submit({
+        ...request,
+        ...{ index, adapter: served.adapter, signal: either },
+        onToken(token) {
+          onToken(token);
+          text.push(token);
+          if (text.ended) stopped.abort();
+        },
+      });
+      ({ finish } = answer);
+    } catch (error) {
+      if (signal.aborted || !isAbort(error, either)) throw error;
+    }
+    await text.end();
+    return { finish: text.ended ? 'stop' : finish };
+  }
+
+  /** Takes no more, waits for what is asked, or ends it after so many seconds. */
+  async close(seconds: number): Promise<void> {
+    this.isClosing = true;
+    const end = Date.now() + 1000 * seconds;
+    while (this.wanted > 0 && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20));
+    await this.session.close();
+    for (const { adapter } of this.list) adapter?.dispose();
+    this.model.dispose();
+  }
+
+  private served(name: string, tokenizer: Tokenizer, adapter: LoraAdapter | null): Served {
+    const { folder, name: base, chat_template } = this.options;
+    const stops = stopTokens(folder, tokenizer.eosId);
+    return {
+      ...{ name, tokenizer, adapter, stops, created: Math.floor(Date.now() / 1000) },
+      ...(adapter && { parent: base }),
+      prompts: new ChatPrompts(tokenizer, stops, chat_template),
+    };
+  }
+}

@@ -1,0 +1,20 @@
+/** An HTTP server with OpenAI's API over one base model and its adapters. */
+
+import { createServer, type Server } from 'node:http';
+import { getRequestListener } from '@hono/node-server';
+import { createApp, type AppOptions } from './app.js';
+import type { Engine } from './engine.js';
+import { Metrics } from './metrics.js';
+
+export { Engine, type EngineOptions } from './engine.js';
+
+export interface ServerOptions extends AppOptions {
+  /** Seconds for a request, at the most. */
+  readonly timeout: number;
+}
+
+/** To be listened with. `close` of the engine first, then of the server, ends all in order. */
+export function createApiServer(engine: Engine, { timeout, ...options }: ServerOptions): Server {
+  const app = createApp({ engine, timeout, metrics: new Metrics(engine) }, options);
+  return createServer(getRequestListener((request, env) => app.fetch(request, env)));
+}

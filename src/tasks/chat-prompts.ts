@@ -1,0 +1,47 @@
+/** How a model is asked in a chat that somebody holds with it: conversations as prompts, and where its answers end. */
+
+import { CHATML, type Message, type Tokenizer } from '../tokenizer/index.js';
+import { answerEnd } from './answer.js';
+import { chat } from './chat.js';
+
+export class ChatPrompts {
+  /** What the template writes behind the assistant's words. */
+  readonly turnEnd: string | undefined;
+  readonly ends: {
+    readonly stopTokens: readonly number[];
+    readonly endsWith?: (tokens: readonly number[]) => boolean;
+  };
+
+  /**
+   * @param stopTokens the model's own
+   * @param template in the place of the model's; ChatML where there is neither. Throws UserError for one that cannot be parsed.
+   */
+  constructor(
+    private readonly tokenizer: Tokenizer,
+    stopTokens: readonly number[],
+    private readonly template?: string,
+  ) {
+    const task = chat.create({ task: 'chat', chat_template: template }, [], []);
+    this.turnEnd = task.wording.turnEnd?.(tokenizer);
+    const ends = answerEnd(task, tokenizer);
+    this.ends = { ...ends, stopTokens: [...stopTokens, ...ends.stopTokens] };
+  }
+
+  /** The text of the template by which conversations are laid out. */
+  get source(): string {
+    return this.template ?? this.tokenizer.chatTemplate ?? CHATML;
+  }
+
+  /** A prompt of what was said so far. Throws UserError where the template refuses it. */
+  async idsOf(messages: readonly Message[], tools?: readonly object[]): Promise<number[]> {
+    const { tokenizer, template } = this;
+    const options = { addGenerationPrompt: true, ...(tools && { tools }) };
+    const text =
+      template === undefined && tokenizer.hasChatTemplate
+        ? tokenizer.applyChatTemplate(messages, options)
+        : tokenizer.renderChat(messages, { ...options, template }).text;
+    // The template writes the special tokens itself.
+    const [ids] = await tokenizer.encodeBatch([text], { addSpecialTokens: false });
+    return ids!;
+  }
+}
