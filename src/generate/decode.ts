@@ -24,7 +24,7 @@ export interface Sequence {
   readonly pairs: AdapterPairs;
   readonly sampling: SamplingOptions;
   /** Sees the logits that its next token is chosen by, f32 [vocabulary], and may change them. */
-  readonly onLogits?: ((logits: Float32Array) => void) | undefined;
+  readonly onLogits?: ((logits: Float32Array) => void | Promise<void>) | undefined;
 }
 
 /** A prompt's tokens from `from` to before `to`, those before being in the sequence's slot already. */
@@ -180,7 +180,8 @@ export class NextTokens {
       try {
         const logits = await own.toFloat32();
         throwIfAborted(signal);
-        onLogits(logits);
+        await onLogits(logits);
+        throwIfAborted(signal);
         backend.upload(logits, own);
       } finally {
         own.release();

@@ -50,7 +50,7 @@ export interface Request extends Prompt, AnswerEnd {
   /** Ends the request: its promise rejects with an AbortError; the others go on. */
   readonly signal?: AbortSignal | undefined;
   /** Sees the logits that the next token is chosen by, f32 [vocabulary], and may change them: -Infinity forbids a token. */
-  readonly onLogits?: ((logits: Float32Array) => void) | undefined;
+  readonly onLogits?: ((logits: Float32Array) => void | Promise<void>) | undefined;
   /** Sees each token of the answer as it is chosen. */
   readonly onToken?: ((token: number) => void) | undefined;
 }
@@ -274,9 +274,9 @@ export class Session {
     if (!onLogits) return placed;
     return Object.assign(placed, {
       // The others of the pass go on.
-      onLogits(logits: Float32Array) {
+      async onLogits(logits: Float32Array) {
         try {
-          onLogits(logits);
+          await onLogits(logits);
         } catch (error) {
           placed.fault = { error };
         }

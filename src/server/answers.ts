@@ -14,12 +14,18 @@ export interface Serving {
   readonly timeout: number;
 }
 
+/** A JSON Schema that the answer is to be of; `schema` absent: any object. */
+export interface JsonFormat {
+  readonly schema?: object;
+}
+
 /** A prompt, and what is wanted of its answer. */
 export interface Wanted extends Pick<
   Asked,
   'ids' | 'choice' | 'max_new_tokens' | 'sampling' | 'ends' | 'endsWith' | 'stopTokens'
 > {
   readonly rules: TokenRulesOptions;
+  readonly json?: JsonFormat | undefined;
 }
 
 export interface Answered {
@@ -62,9 +68,11 @@ export async function answerAll(
   const first = once(metrics.firstToken.startTimer());
   try {
     if (client.destroyed) end.abort();
-    return await Promise.all(
+    const answers = await Promise.all(
       wanted.map((one) => answer(engine, served, one, { signal: end.signal, first, onPiece })),
     );
+    metrics.generatedTokens.inc(usageOf([], answers).completion_tokens);
+    return answers;
   } catch (error) {
     // The others are for nobody.
     end.abort();
@@ -82,7 +90,7 @@ export async function answerAll(
 async function answer(
   engine: Engine,
   served: Served,
-  { rules: options, ...wanted }: Wanted,
+  { rules: options, json, ...wanted }: Wanted,
   {
     signal,
     first,
@@ -97,12 +105,20 @@ async function answer(
     told = logprobs?.length ?? 0;
     return since;
   };
-  const { finish } = await engine.ask({
+  const grammar = json && (await engine.grammar(served, wanted.stopTokens, json.schema));
+  const looks = rules ?? grammar;
+  const asked = engine.ask({
     ...{ ...wanted, served, signal },
-    ...(rules && { onLogits: (logits) => rules.apply(logits) }),
+    ...(looks && {
+      async onLogits(logits) {
+        rules?.apply(logits);
+        await grammar?.apply(logits);
+      },
+    }),
     onToken(token) {
       first();
       tokens++;
+      grammar?.chosen(token);
       const own = rules?.chosen(token);
       if (own) logprobs?.push(own);
     },
@@ -111,6 +127,7 @@ async function answer(
       onPiece?.(wanted.choice, piece, untold());
     },
   });
+  const { finish } = await asked.finally(() => grammar?.end());
   return { text, finish, tokens, logprobs };
 }
 

@@ -27,7 +27,7 @@ export interface AppOptions {
   /** Whether clients may add and remove adapters, of any folder that the server can read. */
   readonly updatesAdapters: boolean;
   /** Is told of faults of the server's own. */
-  onFault(error: unknown): void;
+  readonly onFault: (error: unknown) => void;
 }
 
 type Env = { Bindings: HttpBindings };

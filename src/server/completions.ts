@@ -45,14 +45,12 @@ export async function completion(
 
   if (!request.stream) {
     const answers = await answerAll(serving, served, wanted, out);
-    const usage = usageOf(prompts, answers);
-    metrics.generatedTokens.inc(usage.completion_tokens);
     return {
       ...head,
       choices: answers.map(({ text, finish: finish_reason, logprobs }, index) => ({
         ...{ index, text, finish_reason, logprobs: logprobs ? listsOf(tokenizer, logprobs) : null },
       })),
-      usage,
+      usage: usageOf(prompts, answers),
     };
   }
 
@@ -65,7 +63,6 @@ export async function completion(
       tell(index, text, { logprobs: logprobs ? listsOf(tokenizer, logprobs) : null });
     });
     const usage = usageOf(prompts, answers);
-    metrics.generatedTokens.inc(usage.completion_tokens);
     for (const [index, { finish }] of answers.entries()) tell(index, '', { finish_reason: finish });
     if (request.stream_options?.include_usage) stream().send({ ...head, choices: [], usage });
     stream().end();

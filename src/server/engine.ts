@@ -15,6 +15,7 @@ import { GrowingText, Tokenizer } from '../tokenizer/index.js';
 import { isAbort } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
 import { ApiError } from './errors.js';
+import { Grammars, type Grammar } from './grammar/index.js';
 
 export interface EngineOptions {
   /** What clients call the base model. */
@@ -58,16 +59,17 @@ export interface Asked {
   /** What ends it where that is no token of the model's: of chats. */
   readonly endsWith?: ((tokens: readonly number[]) => boolean) | undefined;
   readonly stopTokens: readonly number[];
-  readonly onLogits?: ((logits: Float32Array) => void) | undefined;
+  readonly onLogits?: ((logits: Float32Array) => Promise<void>) | undefined;
   readonly signal: AbortSignal;
-  onToken(token: number): void;
-  onText(text: string): void;
+  readonly onToken: (token: number) => void;
+  readonly onText: (text: string) => void;
 }
 
 export class Engine {
   /** The base first. */
   private readonly models = new Map<string, Served>();
   private readonly session: Session;
+  private readonly grammars = new Grammars();
   /** Answers that are wanted and not there. */
   private wanted = 0;
   private isClosing = false;
@@ -186,12 +188,20 @@ export class Engine {
     return { finish: text.ended ? 'stop' : finish };
   }
 
+  /** The grammar of one answer that is to be JSON. Rejects with ApiError for a schema that cannot be held to. */
+  grammar({ tokenizer, adapter }: Served, stops: readonly number[], schema?: object): Promise<Grammar> {
+    const { head } = this.model;
+    const { rows } = adapter?.pairs.tables?.get(head) ?? head.weight;
+    return this.grammars.begin(tokenizer, { vocabulary: rows, stops }, schema);
+  }
+
   /** Takes no more, waits for what is asked, or ends it after so many seconds. */
   async close(seconds: number): Promise<void> {
     this.isClosing = true;
     const end = Date.now() + 1000 * seconds;
     while (this.wanted > 0 && Date.now() < end) await new Promise((resolve) => setTimeout(resolve, 20));
     await this.session.close();
+    this.grammars.close();
     for (const { adapter } of this.list) adapter?.dispose();
     this.model.dispose();
   }

@@ -14,7 +14,9 @@ export interface ServerOptions extends AppOptions {
 }
 
 /** To be listened with. `close` of the engine first, then of the server, ends all in order. */
-export function createApiServer(engine: Engine, { timeout, ...options }: ServerOptions): Server {
-  const app = createApp({ engine, timeout, metrics: new Metrics(engine) }, options);
-  return createServer(getRequestListener((request, env) => app.fetch(request, env)));
+export function createApiServer(engine: Engine, { timeout, ...app }: ServerOptions): Server {
+  const { fetch } = createApp({ engine, timeout, metrics: new Metrics(engine) }, app);
+  const options = { overrideGlobalObjects: false };
+  const answer = getRequestListener((request, env) => fetch(request, env), options);
+  return createServer((incoming, outgoing) => void answer(incoming, outgoing));
 }

@@ -43,6 +43,15 @@ export function specialTokens(config: Json, map: Json, folder: string): SpecialT
   return tokens;
 }
 
+/** How tokens spell bytes: a character for each, `<0x0A>` for those that no token has, or as text alone. */
+export type Spelling = 'byte_level' | 'byte_fallback' | 'raw';
+
+export function spellingOf(decoder: unknown): Spelling {
+  const kinds = JSON.stringify(decoder ?? null);
+  if (kinds.includes('"ByteFallback"')) return 'byte_fallback';
+  return kinds.includes('"ByteLevel"') ? 'byte_level' : 'raw';
+}
+
 /**
  * tokenizer.json with what the other files change of it. Neither cuts nor fills: transformers turns both off unless a call asks for
  * them. Throws Error for a file that has no vocabulary, or ids that are none.

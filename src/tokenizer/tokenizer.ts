@@ -15,10 +15,12 @@ import {
   readOptionalJson,
   settle,
   specialTokens,
+  spellingOf,
   vocabulary,
   type Json,
   type Special,
   type SpecialTokens,
+  type Spelling,
 } from './files.js';
 import { ChatTemplate } from './jinja/index.js';
 import { Memo } from './memo.js';
@@ -58,7 +60,7 @@ export class Tokenizer {
   readonly #engine: EngineHandle;
   readonly #vocabulary: Vocabulary;
   readonly #cleanUp: boolean;
-  readonly #bytesFallBack: boolean;
+  readonly #spelling: Spelling;
   readonly #specialIds: ReadonlySet<number>;
   readonly #patterns: string;
   readonly #special: SpecialTokens;
@@ -78,7 +80,7 @@ export class Tokenizer {
       engine: EngineHandle;
       vocabulary: Vocabulary;
       cleanUp: boolean;
-      bytesFallBack: boolean;
+      spelling: Spelling;
       specialIds: ReadonlySet<number>;
       patterns: string;
       special: SpecialTokens;
@@ -89,7 +91,7 @@ export class Tokenizer {
     this.#vocabulary = parts.vocabulary;
     this.vocabSize = [...parts.vocabulary.tokens.keys()].reduce((most, id) => Math.max(most, id + 1), 0);
     this.#cleanUp = parts.cleanUp;
-    this.#bytesFallBack = parts.bytesFallBack;
+    this.#spelling = parts.spelling;
     this.#specialIds = parts.specialIds;
     this.#patterns = parts.patterns;
     this.#special = parts.special;
@@ -128,7 +130,7 @@ export class Tokenizer {
     return new Tokenizer(folder, decoderStart(readOptionalJson(join(folder, 'config.json'))), {
       engine,
       vocabulary: words,
-      bytesFallBack: JSON.stringify(json['decoder'] ?? null).includes('"ByteFallback"'),
+      spelling: spellingOf(json['decoder']),
       specialIds,
       patterns: patternsOf(json['normalizer'], json['pre_tokenizer']),
       cleanUp: cleansUp(json['model'] as Json, config),
@@ -227,7 +229,7 @@ export class Tokenizer {
    */
   stream({ isText = false, ...options }: DecodeOptions & { isText?: boolean } = {}): TextStream {
     const isOpen = (id: number): boolean =>
-      !isText && this.#bytesFallBack && BYTE.test(this.idToToken(id) ?? '');
+      !isText && this.#spelling === 'byte_fallback' && BYTE.test(this.idToToken(id) ?? '');
     const { skipSpecialTokens = true } = options;
     const isNothing = (id: number): boolean =>
       this.idToToken(id) === undefined || (skipSpecialTokens && this.#specialIds.has(id));
@@ -244,6 +246,16 @@ export class Tokenizer {
 
   idToToken(id: number): string | undefined {
     return this.#vocabulary.tokens.get(id);
+  }
+
+  /** How its tokens spell bytes. */
+  get spelling(): Spelling {
+    return this.#spelling;
+  }
+
+  /** Whether a token is no text, but says something of it. */
+  isSpecial(id: number): boolean {
+    return this.#specialIds.has(id);
   }
 
   get bosId(): number | undefined {

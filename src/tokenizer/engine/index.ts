@@ -3,7 +3,8 @@
  * takes a promise of it.
  */
 import { extname } from 'node:path';
-import { MessageChannel, receiveMessageOnPort, Worker, type MessagePort } from 'node:worker_threads';
+import { MessageChannel, receiveMessageOnPort, type MessagePort } from 'node:worker_threads';
+import { startThread } from '../../util/thread.js';
 import {
   isFailure,
   type Call,
@@ -86,12 +87,6 @@ const unused = new FinalizationRegistry((key: number) => {
 /** The bridge stands beside this file: .js in the package, .ts where the sources run. */
 const BRIDGE = new URL(`./bridge${extname(import.meta.url)}`, import.meta.url);
 
-/** A thread does not get the loader of TypeScript from the one that starts it. */
-const fromSource = (url: URL): string => {
-  const loader = JSON.stringify(import.meta.resolve('tsx/esm/api'));
-  return `import(${loader}).then(({ register }) => (register(), import(${JSON.stringify(url.href)})))`;
-};
-
 class Service {
   readonly #port: MessagePort;
   readonly #signal = new Int32Array(new SharedArrayBuffer(4));
@@ -100,14 +95,10 @@ class Service {
 
   constructor() {
     const { port1, port2 } = new MessageChannel();
-    const options = {
+    const worker = startThread(BRIDGE, {
       workerData: { port: port2, signal: this.#signal },
       transferList: [port2],
-      execArgv: [],
-    };
-    const worker = BRIDGE.pathname.endsWith('.ts')
-      ? new Worker(fromSource(BRIDGE), { ...options, eval: true })
-      : new Worker(BRIDGE, options);
+    });
     worker.unref();
     this.#port = port1;
     port1.on('message', (reply: Reply) => this.#deliver(reply));
