@@ -1,12 +1,13 @@
 /** The server's addresses: OpenAI's API under /v1, /health, /metrics, and a page to try it with. */
 
 import { existsSync, readFileSync } from 'node:fs';
-import type { ServerResponse } from 'node:http';
+import type { IncomingMessage } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { Hono, type Context } from 'hono';
 import { bearerAuth } from 'hono/bearer-auth';
 import { bodyLimit } from 'hono/body-limit';
 import { cors } from 'hono/cors';
+import { HTTPException } from 'hono/http-exception';
 import type { HttpBindings } from '@hono/node-server';
 import { RESPONSE_ALREADY_SENT } from '@hono/node-server/utils/response';
 import { z } from 'zod';
@@ -14,6 +15,7 @@ import type { Serving } from './answers.js';
 import { chatCompletion } from './chat.js';
 import { completion } from './completions.js';
 import { ApiError, apiErrorOf } from './errors.js';
+import type { Reply } from './replies.js';
 import { chatRequest, completionRequest, readBody } from './requests.js';
 import type { Served } from './engine.js';
 
@@ -58,8 +60,12 @@ export function createApp(serving: Serving, options: AppOptions): Hono<Env> {
   app.use(
     bodyLimit({
       maxSize: options.maxBytes,
-      onError: (c) =>
-        faultReply(c, new ApiError(413, `the body is larger than ${options.maxBytes} bytes`), options),
+      async onError(c: Context<Env>) {
+        // Whoever is still writing would see nothing but a connection that breaks.
+        await discard(c.env.incoming, 8 * options.maxBytes);
+        const why = `the body is larger than ${options.maxBytes} bytes`;
+        return faultReply(c, new ApiError(413, why), options);
+      },
     }),
   );
   app.post('/v1/chat/completions', answering(chatRequest, chatCompletion, serving));
@@ -95,21 +101,27 @@ function adapterHandlers(
   };
 }
 
-function answering<T>(
+function answering<T extends { readonly model: string }>(
   schema: z.ZodType<T>,
-  answer: (
-    serving: Serving,
-    request: T,
-    out: ServerResponse,
-    headers: Readonly<Record<string, string>>,
-  ) => Promise<object | undefined>,
+  answer: (serving: Serving, served: Served, request: T, out: Reply) => Promise<object | undefined>,
   serving: Serving,
 ): Handler {
   return async (c) => {
     const request = readBody(schema, await jsonOf(c));
-    const whole = await answer(serving, request, c.env.outgoing, Object.fromEntries(c.res.headers));
+    const out = { response: c.env.outgoing, headers: Object.fromEntries(c.res.headers) };
+    const whole = await serving.engine.use(request.model, (served) => answer(serving, served, request, out));
     return whole ? c.json(whole) : RESPONSE_ALREADY_SENT;
   };
+}
+
+/** Reads on to the end, or so many bytes. */
+async function discard(incoming: IncomingMessage, most: number): Promise<void> {
+  let bytes = 0;
+  try {
+    for await (const chunk of incoming) if ((bytes += (chunk as Buffer).length) > most) break;
+  } catch {
+    // It has gone.
+  }
 }
 
 async function jsonOf(c: Context<Env>): Promise<unknown> {
@@ -150,6 +162,8 @@ function authorized(keys: readonly string[]) {
 function faultReply(c: Context, error: unknown, { onFault }: AppOptions): Response {
   // Nobody is there to be told.
   if (error instanceof Error && error.name === 'AbortError') return c.body(null, 400);
+  // What Hono's own parts refuse, they have the answer for.
+  if (error instanceof HTTPException) return error.getResponse();
   const told = apiErrorOf(error);
   if (told.status === 500) onFault(error);
   if (told.retryAfter !== undefined) c.header('retry-after', String(told.retryAfter));

@@ -1,6 +1,5 @@
 /** `POST /v1/chat/completions`. */
 
-import type { ServerResponse } from 'node:http';
 import { messagesOf } from '../data/chat/index.js';
 import type { Tokenizer } from '../tokenizer/index.js';
 import { answerAll, usageOf, type Answered, type JsonFormat, type Serving, type Wanted } from './answers.js';
@@ -10,7 +9,7 @@ import { biasOf, samplingOf, stopsOf, type ChatRequest } from './requests.js';
 import { EventStream } from './sse.js';
 import type { TokenLogprobs } from './token-rules.js';
 import { ToolCallReader, toolFormOf, type ReadCalls, type ToolCall } from './tool-calls.js';
-import { newId, tellFault } from './replies.js';
+import { newId, tellFault, type Reply } from './replies.js';
 
 /** What of a request does not depend on whether it is streamed. */
 interface Prepared {
@@ -25,18 +24,21 @@ interface Prepared {
 /** The whole answer; undefined: it was streamed. */
 export async function chatCompletion(
   serving: Serving,
+  served: Served,
   request: ChatRequest,
-  out: ServerResponse,
-  headers: Readonly<Record<string, string>>,
+  out: Reply,
 ): Promise<object | undefined> {
-  const prepared = await prepare(serving, request);
+  const prepared = await prepare(serving, served, request);
   if (!request.stream) return wholeAnswer(serving, prepared, out);
-  await streamed(serving, prepared, out, { headers, usage: request.stream_options?.include_usage ?? false });
+  await streamed(serving, prepared, out, request.stream_options?.include_usage ?? false);
   return undefined;
 }
 
-async function prepare({ engine, metrics }: Serving, request: ChatRequest): Promise<Prepared> {
-  const served = engine.find(request.model);
+async function prepare(
+  { engine, metrics }: Serving,
+  served: Served,
+  request: ChatRequest,
+): Promise<Prepared> {
   const { prompts } = served;
   const tools = request.tool_choice === 'none' ? undefined : (request.tools ?? undefined);
   checkTools(request);
@@ -65,9 +67,9 @@ async function prepare({ engine, metrics }: Serving, request: ChatRequest): Prom
 async function wholeAnswer(
   serving: Serving,
   { served, ids, wanted, readers, head }: Prepared,
-  out: ServerResponse,
+  out: Reply,
 ): Promise<object> {
-  const answers = await answerAll(serving, served, wanted, out);
+  const answers = await answerAll(serving, served, wanted, out.response);
   return {
     ...{ ...head, object: 'chat.completion' },
     choices: answers.map(({ text, finish, logprobs }, index) => {
@@ -94,31 +96,31 @@ type Tell = (index: number, delta: object, more?: object) => void;
 async function streamed(
   serving: Serving,
   { served, ids, wanted, readers, head }: Prepared,
-  out: ServerResponse,
-  options: { readonly headers: Readonly<Record<string, string>>; readonly usage: boolean },
+  out: Reply,
+  withUsage: boolean,
 ): Promise<void> {
   const chunk = { ...head, object: 'chat.completion.chunk' };
   let opened: EventStream | undefined;
   const begun = new Set<number>();
   const tell: Tell = (index, delta, more) => {
-    opened ??= new EventStream(out, options.headers);
+    opened ??= new EventStream(out);
     const choice = (of: object, rest?: object): object => ({
       ...chunk,
       choices: [{ index, delta: of, logprobs: null, finish_reason: null, ...rest }],
-      ...(options.usage && { usage: null }),
+      ...(withUsage && { usage: null }),
     });
     if (!begun.has(index)) opened.send(choice({ role: 'assistant', content: '', refusal: null }));
     begun.add(index);
     opened.send(choice(delta, more));
   };
   try {
-    const answers = await answerAll(serving, served, wanted, out, (index, text, logprobs) => {
+    const answers = await answerAll(serving, served, wanted, out.response, (index, text, logprobs) => {
       const content = readers[index]?.push(text) ?? text;
       const told = logprobsOf(served.tokenizer, logprobs);
       if (content !== '' || told) tell(index, { content }, { logprobs: told });
     });
     for (const [index, answer] of answers.entries()) endChoice(index, answer, readers[index], tell);
-    if (options.usage) opened!.send({ ...chunk, choices: [], usage: usageOf([ids], answers) });
+    if (withUsage) opened!.send({ ...chunk, choices: [], usage: usageOf([ids], answers) });
     opened!.end();
   } catch (error) {
     if (!opened) throw error;

@@ -1,10 +1,10 @@
 /** `POST /v1/completions`: prompts as they are, without a template. */
 
-import type { ServerResponse } from 'node:http';
 import { encodePrompts } from '../tasks/index.js';
 import type { Tokenizer } from '../tokenizer/index.js';
 import { answerAll, usageOf, type Serving, type Wanted } from './answers.js';
-import { newId, tellFault } from './replies.js';
+import type { Served } from './engine.js';
+import { newId, tellFault, type Reply } from './replies.js';
 import { biasOf, samplingOf, stopsOf, type CompletionRequest } from './requests.js';
 import { EventStream } from './sse.js';
 import type { TokenLogprobs } from './token-rules.js';
@@ -15,12 +15,11 @@ const NEW_TOKENS = 16;
 /** The whole answer; undefined: it was streamed. */
 export async function completion(
   serving: Serving,
+  served: Served,
   request: CompletionRequest,
-  out: ServerResponse,
-  headers: Readonly<Record<string, string>>,
+  out: Reply,
 ): Promise<object | undefined> {
   const { engine, metrics } = serving;
-  const served = engine.find(request.model);
   const { tokenizer, stops: stopTokens } = served;
   const prompts = await idsOf(tokenizer, request.prompt);
   const sampling = samplingOf(request);
@@ -44,7 +43,7 @@ export async function completion(
   };
 
   if (!request.stream) {
-    const answers = await answerAll(serving, served, wanted, out);
+    const answers = await answerAll(serving, served, wanted, out.response);
     return {
       ...head,
       choices: answers.map(({ text, finish: finish_reason, logprobs }, index) => ({
@@ -55,11 +54,11 @@ export async function completion(
   }
 
   let opened: EventStream | undefined;
-  const stream = (): EventStream => (opened ??= new EventStream(out, headers));
+  const stream = (): EventStream => (opened ??= new EventStream(out));
   const tell = (index: number, text: string, more: object): void =>
     stream().send({ ...head, choices: [{ index, text, logprobs: null, finish_reason: null, ...more }] });
   try {
-    const answers = await answerAll(serving, served, wanted, out, (index, text, logprobs) => {
+    const answers = await answerAll(serving, served, wanted, out.response, (index, text, logprobs) => {
       tell(index, text, { logprobs: logprobs ? listsOf(tokenizer, logprobs) : null });
     });
     const usage = usageOf(prompts, answers);

@@ -3,6 +3,7 @@
  * So many requests may wait; more are refused until others are done.
  */
 
+import { holdPairs } from '../adapters/call.js';
 import { readAdapter } from '../adapters/peft.js';
 import type { LoraAdapter } from '../adapters/lora.js';
 import { bringsTokenizer } from '../adapters/file.js';
@@ -108,6 +109,17 @@ export class Engine {
     throw new ApiError(404, `there is no model '${name}': ${[...this.models.keys()].join(', ')}`, {
       ...{ param: 'model', code: 'model_not_found' },
     });
+  }
+
+  /** Works with a model, which stays until that is done, though it may be taken away meanwhile. Throws as `find`. */
+  async use<T>(name: string, work: (served: Served) => Promise<T>): Promise<T> {
+    const served = this.find(name);
+    const letGo = served.adapter && holdPairs(served.adapter.pairs);
+    try {
+      return await work(served);
+    } finally {
+      letGo?.();
+    }
   }
 
   /** An adapter's folder as a model. Throws UserError where it is damaged, of another base, or its name is taken. */

@@ -1,21 +1,20 @@
 /** Server-sent events to a client, written as they come: https://html.spec.whatwg.org/multipage/server-sent-events.html */
 
-import type { ServerResponse } from 'node:http';
+import type { Reply } from './replies.js';
 
 export class EventStream {
-  /** `headers`: those that are set already, such as CORS's. */
-  constructor(
-    private readonly out: ServerResponse,
-    headers: Readonly<Record<string, string>>,
-  ) {
-    out.writeHead(200, {
+  private readonly out: Reply['response'];
+
+  constructor({ response, headers }: Reply) {
+    this.out = response;
+    response.writeHead(200, {
       ...headers,
       'content-type': 'text/event-stream; charset=utf-8',
       'cache-control': 'no-cache',
       // Proxies would hold it back.
       'x-accel-buffering': 'no',
     });
-    out.flushHeaders();
+    response.flushHeaders();
   }
 
   send(data: object): void {

@@ -14,9 +14,9 @@ export class TextUntil {
   push(text: string): string {
     if (this.#ended) return '';
     const all = this.#held + text;
-    const found = this.ends.map((end) => all.indexOf(end)).filter((at) => at >= 0);
-    this.#ended = found.length > 0;
-    const shown = this.#ended ? Math.min(...found) : all.length - this.#begun(all);
+    const found = this.#found(all);
+    this.#ended = found !== undefined;
+    const shown = found ?? all.length - this.#begun(all);
     this.#held = all.slice(shown);
     return all.slice(0, shown);
   }
@@ -26,6 +26,15 @@ export class TextUntil {
     const held = this.#ended ? '' : this.#held;
     this.#held = '';
     return held;
+  }
+
+  /** Where the one begins that is whole first, however the text comes in pieces. */
+  #found(text: string): number | undefined {
+    const found = this.ends.map((end) => ({ at: text.indexOf(end), length: end.length }));
+    const [first] = found
+      .filter(({ at }) => at >= 0)
+      .sort((a, b) => a.at + a.length - (b.at + b.length) || a.at - b.at);
+    return first?.at;
   }
 
   /** How much of a text's end is a beginning of one of them. */

@@ -47,6 +47,9 @@ function faultIn(schema: unknown, { root, path, depth }: Place): string | undefi
     if (!HELD.has(key)) return `${path}.${key} is not supported`;
     if (key === 'type' && ![value].flat().every((type) => TYPES.includes(type as string)))
       return `${path}.type is none of ${TYPES.join(', ')}`;
+    // The library writes its own grammar wrongly then.
+    if (key === 'properties' && isObject(value) && Object.keys(value).some((name) => /["\\]/.test(name)))
+      return `${path}.properties has a name with a quotation mark or a backslash, which is not supported`;
     if (key === '$ref' && !leadsIn(root, value)) return `${path}.$ref leads nowhere within the schema`;
     for (const [inner, at] of inside(key, value, `${path}.${key}`)) {
       const fault = faultIn(inner, { root, path: at, depth: depth + 1 });
