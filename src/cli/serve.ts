@@ -44,11 +44,9 @@ interface NamedAdapter {
 /** Without --max-model-len no more tokens have room than this: slots are as long as the longest. */
 const USUAL_LENGTH = 4096;
 
-const KEYS = 'WESTWIND_API_KEY';
-
 export const verb: Verb = (command) => {
   options(command).action(async (name: string, flags: Flags) => {
-    const apiKeys = (process.env[KEYS] ?? '').split(',').filter((key) => key !== '');
+    const apiKeys = (process.env['WESTWIND_API_KEY'] ?? '').split(',').filter((key) => key !== '');
     const chat_template = flags.chatTemplate === undefined ? undefined : readText(flags.chatTemplate);
     const files = await modelFiles(name, {
       ...{ device: flags.device },
@@ -135,7 +133,9 @@ async function serve(engine: Engine, flags: Flags, apiKeys: readonly string[]): 
   });
   const { address, port: bound } = server.address() as AddressInfo;
   if (apiKeys.length === 0 && !isLoopback(address))
-    warn(`whoever reaches ${address} can use this model: set ${KEYS} to a key that clients have to send`);
+    warn(
+      `whoever reaches ${address} can use this model: set WESTWIND_API_KEY to a key that clients have to send`,
+    );
   const shown = address.includes(':') ? `[${address}]` : address;
   say(`serving ${engine.list.map(({ name }) => name).join(', ')} at http://${shown}:${bound}/v1`);
   await new Promise<void>((resolve) => {

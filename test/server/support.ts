@@ -15,7 +15,7 @@ import { Tokenizer } from '../../src/tokenizer/index.js';
 import { philox4x32 } from '../../src/util/philox.js';
 import { backend, LORA } from '../support/tiny.js';
 
-export const MODEL = 'examples/model';
+const MODEL = 'examples/model';
 export const KEY = 'sk-test';
 
 export interface Serving {
