@@ -1,6 +1,6 @@
 /** What Prometheus is told: https://prometheus.io/docs/instrumenting/exposition_formats. */
 
-import { Counter, Gauge, Histogram, Registry } from 'prom-client';
+import { collectDefaultMetrics, Counter, Gauge, Histogram, Registry } from 'prom-client';
 import type { Engine } from './engine.js';
 
 const SECONDS = [0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30, 60, 120];
@@ -14,6 +14,8 @@ export class Metrics {
   readonly whole: Histogram;
 
   constructor(engine: Engine) {
+    // Memory, processor time, and how long the event loop was held up.
+    collectDefaultMetrics({ register: this.registry });
     const registers = [this.registry];
     this.requests = new Counter({
       ...{ name: 'westwind_requests_total', help: 'Requests that were answered.', registers },

@@ -1,0 +1,168 @@
+/**
+ * The server under load, beside the same work without it: so many clients, each asking again as soon as it has its answer, for so long. Every
+ * greedy answer is compared with the one that its prompt gets alone.
+ *
+ *   node --import tsx scripts/bench-serve.ts [--model examples/model] [--clients 64] [--seconds 60] [--device cpu] [--adapter DIR]
+ *     [--prompt-tokens 40] [--new-tokens 40] [--stream]
+ */
+
+import { spawn } from 'node:child_process';
+import http from 'node:http';
+import { parseArgs } from 'node:util';
+
+const { values } = parseArgs({
+  options: {
+    model: { type: 'string', default: 'examples/model' },
+    clients: { type: 'string', default: '64' },
+    seconds: { type: 'string', default: '60' },
+    device: { type: 'string', default: 'cpu' },
+    'prompt-tokens': { type: 'string', default: '40' },
+    'new-tokens': { type: 'string', default: '40' },
+    'load-in-4bit': { type: 'boolean', default: false },
+    stream: { type: 'boolean', default: false },
+  },
+});
+const [clients, seconds, promptTokens, newTokens] = (
+  ['clients', 'seconds', 'prompt-tokens', 'new-tokens'] as const
+).map((name) => Number(values[name])) as [number, number, number, number];
+const PROGRAM = ['dist/cli/main.js'];
+const PROMPTS = 200;
+const agent = new http.Agent({ keepAlive: true, maxSockets: clients + 1 });
+
+interface Reply {
+  readonly text: string;
+  readonly tokens: number;
+  /** Milliseconds to the first byte of the body, and to the end. */
+  readonly first: number;
+  readonly whole: number;
+}
+
+async function serve(): Promise<{ url: string; end: () => Promise<void> }> {
+  const child = spawn(
+    process.execPath,
+    [
+      ...[
+        ...PROGRAM,
+        'serve',
+        values.model,
+        '--port',
+        '0',
+        '--device',
+        values.device,
+        '--served-model-name',
+        'm',
+      ],
+      ...['--max-num-seqs', String(clients), '--max-model-len', String(promptTokens + newTokens + 1)],
+      ...(values['load-in-4bit'] ? ['--load-in-4bit'] : []),
+    ],
+    { stdio: ['ignore', 'pipe', 'inherit'] },
+  );
+  const url = await new Promise<string>((resolve, reject) => {
+    let shown = '';
+    child.stdout.setEncoding('utf8').on('data', (text: string) => {
+      shown += text;
+      const found = /at (http:\S+)\/v1/.exec(shown);
+      if (found) resolve(found[1]!);
+    });
+    child.on('exit', (code) => reject(new Error(`the server ended with ${code}`)));
+  });
+  return {
+    url,
+    async end() {
+      const ended = new Promise((resolve) => child.on('exit', resolve));
+      child.kill('SIGTERM');
+      await ended;
+    },
+  };
+}
+
+/** Ids that differ from prompt to prompt. */
+const promptOf = (i: number): number[] =>
+  Array.from({ length: promptTokens }, (_, k) => 3 + ((i * 7919 + k * 104729 + i * k) % 1000));
+
+function ask(url: string, i: number): Promise<Reply> {
+  const body = JSON.stringify({
+    ...{ model: 'm', prompt: promptOf(i), max_tokens: newTokens, temperature: 0 },
+    ...(values.stream && { stream: true, stream_options: { include_usage: true } }),
+  });
+  const began = performance.now();
+  return new Promise((resolve, reject) => {
+    const request = http.request(`${url}/v1/completions`, { method: 'POST', agent }, (response) => {
+      let [text, first] = ['', 0];
+      response.setEncoding('utf8').on('data', (part: string) => {
+        if (first === 0) first = performance.now() - began;
+        text += part;
+      });
+      response.on('error', reject);
+      response.on('end', () => {
+        if (response.statusCode !== 200) reject(new Error(`${response.statusCode}: ${text}`));
+        else resolve({ ...read(text), first, whole: performance.now() - began });
+      });
+    });
+    request.on('error', reject);
+    request.end(body);
+  });
+}
+
+interface Chunk {
+  readonly choices: readonly { readonly text: string }[];
+  readonly usage?: { readonly completion_tokens: number };
+}
+
+function read(text: string): { text: string; tokens: number } {
+  const parts = values.stream
+    ? text
+        .split('\n\n')
+        .filter((event) => event.startsWith('data: {'))
+        .map((event) => JSON.parse(event.slice(6)) as Chunk)
+    : [JSON.parse(text) as Chunk];
+  return {
+    text: parts.map(({ choices }) => choices[0]?.text ?? '').join(''),
+    tokens: parts.at(-1)!.usage!.completion_tokens,
+  };
+}
+
+const percentile = (all: readonly number[], share: number): number =>
+  [...all].sort((a, b) => a - b)[Math.min(all.length - 1, Math.floor(share * all.length))]!;
+
+async function main(): Promise<void> {
+  const { url, end } = await serve();
+  const alone: string[] = [];
+  for (let i = 0; i < PROMPTS; i++) alone.push((await ask(url, i)).text);
+  const stop = performance.now() + 1000 * seconds;
+  const replies: Reply[] = [];
+  let [asked, wrong, failed] = [0, 0, 0];
+  await Promise.all(
+    Array.from({ length: clients }, async () => {
+      while (performance.now() < stop) {
+        const i = asked++ % PROMPTS;
+        try {
+          const reply = await ask(url, i);
+          replies.push(reply);
+          if (reply.text !== alone[i]) wrong++;
+        } catch (error) {
+          failed++;
+          console.error(String(error));
+        }
+      }
+    }),
+  );
+  const metrics = await (await fetch(`${url}/metrics`)).text();
+  const lag = Number(/^nodejs_eventloop_lag_max_seconds (\S+)/m.exec(metrics)?.[1]);
+  await end();
+  const tokens = replies.reduce((n, reply) => n + reply.tokens, 0);
+  console.log(`${replies.length} answers, ${failed} failed, ${wrong} unlike the lone one`);
+  console.log(`${Math.round(tokens / seconds)} tok/s of answers by ${clients} clients in ${seconds} s`);
+  for (const [what, all] of [
+    ['first byte', replies.map(({ first }) => first)],
+    ['whole answer', replies.map(({ whole }) => whole)],
+  ] as const)
+    console.log(
+      `${what}: median ${percentile(all, 0.5).toFixed(0)} ms, 95 % ${percentile(all, 0.95).toFixed(0)} ms`,
+    );
+  console.log(
+    `event loop: held up for ${(1000 * lag).toFixed(0)} ms at the most since it was last looked at`,
+  );
+}
+
+await main();
