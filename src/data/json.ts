@@ -22,16 +22,21 @@ export async function readJsonLines(path: string, options?: ReadingOptions): Pro
 
 function parseJsonLines(text: string, path: string): Row[] {
   const rows: Row[] = [];
-  for (const [i, line] of text.split(/\r\n|[\r\n]/).entries()) {
-    if (line.trim() === '') continue;
-    const value = tryParse(line);
-    if (value === undefined)
-      throw new UserError(`${path}: line ${i + 1} is not valid JSON: ${faultIn(line, i)}`);
-    if (!isRow(value.exact))
-      throw new UserError(`${path}: line ${i + 1} is ${kindOf(value.exact)}, where an object is needed`);
-    rows.push(...rowsOf(value, (one) => [one as Row]));
-  }
+  for (const [i, line] of text.split(/\r\n|[\r\n]/).entries())
+    if (line.trim() !== '') rows.push(parseJsonLine(line, path, () => i));
   return rows;
+}
+
+/** A line's row. `linesBefore`: of the file, for messages. */
+export function parseJsonLine(line: string, path: string, linesBefore: () => number): Row {
+  const value = tryParse(line);
+  if (value !== undefined && isRow(value.exact)) return rowsOf(value, (one) => [one as Row])[0]!;
+  const before = linesBefore();
+  throw new UserError(
+    value === undefined
+      ? `${path}: line ${before + 1} is not valid JSON: ${faultIn(line, before)}`
+      : `${path}: line ${before + 1} is ${kindOf(value.exact)}, where an object is needed`,
+  );
 }
 
 function rowsIn(value: unknown, path: string): Row[] {
@@ -118,6 +123,8 @@ function isTooLong(exact: unknown): boolean {
  * 9007199254740993, and 1.1 of 1.10, and Node.js 20 does not show it the source. `text` is valid JSON, so that quotes are those of strings.
  */
 function quoteNumbers(text: string): string {
+  // Chats and the like have none.
+  if (!/[:,[]\s*-?\d/.test(text)) return text;
   let inString = false;
   return text.replace(/"|\\.|-?\d[\d.eE+-]*/g, (token) => {
     if (token === '"') inString = !inString;

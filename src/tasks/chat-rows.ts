@@ -3,6 +3,7 @@
 import { basename } from 'node:path';
 import { chatColumns, selectChats, type ChatFormName, type Conversation } from '../data/chat/index.js';
 import { UserError } from '../util/errors.js';
+import { mapped } from '../util/list.js';
 import { askedOf } from './chat-turns.js';
 import { leftOutNotice, type TaskRows } from './rows.js';
 import type { DataRow } from './wording.js';
@@ -23,7 +24,7 @@ export function chatRows(form?: ChatFormName): TaskRows {
           `${source}: not one of its ${table.length} rows can be learnt from: ${why.join(', ')}`,
         );
       return {
-        rows: found.conversations.map((conversation) => ({ [CELL]: JSON.stringify(conversation) })),
+        rows: mapped(found.conversations, (conversation) => ({ [CELL]: JSON.stringify(conversation) })),
         indices: found.indices,
         notices: [
           ...(found.recognisedBy

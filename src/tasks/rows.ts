@@ -3,6 +3,7 @@
 import { basename } from 'node:path';
 import { selectColumns, type Row } from '../data/index.js';
 import { UserError } from '../util/errors.js';
+import type { List } from '../util/list.js';
 import type { DataRow } from './wording.js';
 
 /** The columns of a task, by the names that its templates have. */
@@ -20,7 +21,7 @@ export type ColumnNames = Readonly<Record<string, string>>;
 
 /** What a task takes of a table. */
 export interface SelectedRows {
-  readonly rows: readonly DataRow[];
+  readonly rows: List<DataRow>;
   /** rows[i] is the table's row indices[i]. */
   readonly indices: readonly number[];
   /** What a person should know: rows left out, and why. */
@@ -30,7 +31,7 @@ export interface SelectedRows {
 /** A way to take a task's rows. */
 export interface TaskRows {
   /** Throws UserError, which names `source`, for a table without the task's columns or without a row that has them. */
-  select(table: readonly Row[], columns: ColumnNames, source: string): SelectedRows;
+  select(table: List<Row>, columns: ColumnNames, source: string): SelectedRows;
   /** A row's text to tell it by, without its answer. */
   shown(row: DataRow): string;
 }
@@ -58,14 +59,21 @@ export function textRows({ inputs, answers, filled, optional }: TaskColumns): Ta
           ),
         );
       }
-      for (const role of inputs.filter((name) => !optional.includes(name))) {
-        const blank = rows.filter((row) => row[role]!.trim() === '').length;
-        if (blank > 0)
+      // What must be filled is.
+      const may = inputs.filter(
+        (name) =>
+          !optional.includes(name) && !filled.some((group) => group.length === 1 && group[0] === name),
+      );
+      const blank = new Map(may.map((role) => [role, 0]));
+      if (blank.size > 0)
+        for (const row of rows)
+          for (const [role, count] of blank) if (row[role]!.trim() === '') blank.set(role, count + 1);
+      for (const [role, count] of blank)
+        if (count > 0)
           notices.push(
-            `${basename(source)}: ${columns[role]!} is empty in ${blank} of ${rows.length} rows, which are taken so; ` +
+            `${basename(source)}: ${columns[role]!} is empty in ${count} of ${rows.length} rows, which are taken so; ` +
               `{${role}?} in the template says that it may be`,
           );
-      }
       return { rows, indices, notices };
     },
     shown: (row) =>

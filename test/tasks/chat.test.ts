@@ -39,7 +39,7 @@ function samplesOf(rows: readonly Row[], of = settings()): [Task, Sample[]] {
   );
   const { rows: cells, indices } = taskRows(of).select(rows, names, 'f');
   const task = createTask(of, cells, []);
-  return [task, cells.map((row, i) => toSample(task, row, indices[i]!))];
+  return [task, Array.from(cells, (row, i) => toSample(task, row, indices[i]!))];
 }
 
 type Turn = readonly [role: string, content: string, more?: Record<string, unknown>];

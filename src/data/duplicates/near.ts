@@ -5,6 +5,7 @@
  * are compared themselves, so that nothing is called near that is not. Work and memory are linear in the texts.
  */
 
+import { FirstTexts, type Texts } from './equal.js';
 import { GramReader, mixed } from './grams.js';
 
 /** Words of a shingle. A text of fewer words is one: near to what differs in case and punctuation alone. */
@@ -18,12 +19,6 @@ const BINS = BANDS * ROWS;
 /** Earlier texts that stand under a band's value at most, and that a text is compared with at most: no data makes it quadratic. */
 const [IN_BUCKET, COMPARED] = [8, 4];
 
-/** Texts by number; a list of strings is one. */
-export interface Texts {
-  readonly length: number;
-  at(index: number): string | undefined;
-}
-
 /**
  * Of each text the number of an earlier one that it is near to, else -1. Earlier ones that are near to another themselves are not
  * compared with: what is left without the near ones is found so in one go. In pieces, for `inTurns`.
@@ -31,7 +26,7 @@ export interface Texts {
  */
 export function* nearRepeats(
   texts: Texts,
-  skipped: (index: number) => boolean = () => false,
+  skipped: (index: number, text: string) => boolean = () => false,
 ): Generator<void, Int32Array, void> {
   const found = new Int32Array(texts.length).fill(-1);
   const [reader, other] = [new GramReader(SHINGLE_WORDS, 'whole'), new GramReader(SHINGLE_WORDS, 'whole')];
@@ -40,8 +35,9 @@ export function* nearRepeats(
   const buckets = new Buckets();
   for (let i = 0; i < texts.length; i++) {
     if (i % 64 === 63) yield;
-    if (skipped(i)) continue;
-    reader.read(texts.at(i)!);
+    const text = texts.at(i)!;
+    if (skipped(i, text)) continue;
+    reader.read(text);
     if (reader.length === 0) continue;
     sign(reader, signature);
     for (let band = 0; band < BANDS; band++) {
@@ -61,6 +57,20 @@ export function* nearRepeats(
     if (found[i]! < 0) buckets.add(i, bands);
   }
   return found;
+}
+
+/** Of each text the first one that is equal to it, where that is an earlier one; and of the others one that is near. In pieces, for `inTurns`. */
+export function* repeatsAndNear(
+  texts: Texts,
+): Generator<void, { readonly equal: Int32Array; readonly near: Int32Array }, void> {
+  const equal = new Int32Array(texts.length).fill(-1);
+  const first = new FirstTexts(texts);
+  const near = yield* nearRepeats(texts, (i, text) => {
+    const of = first.add(i, text);
+    if (of !== i) equal[i] = of;
+    return of !== i;
+  });
+  return { equal, near };
 }
 
 /** Of ascending numbers, each once: how many of those that either has are in both. */

@@ -16,6 +16,9 @@ interface HeldOutRows extends Readonly<Record<SplitName, readonly Sample[]>> {
 /** As with test rows: some in common may be chance, most of them are one set under two names. */
 const MOST = 0.5;
 
+/** By the validation rows: the same question is asked for each run. */
+const KNOWN = new WeakMap<readonly Sample[], Record<'train' | 'test', number>>();
+
 /** Numbers of validation rows that are rows of another set: of one file by their number, of two where every column is the same. */
 function sharedRows(
   settings: ResolvedTask,
@@ -28,10 +31,17 @@ function sharedRows(
     const oneFile = isSameSource(mine, other);
     const rowOf = (sample: Sample): unknown =>
       oneFile ? sample.row : JSON.stringify([textOf(task, sample), sample.answer]);
-    const rows = new Set(sets[split].map(rowOf));
-    return validation.filter((sample) => rows.has(rowOf(sample))).length;
+    const wanted = new Set(validation.map(rowOf));
+    const there = new Set<unknown>();
+    for (const sample of sets[split]) {
+      const row = rowOf(sample);
+      if (wanted.has(row)) there.add(row);
+    }
+    return validation.filter((sample) => there.has(rowOf(sample))).length;
   };
-  return { train: countIn('train'), test: countIn('test') };
+  const found = KNOWN.get(validation) ?? { train: countIn('train'), test: countIn('test') };
+  KNOWN.set(validation, found);
+  return found;
 }
 
 /** The validation rows in the place of those that are answered at the end. */

@@ -1,9 +1,11 @@
 /** The rows of a task's sources, as their files have them. */
 
-import { readTable, type ReadOptions, type Row } from '../../data/index.js';
+import type { ReadOptions, Row } from '../../data/index.js';
+import { openTable } from '../../data/read.js';
 import { resolveDataset } from '../../files/index.js';
 import type { DataRow, Sample, TaskRows } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
+import { joinedLists, type List } from '../../util/list.js';
 import { own } from '../../util/own.js';
 import type { ResolvedSource } from '../config/index.js';
 import type { From, MixedSource } from '../config/settings/rows.js';
@@ -13,7 +15,7 @@ export interface Table {
   readonly source: ResolvedSource<From>;
   /** Of a mixture's: its name there, and what the number of its first row is. */
   readonly mixed?: NonNullable<Sample['source']>;
-  readonly rows: readonly DataRow[];
+  readonly rows: List<DataRow>;
   /** rows[i] is the source's row indices[i]. */
   readonly indices: readonly number[];
   readonly files: readonly string[];
@@ -61,10 +63,10 @@ async function readSource(
 ): Promise<Table & { readonly total: number }> {
   const files = await sourceFiles(source.from, signal);
   const { format, delimiter }: ReadOptions = 'path' in source.from ? source.from : { format: 'parquet' };
-  const table: Row[] = [];
+  const tables: List<Row>[] = [];
   // One after the other: a Parquet file is decoded in a process of its own.
-  for (const file of files)
-    for (const row of await readTable(file, { format, delimiter, signal })) table.push(row);
+  for (const file of files) tables.push(await openTable(file, { format, delimiter, signal }));
+  const table = joinedLists(tables);
   const where = nameOf(source);
   const { rows, indices, notices } = takes.select(table, source.columns, where);
   notices.forEach(tell);

@@ -7,8 +7,8 @@ import { existsSync } from 'node:fs';
 import { readTable, type ReadOptions } from '../../data/index.js';
 import { taskRows } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
+import { hashFiles } from '../../util/hash-files.js';
 import { canonicalJson, type ResolvedTask } from '../config/index.js';
-import { hashFiles } from '../store/fingerprints.js';
 import type { StoredRun } from '../store/stored.js';
 
 const MAX_TABLE_BYTES = 2 ** 30;
@@ -58,7 +58,7 @@ async function textsOf(
 ): Promise<Map<number, string>> {
   const takes = taskRows(settings);
   const { rows, indices } = takes.select(await readTable(path, options), test!.columns, path);
-  return new Map(rows.map((row, i) => [indices[i]!, takes.shown(row)]));
+  return new Map(Array.from(rows, (row, i) => [indices[i]!, takes.shown(row)]));
 }
 
 /** A text's beginning on one line, to tell it from others by. */
