@@ -154,7 +154,7 @@ class Derivation {
     const question = { role: ASKING, content: inFormOf(content, standIn(i + 1)) };
     const answer = { role: ASSISTANT, content: inFormOf(content, standIn(i)) };
     const probe = attempted(this.rendering, [question, answer]);
-    const turn = probe && this.#only(probe.turns, 1);
+    const turn = probe?.turns.get(1)?.[0];
     const end = turn ? probe.text.indexOf(standIn(i), turn.start) : -1;
     const length = end < 0 ? undefined : this.#asked([question], probe!, turn!, end);
     if (length === 0 && asked === 0) return 0;
@@ -166,10 +166,11 @@ class Derivation {
 
   /** The text outside of the spans, which has to be the same whatever is said within them. */
   #proveOutside(spans: readonly ChatSpan[], probed: readonly ChatSpan[]): void {
-    const [own, others] = [outside(this.given.text, spans), outside(this.#probe.text, probed)];
-    // A turn that is not written at all leaves what is around it in one piece.
-    if (own.join('') !== others.join('')) {
-      const at = own.findIndex((piece, k) => piece !== others[k]);
+    const written = new Set(spans.map(({ message }) => message));
+    const own = outside(this.given.text, spans, written);
+    const others = outside(this.#probe.text, probed, written);
+    const at = own.findIndex((piece, k) => piece !== others[k]);
+    if (at >= 0) {
       const { message } = spans[Math.min(at, spans.length - 1)] ?? probed[0]!;
       throw this.#refused(message, 'the text around it depends on what it says');
     }
@@ -236,7 +237,16 @@ function lastOf(turns: Turns): { message: number; end: number } | undefined {
   return ends.sort((a, b) => a.end - b.end).at(-1);
 }
 
-function outside(text: string, spans: readonly Written[]): string[] {
-  const ends = [0, ...spans.map(({ end }) => end)];
-  return ends.map((end, k) => text.slice(end, spans[k]?.start));
+/** The pieces around spans; around those that are not `written` in one piece. */
+function outside(text: string, spans: readonly ChatSpan[], written: ReadonlySet<number>): string[] {
+  const pieces: string[] = [];
+  let [at, before] = [0, ''];
+  for (const { message, start, end } of spans) {
+    before += text.slice(at, start);
+    at = end;
+    if (!written.has(message)) continue;
+    pieces.push(before);
+    before = '';
+  }
+  return [...pieces, before + text.slice(at)];
 }
