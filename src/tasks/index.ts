@@ -82,6 +82,7 @@ export {
   encodePair,
   encodePrompt,
   encodePrompts,
+  endOfSequence,
   trainingExample,
   trainingExamples,
   trainingParts,

@@ -4,6 +4,7 @@ import { packConcat, packIsolated, unpacked, type Block, type ConcatOptions } fr
 import { areLarge } from '../../data/read.js';
 import { storedBlocks } from '../../data/stored-blocks.js';
 import {
+  endOfSequence,
   rowNumber,
   trainingExample,
   trainingExamples,
@@ -49,7 +50,9 @@ export async function trainingBlocks(
 ): Promise<{ blocks: Block[]; notices: string[] }> {
   const { max_length: length, packing } = settings.training;
   const describe = (row: number): string => describeRow(data, row);
-  const options: ConcatOptions = { length, describeRow: describe, eosTokenId: tokenizer.eosId! };
+  // Texts that have room of their own are told apart without it.
+  const eosTokenId = packing === 'concat' ? endOfSequence(tokenizer) : -1;
+  const options: ConcatOptions = { length, describeRow: describe, eosTokenId };
   const { folder } = tokenizer;
   if (folder !== undefined && areLarge(data.files.train)) {
     const work = { data, settings, tokenizer, folder, texts: textOptions(settings), options };
