@@ -3,11 +3,14 @@
  * stands there for the next one to go on behind.
  */
 
-import { closeSync, mkdirSync, readSync, statSync } from 'node:fs';
+import { existsSync, mkdirSync, statSync, writeFileSync } from 'node:fs';
+import { open } from 'node:fs/promises';
 import { join } from 'node:path';
-import { readFault } from '../util/faults.js';
+import { UserError } from '../util/errors.js';
+import { writeFault } from '../util/faults.js';
 import { GrowingFile } from '../util/growing.js';
-import { openRegular, readBytes } from '../util/read.js';
+import { PlacedFile } from '../util/places.js';
+import { readBytes } from '../util/read.js';
 import { IGNORE_INDEX, type Example } from './packing.js';
 
 /** A text as it is kept. */
@@ -15,49 +18,84 @@ export interface KeptExample extends Example {
   readonly shortened: boolean;
 }
 
-/** int32 of a record: tokens, tokens of the encoder, the last token, the row, the source + 1, and flags. */
-const FIELDS = 6;
+/** int32 of a record: tokens, tokens of the encoder, the last token, the row, the source + 1, flags, and a sum over these and the numbers. */
+const FIELDS = 7;
 const RECORD = 4 * FIELDS;
-const [TOKENS, ENCODER, LAST, ROW, SOURCE, FLAGS] = [0, 1, 2, 3, 4, 5];
+const [TOKENS, ENCODER, LAST, ROW, SOURCE, FLAGS, SUM] = [0, 1, 2, 3, 4, 5, 6];
 /** There is none for this row: it had to be left out. */
 const [SHORTENED, LEFT_OUT] = [1, 2];
 
 const MOST_RECORDS = 2 ** 31;
 
-/** A folder of them. A token that is not trained on stands as its complement, which is below 0. */
+/** Numbers that are looked through in a piece. */
+const PIECE = 1 << 18;
+
+/**
+ * A folder of them. A token that is not trained on stands as its complement, which is below 0. A kill leaves whole texts, of which the last
+ * is cut; a machine that goes down may leave zeros, so that what no process has ended is looked through by its sums (`mended`).
+ */
 export class EncodedFile {
   /** Texts that were kept, those that were left out among them. */
-  length: number;
-  private readonly tokens: GrowingFile;
-  private readonly records: GrowingFile;
+  length = 0;
+  private readonly paths: Readonly<Record<'tokens' | 'records' | 'ended', string>>;
+  private tokens: GrowingFile;
+  private records: GrowingFile;
   private index: Int32Array;
   /** Where each text's numbers begin. */
   private starts: Float64Array;
-  private fd: number | undefined;
+  private file: PlacedFile | undefined;
 
   /** Opens it, or makes it; what was not whole is cut off. */
-  constructor(folder: string) {
+  constructor(readonly folder: string) {
     mkdirSync(folder, { recursive: true });
-    const [tokens, records] = ['tokens.bin', 'texts.bin'].map((name) => join(folder, name)) as [
-      string,
-      string,
-    ];
+    const [tokens, records, ended] = ['tokens.bin', 'texts.bin', 'ended'].map((name) =>
+      join(folder, name),
+    ) as [string, string, string];
+    this.paths = { tokens, records, ended };
     const there = statSync(tokens, { throwIfNoEntry: false })?.size ?? 0;
-    const bytes = statSync(records, { throwIfNoEntry: false })
-      ? readBytes(records, MOST_RECORDS)
-      : Buffer.alloc(0);
+    const bytes = existsSync(records) ? readBytes(records, MOST_RECORDS) : Buffer.alloc(0);
     const whole = Math.floor(bytes.length / RECORD);
     this.index = new Int32Array(new Uint8Array(bytes.subarray(0, whole * RECORD)).buffer);
     this.starts = new Float64Array(whole + 1);
-    this.length = 0;
     for (let i = 0; i < whole; i++) {
-      const end = this.starts[i]! + this.field(i, TOKENS) + this.field(i, ENCODER);
-      if (4 * end > there) break;
+      const [tokens, encoder] = [this.field(i, TOKENS), this.field(i, ENCODER)];
+      const end = this.starts[i]! + tokens + encoder;
+      if (tokens < 0 || encoder < 0 || 4 * end > there) break;
       this.starts[i + 1] = end;
       this.length = i + 1;
     }
-    this.tokens = new GrowingFile(tokens, 4 * this.starts[this.length]!);
-    this.records = new GrowingFile(records, RECORD * this.length);
+    [this.tokens, this.records] = this.cut();
+  }
+
+  /** Cuts off what a process left that did not come to its end, from the first text on that is not what was written. For `inTurns`. */
+  *mended(): Generator<void, void, void> {
+    if (existsSync(this.paths.ended)) return;
+    let read = 0;
+    for (let i = 0; i < this.length; i++) {
+      read += this.sizes(i).ids;
+      if (!this.isSound(i, this.read(i))) {
+        this.length = i;
+        [this.tokens, this.records] = this.cut();
+      } else if (read > PIECE) {
+        read = 0;
+        yield;
+      }
+    }
+  }
+
+  /** Sees to it that all is on the disk, whatever becomes of the machine. */
+  async end(): Promise<void> {
+    const { tokens, records, ended } = this.paths;
+    if (existsSync(ended)) return;
+    try {
+      for (const path of [tokens, records]) {
+        const file = await open(path, 'r+');
+        await file.sync().finally(() => file.close());
+      }
+      writeFileSync(ended, '');
+    } catch (error) {
+      throw writeFault(this.folder, error);
+    }
   }
 
   /** Adds texts; undefined: one that is left out. */
@@ -75,10 +113,9 @@ export class EncodedFile {
       at += encoderIds.length;
       for (let t = 0; t < ids.length; t++) numbers[at++] = labels[t] === IGNORE_INDEX ? ~ids[t]! : ids[t]!;
       const flags = (shortened ? SHORTENED : 0) | (example ? 0 : LEFT_OUT);
-      records.set(
-        [ids.length, encoderIds.length, ids[ids.length - 1] ?? -1, rows[i]!, source + 1, flags],
-        FIELDS * i,
-      );
+      const record = [ids.length, encoderIds.length, ids[ids.length - 1] ?? -1, rows[i]!, source + 1, flags];
+      const own = numbers.subarray(at - encoderIds.length - ids.length, at);
+      records.set([...record, sumOf(own, sumOf(record))], FIELDS * i);
       this.starts[this.length + i + 1] = this.starts[this.length + i]! + ids.length + encoderIds.length;
     }
     // A record says that its numbers are there.
@@ -112,8 +149,10 @@ export class EncodedFile {
 
   /** A text that was kept. */
   at(index: number): KeptExample {
-    const { ids: count, encoder } = this.sizes(index);
-    const numbers = this.read(this.starts[index]!, count + encoder);
+    const { encoder } = this.sizes(index);
+    const numbers = this.read(index);
+    if (!this.isSound(index, numbers))
+      throw new UserError(`${this.paths.tokens} is damaged; remove ${this.folder}, and it is made again`);
     const encoderIds = numbers.subarray(0, encoder);
     const ids = numbers.subarray(encoder).map((n) => (n < 0 ? ~n : n));
     const labels = numbers.subarray(encoder).map((n) => (n < 0 ? IGNORE_INDEX : n));
@@ -125,30 +164,29 @@ export class EncodedFile {
     };
   }
 
-  close(): void {
-    if (this.fd !== undefined) closeSync(this.fd);
-    this.fd = undefined;
-  }
-
   private field(index: number, field: number): number {
     return this.index[FIELDS * index + field]!;
   }
 
-  private read(first: number, count: number): Int32Array {
-    const { path } = this.tokens;
-    this.fd ??= openRegular(path).fd;
-    const numbers = new Int32Array(count);
-    const bytes = bytesOf(numbers);
-    try {
-      for (let done = 0; done < bytes.length;) {
-        const read = readSync(this.fd, bytes, done, bytes.length - done, 4 * first + done);
-        if (read === 0) throw new Error('it is shorter than it was');
-        done += read;
-      }
-    } catch (error) {
-      throw readFault(path, error);
-    }
+  /** Whether a text's numbers and its record are what was written. */
+  private isSound(index: number, numbers: Int32Array): boolean {
+    const record = this.index.subarray(FIELDS * index, FIELDS * index + SUM);
+    return sumOf(numbers, sumOf(record)) === this.field(index, SUM);
+  }
+
+  private read(index: number): Int32Array {
+    this.file ??= new PlacedFile(this.paths.tokens);
+    const numbers = new Int32Array(this.starts[index + 1]! - this.starts[index]!);
+    this.file.read(bytesOf(numbers), 4 * this.starts[index]!);
     return numbers;
+  }
+
+  /** Both files without what stands behind the texts. */
+  private cut(): [tokens: GrowingFile, records: GrowingFile] {
+    return [
+      new GrowingFile(this.paths.tokens, 4 * this.starts[this.length]!),
+      new GrowingFile(this.paths.records, RECORD * this.length),
+    ];
   }
 
   private grow(texts: number): void {
@@ -163,4 +201,11 @@ export class EncodedFile {
 
 function bytesOf(numbers: Int32Array): Uint8Array {
   return new Uint8Array(numbers.buffer, numbers.byteOffset, numbers.byteLength);
+}
+
+/** FNV-1a over whole numbers, which is not 0 for zeros. */
+function sumOf(numbers: ArrayLike<number>, before = 0x811c9dc5 | 0): number {
+  let sum = before;
+  for (let i = 0; i < numbers.length; i++) sum = Math.imul(sum ^ numbers[i]!, 0x01000193);
+  return sum;
 }

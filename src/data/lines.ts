@@ -4,12 +4,10 @@
  */
 
 import { isUtf8 } from 'node:buffer';
-import { closeSync, readSync } from 'node:fs';
 import { throwIfAborted } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
-import { readFault } from '../util/faults.js';
 import { Lazy } from '../util/list.js';
-import { openRegular } from '../util/read.js';
+import { changed, PlacedFile } from '../util/places.js';
 import { inTurns } from '../util/turns.js';
 import { parseJsonLine } from './json.js';
 import type { Row } from './row.js';
@@ -43,17 +41,19 @@ export async function openJsonLines(
 }
 
 function rowAt(file: LineFile, start: number, end: number): Row {
-  const bytes = file.bytes(start, end);
-  if (isUtf8(bytes))
-    return parseJsonLine(bytes.toString('utf8').trimEnd(), file.path, () => file.linesBefore(start));
+  // Blank lines may stand behind it.
+  const found = file.bytes(start, end);
+  const ends = [LINE_FEED, CARRIAGE_RETURN].map((byte) => found.indexOf(byte)).filter((at) => at >= 0);
+  const bytes = found.subarray(0, Math.min(found.length, ...ends));
+  if (isUtf8(bytes)) return parseJsonLine(bytes.toString('utf8'), file.path, () => file.linesBefore(start));
   const before = { bytes: start, lines: file.linesBefore(start) };
-  throw new UserError(`${file.path} is not UTF-8 text: ${describeFault(file.bytes(start, end), before)}`);
+  throw new UserError(`${file.path} is not UTF-8 text: ${describeFault(found, before)}`);
 }
 
-/** A file that is open as long as somebody holds what reads it. */
 class LineFile {
   readonly size: number;
-  private readonly fd: number;
+  private readonly file: PlacedFile;
+  private readonly stamp: string;
   /** What was read on, and where it begins. */
   private window: Buffer = Buffer.alloc(0);
   private from = 0;
@@ -61,8 +61,9 @@ class LineFile {
   private next = 0;
 
   constructor(readonly path: string) {
-    ({ fd: this.fd, size: this.size } = openRegular(path));
-    FILES.register(this, this.fd);
+    this.file = new PlacedFile(path);
+    this.size = this.file.size;
+    this.stamp = this.file.stamp();
   }
 
   /** Where each line begins that is not blank, and the file's end; in pieces, for `inTurns`. */
@@ -78,21 +79,25 @@ class LineFile {
       starts[count++] = at;
     };
     const marked = this.size >= MARK.length && this.bytes(0, MARK.length).equals(MARK);
-    let [start, blank] = [marked ? MARK.length : 0, true];
+    // Of a blank line that is not ASCII it shows in the text.
+    let [start, blank, ascii] = [marked ? MARK.length : 0, true, true];
+    const isRow = (end: number): boolean =>
+      !blank || (!ascii && this.read(start, end).toString().trim() !== '');
     for (let at = start; at < this.size; at += WINDOW) {
       const bytes = this.bytes(at, Math.min(at + WINDOW, this.size));
       for (let i = 0; i < bytes.length; i++) {
         const byte = bytes[i]!;
         if (byte === LINE_FEED || byte === CARRIAGE_RETURN) {
-          if (!blank) put(start);
+          if (isRow(at + i)) put(start);
           start = at + i + 1;
-          blank = true;
-        } else if (blank && byte !== SPACE && byte !== TAB && byte !== VERTICAL_TAB && byte !== FORM_FEED)
+          [blank, ascii] = [true, true];
+        } else if (byte >= 0x80) ascii = false;
+        else if (blank && byte !== SPACE && byte !== TAB && byte !== VERTICAL_TAB && byte !== FORM_FEED)
           blank = false;
       }
       yield;
     }
-    if (!blank) put(start);
+    if (isRow(this.size)) put(start);
     put(this.size);
     return starts.slice(0, count);
   }
@@ -122,19 +127,12 @@ class LineFile {
     return lines;
   }
 
+  /** Throws UserError where somebody writes to the file: lines no longer begin where they did. */
   private read(from: number, to: number): Buffer {
     const bytes = Buffer.allocUnsafe(to - from);
-    try {
-      for (let done = 0; done < bytes.length;) {
-        const read = readSync(this.fd, bytes, done, bytes.length - done, from + done);
-        if (read === 0) throw new UserError(`${this.path} became shorter while it was read`);
-        done += read;
-      }
-    } catch (error) {
-      throw readFault(this.path, error);
-    }
+    if (this.file.stamp() !== this.stamp) throw changed(this.path);
+    this.file.read(bytes, from);
+    if (this.file.stamp() !== this.stamp) throw changed(this.path);
     return bytes;
   }
 }
-
-const FILES = new FinalizationRegistry<number>((fd) => closeSync(fd));

@@ -25,6 +25,8 @@ export interface Example {
 
 /** Unpadded tokens, at most the block length of them. All arrays but `rows` and the encoder's are equally long. */
 export interface Block {
+  /** The tokens, and the encoder's, of a block whose arrays are read from a file when they are asked for. */
+  readonly size?: number | undefined;
   /** For a model with an encoder: its texts, at most the block length of tokens, too, with the numbers of the segments that read them. */
   readonly encoder?: { readonly ids: Int32Array; readonly segments: Int32Array } | undefined;
   readonly ids: Int32Array;
@@ -78,10 +80,8 @@ export function packIsolated(examples: readonly Example[], options: PackingOptio
 
 /** Which texts of these sizes stand in a block together, by their numbers, which rise in each. */
 export function binsOf(sizes: ArrayLike<number>, length: number): number[][] {
-  const longestFirst = Array.from({ length: sizes.length }, (_, i) => i);
-  longestFirst.sort((a, b) => sizes[b]! - sizes[a]! || a - b);
   const open = new OpenBins();
-  for (const index of longestFirst) {
+  for (const index of longestFirst(sizes)) {
     const size = sizes[index]!;
     const { bin, space } = open.take(size) ?? { bin: [], space: length };
     bin.push(index);
@@ -91,6 +91,18 @@ export function binsOf(sizes: ArrayLike<number>, length: number): number[][] {
     .all()
     .map((bin) => bin.sort((a, b) => a - b))
     .sort((a, b) => a[0]! - b[0]!);
+}
+
+/** The numbers of sizes, the largest first, of equal ones the first: counted, since a million take a second to compare. */
+function longestFirst(sizes: ArrayLike<number>): Int32Array {
+  let most = 0;
+  for (let i = 0; i < sizes.length; i++) most = Math.max(most, sizes[i]!);
+  const starts = new Int32Array(most + 2);
+  for (let i = 0; i < sizes.length; i++) starts[most - sizes[i]! + 1]!++;
+  for (let size = 0; size <= most; size++) starts[size + 1]! += starts[size]!;
+  const order = new Int32Array(sizes.length);
+  for (let i = 0; i < sizes.length; i++) order[starts[most - sizes[i]!]!++] = i;
+  return order;
 }
 
 /** Bins by the tokens that they have room for. There are as many spaces as bins at most, however long a block may be. */
@@ -146,12 +158,7 @@ class OpenBins {
 export function packConcat(examples: readonly Example[], options: ConcatOptions): Block[] {
   checkWhole('length', options.length, 1);
   checkWhole('eosTokenId', options.eosTokenId, 0);
-  if (examples.some(({ encoderIds }) => encoderIds !== undefined)) {
-    throw new UserError(
-      "training.packing: concat joins texts into one, which a model with an encoder does not read; use 'isolated' (pairs side by side) " +
-        "or 'none'",
-    );
-  }
+  if (examples.some(({ encoderIds }) => encoderIds !== undefined)) refuseEncoder();
   const texts = examples.map((example) => {
     checkTrained(example, example, 0, options);
     return endedBy(options.eosTokenId, example);
@@ -165,6 +172,14 @@ export function packConcat(examples: readonly Example[], options: ConcatOptions)
     if (labels.subarray(start + 1, end).some(isTrained)) blocks.push(concatBlock(all, start, end));
   }
   return blocks;
+}
+
+/** Pairs are never joined into one. */
+export function refuseEncoder(): never {
+  throw new UserError(
+    "training.packing: concat joins texts into one, which a model with an encoder does not read; use 'isolated' (pairs side by side) " +
+      "or 'none'",
+  );
 }
 
 /** The tokens from `start` to before `end` of texts that stand one behind the other. */

@@ -11,6 +11,7 @@ import {
   isolatedBlock,
   isTrained,
   joined,
+  refuseEncoder,
   truncated,
   type Block,
   type ConcatOptions,
@@ -19,10 +20,16 @@ import {
 /** How texts share blocks. */
 export type Packing = 'none' | 'isolated' | 'concat';
 
-/** The texts of `file` that were kept, each of which has something to learn. */
-export function storedBlocks(file: EncodedFile, packing: Packing, options: ConcatOptions): Block[] {
+/** The texts of `file` that were kept, each of which has something to learn. In pieces, for `inTurns`. */
+export function* storedBlocks(
+  file: EncodedFile,
+  packing: Packing,
+  options: ConcatOptions,
+): Generator<void, Block[], void> {
   const kept = Int32Array.from({ length: file.length }, (_, i) => i).filter((i) => !file.isLeftOut(i));
-  return packing === 'concat' ? concatenated(file, kept, options) : isolated(file, kept, packing, options);
+  return packing === 'concat'
+    ? yield* concatenated(file, kept, options)
+    : isolated(file, kept, packing, options);
 }
 
 function isolated(
@@ -36,7 +43,11 @@ function isolated(
     return Math.min(options.length, Math.max(ids, encoder));
   });
   const textAt = (at: number): ReturnType<typeof truncated> => truncated(file.at(kept[at]!), options);
-  if (packing === 'none') return made(kept.length, (at) => isolatedBlock([textAt(at)]));
+  const tokensOf = (at: number): number => {
+    const { ids, encoder } = file.sizes(kept[at]!);
+    return Math.min(options.length, ids) + Math.min(options.length, encoder);
+  };
+  if (packing === 'none') return made(kept.length, tokensOf, (at) => isolatedBlock([textAt(at)]));
   const bins = binsOf(sizes, options.length);
   // A list for each block would take more room than all else.
   const [starts, texts] = [new Int32Array(bins.length + 1), new Int32Array(kept.length)];
@@ -44,34 +55,46 @@ function isolated(
     texts.set(bin, starts[b]);
     starts[b + 1] = starts[b]! + bin.length;
   }
-  return made(bins.length, (b) =>
-    isolatedBlock(Array.from(texts.subarray(starts[b], starts[b + 1]), (at) => textAt(at))),
+  const textsOf = (b: number): number[] => Array.from(texts.subarray(starts[b], starts[b + 1]));
+  return made(
+    bins.length,
+    (b) => textsOf(b).reduce((n, at) => n + tokensOf(at), 0),
+    (b) => isolatedBlock(textsOf(b).map(textAt)),
   );
 }
 
-function concatenated(
+function* concatenated(
   file: EncodedFile,
   kept: Int32Array,
   { length, eosTokenId, dropLast }: ConcatOptions,
-): Block[] {
+): Generator<void, Block[], void> {
   const starts = new Float64Array(kept.length + 1);
   for (const [at, i] of kept.entries()) {
+    if (file.sizes(i).encoder > 0) refuseEncoder();
     const end = file.last(i) === eosTokenId ? 0 : 1;
     starts[at + 1] = starts[at]! + file.sizes(i).ids + end;
   }
   const total = starts[kept.length]!;
   /** Blocks in which something is trained on that another token comes before. */
   const trained = new Uint8Array(Math.ceil(total / length));
-  for (const [at, i] of kept.entries())
-    for (const [t, label] of Array.from(endedBy(eosTokenId, file.at(i)).labels).entries()) {
+  for (const [at, i] of kept.entries()) {
+    if (at % 64 === 63) yield;
+    const { labels } = endedBy(eosTokenId, file.at(i));
+    for (let t = 0; t < labels.length; t++) {
       const place = starts[at]! + t;
-      if (isTrained(label) && place % length !== 0) trained[Math.floor(place / length)] = 1;
+      if (isTrained(labels[t]!) && place % length !== 0) trained[Math.floor(place / length)] = 1;
     }
+  }
   const blocks = Int32Array.from(trained.keys()).filter(
     (b) => trained[b] !== 0 && !(dropLast && (b + 1) * length > total),
   );
-  return made(blocks.length, (b) => {
-    const [from, to] = [blocks[b]! * length, Math.min((blocks[b]! + 1) * length, total)];
+  const placeOf = (b: number): [from: number, to: number] => [
+    blocks[b]! * length,
+    Math.min((blocks[b]! + 1) * length, total),
+  ];
+  const tokensOf = (b: number): number => placeOf(b)[1] - placeOf(b)[0];
+  return made(blocks.length, tokensOf, (b) => {
+    const [from, to] = placeOf(b);
     const first = lastAtMost(starts, from);
     const texts: ReturnType<typeof endedBy>[] = [];
     for (let at = first; starts[at]! < to; at++) texts.push(endedBy(eosTokenId, file.at(kept[at]!)));
@@ -93,7 +116,7 @@ function lastAtMost(numbers: Float64Array, value: number): number {
 /** Blocks that are kept for as long as others are not asked for. */
 const KEPT = 64;
 
-function made(count: number, make: (index: number) => Block): Block[] {
+function made(count: number, sizeOf: (index: number) => number, make: (index: number) => Block): Block[] {
   const recent = new Map<number, Block>();
   const at = (index: number): Block => {
     const there = recent.get(index);
@@ -103,15 +126,20 @@ function made(count: number, make: (index: number) => Block): Block[] {
     recent.set(index, block);
     return block;
   };
-  return Array.from({ length: count }, (_, index) => new StoredBlock(at, index));
+  return Array.from({ length: count }, (_, index) => new StoredBlock(at, sizeOf, index));
 }
 
 /** A block that reads what is asked of it. */
 class StoredBlock implements Block {
   constructor(
     private readonly blockAt: (index: number) => Block,
+    private readonly sizeOf: (index: number) => number,
     private readonly index: number,
   ) {}
+
+  get size(): number {
+    return this.sizeOf(this.index);
+  }
 
   get encoder(): Block['encoder'] {
     return this.blockAt(this.index).encoder;

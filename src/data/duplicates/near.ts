@@ -32,7 +32,7 @@ export function* nearRepeats(
   const [reader, other] = [new GramReader(SHINGLE_WORDS, 'whole'), new GramReader(SHINGLE_WORDS, 'whole')];
   const signature = new Uint32Array(BINS);
   const bands = new Uint32Array(BANDS);
-  const buckets = new Buckets();
+  const buckets = new Buckets(texts.length);
   for (let i = 0; i < texts.length; i++) {
     if (i % 64 === 63) yield;
     const text = texts.at(i)!;
@@ -108,13 +108,22 @@ function sign({ low, high, length }: GramReader, signature: Uint32Array): void {
   }
 }
 
-/** Texts by the values of their bands: an open table whose entries are a text's number and band. */
+/**
+ * Texts by the values of their bands: an open table whose entries are a text's number and band. It has room from the beginning for as many
+ * texts as there are: growing would need the old room beside the new.
+ */
 class Buckets {
-  /** Entry + 1, 0 for an empty place. */
-  private places = new Uint32Array(1 << 12);
-  private hashes = new Uint32Array(1 << 11);
-  private texts = new Uint32Array(1 << 11);
+  /** Entry + 1, 0 for an empty place; at most two of three are taken. */
+  private readonly places: Uint32Array;
+  private readonly hashes: Uint32Array;
+  private readonly texts: Uint32Array;
   private entries = 0;
+
+  constructor(texts: number) {
+    const most = BANDS * texts;
+    this.places = new Uint32Array(2 ** Math.ceil(Math.log2(1.5 * most + 1)));
+    [this.hashes, this.texts] = [new Uint32Array(most), new Uint32Array(most)];
+  }
 
   /** Those that most bands agree on first, of equal ones the earliest. */
   candidates(bands: Uint32Array): number[] {
@@ -134,7 +143,6 @@ class Buckets {
   add(text: number, bands: Uint32Array): void {
     for (const hash of bands) {
       if (this.at(hash).length >= IN_BUCKET) continue;
-      if (this.entries === this.hashes.length) this.grow();
       this.hashes[this.entries] = hash;
       this.texts[this.entries] = text;
       this.place(this.entries++);
@@ -157,16 +165,5 @@ class Buckets {
     let at = this.hashes[entry]! & mask;
     while (this.places[at] !== 0) at = (at + 1) & mask;
     this.places[at] = entry + 1;
-  }
-
-  private grow(): void {
-    const longer = (of: Uint32Array): Uint32Array<ArrayBuffer> => {
-      const all = new Uint32Array(2 * of.length);
-      all.set(of);
-      return all;
-    };
-    [this.hashes, this.texts] = [longer(this.hashes), longer(this.texts)];
-    this.places = new Uint32Array(4 * this.texts.length);
-    for (let entry = 0; entry < this.entries; entry++) this.place(entry);
   }
 }

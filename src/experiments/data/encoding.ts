@@ -5,7 +5,7 @@
 
 import { createHash } from 'node:crypto';
 import { mkdirSync, readdirSync, rmSync, statSync, utimesSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { setTimeout as sleep } from 'node:timers/promises';
 import { EncodedFile } from '../../data/encoded.js';
 import { checkTrained, truncated, type ConcatOptions } from '../../data/packing.js';
@@ -17,11 +17,16 @@ import {
 } from '../../tasks/index.js';
 import { throwIfAborted } from '../../util/abort.js';
 import { cacheFolder } from '../../util/environment.js';
+import { UserError } from '../../util/errors.js';
 import { writeFault } from '../../util/faults.js';
-import { hashFiles, SAMPLES } from '../../util/hash-files.js';
-import { takeLock } from '../../util/lock.js';
+import { hashFiles, hashing } from '../../util/hash-files.js';
+import { lockHolder, takeLock } from '../../util/lock.js';
+import { changed, stampAt } from '../../util/places.js';
 import { describeProgram } from '../../util/program.js';
+import { inTurns } from '../../util/turns.js';
+import { tokenizerFiles } from '../../tokenizer/index.js';
 import { canonicalJson, type ResolvedTask } from '../config/index.js';
+import { SPLIT_NAMES } from '../config/splits.js';
 import type { TaskData } from './task-data.js';
 
 /** Who is told how far it is, and what ends it with an AbortError. */
@@ -48,10 +53,11 @@ const TOGETHER = 512;
 export async function encodedFile(work: Work, { onEncoded, signal }: Encoding): Promise<EncodedFile> {
   const { data, settings, tokenizer, texts, options } = work;
   const { train, task } = data;
-  const folder = join(cacheFolder(), 'encoded', keyOf(work));
+  const folder = join(cacheFolder(), 'encoded', await keyOf(work, signal));
   const unlock = await locked(folder, signal);
   try {
     const file = new EncodedFile(folder);
+    await inTurns(file.mended());
     const numbers = sourceNumbers(data);
     const check = (example: TrainingExample | undefined): void => {
       if (!example) return;
@@ -86,6 +92,7 @@ export async function encodedFile(work: Work, { onEncoded, signal }: Encoding): 
       before = next;
     }
     await written(before);
+    await file.end();
     return file;
   } finally {
     unlock();
@@ -100,26 +107,25 @@ export function sourceNumbers({
   return ({ source }) => source && numbers.get(source.name);
 }
 
-/** All that a text's tokens depend on. */
-function keyOf({ data, settings, folder, texts, options }: Work): string {
+/** All that a text's tokens depend on. Throws UserError for files that are no longer those that were read. */
+async function keyOf(work: Work, signal: AbortSignal | undefined): Promise<string> {
+  const { data, settings, folder, texts, options } = work;
   const { code, dependencies } = describeProgram();
-  const files = data.files.train;
-  const names = readdirSync(folder).filter((name) =>
-    /token|chat_template|config\.json$|vocab|merges/.test(name),
-  );
+  const contents = new Map<string, string>();
+  for (const path of data.stamps.keys()) contents.set(path, await contentOf(path, signal));
+  for (const [path, stamp] of data.stamps) if (stampAt(path) !== stamp) throw changed(path);
   const parts = {
     ...{ code, dependencies, texts, length: options.length, packing: settings.training.packing },
-    content: hashFiles(files, SAMPLES),
-    written: files.map((path) => statSync(path).mtimeMs),
-    tokenizer: hashFiles(
-      names.sort().map((name) => join(folder, name)),
-      Infinity,
-    ),
+    content: data.files.train.map((path) => contents.get(path)),
+    // Labels go by all training rows, and how answers end by all there are.
+    others: [...contents.values()],
+    tokenizer: hashFiles(tokenizerFiles(folder), Infinity),
     settings: settings.settings,
     // Where a file stands does not matter.
     sources: JSON.parse(
-      JSON.stringify([settings.train, settings.validation], (key, value: unknown) =>
-        key === 'path' ? '' : value,
+      JSON.stringify(
+        SPLIT_NAMES.map((split) => settings[split] ?? null),
+        (key, value: unknown) => (key === 'path' ? '' : value),
       ),
     ) as unknown,
     rows: createHash('sha256')
@@ -127,6 +133,18 @@ function keyOf({ data, settings, folder, texts, options }: Work): string {
       .digest('hex'),
   };
   return createHash('sha256').update(canonicalJson(parts)).digest('hex').slice(0, 16);
+}
+
+/** By path and stamp: all runs of a process ask for the same files. */
+const CONTENTS = new Map<string, string>();
+
+async function contentOf(path: string, signal: AbortSignal | undefined): Promise<string> {
+  const key = `${path} ${stampAt(path)}`;
+  const content =
+    CONTENTS.get(key) ??
+    (await inTurns(hashing([path], Infinity), (body) => (throwIfAborted(signal), body())));
+  CONTENTS.set(key, content);
+  return content;
 }
 
 /** How often it is looked whether another process is done with a folder. */
@@ -143,9 +161,11 @@ async function locked(folder: string, signal: AbortSignal | undefined): Promise<
     }
     const now = new Date();
     utimesSync(folder, now, now);
-    removeOld(join(folder, '..'));
+    removeOld(dirname(folder));
   } catch (error) {
-    throw writeFault(folder, error);
+    const fault = writeFault(folder, error);
+    if (!(fault instanceof UserError)) throw fault;
+    throw new UserError(`${fault.message} (encoded texts are kept in WESTWIND_CACHE)`);
   }
   return () => rmSync(lock, { force: true });
 }
@@ -153,10 +173,14 @@ async function locked(folder: string, signal: AbortSignal | undefined): Promise<
 /** What nobody has asked for in so long is made again. */
 const OLD_MS = 30 * 24 * 3600 * 1000;
 
-function removeOld(folder: string): void {
-  for (const name of readdirSync(folder)) {
-    const path = join(folder, name);
-    const changed = statSync(path, { throwIfNoEntry: false })?.mtimeMs ?? Infinity;
-    if (Date.now() - changed > OLD_MS) rmSync(path, { recursive: true, force: true });
+function removeOld(cache: string): void {
+  for (const name of readdirSync(cache)) {
+    const folder = join(cache, name);
+    const lock = `${folder}.lock`;
+    const changed = statSync(folder, { throwIfNoEntry: false })?.mtimeMs ?? Infinity;
+    // Locks go with what they were for.
+    if (Date.now() - changed < OLD_MS || lockHolder(lock) !== undefined || lockHolder(folder) !== undefined)
+      continue;
+    rmSync(folder, { recursive: true, force: true });
   }
 }

@@ -7,6 +7,7 @@ import type { DataRow, Sample, TaskRows } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
 import { joinedLists, type List } from '../../util/list.js';
 import { own } from '../../util/own.js';
+import { stampAt } from '../../util/places.js';
 import type { ResolvedSource } from '../config/index.js';
 import type { From, MixedSource } from '../config/settings/rows.js';
 
@@ -19,6 +20,8 @@ export interface Table {
   /** rows[i] is the source's row indices[i]. */
   readonly indices: readonly number[];
   readonly files: readonly string[];
+  /** What the files were before they were read. */
+  readonly stamps: readonly string[];
 }
 
 /** Those that it is made of: itself, but for a mixture. */
@@ -62,6 +65,7 @@ async function readSource(
   signal: AbortSignal | undefined,
 ): Promise<Table & { readonly total: number }> {
   const files = await sourceFiles(source.from, signal);
+  const stamps = files.map(stampAt);
   const { format, delimiter }: ReadOptions = 'path' in source.from ? source.from : { format: 'parquet' };
   const tables: List<Row>[] = [];
   // One after the other: a Parquet file is decoded in a process of its own.
@@ -70,7 +74,7 @@ async function readSource(
   const where = nameOf(source);
   const { rows, indices, notices } = takes.select(table, source.columns, where);
   notices.forEach(tell);
-  return { source, rows, indices, files, total: table.length };
+  return { source, rows, indices, files, stamps, total: table.length };
 }
 
 /** Puts the source's name before what is wrong with its rows. */

@@ -25,6 +25,8 @@ export interface TaskData extends Readonly<Record<SplitName, readonly Sample[]>>
   /** The local files that the rows are from. */
   readonly files: Readonly<Record<SplitName, readonly string[]>>;
   /** Rows that the sets have in common. */
+  /** All that was read, by its path: what it was then. */
+  readonly stamps: ReadonlyMap<string, string>;
   readonly overlap: Overlap;
   /** Training and test rows are numbered in the same files. */
   readonly sameFiles: boolean;
@@ -64,6 +66,13 @@ async function readData(settings: ResolvedTask, seed: number, signal?: AbortSign
   const task = createTask(settings.settings, joinedLists(rowsOf('train')), joinedLists(strangers));
   const { leftOut, examples, ...sets } = await drawSets({ settings, seed, signal, task, tables, tell });
   const files = bySplit((split) => tables[split].flatMap((table) => table.files));
+  const stamps = new Map(
+    SPLIT_NAMES.flatMap((split) =>
+      tables[split].flatMap((table) =>
+        table.files.map((path, i): [string, string] => [path, table.stamps[i]!]),
+      ),
+    ),
+  );
   const oneFile = sameFiles(files.train, files.test);
   // A mixture may have a row several times.
   const compared = { ...sets, train: [...new Set(sets.train)], examples, sameFiles: oneFile };
@@ -75,7 +84,7 @@ async function readData(settings: ResolvedTask, seed: number, signal?: AbortSign
   notices.push(...heldOutNotes(settings, { ...sets, task }));
   notices.push(...flatNotices(task, [...examples, ...OTHERS.flatMap((split) => sets[split])]));
   const sources = tables.train.flatMap(({ mixed: of }) => of?.name ?? []);
-  return { ...sets, task, examples, sources, files, overlap, sameFiles: oneFile, notices };
+  return { ...sets, task, examples, sources, files, stamps, overlap, sameFiles: oneFile, notices };
 }
 
 /** The splits but train. */

@@ -14,6 +14,7 @@ import {
   type TrainingTextOptions,
 } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
+import { inTurns } from '../../util/turns.js';
 import type { ResolvedTask } from '../config/index.js';
 import { encodedFile, sourceNumbers, type Encoding } from './encoding.js';
 import type { TaskData } from './task-data.js';
@@ -57,11 +58,11 @@ export async function trainingBlocks(
   if (folder !== undefined && areLarge(data.files.train)) {
     const work = { data, settings, tokenizer, folder, texts: textOptions(settings), options };
     const file = await encodedFile(work, encoding);
-    const texts = [...Array(file.length).keys()];
-    const left = texts.filter((i) => file.isLeftOut(i)).map((i) => data.train[i]!);
-    const shortened = texts.filter((i) => file.isShortened(i)).length;
+    const left = data.train.filter((_, i) => file.isLeftOut(i));
+    let shortened = 0;
+    for (let i = 0; i < file.length; i++) if (file.isShortened(i)) shortened++;
     return {
-      blocks: storedBlocks(file, packing, options),
+      blocks: await inTurns(storedBlocks(file, packing, options)),
       notices: noticesOn(data, settings, shortened, left),
     };
   }

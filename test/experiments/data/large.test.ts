@@ -1,17 +1,30 @@
 /** Large files are read row by row, and what is made of them is kept: with the same result as in memory. */
 
 import assert from 'node:assert/strict';
-import { mkdtempSync, readdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
+import {
+  mkdirSync,
+  mkdtempSync,
+  readdirSync,
+  readFileSync,
+  renameSync,
+  rmSync,
+  utimesSync,
+  writeFileSync,
+} from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, describe, test } from 'node:test';
+import fc from 'fast-check';
 import type { Block } from '../../../src/data/index.js';
+import { openTable } from '../../../src/data/read.js';
 import { parseConfig, type ResolvedTask } from '../../../src/experiments/config/index.js';
+import { DataCache } from '../../../src/experiments/data/data-cache.js';
 import { readTaskData, type TaskData } from '../../../src/experiments/data/task-data.js';
 import { trainingBlocks } from '../../../src/experiments/data/training-blocks.js';
 import type { Sample } from '../../../src/tasks/index.js';
 import { Tokenizer } from '../../../src/tokenizer/index.js';
 import { messageOf } from '../../../src/util/errors.js';
+import { takeLock } from '../../../src/util/lock.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'westwind-large-'));
 const tokenizer = Tokenizer.load('test/golden/stories260K');
@@ -134,6 +147,51 @@ describe('rows that are read as they are asked for', () => {
   });
 });
 
+describe('a file of lines', () => {
+  test('has the rows of memory, whatever its lines and their ends are', async () => {
+    const blank = fc.constantFrom('', ' ', '\t ', '\u00a0', '\u2028', '\ufeff');
+    const row = fc.record({ a: fc.oneof(fc.string({ unit: 'binary' }), fc.integer(), fc.constant(null)) });
+    const line = fc.oneof(
+      { weight: 5, arbitrary: row.map((one) => JSON.stringify(one)) },
+      { weight: 1, arbitrary: fc.tuple(blank, row, blank).map(([a, one, b]) => a + JSON.stringify(one) + b) },
+      { weight: 2, arbitrary: blank },
+      {
+        weight: 1,
+        arbitrary: fc.constantFrom('{"a": ', '[1]', '7', '{"a": 1.10}', '{"a": 12345678901234567890}'),
+      },
+    );
+    const file = fc.tuple(
+      fc.boolean(),
+      fc.array(fc.tuple(line, fc.constantFrom('\n', '\r\n', '\r', '\n\n')), { maxLength: 12 }),
+      line,
+    );
+    let files = 0;
+    await fc.assert(
+      fc.asyncProperty(file, async ([mark, all, last]) => {
+        const text = (mark ? '\ufeff' : '') + all.map(([one, end]) => one + end).join('') + last;
+        const from = write(`any${files++}.jsonl`, text);
+        const read = (): Promise<unknown> =>
+          openTable(from)
+            .then((list) => [...list])
+            .catch(messageOf);
+        const [plain, streamed] = await both(read);
+        assert.deepEqual(streamed, plain);
+      }),
+      { numRuns: 200 },
+    );
+  });
+
+  test('that is changed while it is read is refused', async () => {
+    process.env['WESTWIND_STREAM_BYTES'] = '0';
+    const many = Array.from({ length: 60 }, () => rows).flat();
+    const from = write('changing.jsonl', lines(many));
+    const list = await openTable(from);
+    assert.equal((list.at(3) as { n: unknown }).n, 3);
+    writeFileSync(from, lines(many.slice(1)));
+    assert.throws(() => list.at(100), /changing\.jsonl was changed while it was read; run again/);
+  });
+});
+
 describe('texts that are encoded into the cache', () => {
   const cached = (): string[] => readdirSync(join(folder, 'cache/encoded')).sort();
   const encoded = (
@@ -176,6 +234,63 @@ describe('texts that are encoded into the cache', () => {
     writeFileSync(path, Buffer.concat([before2, Buffer.from(lines([rows[1]]))]));
     assert.ok((await run(task)) > 0);
     writeFileSync(path, before2);
+  });
+
+  test('are none of a file that was put in the place of the one that was read', async () => {
+    process.env['WESTWIND_STREAM_BYTES'] = '0';
+    const from = write('replaced.jsonl', lines(rows));
+    const task = taskOf(`task: classification, train: {path: ${from}}, training: {max_length: 90}`);
+    const data = await readTaskData(task, 1);
+    renameSync(write('new.jsonl', lines(rows.map((row) => ({ ...row, label: 'cats' })))), from);
+    const before = cached();
+    await assert.rejects(encoded(task, data), /replaced\.jsonl was changed while it was read/);
+    assert.deepEqual(cached(), before);
+  });
+
+  test('go by all training rows where these say which column is shortened', async () => {
+    process.env['WESTWIND_STREAM_BYTES'] = '0';
+    const long = (n: number): object => ({ a: sentence(n, 40), b: sentence(n + 1, 40), gist: 'a ball' });
+    const held = write('held.jsonl', lines([1, 2, 3].map(long)));
+    const of = async (name: string, more: string): Promise<unknown> => {
+      const from = write(name, lines([{ ...long(1), [more]: sentence(5, 50) }]));
+      const task = taskOf(
+        `task: custom, prompt: '{a} and {b}', completion: '{gist}', metric: exact_match, baselines: [], ` +
+          `train: {path: ${from}}, validation: {path: ${held}}, training: {max_length: 90, packing: none}, allow_overlap: true`,
+      );
+      const cache = new DataCache(tokenizer);
+      const data = await cache.data(task, 1);
+      return (await cache.blocks(data, task, 'validation')).blocks.map(plainBlock);
+    };
+    assert.notDeepEqual(await of('long-a.jsonl', 'a'), await of('long-b.jsonl', 'b'));
+  });
+
+  test('have no place where nothing can be written', async () => {
+    process.env['WESTWIND_STREAM_BYTES'] = '0';
+    const cache = process.env['WESTWIND_CACHE'];
+    process.env['WESTWIND_CACHE'] = path;
+    const task = taskOf(`${CASES.classification}, training: {max_length: 93}`);
+    const data = await readTaskData(task, 1);
+    await assert.rejects(encoded(task, data), {
+      message:
+        /^cannot write .*: a part of its path is a file, not a folder \(encoded texts are kept in WESTWIND_CACHE\)$/,
+    });
+    process.env['WESTWIND_CACHE'] = cache;
+  });
+
+  test('that nobody asked for in 30 days go, but for those in use', async () => {
+    process.env['WESTWIND_STREAM_BYTES'] = '0';
+    const inCache = (name: string): string => join(folder, 'cache/encoded', name);
+    const names = ['old', 'used', 'new'];
+    for (const name of names) mkdirSync(inCache(name), { recursive: true });
+    takeLock(inCache('used.lock'));
+    const long = new Date(Date.now() - 31 * 24 * 3600_000);
+    for (const name of ['old', 'used', 'used.lock']) utimesSync(inCache(name), long, long);
+    const task = taskOf(`${CASES.classification}, training: {max_length: 94}`);
+    await encoded(task, await readTaskData(task, 1));
+    assert.deepEqual(
+      cached().filter((name) => /^(old|used|new)/.test(name)),
+      ['new', 'used', 'used.lock'],
+    );
   });
 
   test('go on where a run was stopped, or was killed', async () => {
