@@ -125,13 +125,33 @@ function isTooLong(exact: unknown): boolean {
 function quoteNumbers(text: string): string {
   // Chats and the like have none.
   if (!/[:,[]\s*-?\d/.test(text)) return text;
-  let inString = false;
-  return text.replace(/"|\\.|-?\d[\d.eE+-]*/g, (token) => {
-    if (token === '"') inString = !inString;
-    const number = !inString && token !== '"';
-    return number && String(Number(token)) !== token ? `"${token}"` : token;
-  });
+  const parts: string[] = [];
+  let done = 0;
+  // From string to string: what stands in them is most of it.
+  for (let from = 0; from < text.length;) {
+    const opens = text.indexOf('"', from);
+    const end = opens < 0 ? text.length : opens;
+    for (const { 0: number, index } of text.slice(from, end).matchAll(/-?\d[\d.eE+-]*/g)) {
+      if (String(Number(number)) === number) continue;
+      parts.push(text.slice(done, from + index), `"${number}"`);
+      done = from + index + number.length;
+    }
+    from = opens < 0 ? end : stringEnd(text, opens);
+  }
+  return done === 0 ? text : parts.join('') + text.slice(done);
 }
+
+/** Behind the string that begins at a quote. */
+function stringEnd(text: string, opens: number): number {
+  for (let at = opens + 1; ;) {
+    QUOTE_OR_ESCAPE.lastIndex = at;
+    const { index } = QUOTE_OR_ESCAPE.exec(text)!;
+    if (text[index] === '"') return index + 1;
+    at = index + 2;
+  }
+}
+
+const QUOTE_OR_ESCAPE = /["\\]/g;
 
 /** @param linesBefore lines of the file before `text` begins */
 function faultIn(text: string, linesBefore = 0): string {

@@ -4,11 +4,10 @@
  */
 
 import { isUtf8 } from 'node:buffer';
-import { throwIfAborted } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
 import { Lazy } from '../util/list.js';
 import { changed, PlacedFile } from '../util/places.js';
-import { inTurns } from '../util/turns.js';
+import { abortable } from '../util/turns.js';
 import { parseJsonLine } from './json.js';
 import type { Row } from './row.js';
 import { describeFault, utf16Of, type ReadingOptions } from './text.js';
@@ -28,10 +27,7 @@ export async function openJsonLines(
 ): Promise<Lazy<Row> | undefined> {
   const file = new LineFile(path);
   if (utf16Of(file.bytes(0, Math.min(file.size, 4096)), path) !== undefined) return undefined;
-  const starts = await inTurns(file.starts(), (body) => {
-    throwIfAborted(signal);
-    return body();
-  });
+  const starts = await abortable(signal, file.starts());
   let [last, row]: [number, Row] = [-1, {}];
   return new Lazy(starts.length - 1, (index) => {
     if (index !== last) row = rowAt(file, starts[index]!, starts[index + 1]!);

@@ -2,6 +2,7 @@
 import { UserError } from '../util/errors.js';
 import { isLazy, Lazy, type List } from '../util/list.js';
 import { nearest } from '../util/nearest.js';
+import { atOnce } from '../util/turns.js';
 import type { Row } from './row.js';
 
 /** What a row must hold to be selected. */
@@ -52,8 +53,18 @@ export function selectColumns<K extends string>(
   table: List<Row>,
   columns: Readonly<Record<K, string>>,
   source: string,
-  { filled, optional = [] }: SelectOptions<NoInfer<K>> = {},
+  options?: SelectOptions<NoInfer<K>>,
 ): Selection<K, List<Record<K, string>>> {
+  return atOnce(columnsSelected(table, columns, source, options));
+}
+
+/** The same in pieces, for `inTurns`. */
+export function* columnsSelected<K extends string>(
+  table: List<Row>,
+  columns: Readonly<Record<K, string>>,
+  source: string,
+  { filled, optional = [] }: SelectOptions<NoInfer<K>> = {},
+): Generator<void, Selection<K, List<Record<K, string>>>, void> {
   const wanted = Object.entries<string>(columns) as [K, string][];
   const groups = filled ?? wanted.map(([name]) => [name]);
   checkColumns(
@@ -68,7 +79,8 @@ export function selectColumns<K extends string>(
   const [rows, indices, dropped]: [Record<K, string>[], number[], DroppedRow[]] = [[], [], []];
   let index = -1;
   for (const row of table) {
-    const given = cellsOf(row, ++index);
+    if (++index % 64 === 63) yield;
+    const given = cellsOf(row, index);
     const blank = groups.find((group) => group.every((name) => (given.get(name) ?? '').trim() === ''));
     if (blank) {
       const [name] = blank as [K];

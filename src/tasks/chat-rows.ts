@@ -1,7 +1,7 @@
 /** A chat's row: its conversation, out of whatever form the table has, as one canonical text of JSON. */
 
 import { basename } from 'node:path';
-import { chatColumns, selectChats, type ChatFormName, type Conversation } from '../data/chat/index.js';
+import { chatColumns, chatsSelected, type ChatFormName, type Conversation } from '../data/chat/index.js';
 import { UserError } from '../util/errors.js';
 import { mapped } from '../util/list.js';
 import { askedOf } from './chat-turns.js';
@@ -13,11 +13,11 @@ const CELL = 'conversation';
 
 export function chatRows(form?: ChatFormName): TaskRows {
   return {
-    select(table, names, source) {
+    *select(table, names, source) {
       const columns = Object.fromEntries(
         chatColumns(form).map((column) => [column, names[column] ?? column]),
       );
-      const found = selectChats(table, columns, source, form);
+      const found = yield* chatsSelected(table, columns, source, form);
       const by = found.recognisedBy;
       const why = [...new Set(found.leftOut.map((one) => one.why))];
       if (found.conversations.length === 0)

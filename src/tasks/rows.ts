@@ -1,7 +1,8 @@
 /** How a task's rows are taken from a table: its columns, as texts. Chats have a way of their own (chat-rows.ts). */
 
 import { basename } from 'node:path';
-import { selectColumns, type Row } from '../data/index.js';
+import type { Row } from '../data/index.js';
+import { columnsSelected } from '../data/select.js';
 import { UserError } from '../util/errors.js';
 import type { List } from '../util/list.js';
 import type { DataRow } from './wording.js';
@@ -30,8 +31,10 @@ export interface SelectedRows {
 
 /** A way to take a task's rows. */
 export interface TaskRows {
-  /** Throws UserError, which names `source`, for a table without the task's columns or without a row that has them. */
-  select(table: List<Row>, columns: ColumnNames, source: string): SelectedRows;
+  /**
+   * In pieces, for `inTurns`. Throws UserError, which names `source`, for a table without the task's columns or without a row that has them.
+   */
+  select(table: List<Row>, columns: ColumnNames, source: string): Generator<void, SelectedRows, void>;
   /** A row's text to tell it by, without its answer. */
   shown(row: DataRow): string;
 }
@@ -40,9 +43,12 @@ export interface TaskRows {
 export function textRows({ inputs, answers, filled, optional }: TaskColumns): TaskRows {
   const roles = [...inputs, ...answers];
   return {
-    select(table, names, source) {
+    *select(table, names, source) {
       const columns = Object.fromEntries(roles.map((role) => [role, names[role]!]));
-      const { rows, indices, dropped } = selectColumns(table, columns, source, { filled, optional });
+      const { rows, indices, dropped } = yield* columnsSelected(table, columns, source, {
+        filled,
+        optional,
+      });
       if (rows.length === 0)
         throw new UserError(
           `${source}: not one of its ${table.length} rows has ${namesOf(columns, filled.flat())} filled in`,
@@ -65,9 +71,12 @@ export function textRows({ inputs, answers, filled, optional }: TaskColumns): Ta
           !optional.includes(name) && !filled.some((group) => group.length === 1 && group[0] === name),
       );
       const blank = new Map(may.map((role) => [role, 0]));
+      let seen = 0;
       if (blank.size > 0)
-        for (const row of rows)
+        for (const row of rows) {
+          if (++seen % 64 === 0) yield;
           for (const [role, count] of blank) if (row[role]!.trim() === '') blank.set(role, count + 1);
+        }
       for (const [role, count] of blank)
         if (count > 0)
           notices.push(

@@ -4,6 +4,7 @@
 import { UserError } from '../../util/errors.js';
 import { isLazy, Lazy, type List } from '../../util/list.js';
 import { own } from '../../util/own.js';
+import { atOnce } from '../../util/turns.js';
 import type { Row } from '../row.js';
 import { checkColumns, columnsOf } from '../select.js';
 import { alpaca } from './alpaca.js';
@@ -69,6 +70,16 @@ export function selectChats(
   source: string,
   wanted?: ChatFormName,
 ): SelectedChats<List<Conversation>> {
+  return atOnce(chatsSelected(table, columns, source, wanted));
+}
+
+/** The same in pieces, for `inTurns`. */
+export function* chatsSelected(
+  table: List<Row>,
+  columns: Readonly<Partial<Record<ChatColumn, string>>>,
+  source: string,
+  wanted?: ChatFormName,
+): Generator<void, SelectedChats<List<Conversation>>, void> {
   const nameOf = (column: ChatColumn): string => columns[column] ?? column;
   // Of a form that comes later another row may have the columns of an earlier one.
   const first = FORMS[CHAT_FORMS[0]].needed.map(nameOf);
@@ -96,7 +107,8 @@ export function selectChats(
   const [indices, leftOut]: [number[], { index: number; why: string }[]] = [[], []];
   let index = -1;
   for (const row of table) {
-    const conversation = conversationAt(row, ++index);
+    if (++index % 64 === 63) yield;
+    const conversation = conversationAt(row, index);
     const why = nothingLearnt(conversation);
     if (why !== undefined) leftOut.push({ index, why });
     else {

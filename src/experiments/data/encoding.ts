@@ -23,7 +23,7 @@ import { hashFiles, hashing } from '../../util/hash-files.js';
 import { lockHolder, takeLock } from '../../util/lock.js';
 import { changed, stampAt } from '../../util/places.js';
 import { describeProgram } from '../../util/program.js';
-import { inTurns } from '../../util/turns.js';
+import { abortable } from '../../util/turns.js';
 import { tokenizerFiles } from '../../tokenizer/index.js';
 import { canonicalJson, type ResolvedTask } from '../config/index.js';
 import { SPLIT_NAMES } from '../config/splits.js';
@@ -57,7 +57,7 @@ export async function encodedFile(work: Work, { onEncoded, signal }: Encoding): 
   const unlock = await locked(folder, signal);
   try {
     const file = new EncodedFile(folder);
-    await inTurns(file.mended());
+    await abortable(signal, file.mended());
     const numbers = sourceNumbers(data);
     const check = (example: TrainingExample | undefined): void => {
       if (!example) return;
@@ -140,9 +140,7 @@ const CONTENTS = new Map<string, string>();
 
 async function contentOf(path: string, signal: AbortSignal | undefined): Promise<string> {
   const key = `${path} ${stampAt(path)}`;
-  const content =
-    CONTENTS.get(key) ??
-    (await inTurns(hashing([path], Infinity), (body) => (throwIfAborted(signal), body())));
+  const content = CONTENTS.get(key) ?? (await abortable(signal, hashing([path], Infinity)));
   CONTENTS.set(key, content);
   return content;
 }

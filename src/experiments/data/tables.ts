@@ -8,6 +8,7 @@ import { UserError } from '../../util/errors.js';
 import { joinedLists, type List } from '../../util/list.js';
 import { own } from '../../util/own.js';
 import { stampAt } from '../../util/places.js';
+import { abortable } from '../../util/turns.js';
 import type { ResolvedSource } from '../config/index.js';
 import type { From, MixedSource } from '../config/settings/rows.js';
 
@@ -72,7 +73,7 @@ async function readSource(
   for (const file of files) tables.push(await openTable(file, { format, delimiter, signal }));
   const table = joinedLists(tables);
   const where = nameOf(source);
-  const { rows, indices, notices } = takes.select(table, source.columns, where);
+  const { rows, indices, notices } = await abortable(signal, takes.select(table, source.columns, where));
   notices.forEach(tell);
   return { source, rows, indices, files, stamps, total: table.length };
 }

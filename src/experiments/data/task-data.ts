@@ -2,10 +2,9 @@
 
 import { splitRows, trainTestSplit } from '../../data/index.js';
 import { createTask, taskRows, type DataRow, type Sample, type Task } from '../../tasks/index.js';
-import { throwIfAborted } from '../../util/abort.js';
 import { UserError } from '../../util/errors.js';
 import { joinedLists, type List } from '../../util/list.js';
-import { inTurns } from '../../util/turns.js';
+import { abortable } from '../../util/turns.js';
 import { inheritedNote, type ResolvedPart, type ResolvedSource, type ResolvedTask } from '../config/index.js';
 import { bySplit, SPLIT_NAMES, type SplitName } from '../config/splits.js';
 import { heldOutNotes } from './held-out.js';
@@ -152,14 +151,6 @@ async function drawSets({ settings, seed, signal, task, tables, tell }: Drawing)
     epoch = samples;
   }
   return { ...sets, train: pick(epoch, train), examples, leftOut };
-}
-
-/** Rejects with an AbortError once `signal` is aborted. */
-function abortable<T>(signal: AbortSignal | undefined, work: Iterator<void, T, void>): Promise<T> {
-  return inTurns(work, (body) => {
-    throwIfAborted(signal);
-    return body();
-  });
 }
 
 /** Whether its rows are some of the training file's. */

@@ -14,7 +14,7 @@ import {
   type TrainingTextOptions,
 } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
-import { inTurns } from '../../util/turns.js';
+import { abortable } from '../../util/turns.js';
 import type { ResolvedTask } from '../config/index.js';
 import { encodedFile, sourceNumbers, type Encoding } from './encoding.js';
 import type { TaskData } from './task-data.js';
@@ -62,7 +62,7 @@ export async function trainingBlocks(
     let shortened = 0;
     for (let i = 0; i < file.length; i++) if (file.isShortened(i)) shortened++;
     return {
-      blocks: await inTurns(storedBlocks(file, packing, options)),
+      blocks: await abortable(encoding.signal, storedBlocks(file, packing, options)),
       notices: noticesOn(data, settings, shortened, left),
     };
   }

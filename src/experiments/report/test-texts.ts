@@ -8,6 +8,7 @@ import { readTable, type ReadOptions } from '../../data/index.js';
 import { taskRows } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
 import { hashFiles } from '../../util/hash-files.js';
+import { atOnce } from '../../util/turns.js';
 import { canonicalJson, type ResolvedTask } from '../config/index.js';
 import type { StoredRun } from '../store/stored.js';
 
@@ -57,7 +58,7 @@ async function textsOf(
   { path, ...options }: { readonly path: string } & ReadOptions,
 ): Promise<Map<number, string>> {
   const takes = taskRows(settings);
-  const { rows, indices } = takes.select(await readTable(path, options), test!.columns, path);
+  const { rows, indices } = atOnce(takes.select(await readTable(path, options), test!.columns, path));
   return new Map(Array.from(rows, (row, i) => [indices[i]!, takes.shown(row)]));
 }
 
