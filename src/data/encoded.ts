@@ -45,8 +45,11 @@ export class EncodedFile {
   private starts: Float64Array;
   private file: PlacedFile | undefined;
 
-  /** Opens it, or makes it; what was not whole is cut off. */
-  constructor(readonly folder: string) {
+  /** Opens it, or makes it; what was not whole is cut off. `texts`: how many there will be, where that is known. */
+  constructor(
+    readonly folder: string,
+    texts = 0,
+  ) {
     mkdirSync(folder, { recursive: true });
     const [tokens, records, ended] = ['tokens.bin', 'texts.bin', 'ended'].map((name) =>
       join(folder, name),
@@ -65,6 +68,7 @@ export class EncodedFile {
       this.length = i + 1;
     }
     [this.tokens, this.records] = this.cut();
+    this.grow(texts);
   }
 
   /** Cuts off what a process left that did not come to its end, from the first text on that is not what was written. For `inTurns`. */

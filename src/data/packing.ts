@@ -6,6 +6,7 @@
  */
 import { checkInt32, checkWhole } from '../util/checks.js';
 import { UserError } from '../util/errors.js';
+import { atOnce } from '../util/turns.js';
 
 /** The label of a token that is not trained on. */
 export const IGNORE_INDEX = -100;
@@ -73,24 +74,28 @@ export function unpacked(examples: readonly Example[], options: PackingOptions):
 export function packIsolated(examples: readonly Example[], options: PackingOptions): Block[] {
   checkWhole('length', options.length, 1);
   const texts = examples.map((example) => truncated(example, options));
-  return binsOf(texts.map(sizeOf), options.length).map((bin) =>
+  return atOnce(binsOf(texts.map(sizeOf), options.length)).map((bin) =>
     isolatedBlock(bin.map((index) => texts[index]!)),
   );
 }
 
-/** Which texts of these sizes stand in a block together, by their numbers, which rise in each. */
-export function binsOf(sizes: ArrayLike<number>, length: number): number[][] {
+/** Which texts of these sizes stand in a block together, by their numbers, which rise in each. In pieces, for `inTurns`. */
+export function* binsOf(sizes: ArrayLike<number>, length: number): Generator<void, number[][], void> {
   const open = new OpenBins();
-  for (const index of longestFirst(sizes)) {
+  for (const [i, index] of longestFirst(sizes).entries()) {
+    if (i % 1024 === 1023) yield;
     const size = sizes[index]!;
     const { bin, space } = open.take(size) ?? { bin: [], space: length };
     bin.push(index);
     open.put(bin, space - size);
   }
-  return open
-    .all()
-    .map((bin) => bin.sort((a, b) => a - b))
-    .sort((a, b) => a[0]! - b[0]!);
+  const byFirst = new Array<number[]>(sizes.length);
+  for (const [i, bin] of open.all().entries()) {
+    if (i % 1024 === 1023) yield;
+    byFirst[bin.sort((a, b) => a - b)[0]!] = bin;
+  }
+  // Holes are left out.
+  return byFirst.filter(() => true);
 }
 
 /** The numbers of sizes, the largest first, of equal ones the first: counted, since a million take a second to compare. */

@@ -29,15 +29,15 @@ export function* storedBlocks(
   const kept = Int32Array.from({ length: file.length }, (_, i) => i).filter((i) => !file.isLeftOut(i));
   return packing === 'concat'
     ? yield* concatenated(file, kept, options)
-    : isolated(file, kept, packing, options);
+    : yield* isolated(file, kept, packing, options);
 }
 
-function isolated(
+function* isolated(
   file: EncodedFile,
   kept: Int32Array,
   packing: 'none' | 'isolated',
   options: ConcatOptions,
-): Block[] {
+): Generator<void, Block[], void> {
   const sizes = kept.map((i) => {
     const { ids, encoder } = file.sizes(i);
     return Math.min(options.length, Math.max(ids, encoder));
@@ -48,7 +48,7 @@ function isolated(
     return Math.min(options.length, ids) + Math.min(options.length, encoder);
   };
   if (packing === 'none') return made(kept.length, tokensOf, (at) => isolatedBlock([textAt(at)]));
-  const bins = binsOf(sizes, options.length);
+  const bins = yield* binsOf(sizes, options.length);
   // A list for each block would take more room than all else.
   const [starts, texts] = [new Int32Array(bins.length + 1), new Int32Array(kept.length)];
   for (const [b, bin] of bins.entries()) {

@@ -46,8 +46,11 @@ interface Work {
   readonly options: ConcatOptions;
 }
 
-/** Texts that are encoded together: while some are, the next are read and laid out. */
-const TOGETHER = 512;
+/**
+ * Texts that are encoded together: while some are, the next are read and laid out. More would not be quicker, for a round of the engine's
+ * has no more, and all that is made of them is in memory.
+ */
+const TOGETHER = 128;
 
 /** A text for each training row, in their order. */
 export async function encodedFile(work: Work, { onEncoded, signal }: Encoding): Promise<EncodedFile> {
@@ -56,7 +59,7 @@ export async function encodedFile(work: Work, { onEncoded, signal }: Encoding): 
   const folder = join(cacheFolder(), 'encoded', await keyOf(work, signal));
   const unlock = await locked(folder, signal);
   try {
-    const file = new EncodedFile(folder);
+    const file = new EncodedFile(folder, train.length);
     await abortable(signal, file.mended());
     const numbers = sourceNumbers(data);
     const check = (example: TrainingExample | undefined): void => {
