@@ -16,8 +16,11 @@ interface HeldOutRows extends Readonly<Record<SplitName, readonly Sample[]>> {
 /** As with test rows: some in common may be chance, most of them are one set under two names. */
 const MOST = 0.5;
 
-/** By the validation rows: the same question is asked for each run. */
-const KNOWN = new WeakMap<readonly Sample[], Record<'train' | 'test', number>>();
+/** By the validation rows, and of which others: the same question is asked for each run. */
+const KNOWN = new WeakMap<
+  readonly Sample[],
+  Pick<HeldOutRows, 'train' | 'test'> & { readonly counts: Record<'train' | 'test', number> }
+>();
 
 /** Numbers of validation rows that are rows of another set: of one file by their number, of two where every column is the same. */
 function sharedRows(
@@ -39,9 +42,12 @@ function sharedRows(
     }
     return validation.filter((sample) => there.has(rowOf(sample))).length;
   };
-  const found = KNOWN.get(validation) ?? { train: countIn('train'), test: countIn('test') };
-  KNOWN.set(validation, found);
-  return found;
+  const { train, test } = sets;
+  const known = KNOWN.get(validation);
+  if (known?.train === train && known.test === test) return known.counts;
+  const counts = { train: countIn('train'), test: countIn('test') };
+  KNOWN.set(validation, { train, test, counts });
+  return counts;
 }
 
 /** The validation rows in the place of those that are answered at the end. */
