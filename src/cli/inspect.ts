@@ -13,7 +13,7 @@ import { messageOf, UserError } from '../util/errors.js';
 import { positiveInteger } from './device.js';
 import type { Verb } from './main.js';
 import { coloured, lineOf, lines, paint, Painted, say, sayJson } from './output.js';
-import { createProgress } from './progress.js';
+import { encodingProgress } from './progress.js';
 import { configArgument, studyOf, type SettingFlags } from './settings.js';
 
 interface Flags extends SettingFlags {
@@ -72,10 +72,10 @@ async function inspectTask(
   for (const sample of chooseRows(data, flags)) await printRow(data, settings, tokenizer, sample, flags);
   if (flags.json) return;
   for (const notice of noticesOf(data, tokenizer)) say(paint('yellow', notice));
-  const progress = createProgress({ name: (_, task) => task, every: () => 1 }, process.stderr);
+  const show = encodingProgress();
   // Rows that cannot be trained on are refused here, after they could be looked at.
   const { blocks, notices } = await trainingBlocks(data, settings, tokenizer, {
-    onEncoded: (done, total) => progress.show({ type: 'encoding', task: settings.name, done, total }),
+    onEncoded: (done, total) => show(settings.name, done, total),
   });
   for (const notice of notices) say(paint('yellow', notice));
   const tokens = blocks.reduce((n, b) => n + rowsOf(b), 0);

@@ -25,6 +25,12 @@ export interface ShownRuns {
   readonly count?: number;
 }
 
+/** Shows on stderr how far a task's texts are encoded, of data that is so large that it takes long. */
+export function encodingProgress(): (task: string, done: number, total: number) => void {
+  const progress = createProgress({ name: (_, task) => task, every: () => 1 }, process.stderr);
+  return (task, done, total) => progress.show({ type: 'encoding', task, done, total });
+}
+
 export function createProgress(runs: ShownRuns, out: NodeJS.WriteStream): Progress {
   const once = onceEach(runs);
   if (!out.isTTY) return new Lines(once, out);
