@@ -1,7 +1,7 @@
 /** A study as text: its grid with what it will take, and what it came to. */
 
 import { failedChecks } from '../experiments/checks/failed.js';
-import { labelOf, shortName, shown, type Study } from '../experiments/config/index.js';
+import { labelOf, shortName, shown, type Axis, type Study } from '../experiments/config/index.js';
 import type { RunForecast } from '../experiments/plan/index.js';
 import { figureColumns, withInterval } from '../experiments/store/results.js';
 import { methodName } from '../tasks/index.js';
@@ -16,7 +16,9 @@ export function axesOf({ axes }: Study): string[] {
 /** The runs before they begin: what each is, and what it will take. */
 export function gridText(study: Study, forecasts: readonly RunForecast[]): string {
   const axes = axesOf(study);
-  const grid = study.axes.map(({ path, values }) => `${path.join('.')}: ${values.map(shown).join(', ')}\n`);
+  const grid = study.axes.map((axis) => `${axis.path.join('.')}: ${axisText(axis)}\n`);
+  const search = study.runs[0]?.config.search;
+  if (search) grid.push(`${search.method} search: ${search.trials} trials, by seed ${search.seed}\n`);
   const rows = study.runs.map((run, i) => {
     const plan = forecasts[i]!;
     if ('fault' in plan) return [labelOf(run, axes), '', 'cannot run', ''];
@@ -33,6 +35,11 @@ export function gridText(study: Study, forecasts: readonly RunForecast[]): strin
     time(plans.some((p) => p.seconds === undefined) ? undefined : sum((p) => p.seconds!)),
   ];
   return `${grid.join('')}\n${tableText(['run', 'tokens', 'peak GiB', 'at least'], [...rows, total])}`;
+}
+
+function axisText({ values, range }: Axis): string {
+  if (!range) return values.map(shown).join(', ');
+  return `${shown(range.low)} to ${shown(range.high)}${range.log ? ', over its logarithm' : ''}`;
 }
 
 /** Why runs have no plan, a line each. */

@@ -13,7 +13,7 @@ export {
 } from './load.js';
 export { configPath, modelSettings, presetModels, presetNames } from './presets.js';
 export { inheritedNote, type ResolvedConfig } from './resolve.js';
-export { jsonSchema } from './axes.js';
+export { jsonSchema, type Axis } from './axes.js';
 export { BITLESS, type ConfigFile } from './schema.js';
 export { isCheckFile, SCORINGS, type ResolvedCheck, type Scoring } from './settings/answers.js';
 export { isDrawn, type ResolvedPart, type ResolvedSource } from './settings/rows.js';

@@ -94,7 +94,7 @@ function dataSetChapter(set: DataSet, context: Context): Chapter {
     methodSection(set, context),
     modelSection(set, context),
     ablationSection(set, context),
-    lossSection(set),
+    lossSection(set, context),
     confusionSection(set),
     differencesSection(set, context),
     checksSection(set, context),

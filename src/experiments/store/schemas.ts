@@ -90,6 +90,9 @@ export const manifestSchema = z.looseObject({
       dtype: z.string(),
       quantization: z.looseObject({ doubleQuant: z.boolean() }).optional(),
     }),
+    search: z
+      .looseObject({ method: z.string(), trials: count, seed: count, trial: z.int().positive() })
+      .optional(),
     tasks: z.array(task),
   }),
 });
