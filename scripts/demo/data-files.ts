@@ -6,7 +6,14 @@ import { makePost, type Post } from './posts.js';
 /** What everything that is made for the demonstration derives from. */
 export const SEED = 20;
 
-const STREAMS = { postTest: 1, postTrain: 2, dialogueTest: 3, dialogueTrain: 4, chatTest: 5, chatTrain: 6 } as const;
+const STREAMS = {
+  postTest: 1,
+  postTrain: 2,
+  dialogueTest: 3,
+  dialogueTrain: 4,
+  chatTest: 5,
+  chatTrain: 6,
+} as const;
 
 /** Streams from here on are free for texts outside the data sets. */
 export const FIRST_FREE_STREAM = 16;

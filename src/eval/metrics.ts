@@ -26,6 +26,7 @@ export const METRIC_SETTINGS = {
   ),
 };
 
+/** What the metrics’ own settings say; what is absent has its default. */
 export type MetricOptions = Given<typeof METRIC_SETTINGS>;
 /** As files have them. */
 export const metricOptionsSchema = section(METRIC_SETTINGS);

@@ -65,4 +65,5 @@ export function crossEntropy(label_smoothing_factor = 0): Objective {
   };
 }
 
+/** The mean negative log-likelihood of the trained tokens. */
 export const CROSS_ENTROPY = crossEntropy();

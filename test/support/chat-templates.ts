@@ -121,9 +121,24 @@ const NUMBERED = `{%- macro said(message) %}{{- (message.content or '') | trim }
 /** Contents in parts alone. */
 const IN_PARTS = `{% for message in messages %}{{ '<|' + message.role + '|>' }}{% for part in message.content %}{% if part.type == 'text' %}{{ part.text }}{% endif %}{% endfor %}{{ '<|end|>' }}{% endfor %}{% if add_generation_prompt %}{{ '<|assistant|>' }}{% endif %}`;
 
+/** Indented, with other white space before a prompt than before a turn. */
+const INDENTED = `{% for message in messages %}
+    {% if message.role == 'assistant' %}
+
+    ### Answer:
+{{ message.content }}{{ eos_token }}
+    {% else %}
+### {{ message.role }}:
+{{ message.content }}
+    {% endif %}
+{% endfor %}
+{% if add_generation_prompt %}
+### Answer:
+{% endif %}`;
+
 export const TEMPLATES = {
   ...{ THINKING, MARKED, SAID_WITH_LINE, ALTERNATING, INSTRUCTING, ENDED, PROMPT_WITHIN, BEGUN },
-  ...{ PROMPTED_TO_THINK, NUMBERED, IN_PARTS },
+  ...{ PROMPTED_TO_THINK, NUMBERED, IN_PARTS, INDENTED },
 } as const;
 
 export const TOOLS = [

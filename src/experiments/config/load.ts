@@ -22,7 +22,7 @@ import { isOwn, type ResolvedSource } from './settings/rows.js';
 import type { ResolvedTask } from './settings/task.js';
 import { runsOfPoints, type PointRun } from './study.js';
 import { adapterFolder } from './trained-adapter.js';
-import { SECTION_SPLITS } from './splits.js';
+import { SECTION_SPLITS, type SectionSplit } from './splits.js';
 
 /** A configuration that was read and checked, with the text that it was read from. */
 export interface LoadedConfig {
@@ -149,8 +149,7 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
   };
   const find = (path: string, at: Path): string => {
     const found = locate(path);
-    const message = `is ${path}, which is neither in this file's folder nor in the working folder`;
-    if (!existsSync(found)) problems.push({ path: at, message });
+    if (!existsSync(found)) problems.push({ path: at, message: missing(path) });
     return found;
   };
   const locateFrom = <F extends ResolvedSource['from']>(from: F, path: Path): F => {
@@ -166,52 +165,22 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
   const locateCheck = (check: ResolvedCheck, path: Path): ResolvedCheck =>
     isCheckFile(check.check) ? { ...check, check: find(check.check, [...path, 'check']) } : check;
   const file = value as ConfigFile;
-  const locateAdapter = (task: ResolvedTask): Pick<ResolvedTask, 'adapter' | 'lora'> | undefined => {
-    if (task.adapter === undefined || task.lora === false || !task.tune) return undefined;
-    const own = file.tasks[task.name]!;
-    const folder = adapterFolder(locate(task.adapter), task.name);
-    if (folder === undefined) {
-      const message = `is ${task.adapter}, which holds no adapter: name a folder with an adapter_config.json, or a run's that has trained one`;
-      problems.push({
-        path: own.adapter === undefined ? ['adapter'] : ['tasks', task.name, 'adapter'],
-        message,
-      });
-      return undefined;
-    }
-    const there = readAdapterConfig(folder);
-    const given = { ...(file.lora || {}), ...(own.lora || {}) };
-    for (const key of ['r', 'lora_alpha', 'use_rslora'] as const) {
-      if (given[key] === undefined || given[key] === there[key]) continue;
-      const message = `is ${given[key]}, but the adapter in ${folder} has ${there[key]}: leave it out, and it is taken from there`;
-      const owns = own.lora !== undefined && own.lora !== false && own.lora[key] !== undefined;
-      problems.push({ path: owns ? ['tasks', task.name, 'lora', key] : ['lora', key], message });
-    }
-    const { kind, r, lora_alpha, use_rslora, target_modules, rank_pattern, alpha_pattern } = there;
-    const lora = {
-      ...(kind && { kind }),
-      ...{ r, lora_alpha, use_rslora, rank_pattern, alpha_pattern },
-      lora_dropout: given.lora_dropout ?? there.lora_dropout,
-      target_modules: given.target_modules ?? target_modules,
-    };
-    return { adapter: folder, lora };
-  };
   const tasks = config.tasks.map((task): ResolvedTask => {
     const inheritedFrom = inheritance(layers, task.name);
     return {
       ...task,
       ...(inheritedFrom !== undefined && { inheritedFrom }),
-      ...locateAdapter(task),
+      ...locateAdapter(task, file, locate, problems),
       settings: withFiles(task.settings, (path, key) => {
         const found = find(path, ['tasks', task.name, key]);
         return existsSync(found) ? readText(found) : path;
       }),
       checks: task.checks.map((check, i) => locateCheck(check, ['tasks', task.name, 'checks', i])),
       ...Object.fromEntries(
-        SECTION_SPLITS.flatMap((split) => {
-          const source = task[split];
-          if (!source || !isOwn(split, source)) return [];
-          return [[split, { ...source, from: locateFrom(source.from, ['tasks', task.name, split]) }]];
-        }),
+        ownSources(task).map(([split, source]) => [
+          split,
+          { ...source, from: locateFrom(source.from, ['tasks', task.name, split]) },
+        ]),
       ),
     };
   });
@@ -219,6 +188,54 @@ function locateFiles(config: ResolvedConfig, layers: Layers, value: unknown): Re
   if (problems.length > 0) throw report(problems, layers);
   // What is no folder here may be a model's name on the hub.
   return { ...config, model_name_or_path: locate(config.model_name_or_path), tasks };
+}
+
+/** The adapter that a task starts from, and what is taken from there; what does not fit it goes to `problems`. */
+function locateAdapter(
+  task: ResolvedTask,
+  file: ConfigFile,
+  locate: (path: string) => string,
+  problems: Problem[],
+): Pick<ResolvedTask, 'adapter' | 'lora'> | undefined {
+  if (task.adapter === undefined || task.lora === false || !task.tune) return undefined;
+  const own = file.tasks[task.name]!;
+  const folder = adapterFolder(locate(task.adapter), task.name);
+  if (folder === undefined) {
+    const message = `is ${task.adapter}, which holds no adapter: name a folder with an adapter_config.json, or a run's that has trained one`;
+    problems.push({
+      path: own.adapter === undefined ? ['adapter'] : ['tasks', task.name, 'adapter'],
+      message,
+    });
+    return undefined;
+  }
+  const there = readAdapterConfig(folder);
+  const given = { ...(file.lora || {}), ...(own.lora || {}) };
+  for (const key of ['r', 'lora_alpha', 'use_rslora'] as const) {
+    if (given[key] === undefined || given[key] === there[key]) continue;
+    const message = `is ${given[key]}, but the adapter in ${folder} has ${there[key]}: leave it out, and it is taken from there`;
+    const owns = own.lora !== undefined && own.lora !== false && own.lora[key] !== undefined;
+    problems.push({ path: owns ? ['tasks', task.name, 'lora', key] : ['lora', key], message });
+  }
+  const { kind, r, lora_alpha, use_rslora, target_modules, rank_pattern, alpha_pattern } = there;
+  const lora = {
+    ...(kind && { kind }),
+    ...{ r, lora_alpha, use_rslora, rank_pattern, alpha_pattern },
+    lora_dropout: given.lora_dropout ?? there.lora_dropout,
+    target_modules: given.target_modules ?? target_modules,
+  };
+  return { adapter: folder, lora };
+}
+
+function missing(path: string): string {
+  return `is ${path}, which is neither in this file's folder nor in the working folder`;
+}
+
+/** The sources that are not parts of another's rows. */
+function ownSources(task: ResolvedTask): (readonly [SectionSplit, ResolvedSource])[] {
+  return SECTION_SPLITS.flatMap((split) => {
+    const source = task[split];
+    return source && isOwn(split, source) ? [[split, source] as const] : [];
+  });
 }
 
 /** Validation rows that are of the test rows' own file. */

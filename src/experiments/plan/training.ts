@@ -59,7 +59,7 @@ export interface TrainingPlan {
   readonly evaluations?: EvaluationsPlan | undefined;
 }
 
-export interface EvaluationsPlan {
+interface EvaluationsPlan {
   readonly count: number;
   /** Beside what training holds between its steps. */
   readonly activations: number;

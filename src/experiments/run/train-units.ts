@@ -44,7 +44,12 @@ export async function trainUnits(
     const evaluated = await planValidation(unit.config, unit.settings, unit.data, cache, {
       ...{ tokenizer, shape, target: backend },
     });
-    members.push({ unit, ...packed, evaluated, steps: totalSteps(packed.blocks.length, lasting(unit)) });
+    const validation = evaluated.validation && (await cache.blocks(unit.data, unit.settings, 'validation'));
+    const told = validation?.notices.map((text) => `validation rows: ${text}`) ?? [];
+    members.push({
+      ...{ unit, evaluated, blocks: packed.blocks, notices: [...packed.notices, ...told] },
+      steps: totalSteps(packed.blocks.length, lasting(unit)),
+    });
   }
   const lanes = lanesOf(members);
   const fit = await fitTogether(

@@ -137,9 +137,15 @@ class Derivation {
       same = common(prompt, text.slice(from));
       if (from + same < turn.start && same < prompt.length) return undefined;
     }
-    const isWhole = same === prompt.length;
-    const given = text.slice(turn.start, Math.min(from + same, end));
-    return isWhole ? given.length : agreeing(text.slice(turn.start, end), given.length);
+    const begins = text.slice(turn.start, end);
+    const given = Math.max(0, Math.min(from + same, end) - turn.start);
+    if (same === prompt.length || given === begins.length) return given;
+    // Some templates are indented, and have other white space before a prompt than before a turn.
+    const words = prompt.slice(same).trim();
+    const at = words !== '' && begins.slice(0, given).trim() === '' ? begins.indexOf(words) : -1;
+    if (at < 0) return agreeing(begins, given);
+    const rest = prompt.slice(prompt.lastIndexOf(words) + words.length);
+    return at + words.length + common(rest, begins.slice(at + words.length));
   }
 
   /** Units that a message's turn begins with, with what the template begins its answer to a user with; `asked` where that is nothing. */
@@ -148,7 +154,7 @@ class Derivation {
     const question = { role: ASKING, content: inFormOf(content, standIn(i + 1)) };
     const answer = { role: ASSISTANT, content: inFormOf(content, standIn(i)) };
     const probe = attempted(this.rendering, [question, answer]);
-    const turn = probe && this.#only(probe.turns, 1);
+    const turn = probe?.turns.get(1)?.[0];
     const end = turn ? probe.text.indexOf(standIn(i), turn.start) : -1;
     const length = end < 0 ? undefined : this.#asked([question], probe!, turn!, end);
     if (length === 0 && asked === 0) return 0;
@@ -160,10 +166,11 @@ class Derivation {
 
   /** The text outside of the spans, which has to be the same whatever is said within them. */
   #proveOutside(spans: readonly ChatSpan[], probed: readonly ChatSpan[]): void {
-    const [own, others] = [outside(this.given.text, spans), outside(this.#probe.text, probed)];
-    // A turn that is not written at all leaves what is around it in one piece.
-    if (own.join('') !== others.join('')) {
-      const at = own.findIndex((piece, k) => piece !== others[k]);
+    const written = new Set(spans.map(({ message }) => message));
+    const own = outside(this.given.text, spans, written);
+    const others = outside(this.#probe.text, probed, written);
+    const at = own.findIndex((piece, k) => piece !== others[k]);
+    if (at >= 0) {
       const { message } = spans[Math.min(at, spans.length - 1)] ?? probed[0]!;
       throw this.#refused(message, 'the text around it depends on what it says');
     }
@@ -230,7 +237,16 @@ function lastOf(turns: Turns): { message: number; end: number } | undefined {
   return ends.sort((a, b) => a.end - b.end).at(-1);
 }
 
-function outside(text: string, spans: readonly Written[]): string[] {
-  const ends = [0, ...spans.map(({ end }) => end)];
-  return ends.map((end, k) => text.slice(end, spans[k]?.start));
+/** The pieces around spans; around those that are not `written` in one piece. */
+function outside(text: string, spans: readonly ChatSpan[], written: ReadonlySet<number>): string[] {
+  const pieces: string[] = [];
+  let [at, before] = [0, ''];
+  for (const { message, start, end } of spans) {
+    before += text.slice(at, start);
+    at = end;
+    if (!written.has(message)) continue;
+    pieces.push(before);
+    before = '';
+  }
+  return [...pieces, before + text.slice(at)];
 }

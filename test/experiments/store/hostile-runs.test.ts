@@ -7,6 +7,7 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
 import { makeReport, readTestTexts } from '../../../src/experiments/report/index.js';
+import { TASK_FILES } from '../../../src/experiments/store/layout.js';
 import { readPredictions, readRun, readSteps } from '../../../src/experiments/store/stored.js';
 import { savedResult } from '../../../src/experiments/run/unit.js';
 import { UserError } from '../../../src/util/errors.js';
@@ -19,13 +20,19 @@ const root = mkdtempSync(join(tmpdir(), 'westwind-hostile-'));
 after(() => rmSync(root, { recursive: true, force: true }));
 
 let made = 0;
-const fresh = (): string => writeRun(mkdtempSync(join(root, 'runs-')), { id: `r${made++}` });
+const EVALUATION = { step: 1, epoch: 0.5, loss: 2, best: true, seconds: 1, time: 0 };
+const fresh = (): string => {
+  const folder = writeRun(mkdtempSync(join(root, 'runs-')), { id: `r${made++}` });
+  writeFileSync(join(folder, 'pets/eval.jsonl'), `${JSON.stringify(EVALUATION)}\n`);
+  return folder;
+};
 
 /** Everything of a run that is read. */
 function readAll(folder: string): void {
   const run = readRun(folder);
   for (const result of run.results) {
     readSteps(run, result.task);
+    TASK_FILES.evaluations.read(join(folder, result.task));
     savedResult(join(folder, result.task));
     for (const { method } of result.methods) readPredictions(run, result, method, 'generate');
   }
@@ -46,6 +53,7 @@ const FILES = [
   'pets/result.json',
   'pets/predictions-tuned.jsonl',
   'pets/train.jsonl',
+  'pets/eval.jsonl',
 ];
 
 describe("a run's folder", () => {

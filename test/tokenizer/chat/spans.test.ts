@@ -85,6 +85,8 @@ describe('spans of templates', () => {
       '<s><|start_header_id|>user<|end_header_id|>\n\nHi<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n⟦Hello!<|eot_id|>⟧<|start_header_id|>user<|end_header_id|>\n\nAnd?<|eot_id|><|start_header_id|>assistant<|end_header_id|>\n\n⟦Bye<|eot_id|>⟧',
     PROMPTED_TO_THINK: '<s><|User|>Hi<|Assistant|>⟦Hello! </s>⟧<|User|>And?<|Assistant|>⟦Bye</s>⟧',
     NUMBERED: '<|user|>Hi</s><|assistant|>⟦Hello!</s>⟧<|user|>And?</s><|assistant|>⟦Bye</s>⟧',
+    INDENTED:
+      '### user:\nHi\n\n    ### Answer:\n⟦Hello! </s>\n⟧### user:\nAnd?\n\n    ### Answer:\n⟦Bye</s>\n⟧',
     IN_PARTS: '<|user|>Hi<|end|><|assistant|>⟦Hello! <|end|>⟧<|user|>And?<|end|><|assistant|>⟦Bye<|end|>⟧',
   };
   for (const [name, template] of Object.entries(TEMPLATES))

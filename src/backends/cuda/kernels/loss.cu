@@ -66,11 +66,13 @@ extern "C" __global__ void ww_cross_entropy(const float* logits, const int* targ
     losses[blockIdx.x] = loss;
   }
   if (!gradient) return;
-  float by = scale / all.sum, at_target = scale * (1 - smoothing), everywhere = scale * smoothing / vocab;
+  // In double: what is taken from the target of a row of one logit is all of `scale`.
+  float by = scale / all.sum, everywhere = scale * smoothing / vocab;
+  float at_target = scale * (float)(1 - (double)smoothing * (1 - 1. / vocab));
   for_row<4>(vocab, vector, threadIdx.x, blockDim.x, [&](int i, auto width) {
     constexpr int N = WIDTH_OF(width);
     Floats<N> x = load<N>(row + i);
-    for (int j = 0; j < N; j++) x.v[j] = expf(x.v[j] - all.most) * by - (i + j == target ? at_target : 0.f) - everywhere;
+    for (int j = 0; j < N; j++) x.v[j] = expf(x.v[j] - all.most) * by - (i + j == target ? at_target : everywhere);
     store(gradient + start + i, x);
   });
 }
