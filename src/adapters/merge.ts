@@ -76,6 +76,8 @@ export async function mergeAdapter(
       copyCompanions(baseFolder, claimed);
       // Tokens that were added are in the adapter's own tokenizer.
       if (bringsTokenizer(adapterFolder)) copyCompanions(adapterFolder, claimed);
+      // And what it was trained on was laid out by its chat template.
+      else copyCompanions(adapterFolder, claimed, /^chat_template\.jinja$/);
       writeConfig(claimed, merge.config(readModelJson(join(baseFolder, 'config.json'))), dtype);
       await addCheckpoint(claimed, tensors, { ...(maxShardSize !== undefined && { maxShardSize }), signal });
       claimed.commit();

@@ -39,8 +39,8 @@ export class Dialogue {
     this.system = system;
     this.tokenizer = tokenizer;
     this.task = createTask({ task: 'chat', chat_template: template });
-    this.turnEnd = this.findTurnEnd();
-    const ends = this.turnEnd === undefined ? { stopTokens: [] } : answerEnd(this.task, tokenizer);
+    this.turnEnd = this.task.wording.turnEnd?.(tokenizer);
+    const ends = answerEnd(this.task, tokenizer);
     this.ends = { ...ends, stopTokens: [...stopTokens(folder, tokenizer.eosId), ...ends.stopTokens] };
   }
 
@@ -117,15 +117,5 @@ export class Dialogue {
     const of = new Session(this.model, { slots: 1, longest: room, newTokens, keeps: true });
     this.session = { of, room };
     return of;
-  }
-
-  private findTurnEnd(): string | undefined {
-    try {
-      return this.task.wording.turnEnd?.(this.tokenizer);
-    } catch (error) {
-      // Of a template that tells no turns apart it is not known; what ends the text ends an answer there.
-      if (error instanceof UserError) return undefined;
-      throw error;
-    }
   }
 }

@@ -12,7 +12,7 @@ import {
 } from '../experiments/data/task-data.js';
 import { resolveModel } from '../files/index.js';
 import type { Sample } from '../tasks/index.js';
-import { Tokenizer } from '../tokenizer/index.js';
+import { Tokenizer, TOKENIZER_FILES } from '../tokenizer/index.js';
 import { flatten, rowsOf } from '../train/batch.js';
 import { messageOf, UserError } from '../util/errors.js';
 import { positiveInteger } from './device.js';
@@ -40,7 +40,7 @@ export const verb: Verb = (command) => {
       for (const [config, settings] of chooseTasks(studyOf(path, flags), flags.task)) {
         const folder = await resolveModel(config.model_name_or_path, {
           revision: config.revision,
-          files: ['config.json', 'tokenizer*', 'special_tokens_map.json', 'chat_template.jinja'],
+          files: TOKENIZER_FILES,
         });
         await inspectTask(config, settings, Tokenizer.load(folder), flags);
       }

@@ -67,10 +67,12 @@ export async function modelFiles(name: string, flags: ModelFlags): Promise<Model
   const adapter = flags.adapter ?? (isAdapterFolder(name) ? name : undefined);
   const base = flags.adapter === undefined && adapter !== undefined ? baseOf(adapter) : name;
   const folder = await resolveModel(base, { revision: flags.revision });
-  const own = Tokenizer.load(folder);
   // An encoder's start token stands in the base's folder alone.
-  const added = adapter !== undefined && own.decoderStartId === undefined && bringsTokenizer(adapter);
-  return { folder, adapter, tokenizer: added ? Tokenizer.load(adapter) : own };
+  const added =
+    adapter !== undefined && Tokenizer.load(folder).decoderStartId === undefined && bringsTokenizer(adapter);
+  // One that was trained on chats has the template that they were laid out by.
+  const tokenizer = added ? Tokenizer.load(adapter) : Tokenizer.load(folder, { templateOf: adapter });
+  return { folder, adapter, tokenizer };
 }
 
 /** The model, its adapter attached. */

@@ -79,7 +79,7 @@ export function writeConfig(
 }
 
 /** Copies the tokenizer's and the generation's files from one model folder to another. */
-export function copyCompanions(from: string, to: ClaimedFolder): void {
-  for (const file of readdirSync(from).filter((name) => COMPANIONS.test(name)))
+export function copyCompanions(from: string, to: ClaimedFolder, which = COMPANIONS): void {
+  for (const file of readdirSync(from).filter((name) => which.test(name)))
     to.write(file, readBytes(join(from, file)));
 }

@@ -17,6 +17,7 @@ export function chatRows(form?: ChatFormName): TaskRows {
         chatColumns(form).map((column) => [column, names[column] ?? column]),
       );
       const found = selectChats(table, columns, source, form);
+      const by = found.recognisedBy;
       const why = [...new Set(found.leftOut.map((one) => one.why))];
       if (found.conversations.length === 0)
         throw new UserError(
@@ -26,9 +27,9 @@ export function chatRows(form?: ChatFormName): TaskRows {
         rows: found.conversations.map((conversation) => ({ [CELL]: JSON.stringify(conversation) })),
         indices: found.indices,
         notices: [
-          ...(found.recognisedBy
+          ...(by
             ? [
-                `${basename(source)}: chats in the form ${found.form}, by its ${found.recognisedBy.join(' and ')}`,
+                `${basename(source)}: chats in the form ${found.form}, by its column${by.length > 1 ? 's' : ''} ${by.join(' and ')}`,
               ]
             : []),
           ...why.map((reason) => {

@@ -5,7 +5,7 @@
  */
 
 import type { Conversation } from '../data/chat/index.js';
-import { trainedTokens, type ChatOptions, type RenderedChat } from '../tokenizer/index.js';
+import { CHATML, trainedTokens, type ChatOptions, type RenderedChat } from '../tokenizer/index.js';
 import { UserError } from '../util/errors.js';
 import { answerOf, askedFor, askedOf, comparedOf, laterStarts, spoken, startingAt } from './chat-turns.js';
 import { conversationIn } from './chat-rows.js';
@@ -48,6 +48,7 @@ export function byChatTemplate(layout: ChatLayout): Wording {
       return end === '' ? undefined : end;
     },
     spoken,
+    template: ({ hasChatTemplate = false }) => template ?? (hasChatTemplate ? undefined : CHATML),
     notices: ({ hasChatTemplate = false }) =>
       template !== undefined || hasChatTemplate
         ? []
@@ -160,14 +161,20 @@ function render(
 /** A word that no template has. */
 const PROBE = 'Westwind7';
 
-/** What the template writes behind an assistant's words, without white space around it. */
+/** What the template writes behind an assistant's words, without white space around it; '' where it tells no turns apart. */
 function turnEnd(tokenizer: TokenizerLike, template: string | undefined): string {
   const messages = [
     { role: 'user', content: 'Hi' },
     { role: 'assistant', content: PROBE },
   ];
-  const { text, spans } = render(tokenizer, { messages }, { template });
-  const { start, end } = spans.at(-1)!;
-  const written = text.slice(start, end);
-  return written.slice(written.lastIndexOf(PROBE) + PROBE.length).trim();
+  try {
+    const { text, spans } = render(tokenizer, { messages }, { template });
+    const { start = 0, end = 0 } = spans.at(-1) ?? {};
+    const [, behind = ''] = text.slice(start, end).split(PROBE, 2);
+    return behind.trim();
+  } catch (error) {
+    // Rows that cannot be asked or trained on are told by themselves.
+    if (error instanceof UserError) return '';
+    throw error;
+  }
 }

@@ -81,6 +81,7 @@ export {
   encodePair,
   encodePrompt,
   encodePrompts,
+  endOfSequence,
   trainingExample,
   trainingExamples,
   trainingParts,

@@ -89,6 +89,8 @@ export interface Wording {
   turnEnd?(tokenizer: TokenizerLike): string | undefined;
   /** Of what a model wrote, what counts. Absent: all of it. */
   spoken?(text: string): string;
+  /** The chat template that asks the model so, where it is not the model's own: whoever takes what was trained needs it. */
+  template?(tokenizer: TokenizerLike): string | undefined;
   /** What a person should know of how the model's tokenizer words the task. */
   notices?(tokenizer: TokenizerLike): string[];
   /** What is done to a training text that is too long, of how many: '3 of 9 training texts were shortened to'. */

@@ -158,12 +158,17 @@ function surrounding(
   };
 }
 
+export const CHAT_TEMPLATE = 'chat_template.jinja';
+
+/** Patterns of the files of a model's folder that a tokenizer is loaded from, and the model's configuration. */
+export const TOKENIZER_FILES = ['config.json', 'tokenizer*', 'special_tokens_map.json', CHAT_TEMPLATE];
+
 /** chat_template.jinja, else the config's chat_template: a template, or a list of named ones of which 'default' counts. */
 export function chatTemplateSource(
   folder: string,
   config: Json,
 ): { source: string; path: string } | undefined {
-  const path = join(folder, 'chat_template.jinja');
+  const path = join(folder, CHAT_TEMPLATE);
   if (existsSync(path)) return { source: readText(path), path };
   let source = config['chat_template'];
   if (Array.isArray(source)) {

@@ -96,8 +96,11 @@ export class Tokenizer {
     this.#template = parts.template;
   }
 
-  /** Loads the tokenizer of a model folder. Throws UserError for a missing or malformed file. */
-  static load(folder: string): Tokenizer {
+  /**
+   * Loads the tokenizer of a model folder. `templateOf`: a folder, such as an adapter's, whose chat template comes in the place of the
+   * model's where it has one. Throws UserError for a missing or malformed file.
+   */
+  static load(folder: string, { templateOf }: { readonly templateOf?: string | undefined } = {}): Tokenizer {
     const path = join(folder, 'tokenizer.json');
     const json = readJsonObject(path);
     const config = readOptionalJson(join(folder, 'tokenizer_config.json'));
@@ -130,7 +133,7 @@ export class Tokenizer {
       patterns: patternsOf(json['normalizer'], json['pre_tokenizer']),
       cleanUp: cleansUp(json['model'] as Json, config),
       special,
-      template: chatTemplate(folder, config),
+      template: (templateOf && chatTemplate(templateOf, {})) || chatTemplate(folder, config),
     });
   }
 

@@ -1,7 +1,7 @@
 /** Chats from outside: a run from file to table, whatever form the file has, and what is said of the rows. */
 
 import assert from 'node:assert/strict';
-import { readFileSync, writeFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
 import { makeModel, runFolder, temporaryFolder, westwind, type JobFiles } from './support.js';
@@ -77,7 +77,10 @@ test('a chat runs from file to table; in another form it is the same run, to the
     const job = makeChatJob(form);
     const { code, stdout, stderr } = await westwind(['run', job.config]);
     assert.equal(code, 0, stderr);
-    assert.match(stdout, new RegExp(`talk: train\\.jsonl: chats in the form ${form}, by its`));
+    assert.match(
+      stdout,
+      new RegExp(`talk: train\\.jsonl: chats in the form ${form}, by its column (messages|conversations)\\n`),
+    );
     assert.match(
       stdout,
       /talk: the model has no chat template, so that conversations are laid out as ChatML/,
@@ -97,6 +100,17 @@ test('a chat runs from file to table; in another form it is the same run, to the
       predictions.map((line) => (JSON.parse(line) as { reference: string }).reference).sort(),
       Array.from({ length: 6 }, (_, i) => talk(100 + i).at(-1)!.content).sort(),
     );
+    // Whoever asks the adapter asks by the template that it was trained by.
+    const adapter = join(folder, 'adapter');
+    assert.match(readFileSync(join(adapter, 'chat_template.jinja'), 'utf8'), /<\|im_start\|>/);
+    const asked = ['generate', model, '--chat', '-p', 'Who is it?', '-n', '4'];
+    const without = await westwind(asked);
+    assert.match(without.stderr, /has no chat template/);
+    const { code: answered, stderr: fault } = await westwind([...asked, '--adapter', adapter]);
+    assert.equal(answered, 0, fault);
+    const merged = join(job.folder, 'merged');
+    assert.equal((await westwind(['merge', adapter, '--model', model, '--out', merged])).code, 0);
+    assert.ok(existsSync(join(merged, 'chat_template.jinja')));
     const report = await westwind(['report', job.runs, '--out', join(job.folder, 'report')]);
     assert.equal(report.code, 0, report.stderr);
     const text = readFileSync(join(job.folder, 'report/report.md'), 'utf8');

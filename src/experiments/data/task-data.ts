@@ -10,6 +10,7 @@ import {
 } from '../../data/index.js';
 import {
   createTask,
+  endOfSequence,
   rowNumber,
   taskRows,
   toSample,
@@ -246,7 +247,7 @@ export async function trainingBlocks(
       ? unpacked(examples, options)
       : packing === 'isolated'
         ? packIsolated(examples, options)
-        : packConcat(examples, { ...options, eosTokenId: tokenizer.eosId! });
+        : packConcat(examples, { ...options, eosTokenId: endOfSequence(tokenizer) });
   const { shortened: lost } = data.task.wording;
   const notices =
     shortened > 0 ? [`${shortened} of ${data.train.length} ${lost} max_length ${max_length}`] : [];

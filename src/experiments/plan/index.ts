@@ -8,7 +8,7 @@ import { resolveModel } from '../../files/index.js';
 import { familyOf } from '../../models/families/index.js';
 import { readModelJson } from '../../models/config.js';
 import type { Method } from '../../tasks/index.js';
-import { Tokenizer } from '../../tokenizer/index.js';
+import { Tokenizer, TOKENIZER_FILES } from '../../tokenizer/index.js';
 import { canonicalJson, type ResolvedConfig, type ResolvedTask } from '../config/index.js';
 import { isScored } from '../config/settings/tuning.js';
 import { asTested } from '../data/held-out.js';
@@ -92,8 +92,7 @@ export class Planner {
 
   private model({ model_name_or_path, revision }: ResolvedConfig): Promise<PlannedModel> {
     return once(this.models, `${model_name_or_path}@${revision}`, async () => {
-      const files = ['config.json', 'tokenizer*', 'special_tokens_map.json'];
-      const folder = await resolveModel(model_name_or_path, { revision, files });
+      const folder = await resolveModel(model_name_or_path, { revision, files: TOKENIZER_FILES });
       const tokenizer = Tokenizer.load(folder);
       return { shape: readModelJson(join(folder, 'config.json')), tokenizer, data: new DataCache(tokenizer) };
     });

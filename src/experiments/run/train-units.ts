@@ -8,6 +8,8 @@ import { saveModel } from '../../models/save.js';
 import { unpackWeights } from '../../models/unpacked.js';
 import { totalSteps, type TrainingArguments } from '../../train/arguments.js';
 import { trainTogether, type Training } from '../../train/trainer.js';
+import { CHAT_TEMPLATE } from '../../tokenizer/index.js';
+import { writeFileAtomic } from '../../util/atomic.js';
 import { UserError } from '../../util/errors.js';
 import { writeInspected } from './inspected.js';
 import { isScored } from '../config/settings/tuning.js';
@@ -104,6 +106,8 @@ function trainingOf(
   const save = async (of: Unit, steps: number): Promise<void> => {
     if (adapter) await saveAdapter(adapter, savedPath(of), config.model_name_or_path, { force: true });
     else await saveModel(model, savedPath(of), { companionsOf: shared.modelFolder, force: true });
+    const template = data.task.wording.template?.(shared.tokenizer);
+    if (template !== undefined) writeFileAtomic(join(savedPath(of), CHAT_TEMPLATE), template);
     TASK_FILES.trained.write(of.folder, { steps });
     ends.set(of, 'finished');
   };
