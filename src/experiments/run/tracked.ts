@@ -27,7 +27,7 @@ export function stepScalars(record: StepRecord): Scalars {
 const EVALUATED = 'eval/loss';
 
 /** An evaluation's figures by the names that transformers gives them, the loss last: who has that has all of them. */
-export function evaluationScalars({ loss, metrics = {}, seconds }: EvaluationRecord): Scalars {
+function evaluationScalars({ loss, metrics = {}, seconds }: EvaluationRecord): Scalars {
   const figures = Object.entries(metrics).map(([name, figure]) => [`eval/${name}`, figure] as const);
   return { ...Object.fromEntries(figures), 'eval/runtime': seconds, [EVALUATED]: loss };
 }
