@@ -341,7 +341,7 @@ class Trainer {
       if (best && evaluations.steering.load_best_model_at_end) await this.save();
     }
     if (due) await this.save();
-    if (step < this.steps && !evaluations?.decision.stop) return;
+    if (step < this.steps && !evaluations?.endsAt(step)) return;
     this.keepBest();
     this.end('finished');
   }

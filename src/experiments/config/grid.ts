@@ -124,6 +124,8 @@ function axisProblems(axes: readonly Axis[], search: unknown): Problem[] {
         `is a range, from which a search draws: add search: {method: random, trials: 20}, or write a list`,
       );
     else if (!range && values.length === 0) add(path, 'is an empty list: it needs a value at least');
+    else if (isMapping(search) && search['method'] === 'asha' && isInCommon(path))
+      add(path, 'must be one value with search: asha measures trials against each other by it');
   }
   if (isMapping(search) && search['trial'] === undefined && axes.length === 0)
     add(
@@ -131,6 +133,12 @@ function axisProblems(axes: readonly Axis[], search: unknown): Problem[] {
       'has nothing to draw from: write a list, or a range such as {low: 1e-5, high: 1e-3, log: true}',
     );
   return problems;
+}
+
+/** What trials that are measured against each other share: the base model, and the rows that they are measured on. */
+function isInCommon([first, , third]: readonly string[]): boolean {
+  const fields = ['model_name_or_path', 'revision', 'device', 'quantization', 'torch_dtype'];
+  return fields.includes(first!) || third === 'validation' || third === 'split';
 }
 
 function findAxes(value: unknown, path: readonly string[]): Axis[] {

@@ -13,7 +13,7 @@ import type { TrackerSettings } from '../trackers/tracker.js';
 import type { Problem } from './problems.js';
 import { TOP, type ConfigFile } from './schema.js';
 import { steeringFaults } from './settings/steering.js';
-import { resolveSearch, type ResolvedSearch } from './settings/search.js';
+import { resolveSearch, searchFaults, type ResolvedSearch } from './settings/search.js';
 import { resolveTask, taskProblems, type ResolvedTask } from './settings/task.js';
 import { QUANTIZATION } from './settings/tuning.js';
 
@@ -69,6 +69,7 @@ export function resolveConfig(file: ConfigFile): { config: ResolvedConfig; probl
     ...Object.entries(file.tasks).flatMap(([name, task]) => taskProblems(['tasks', name], task)),
     ...adapterProblems(file, tasks),
     ...trainingProblems(file, tasks),
+    ...searchProblems(file, tasks),
     ...weightProblems(file, config),
   ];
   return { config, problems };
@@ -102,6 +103,15 @@ function trainingProblems(file: ConfigFile, tasks: readonly ResolvedTask[]): Pro
       path: own[key] === undefined ? ['training', key] : ['tasks', name, 'training', key],
       message,
     }));
+  });
+}
+
+/** What of a search does not fit what its trials train. */
+function searchProblems({ search }: ConfigFile, tasks: readonly ResolvedTask[]): Problem[] {
+  if (!search) return [];
+  return tasks.flatMap(({ settings, tune, training }): Problem[] => {
+    const faults = tune ? searchFaults(search, training, figureNames(metricOfTask(settings))) : [];
+    return Array.from(faults, ([key, message]) => ({ path: ['search', key], message }));
   });
 }
 

@@ -21,6 +21,7 @@ import { type Shared, type Unit } from './unit.js';
 import { TASK_FILES } from '../store/layout.js';
 import { type TrainedUnit, lasting, lanesOf, type Lane } from './lanes.js';
 import { StepLog } from './step-log.js';
+import { rivalry } from './rivals.js';
 import { startingAdapter, savedPath, isTrained } from './trained.js';
 
 /** How the training of a unit ended; a UserError: what ended it. */
@@ -111,6 +112,7 @@ function trainingOf(
     TASK_FILES.trained.write(of.folder, { steps });
     ends.set(of, 'finished');
   };
+  const outdone = rivalry(shared, unit);
   const pauses = new Map<number, () => Promise<void>>();
   for (const { steps } of shorter)
     pauses.set(steps, async () => {
@@ -138,6 +140,7 @@ function trainingOf(
       }),
       // Whoever is evaluated shares its training with nobody.
       onEvaluate: (record) => logs[0]!.log.evaluation(record),
+      ...(outdone && { outdone }),
       finish: (steps) => save(unit, steps),
     },
     dispose: () => adapter?.dispose(),

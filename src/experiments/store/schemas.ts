@@ -91,7 +91,10 @@ export const manifestSchema = z.looseObject({
       quantization: z.looseObject({ doubleQuant: z.boolean() }).optional(),
     }),
     search: z
-      .looseObject({ method: z.string(), trials: count, seed: count, trial: z.int().positive() })
+      .looseObject({
+        ...{ method: z.string(), trials: count, seed: count, trial: z.int().positive() },
+        metric: z.string().optional(),
+      })
       .optional(),
     tasks: z.array(task),
   }),
@@ -153,6 +156,7 @@ export const resultSchema = z.looseObject({
       best_metric: figure.optional(),
       metric_for_best_model: z.string().optional(),
       stopped_early: z.boolean().optional(),
+      stopped_by: z.literal('search').optional(),
     })
     .optional(),
 });
@@ -206,6 +210,17 @@ export const evaluationSchema = z.looseObject({
   best: z.boolean(),
   seconds: z.number(),
   time: z.number(),
+});
+
+/** A decision of a search. */
+export const rungSchema = z.looseObject({
+  evaluation: z.int().positive(),
+  step: z.int().positive(),
+  metric: z.string(),
+  figure,
+  tried: count,
+  cutoff: z.number().optional(),
+  stop: z.boolean(),
 });
 
 /** A method's checks. */

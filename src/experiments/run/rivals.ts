@@ -1,0 +1,74 @@
+/**
+ * The trials that may stop a trial of a search: those before it, by what their evaluations came to. A decision stands in the trial's folder,
+ * so that a run that goes on has the same, whatever became of the others since.
+ */
+
+import { isRung, standingOf } from '../../train/halving.js';
+import { UserError } from '../../util/errors.js';
+import { searchMetric, trialsBefore, type LoadedConfig } from '../config/index.js';
+import type { Fingerprinting } from '../store/fingerprints.js';
+import { runPath } from '../store/folder.js';
+import { TASK_FILES } from '../store/layout.js';
+import { figureOf, type LoggedRung } from '../store/steps.js';
+import type { WorkerOrder } from './supervise.js';
+import type { Shared, Unit } from './unit.js';
+
+/**
+ * The folders of the runs that may stop one; of those whose files are gone there are none.
+ * @throws UserError where it stands alone, without its search
+ */
+export async function rivalFolders(
+  { config, source }: LoadedConfig,
+  { runs, others = [], study }: WorkerOrder,
+  fingerprints: Fingerprinting,
+): Promise<string[]> {
+  const { search, tasks } = config;
+  if (!search?.halving || !tasks.some(({ tune }) => tune)) return [];
+  if (!study)
+    throw new UserError(
+      `${source.path} is trial ${search.trial} of a search, which the trials before it may stop: ` +
+        "run the search's own configuration, or leave search out",
+    );
+  const folders: string[] = [];
+  for (const rival of trialsBefore(config, [...runs, ...others]))
+    try {
+      folders.push(runPath(rival, await fingerprints.of(rival)));
+    } catch (error) {
+      // It is told where that one is opened.
+      if (!(error instanceof UserError)) throw error;
+    }
+  return folders;
+}
+
+/** Whether a training ends behind its evaluation of this number, from 1; undefined for one that no search stops. */
+export function rivalry(
+  { emit }: Pick<Shared, 'emit'>,
+  { run, config, settings, folder, rivals }: Unit,
+): ((evaluation: number) => boolean) | undefined {
+  const { search } = config;
+  if (!search?.halving) return undefined;
+  const about = { ...search.halving, ...searchMetric(search, settings.training)! };
+  const { metric } = about;
+  const decide = (evaluation: number): LoggedRung => {
+    const own = TASK_FILES.evaluations.read(folder)[evaluation - 1]!;
+    const figure = figureOf(own, metric);
+    const before = rivals.flatMap((other) => TASK_FILES.evaluations.read(other)[evaluation - 1] ?? []);
+    const figures = before.map((one) => figureOf(one, metric));
+    const standing = standingOf(figure, figures, about);
+    return { evaluation, step: own.step, metric, figure, ...standing };
+  };
+  return (evaluation) => {
+    if (!isRung(evaluation, about)) return false;
+    const known = TASK_FILES.rungs.read(folder).find((rung) => rung.evaluation === evaluation);
+    const rung = known ?? decide(evaluation);
+    if (!known) TASK_FILES.rungs.writer(folder).append(rung);
+    if (rung.stop) emit({ type: 'notice', run, task: settings.name, text: stopText(search.trial, rung) });
+    return rung.stop;
+  };
+}
+
+/** 'trial 5 stops behind step 20: loss 2.5031, and 2.4012 goes on (5 tried)' */
+function stopText(trial: number, { step, metric, figure, cutoff, tried }: LoggedRung): string {
+  const better = cutoff === undefined ? '' : `, and ${cutoff.toFixed(4)} goes on`;
+  return `trial ${trial} stops behind step ${step}: ${metric} ${figure.toFixed(4)}${better} (${tried} tried)`;
+}
