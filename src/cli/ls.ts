@@ -5,7 +5,7 @@ import { mainFigure } from '../eval/index.js';
 
 import { readRuns, type FoundRuns } from '../experiments/report/gather.js';
 import { beginning } from '../experiments/report/test-texts.js';
-import { withInterval, type TaskResult } from '../experiments/store/results.js';
+import { stopText, withInterval, type TaskResult } from '../experiments/store/results.js';
 import type { StoredRun } from '../experiments/store/stored.js';
 import type { Verb } from './main.js';
 import { sayJson, sayLines } from './output.js';
@@ -33,12 +33,15 @@ interface Line {
 
 type Chosen = Pick<
   NonNullable<TaskResult['training']>,
-  'steps' | 'best_step' | 'best_metric' | 'metric_for_best_model' | 'stopped_early'
+  'steps' | 'best_step' | 'best_metric' | 'metric_for_best_model' | 'stopped_early' | 'stopped_by'
 >;
 
 function chosenOf({ training }: TaskResult): { readonly chosen?: Chosen } {
   if (training?.metric_for_best_model === undefined) return {};
-  const keys = ['steps', 'best_step', 'best_metric', 'metric_for_best_model', 'stopped_early'] as const;
+  const keys = [
+    ...(['steps', 'best_step', 'best_metric', 'metric_for_best_model'] as const),
+    ...(['stopped_early', 'stopped_by'] as const),
+  ];
   const chosen = Object.fromEntries(keys.map((key) => [key, training[key]])) as unknown as Chosen;
   return { chosen };
 }
@@ -110,6 +113,6 @@ function table(lines: readonly Line[]): string {
 }
 
 /** '120 of 160, stopped early' */
-function chosenText({ best_step, steps, stopped_early }: Chosen): string {
-  return `${best_step ?? 'none'} of ${steps}${stopped_early ? ', stopped early' : ''}`;
+function chosenText({ best_step, steps, ...how }: Chosen): string {
+  return `${best_step ?? 'none'} of ${steps}${stopText(how)}`;
 }

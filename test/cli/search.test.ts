@@ -4,20 +4,20 @@ import assert from 'node:assert/strict';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, test } from 'node:test';
-import { makeJob, makeModel, sentences, start, temporaryFolder, westwind, type JobFiles } from './support.js';
-import type { LoggedEvaluation, LoggedRung } from '../../src/experiments/store/steps.js';
-import type { Manifest } from '../../src/experiments/store/manifest.js';
+import { RUN_FILES, TASK_FILES } from '../../src/experiments/store/layout.js';
 import type { TaskResult } from '../../src/experiments/store/results.js';
 import { standingOf } from '../../src/train/halving.js';
+import { makeJob, makeModel, sentences, start, temporaryFolder, westwind, type JobFiles } from './support.js';
 
 let model: string;
-/** Of a search that nothing disturbed. */
+/** Of a search that nothing disturbed, and its job. */
 let expected: Record<string, unknown>;
+let whole: JobFiles;
 
 const TRIALS = 6;
 const SEARCHED = {
   'max_steps: 40': 'max_steps: 8',
-  '5e-3': '{low: 1.e-5, high: 1.e-1, log: true}',
+  '5e-3': '{low: 1.e-4, high: 3.e-2, log: true}',
   '  save_steps: 3\n': '  save_steps: 3\n  eval_strategy: steps\n  eval_steps: 2\n',
   '    test: {path: test.csv}\n': '    test: {path: test.csv}\n    validation: {path: validation.csv}\n',
   '    scoring: both\n': '',
@@ -43,57 +43,44 @@ interface Trial {
 
 /** In their order; the baseline is none. */
 function trialsOf({ runs }: JobFiles): Trial[] {
-  const found = readdirSync(runs).flatMap((id) => {
+  const found = readdirSync(runs).flatMap((id): Trial[] => {
     const folder = join(runs, id, 'subjects');
-    const manifest = JSON.parse(readFileSync(join(runs, id, 'run.json'), 'utf8')) as Manifest;
-    if (!manifest.config.tasks[0]!.tune || !existsSync(join(folder, 'result.json'))) return [];
-    const result = JSON.parse(readFileSync(join(folder, 'result.json'), 'utf8')) as TaskResult;
-    return [{ id, folder, trial: manifest.config.search!.trial, result }];
+    const { config } = RUN_FILES.manifest.read(join(runs, id));
+    const result = TASK_FILES.result.find(folder);
+    return config.tasks[0]!.tune && result ? [{ id, folder, trial: config.search!.trial, result }] : [];
   });
   return found.sort((a, b) => a.trial - b.trial);
 }
 
-function linesOf<T>(folder: string, name: string): T[] {
-  const path = join(folder, name);
-  if (!existsSync(path)) return [];
-  const lines = readFileSync(path, 'utf8').trim().split('\n');
-  return lines.map((line) => JSON.parse(line) as T);
-}
-
-/** What a search leaves that may not depend on how often it was interrupted. */
+/** What a search leaves that may not depend on how often it was interrupted, by run. */
 function left(job: JobFiles): Record<string, unknown> {
   return Object.fromEntries(
     trialsOf(job).map(({ id, folder, result }) => {
       const { seconds, ...training } = result.training!;
       assert.ok(seconds > 0);
       const adapter = readFileSync(join(folder, 'adapter/adapter_model.safetensors')).toString('base64');
-      const evaluations = linesOf<LoggedEvaluation>(folder, 'eval.jsonl').map(({ step, loss }) => [
-        step,
-        loss,
-      ]);
+      const evaluations = TASK_FILES.evaluations.read(folder).map(({ step, loss }) => [step, loss]);
       const metrics = result.methods.map((method) => method.metrics);
-      return [id, { training, adapter, evaluations, rungs: linesOf(folder, 'rungs.jsonl'), metrics }];
+      return [id, { training, adapter, evaluations, rungs: TASK_FILES.rungs.read(folder), metrics }];
     }),
   );
 }
 
 test('trials that are not among the best so far stop at their rungs, and are not tested', async () => {
-  const job = searchJob();
-  const { code, stdout, stderr } = await westwind(['run', job.config]);
+  whole = searchJob();
+  const { code, stdout, stderr } = await westwind(['run', whole.config]);
   assert.equal(code, 0, stderr);
-  console.log(stdout);
-  expected = left(job);
-  const trials = trialsOf(job);
+  expected = left(whole);
+  const trials = trialsOf(whole);
   assert.deepEqual(
     trials.map(({ trial }) => trial),
     [1, 2, 3, 4, 5, 6],
   );
-  const losses = trials.map(({ folder }) =>
-    linesOf<LoggedEvaluation>(folder, 'eval.jsonl').map(({ loss }) => loss),
-  );
+  // The baseline is one run, and no trial's.
+  assert.equal(readdirSync(whole.runs).length, TRIALS + 1);
+  const losses = trials.map(({ folder }) => TASK_FILES.evaluations.read(folder).map(({ loss }) => loss));
   for (const [i, { folder, result }] of trials.entries()) {
-    const rungs = linesOf<LoggedRung>(folder, 'rungs.jsonl');
-    const { training, methods } = result;
+    const rungs = TASK_FILES.rungs.read(folder);
     for (const { evaluation, ...rung } of rungs) {
       assert.ok(evaluation === 1 || evaluation === 2);
       const before = losses.slice(0, i).flatMap((row) => row[evaluation - 1] ?? []);
@@ -101,12 +88,65 @@ test('trials that are not among the best so far stop at their rungs, and are not
       const standing = standingOf(figure, before, { reduction_factor: 2, greater_is_better: false });
       assert.deepEqual(rung, { step: 2 * evaluation, metric: 'loss', figure, ...standing });
     }
-    const stopped = rungs.at(-1)!.stop;
-    assert.equal(training!.stopped_by, stopped ? 'search' : undefined);
-    assert.equal(training!.steps, stopped ? rungs.at(-1)!.step : 8);
-    assert.equal(methods.length, stopped ? 0 : 1);
-    assert.equal(existsSync(join(folder, 'predictions-tuned.jsonl')), !stopped);
+    const { stop, step } = rungs.at(-1)!;
+    const { training, methods } = result;
+    assert.deepEqual([training!.stopped_by, training!.stopped_early], [stop ? 'search' : undefined, stop]);
+    assert.equal(training!.steps, stop ? step : 8);
+    assert.equal(methods.length, stop ? 0 : 1);
+    assert.equal(existsSync(join(folder, 'predictions-tuned.jsonl')), !stop);
   }
-  const stopped = trials.filter(({ result }) => result.training!.stopped_by);
-  assert.ok(stopped.length > 0 && stopped.length < TRIALS - 1);
+  const ended = trials.filter(({ result }) => !result.training!.stopped_by);
+  assert.ok(ended.length > 0 && ended.length < TRIALS);
+
+  const last = ({ folder }: Trial): number => TASK_FILES.evaluations.read(folder).at(-1)!.loss;
+  const [best] = ended.sort((a, b) => last(a) - last(b)) as [Trial];
+  const stopped = TRIALS - ended.length;
+  assert.match(
+    stdout,
+    new RegExp(
+      `subjects: best of 6 tried, by validation loss ${last(best).toFixed(4)}: trial ${best.trial}, .*learning_rate .*; ${stopped} of them stopped on the way\n`,
+    ),
+  );
+  assert.match(stdout, /flatters itself/);
+  assert.equal(stdout.match(/^\| LoRA .* stopped, step \d/gm)!.length, stopped);
+});
+
+test('what is shown of a search counts its trials, and what went to its end by itself is another run', async () => {
+  const dry = await westwind(['run', whole.config, '--dry-run']);
+  assert.match(dry.stdout, /asha search: 6 trials, by seed 42; the sums are of trials that all go to/);
+  const ls = await westwind(['ls', whole.runs]);
+  assert.match(ls.stdout, /stopped by the search/);
+  const out = join(whole.folder, 'report');
+  const report = await westwind(['report', whole.runs, '-o', out]);
+  assert.equal(report.code, 0, report.stderr);
+  assert.match(
+    readFileSync(join(out, 'report.md'), 'utf8'),
+    /A search \(asha\) tried 6 of 6 trials; \d of them/,
+  );
+  const trials = readFileSync(join(out, 'tables/trials.csv'), 'utf8').trim().split('\n');
+  assert.equal(trials.length, TRIALS + 1);
+  // A trial's own configuration is no run without its search.
+  const [{ id }] = trialsOf(whole) as [Trial];
+  const alone = await westwind(['run', join(whole.runs, id, 'config.yaml')], { cwd: whole.folder });
+  assert.equal(alone.code, 2);
+  assert.match(alone.stderr, /is trial 1 of a search, which the trials before it may stop: run the search/);
+  assert.deepEqual(left(whole), expected);
+});
+
+test('a search that is killed behind a decision, and in the middle of a trial, ends the same', async () => {
+  const job = searchJob();
+  // Told before anything follows from it, and behind what follows.
+  for (const text of ['stops behind step', 'step 4  eval']) {
+    const run = start(['run', job.config]);
+    await run.until(text);
+    run.signal('SIGKILL');
+    await run.ended;
+  }
+  // More trials come behind those before.
+  const { code, stderr } = await westwind(['run', job.config, '--set', 'search.trials=7']);
+  assert.equal(code, 0, stderr);
+  assert.equal(trialsOf(job).length, TRIALS + 1);
+  const [seventh] = trialsOf(job).slice(-1) as [Trial];
+  const others = Object.entries(left(job)).filter(([id]) => id !== seventh.id);
+  assert.deepEqual(Object.fromEntries(others), expected);
 });

@@ -68,8 +68,16 @@ function withAxes(node: Json, field = ''): Json {
   if (parts?.every((part) => part['properties'] !== undefined) === true)
     return { ...node, [node['anyOf'] ? 'anyOf' : 'oneOf']: parts.map((part) => withAxes(part)) };
   const { description, default: value, ...one } = node;
+  // Sections that may be false, or not there at all, hold such fields, too.
+  const within = parts?.some((part) => part['properties'] !== undefined)
+    ? parts.map((part) => (part['properties'] === undefined ? part : withAxes(part)))
+    : [one];
   return {
-    anyOf: [one, { type: 'array', items: one, minItems: 1 }, ...(RANGE_FIELDS.has(field) ? [RANGE] : [])],
+    anyOf: [
+      ...within,
+      { type: 'array', items: one, minItems: 1 },
+      ...(RANGE_FIELDS.has(field) ? [RANGE] : []),
+    ],
     ...(description !== undefined && { description }),
     ...(value !== undefined && { default: value }),
   };

@@ -159,6 +159,98 @@ test('editors are told of ranges where a number stands, and nowhere else', () =>
   const schema = JSON.stringify(jsonSchema());
   const { properties } = jsonSchema() as { properties: Record<string, { anyOf?: object[] }> };
   assert.match(schema, /"What a search draws from\."/);
-  assert.match(JSON.stringify(properties['training']), /"learning_rate":\{"anyOf":[^\]]*"low"/);
+  const [rate] = /"learning_rate":\{"anyOf":.*?"lr_scheduler_type"/.exec(
+    JSON.stringify(properties['training']),
+  )!;
+  assert.ok(rate.includes('"low"') && rate.includes('"array"'), rate.slice(0, 500));
   for (const field of ['seed', 'revision']) assert.doesNotMatch(JSON.stringify(properties[field]), /"low"/);
+});
+
+const VALIDATED = { ...TASK, validation: { path: 'v.csv' } };
+const ASHA = {
+  seed: [1, 2],
+  training: { learning_rate: RATE, eval_strategy: 'epoch' },
+  tasks: { t: { ...VALIDATED, baselines: ['zero_shot'] } },
+};
+const PRINTS = {
+  ...{ model: 'M', backend: 'B', batchInvariant: true },
+  data: { 't.train': 'X', 't.test': 'Y', 't.validation': 'Z' },
+};
+const idOf = ({ config }: Drawn): string => resultHash(config, PRINTS);
+
+test('an asha trial’s id holds the rules and the trials before it, and is never that of the settings alone', () => {
+  const search = { method: 'asha', trials: 8 };
+  const runs = drawn(ASHA, search);
+  const tuned = runs.filter(({ config }) => config.tasks[0]!.tune);
+  // A baseline is no trial.
+  assert.equal(tuned.length, 16);
+  assert.equal(runs.length, 17);
+  const ids = tuned.map(idOf);
+  assert.equal(new Set(ids).size, 16);
+  for (const [i, { config }] of tuned.entries()) {
+    const { search: _, ...plain } = config;
+    assert.notEqual(resultHash(plain, PRINTS), ids[i]);
+    assert.equal(config.search!.halving!.before === undefined, config.search!.trial === 1);
+  }
+  const idsOf = (more: object, of: object = search): string[] =>
+    drawn({ ...ASHA, ...more }, of)
+      .filter(({ config }) => config.tasks[0]!.tune)
+      .map(idOf);
+  // More trials, and seeds, come beside those that are there.
+  assert.deepEqual(idsOf({}, { ...search, trials: 12 }).slice(0, 16), ids);
+  assert.deepEqual(
+    idsOf({ seed: [1, 2, 3] }).filter((_, i) => i % 3 < 2),
+    ids,
+  );
+  assert.deepEqual(idsOf({}, { ...search, reduction_factor: 4, grace_period: 1, metric: 'eval_loss' }), ids);
+  for (const other of [{ reduction_factor: 3 }, { grace_period: 2 }])
+    assert.ok(idsOf({}, { ...search, ...other }).every((id) => !ids.includes(id)));
+  // Of other trials before it one is another, though its own settings are the same.
+  const listed = { lora: { r: [2, 4, 8] }, training: { eval_strategy: 'epoch' } };
+  const placed = new Map<string, Set<string>>();
+  for (const seed of [1, 2, 3, 4, 5, 6])
+    for (const run of drawn({ ...ASHA, seed: 1, ...listed }, { ...search, trials: 2, seed })) {
+      if (!run.config.tasks[0]!.tune || run.config.search!.trial === 1) continue;
+      const r = String(run.at['lora.r']);
+      placed.set(r, (placed.get(r) ?? new Set()).add(idOf(run)));
+    }
+  assert.ok([...placed.values()].some(({ size }) => size === 2));
+});
+
+test('a search that cannot rank its trials is told in one line', () => {
+  const asha = (more: object, search: object = {}): string =>
+    fault({ ...ASHA, ...more }, { method: 'asha', trials: 3, ...search });
+  assert.equal(asha({}), '');
+  assert.match(
+    asha({ training: { learning_rate: RATE } }),
+    /search\.method asha needs evaluations: set training\.eval_strategy to steps or epoch/,
+  );
+  assert.match(asha({ tasks: { t: TASK } }), /training\.eval_strategy needs validation rows/);
+  assert.match(asha({}, { reduction_factor: 1 }), /search\.reduction_factor/);
+  assert.match(asha({}, { grace_period: 0 }), /search\.grace_period/);
+  assert.match(asha({}, { trials: 0 }), /search\.trials/);
+  assert.match(asha({}, { metric: 'rouge1' }), /search\.metric must be one of loss, accuracy, .*"rouge1"/);
+  assert.match(
+    asha({}, { metric: 'accuracy' }),
+    /search\.metric is accuracy, which is not measured .* set training\.metric_for_best_model: accuracy/,
+  );
+  assert.equal(
+    asha(
+      { training: { learning_rate: RATE, eval_strategy: 'epoch', metric_for_best_model: 'f1_macro' } },
+      { metric: 'accuracy' },
+    ),
+    '',
+  );
+  assert.match(
+    asha({ model_name_or_path: ['m', 'n'] }),
+    /model_name_or_path must be one value with search: asha measures trials against each other/,
+  );
+  assert.match(
+    asha({ tasks: { t: { ...TASK, validation: { path: 'v.csv', count: [1, 2] } } } }),
+    /tasks\.t\.validation\.count must be one value/,
+  );
+  const ranged = { training: { learning_rate: RATE } };
+  assert.match(fault(ranged, { trials: 3, reduction_factor: 3 }), /reduction_factor goes with method: asha/);
+  assert.match(fault(ranged, { trials: 3, metric: 'loss' }), /search\.metric needs evaluations/);
+  assert.match(fault(ranged, { method: 'grid', trials: 3 }), /search\.method/);
 });

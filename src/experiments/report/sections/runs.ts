@@ -70,24 +70,7 @@ export function allSection(set: DataSet, context: Context): Section {
           },
         ]
       : [block];
-  const searched = searchNote(set);
-  if (searched !== undefined) blocks.push({ type: 'note', text: searched });
   return { id: `all-${set.slug}`, title: 'All runs', blocks };
-}
-
-/** How many were tried, where a search drew them: the best of many flatters itself. */
-function searchNote({ points }: DataSet): string | undefined {
-  const tuned = points.filter(({ method }) => method === 'tuned');
-  const searches = tuned.flatMap(({ measurements }) =>
-    measurements.flatMap(({ run }) => run.manifest.config.search ?? []),
-  );
-  const [first] = searches;
-  if (!first) return undefined;
-  const tried = new Set(searches.map(({ trial }) => trial)).size;
-  return (
-    `A ${first.method} search tried ${tried} of ${count(Math.max(...searches.map(({ trials }) => trials)), 'trial')} here. ` +
-    'The best of so many flatters itself: it is the luckiest among them, too. Choose by validation rows, and take test rows for what was chosen.'
-  );
 }
 
 /** A line a measurement. */
