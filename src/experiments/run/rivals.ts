@@ -43,7 +43,7 @@ export async function rivalFolders(
 /** Whether a training ends behind its evaluation of this number, from 1; undefined for one that no search stops. */
 export function rivalry(
   { emit }: Pick<Shared, 'emit'>,
-  { run, config, settings, folder, rivals }: Unit,
+  { run, config, settings, folder, rivals }: Pick<Unit, 'run' | 'config' | 'settings' | 'folder' | 'rivals'>,
 ): ((evaluation: number) => boolean) | undefined {
   const { search } = config;
   if (!search?.halving) return undefined;

@@ -179,8 +179,8 @@ const PRINTS = {
 const idOf = ({ config }: Drawn): string => resultHash(config, PRINTS);
 
 test('an asha trial’s id holds the rules and the trials before it, and is never that of the settings alone', () => {
-  const search = { method: 'asha', trials: 8 };
-  const runs = drawn(ASHA, search);
+  const asked = { method: 'asha', trials: 8 };
+  const runs = drawn(ASHA, asked);
   const tuned = runs.filter(({ config }) => config.tasks[0]!.tune);
   // A baseline is no trial.
   assert.equal(tuned.length, 16);
@@ -188,28 +188,28 @@ test('an asha trial’s id holds the rules and the trials before it, and is neve
   const ids = tuned.map(idOf);
   assert.equal(new Set(ids).size, 16);
   for (const [i, { config }] of tuned.entries()) {
-    const { search: _, ...plain } = config;
+    const { search, ...plain } = config;
     assert.notEqual(resultHash(plain, PRINTS), ids[i]);
-    assert.equal(config.search!.halving!.before === undefined, config.search!.trial === 1);
+    assert.equal(search!.halving!.before === undefined, search!.trial === 1);
   }
-  const idsOf = (more: object, of: object = search): string[] =>
+  const idsOf = (more: object, of: object = asked): string[] =>
     drawn({ ...ASHA, ...more }, of)
       .filter(({ config }) => config.tasks[0]!.tune)
       .map(idOf);
   // More trials, and seeds, come beside those that are there.
-  assert.deepEqual(idsOf({}, { ...search, trials: 12 }).slice(0, 16), ids);
+  assert.deepEqual(idsOf({}, { ...asked, trials: 12 }).slice(0, 16), ids);
   assert.deepEqual(
     idsOf({ seed: [1, 2, 3] }).filter((_, i) => i % 3 < 2),
     ids,
   );
-  assert.deepEqual(idsOf({}, { ...search, reduction_factor: 4, grace_period: 1, metric: 'eval_loss' }), ids);
+  assert.deepEqual(idsOf({}, { ...asked, reduction_factor: 4, grace_period: 1, metric: 'eval_loss' }), ids);
   for (const other of [{ reduction_factor: 3 }, { grace_period: 2 }])
-    assert.ok(idsOf({}, { ...search, ...other }).every((id) => !ids.includes(id)));
+    assert.ok(idsOf({}, { ...asked, ...other }).every((id) => !ids.includes(id)));
   // Of other trials before it one is another, though its own settings are the same.
   const listed = { lora: { r: [2, 4, 8] }, training: { eval_strategy: 'epoch' } };
   const placed = new Map<string, Set<string>>();
   for (const seed of [1, 2, 3, 4, 5, 6])
-    for (const run of drawn({ ...ASHA, seed: 1, ...listed }, { ...search, trials: 2, seed })) {
+    for (const run of drawn({ ...ASHA, seed: 1, ...listed }, { ...asked, trials: 2, seed })) {
       if (!run.config.tasks[0]!.tune || run.config.search!.trial === 1) continue;
       const r = String(run.at['lora.r']);
       placed.set(r, (placed.get(r) ?? new Set()).add(idOf(run)));

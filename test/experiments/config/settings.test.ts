@@ -36,10 +36,6 @@ const TASKS: readonly (Json & { readonly task: TaskName })[] = [
 ];
 
 const SEARCHED = {
-  search: { method: 'random', trials: 3 },
-  training: { learning_rate: { low: 1e-5, high: 1e-3 } },
-};
-const HALVED = {
   search: { method: 'asha', trials: 3 },
   training: { learning_rate: { low: 1e-5, high: 1e-3 }, eval_strategy: 'epoch' },
 };
@@ -51,8 +47,8 @@ const WITH: readonly { readonly task: Json; readonly top?: Json }[] = [
   { task: { test: { path: 'y.csv' }, scoring: 'both' }, top: { training: { packing: 'none' } } },
   { task: { split: { test: 0.25 } } },
   { task: { train: MIXED, test: { path: 'y.csv' } } },
-  { task: { test: { path: 'y.csv' }, validation: { path: 'v.csv' } }, top: SEARCHED },
-  { task: { test: { path: 'y.csv' }, validation: { path: 'v.csv' } }, top: HALVED },
+  { task: { test: { path: 'y.csv' }, validation: { path: 'v.csv' } } },
+  { task: { test: { path: 'y.csv' }, validation: { path: 'v.csv' }, baselines: [] }, top: SEARCHED },
   {
     task: { test: { path: 'y.csv' }, validation: { path: 'v.csv' } },
     top: {

@@ -1,6 +1,7 @@
 /** Settings of a search, which draws the runs of a study from its lists and ranges. */
 
 import { z } from 'zod';
+import type { Halving } from '../../../train/halving.js';
 import { steeringOf } from '../../../train/steering.js';
 import { seed, setting, text, whole, withDefaults, type Values } from '../../../util/settings.js';
 import type { ResolvedTraining } from './tuning.js';
@@ -52,13 +53,11 @@ export interface ResolvedSearch {
   readonly trial: number;
   readonly metric?: string;
   /** Of asha. */
-  readonly halving?: Halving;
+  readonly halving?: TrialHalving;
 }
 
 /** How trials are stopped. */
-export interface Halving {
-  readonly reduction_factor: number;
-  readonly grace_period: number;
+interface TrialHalving extends Pick<Halving, keyof typeof HALVING> {
   /** What the trials before it are; absent: it is the first. */
   readonly before?: string;
 }
