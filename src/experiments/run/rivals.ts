@@ -3,12 +3,14 @@
  * so that a run that goes on has the same, whatever became of the others since.
  */
 
+import { dirname, join } from 'node:path';
 import { isRung, standingOf } from '../../train/halving.js';
 import { UserError } from '../../util/errors.js';
+import { lockHolder } from '../../util/lock.js';
 import { searchMetric, trialsBefore, type LoadedConfig } from '../config/index.js';
 import type { Fingerprinting } from '../store/fingerprints.js';
 import { runPath } from '../store/folder.js';
-import { TASK_FILES } from '../store/layout.js';
+import { RUN_FILES, TASK_FILES } from '../store/layout.js';
 import { figureOf, type LoggedRung } from '../store/steps.js';
 import type { WorkerOrder } from './supervise.js';
 import type { Shared, Unit } from './unit.js';
@@ -50,10 +52,14 @@ export function rivalry(
   const about = { ...search.halving, ...searchMetric(search, settings.training)! };
   const { metric } = about;
   const decide = (evaluation: number): LoggedRung => {
-    const own = TASK_FILES.evaluations.read(folder)[evaluation - 1]!;
+    for (const rival of rivals) checkIdle(dirname(rival));
+    const [own, ...before] = [folder, ...rivals].map((of) => TASK_FILES.evaluations.read(of)[evaluation - 1]);
+    if (!own)
+      throw new UserError(
+        `${TASK_FILES.evaluations.in(folder)} lacks evaluation ${evaluation}: remove ${folder}, and it is trained again`,
+      );
     const figure = figureOf(own, metric);
-    const before = rivals.flatMap((other) => TASK_FILES.evaluations.read(other)[evaluation - 1] ?? []);
-    const figures = before.map((one) => figureOf(one, metric));
+    const figures = before.flatMap((one) => (one ? [figureOf(one, metric)] : []));
     const standing = standingOf(figure, figures, about);
     return { evaluation, step: own.step, metric, figure, ...standing };
   };
@@ -65,6 +71,15 @@ export function rivalry(
     if (rung.stop) emit({ type: 'notice', run, task: settings.name, text: stopText(search.trial, rung) });
     return rung.stop;
   };
+}
+
+/** Another program's trial may yet come to where this one is. Throws UserError. */
+function checkIdle(run: string): void {
+  const holder = lockHolder(join(run, RUN_FILES.lock));
+  if (holder === undefined || holder === process.pid) return;
+  throw new UserError(
+    `${run} is a trial before this one, and process ${holder} is working on it: run the search again when that has ended`,
+  );
 }
 
 /** 'trial 5 stops behind step 20: loss 2.5031, and 2.4012 goes on (5 tried)' */

@@ -45,6 +45,14 @@ const source = z.looseObject({
 
 const section = z.record(z.string(), z.unknown());
 
+/** What readers follow of a training's settings. */
+const steering = z.looseObject({
+  eval_strategy: z.string().optional(),
+  load_best_model_at_end: z.boolean().optional(),
+  metric_for_best_model: z.string().optional(),
+  greater_is_better: z.boolean().optional(),
+});
+
 const lora = z.looseObject({
   r: count,
   lora_alpha: z.number(),
@@ -64,7 +72,7 @@ const task = z.looseObject({
   scoring: z.enum(SCORINGS),
   few_shot_examples: count,
   lora: z.union([z.literal(false), lora]),
-  training: section,
+  training: section.and(steering),
   generation: section,
 });
 

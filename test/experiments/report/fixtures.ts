@@ -39,6 +39,8 @@ export interface Fixture {
     readonly keepsBest?: boolean;
     readonly early?: boolean;
   };
+  /** The trial of a search that it is. */
+  readonly searched?: { readonly trial: number; readonly stopped?: boolean };
   readonly started?: string;
   /** Not finished: as it was stopped, or with this failure. */
   readonly unfinished?: boolean;
@@ -75,6 +77,7 @@ export function writeRun(root: string, fixture: Fixture): string {
         stopped_early: early,
       },
     }),
+    ...(fixture.searched?.stopped && { stopped_by: 'search' }),
   };
   const validated = fixture.evaluated && { validation_rows: 9 };
   const counts = { train_rows: trainRows, ...validated, test_rows: fixture.untested ? 0 : TEST_ROWS };
@@ -109,7 +112,7 @@ export function writeRun(root: string, fixture: Fixture): string {
     const tokens = [{ id: 1, text: fixture.token ?? ' meow', trained: true }];
     write(join(task, 'inspected.json'), [{ row: 0, shortened: false, trained: 1, tokens }]);
   }
-  if (fixture.untested) {
+  if (fixture.untested || fixture.searched?.stopped) {
     write('results.json', [{ ...about, methods: [], training }]);
     return folder;
   }
@@ -196,6 +199,12 @@ function manifest(settings: Settings) {
       },
       report_to: [],
       mlflow: {},
+      ...(settings.searched && {
+        search: {
+          ...{ method: 'asha', trials: 4, seed: 42, trial: settings.searched.trial },
+          halving: { reduction_factor: 2, grace_period: 1 },
+        },
+      }),
       tasks: [
         {
           name: task,

@@ -329,3 +329,29 @@ describe('trainings that were evaluated', () => {
     assert.doesNotMatch(plain.markdown, /validation/);
   });
 });
+
+test('a search tells how many it tried and stopped, and ranks them by the validation rows', () => {
+  const runs: Fixture[] = [
+    { id: 'a', right: 14, neftune: 1, evaluated: { losses: [2.5, 2.25, 2.75] }, searched: { trial: 1 } },
+    { id: 'b', right: 10, neftune: 2, evaluated: { losses: [2.4, 2.3, 2.2] }, searched: { trial: 2 } },
+    {
+      ...{ id: 'c', neftune: 3, evaluated: { losses: [2.6], early: true } },
+      searched: { trial: 3, stopped: true },
+    },
+  ];
+  const report = reportOf([written(...runs)]);
+  assert.match(
+    report.markdown,
+    /A search \(asha\) tried 3 of 4 trials; 1 of them stopped on the way, for others were better by then\. The best of 3 tried, by validation loss 2\.2000: QLoRA, NEFTune 2 \(trial 2\)\./,
+  );
+  assert.match(report.markdown, /The best of so many flatters itself/);
+  const rows = sheet(report, 'trials.csv').map((row) =>
+    ['place', 'trial', 'run', 'validation', 'stopped_by_search'].map((name) => row[name]),
+  );
+  assert.deepEqual(rows, [
+    ['1', '2', 'b', '2.200000', 'false'],
+    ['2', '1', 'a', '2.750000', 'false'],
+    ['–', '3', 'c', '', 'true'],
+  ]);
+  assert.doesNotMatch(reportOf([written({ id: 'a', right: 14 })]).markdown, /search/);
+});
