@@ -129,6 +129,11 @@ function tasksOf(run: OpenRun): TaskOfRun[] {
   return run.config.tasks.map((task) => [run, task]);
 }
 
+/** Whether every weight is trained. */
+function isWhole({ settings }: Unit): boolean {
+  return settings.lora === false;
+}
+
 /** What the tables call the tuned model. */
 function tuningName({ tasks }: ResolvedConfig, held: string): string {
   if (tasks.every((t) => t.lora === false)) return 'fine-tuned';
@@ -192,10 +197,12 @@ class Job {
     const units = waiting.map(([, unit]) => unit);
     if (units.length === 0) return new Map();
     const first = units[0]!;
-    // A model that is trained whole is trained alone, and so is what those before it may stop.
-    const whole = first.settings.lora === false;
-    const alone = whole || first.config.search?.halving;
-    const together = alone ? [first] : units.filter(({ settings }) => settings.lora !== false);
+    // A model that is trained whole is trained alone, and what it may stop does not come before it.
+    const whole = isWhole(first);
+    const next = first.config.search?.halving ? units.findIndex(isWhole) : -1;
+    const together = whole
+      ? [first]
+      : (next < 0 ? units : units.slice(0, next)).filter((unit) => !isWhole(unit));
     try {
       const ends = await trainUnits(this.shared, together, await this.model(first));
       return [...ends.values()].includes('stopped') ? undefined : ends;

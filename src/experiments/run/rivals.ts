@@ -42,22 +42,27 @@ export async function rivalFolders(
   return folders;
 }
 
-/** Whether a training ends behind its evaluation of this number, from 1; undefined for one that no search stops. */
+/**
+ * Whether a training ends behind its evaluation of this number, from 1: what its trainer asks. Undefined for one that no search stops.
+ * @param isUnderWay whether a rival, by its folder, is trained beside it and may come further
+ */
 export function rivalry(
   { emit }: Pick<Shared, 'emit'>,
   { run, config, settings, folder, rivals }: Pick<Unit, 'run' | 'config' | 'settings' | 'folder' | 'rivals'>,
-): ((evaluation: number) => boolean) | undefined {
+  isUnderWay: (rival: string) => boolean,
+): ((evaluation: number) => boolean | 'later') | undefined {
   const { search } = config;
   if (!search?.halving) return undefined;
   const about = { ...search.halving, ...searchMetric(search, settings.training)! };
   const { metric } = about;
-  const decide = (evaluation: number): LoggedRung => {
+  const decide = (evaluation: number): LoggedRung | 'later' => {
     for (const rival of rivals) checkIdle(dirname(rival));
     const [own, ...before] = [folder, ...rivals].map((of) => TASK_FILES.evaluations.read(of)[evaluation - 1]);
     if (!own)
       throw new UserError(
         `${TASK_FILES.evaluations.in(folder)} lacks evaluation ${evaluation}: remove ${folder}, and it is trained again`,
       );
+    if (before.some((one, i) => !one && isUnderWay(rivals[i]!))) return 'later';
     const figure = figureOf(own, metric);
     const figures = before.flatMap((one) => (one ? [figureOf(one, metric)] : []));
     const standing = standingOf(figure, figures, about);
@@ -67,6 +72,7 @@ export function rivalry(
     if (!isRung(evaluation, about)) return false;
     const known = TASK_FILES.rungs.read(folder).find((rung) => rung.evaluation === evaluation);
     const rung = known ?? decide(evaluation);
+    if (rung === 'later') return rung;
     if (!known) TASK_FILES.rungs.writer(folder).append(rung);
     if (rung.stop) emit({ type: 'notice', run, task: settings.name, text: stopText(search.trial, rung) });
     return rung.stop;

@@ -41,7 +41,8 @@ class Trial {
   /** Evaluations made since it last began. */
   private made = 0;
   ended = false;
-  private readonly asks: (evaluation: number) => boolean;
+  waits = false;
+  private readonly asks: (evaluation: number) => boolean | 'later';
   readonly notices: string[] = [];
 
   constructor(
@@ -49,6 +50,7 @@ class Trial {
     private readonly number: number,
     private readonly figures: readonly number[],
     config: ResolvedConfig,
+    isUnderWay: (folder: string) => boolean,
   ) {
     const folderOf = (trial: number): string => join(place, String(trial), 't');
     this.folder = folderOf(number);
@@ -56,11 +58,15 @@ class Trial {
     const rivals = Array.from({ length: number - 1 }, (_, i) => folderOf(i + 1));
     const unit = { run: number - 1, config, settings: config.tasks[0]!, folder: this.folder, rivals };
     const emit = (event: object): unknown => 'text' in event && this.notices.push(String(event.text));
-    this.asks = rivalry({ emit }, unit)!;
+    this.asks = rivalry({ emit }, unit, isUnderWay)!;
   }
 
-  /** The next evaluation, its record where it has none, and what follows. */
+  /** The next evaluation, its record where it has none, and what follows; where it waits it asks again. */
   go(): void {
+    if (this.waits) {
+      this.ask();
+      return;
+    }
     const step = ++this.made;
     const file = TASK_FILES.evaluations;
     if (file.read(this.folder).length < step) {
@@ -71,7 +77,9 @@ class Trial {
   }
 
   private ask(): void {
-    if (this.made === EVALUATIONS || (this.made > 0 && this.asks(this.made))) this.ended = true;
+    const ends = this.made === EVALUATIONS || (this.made > 0 && this.asks(this.made));
+    this.waits = ends === 'later';
+    this.ended = ends === true;
   }
 
   /** Goes on from a checkpoint behind so many evaluations at most. */
@@ -91,9 +99,17 @@ class Trial {
 
 let places = 0;
 
+/** Those that are trained side by side. */
+let together: readonly Trial[] = [];
+
 function search(figures: readonly (readonly number[])[]): Trial[] {
   const place = join(root, String(places++));
-  return figures.map((row, i) => new Trial(place, i + 1, row, CONFIGS[i]!));
+  const trials: Trial[] = figures.map((row, i) => new Trial(place, i + 1, row, CONFIGS[i]!, isUnderWay));
+  /** All that are there at once, but for those that have ended. */
+  function isUnderWay(folder: string): boolean {
+    return together.some((trial) => trial.folder === folder && !trial.ended);
+  }
+  return trials;
 }
 
 const TABLE = fc.array(
@@ -105,18 +121,27 @@ const TABLE = fc.array(
 );
 const HOW = { reduction_factor: 2, grace_period: 1, greater_is_better: false };
 
-test('a search that is killed anywhere, however often, decides as one that was not', () => {
-  const kills = fc.array(fc.option(fc.nat(EVALUATIONS - 1), { nil: undefined }), { maxLength: 60 });
+test('a search decides the same however often it is killed, and however many trials are trained side by side', () => {
+  const happening = fc.record({
+    kill: fc.option(fc.nat(EVALUATIONS - 1), { nil: undefined, freq: 4 }),
+    whose: fc.nat(TRIALS - 1),
+  });
+  const happenings = fc.array(happening, { maxLength: 80 });
   fc.assert(
-    fc.property(TABLE, kills, (figures, killed) => {
+    fc.property(TABLE, fc.integer({ min: 1, max: TRIALS }), happenings, (figures, side, happened) => {
       const trials = search(figures);
-      const left = [...killed];
-      for (const trial of trials)
-        while (!trial.ended) {
-          const evaluations = left.pop();
-          if (evaluations === undefined) trial.go();
-          else trial.kill(evaluations);
+      const left = [...happened];
+      for (let first = 0; first < TRIALS; first += side) {
+        together = trials.slice(first, first + side);
+        for (let turn = 0; ; turn++) {
+          const running = together.filter(({ ended }) => !ended);
+          if (running.length === 0) break;
+          const { kill, whose } = left.pop() ?? { whose: turn };
+          // A kill ends all of them, and each goes on from a checkpoint of its own.
+          if (kill === undefined) running[whose % running.length]!.go();
+          else for (const [i, trial] of running.entries()) trial.kill((kill + i) % EVALUATIONS);
         }
+      }
       const reached: number[][] = [];
       const expected = figures.map((row) => {
         const at = row.slice(0, -1).findIndex((figure, i) => {
