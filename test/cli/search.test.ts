@@ -111,25 +111,11 @@ test('trials that are not among the best so far stop at their rungs, and are not
   assert.equal(stdout.match(/^\| LoRA .* stopped, step \d/gm)!.length, stopped);
 });
 
-test('what is shown of a search counts its trials, and what went to its end by itself is another run', async () => {
+test('what is shown of a search counts its trials, and what of them stopped', async () => {
   const dry = await westwind(['run', whole.config, '--dry-run']);
   assert.match(dry.stdout, /asha search: 6 trials, by seed 42; the sums are of trials that all go to/);
   const ls = await westwind(['ls', whole.runs]);
   assert.match(ls.stdout, /stopped by the search/);
-  const out = join(whole.folder, 'report');
-  const report = await westwind(['report', whole.runs, '-o', out]);
-  assert.equal(report.code, 0, report.stderr);
-  assert.match(
-    readFileSync(join(out, 'report.md'), 'utf8'),
-    /A search \(asha\) tried 6 of 6 trials; \d of them/,
-  );
-  const trials = readFileSync(join(out, 'tables/trials.csv'), 'utf8').trim().split('\n');
-  assert.equal(trials.length, TRIALS + 1);
-  // A trial's own configuration is no run without its search.
-  const [{ id }] = trialsOf(whole) as [Trial];
-  const alone = await westwind(['run', join(whole.runs, id, 'config.yaml')], { cwd: whole.folder });
-  assert.equal(alone.code, 2);
-  assert.match(alone.stderr, /is trial 1 of a search, which the trials before it may stop: run the search/);
   assert.deepEqual(left(whole), expected);
 });
 

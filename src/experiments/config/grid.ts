@@ -96,7 +96,7 @@ function pointsOf(
     dimension[0]!.every(({ axis }) => axis.path.join() === 'seed');
   const ranges = axes.filter((axis) => axis.range) as (Axis & { readonly range: Range })[];
   const drawn = drawTrials(
-    search as { readonly trials: number; readonly seed?: number },
+    search as unknown as Parameters<typeof drawTrials>[0],
     lists.filter((dimension) => !isSeeds(dimension)),
     ranges,
     allowed,

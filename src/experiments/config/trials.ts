@@ -7,6 +7,7 @@ import { createHash } from 'node:crypto';
 import { philox4x32 } from '../../util/philox.js';
 import { WHOLE_FIELDS, type Axis } from './axes.js';
 import { canonicalJson } from './hash.js';
+import type { Values } from '../../util/settings.js';
 import { MOST_POINTS, SEARCH, type Range } from './settings/search.js';
 
 type RangeAxis = Axis & { readonly range: Range };
@@ -47,7 +48,7 @@ const MOST_ATTEMPTS = 1000;
  * @returns why there are not so many, instead
  */
 export function drawTrials(
-  { trials, seed = SEARCH.seed.default }: { readonly trials: number; readonly seed?: number },
+  { method, trials, seed = SEARCH.seed.default }: Pick<Values<typeof SEARCH>, 'method' | 'trials' | 'seed'>,
   lists: readonly Dimension[],
   ranges: readonly RangeAxis[],
   allowed: (chosen: readonly Choice[]) => boolean,
@@ -55,8 +56,12 @@ export function drawTrials(
   const draws = new Draws(seed);
   if (ranges.length === 0 && sizeOf(lists) <= MOST_POINTS) {
     const all = product(lists).filter(allowed);
-    if (all.length > 0 && all.length <= trials)
-      return `draws ${trials} of ${all.length} points: leave it out, and all of them are run`;
+    // Trials that may stop are something else than all of them, each to its end.
+    const most = method === 'asha' ? all.length : all.length - 1;
+    if (all.length > 0 && trials > most)
+      return method === 'asha'
+        ? `draws ${trials} of ${all.length} points: lower trials`
+        : `draws ${trials} of ${all.length} points: leave it out, and all of them are run`;
     const place = new Map(all.map((chosen) => [chosen, draws.share(keyOf(chosen), 0, 0)]));
     return all
       .sort((a, b) => place.get(a)! - place.get(b)!)

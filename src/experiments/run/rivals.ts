@@ -22,7 +22,7 @@ import type { Shared, Unit } from './unit.js';
 export async function rivalFolders(
   { config, source }: LoadedConfig,
   { runs, others = [], study }: WorkerOrder,
-  fingerprints: Fingerprinting,
+  fingerprints: Pick<Fingerprinting, 'of'>,
 ): Promise<string[]> {
   const { search, tasks } = config;
   if (!search?.halving || !tasks.some(({ tune }) => tune)) return [];

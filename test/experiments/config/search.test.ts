@@ -249,6 +249,10 @@ test('a search that cannot rank its trials is told in one line', () => {
     asha({ tasks: { t: { ...TASK, validation: { path: 'v.csv', count: [1, 2] } } } }),
     /tasks\.t\.validation\.count must be one value/,
   );
+  // All points of a grid may be tried so.
+  const listed = { training: { learning_rate: [1e-4, 1e-3, 1e-2], eval_strategy: 'epoch' } };
+  assert.equal(asha(listed), '');
+  assert.match(asha(listed, { trials: 4 }), /search draws 4 of 3 points: lower trials/);
   const ranged = { training: { learning_rate: RATE } };
   assert.match(fault(ranged, { trials: 3, reduction_factor: 3 }), /reduction_factor goes with method: asha/);
   assert.match(fault(ranged, { trials: 3, metric: 'loss' }), /search\.metric needs evaluations/);

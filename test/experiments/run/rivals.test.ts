@@ -6,10 +6,17 @@ import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
 import fc from 'fast-check';
-import { parseStudy, type ResolvedConfig } from '../../../src/experiments/config/index.js';
-import { rivalry } from '../../../src/experiments/run/rivals.js';
+import {
+  parseStudy,
+  type Fingerprints,
+  type LoadedConfig,
+  type ResolvedConfig,
+} from '../../../src/experiments/config/index.js';
+import { rivalFolders, rivalry } from '../../../src/experiments/run/rivals.js';
+import { runPath } from '../../../src/experiments/store/folder.js';
 import { TASK_FILES } from '../../../src/experiments/store/layout.js';
 import { isRung, standingOf } from '../../../src/train/halving.js';
+import { UserError } from '../../../src/util/errors.js';
 
 const root = mkdtempSync(join(tmpdir(), 'westwind-rivals-'));
 after(() => rmSync(root, { recursive: true, force: true }));
@@ -182,4 +189,30 @@ test('a decision stays, whatever becomes of those that it was made by', () => {
   second.kill(1);
   assert.equal(second.ended, true);
   assert.equal(TASK_FILES.rungs.read(second.folder).length, 1);
+});
+
+test('a trial without its search is refused, for it may stop where the others say', async () => {
+  const runs = CONFIGS.map((config) => ({ config, source: { path: 'copy.yaml', text: '' } }));
+  const prints = { model: 'M', backend: 'B', batchInvariant: true, data: {} };
+  const of = (one: LoadedConfig): Promise<Fingerprints> => {
+    const data = { 't.train': 'X', 't.test': 'Y', 't.validation': 'Z' };
+    return one === runs[1] ? Promise.reject(new UserError('gone')) : Promise.resolve({ ...prints, data });
+  };
+  const third = runs[2]!;
+  // Some of them in the order, one of them without its files.
+  const folders = await rivalFolders(
+    third,
+    { runs: runs.slice(2), others: runs.slice(0, 2), study: true },
+    { of },
+  );
+  assert.deepEqual(folders, [runPath(runs[0]!, await of(runs[0]!))]);
+  await assert.rejects(
+    rivalFolders(third, { runs: [third], study: false }, { of }),
+    (error) =>
+      error instanceof UserError &&
+      /^copy\.yaml is trial 3 of a search, which the trials before/.test(error.message),
+  );
+  const { search, ...plain } = third.config;
+  assert.ok(search);
+  assert.deepEqual(await rivalFolders({ ...third, config: plain }, { runs, study: false }, { of }), []);
 });
