@@ -127,8 +127,9 @@ export function searchLines(study: Study, states: readonly StudyRunState[]): str
     const ways = stopped > 0 ? `; ${stopped} of them stopped on the way` : '';
     const [first] = (best ?? tried[0]!).runs;
     const { task } = first!.result;
+    const settings = labelOf(first!.run, axes).slice(task.length + 2);
     if (!best) return `${task}: ${tried.length} tried, none of them evaluated on validation rows${ways}`;
-    return `${task}: ${bestText(end)!}: trial ${best.trial}, ${labelOf(first!.run, axes)}${ways}`;
+    return `${task}: ${bestText(end)!}: trial ${best.trial}, ${settings}${ways}`;
   });
   return lines.length === 0 ? [] : [...lines, FLATTERED];
 }

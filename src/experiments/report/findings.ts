@@ -269,11 +269,15 @@ function variantOf({ factors }: Setting, alike: readonly Setting[]): string {
   return parts.join(', ');
 }
 
+/** As people name them: the first axes first, then by name. */
+export function inOrder(factors: readonly string[]): string[] {
+  return [...factors].sort((a, b) => order(a) - order(b) || compareValues(a, b));
+}
+
 /** Of factors that run in step (one says the other), the first alone, as in a rank with its alpha. */
 export function inStep(factors: readonly string[], of: readonly { readonly factors: Factors }[]): string[] {
-  const ordered = [...factors].sort((a, b) => order(a) - order(b) || compareValues(a, b));
   const patterns = new Set<string>();
-  return ordered.filter((factor) => {
+  return inOrder(factors).filter((factor) => {
     const values = valuesOf(factor, of);
     const seen = new Map<number, number>();
     const pattern = of

@@ -333,7 +333,14 @@ describe('trainings that were evaluated', () => {
 test('a search tells how many it tried and stopped, and ranks them by the validation rows', () => {
   const runs: Fixture[] = [
     { id: 'a', right: 14, neftune: 1, evaluated: { losses: [2.5, 2.25, 2.75] }, searched: { trial: 1 } },
-    { id: 'b', right: 10, neftune: 2, evaluated: { losses: [2.4, 2.3, 2.2] }, searched: { trial: 2 } },
+    {
+      id: 'b',
+      right: 10,
+      neftune: 2,
+      modules: ['o_proj'],
+      evaluated: { losses: [2.4, 2.3, 2.2] },
+      searched: { trial: 2 },
+    },
     {
       ...{ id: 'c', neftune: 3, evaluated: { losses: [2.6], early: true } },
       searched: { trial: 3, stopped: true },
@@ -342,7 +349,7 @@ test('a search tells how many it tried and stopped, and ranks them by the valida
   const report = reportOf([written(...runs)]);
   assert.match(
     report.markdown,
-    /A search \(asha\) tried 3 of 4 trials; 1 of them stopped on the way, for others were better by then\. The best of 3 tried, by validation loss 2\.2000: QLoRA, NEFTune 2 \(trial 2\)\./,
+    /A search \(asha\) tried 3 of 4 trials; 1 of them stopped on the way, for others were better by then\. The best of 3 tried, by validation loss 2\.2000: QLoRA, on o\\_proj, NEFTune 2 \(trial 2\)\./,
   );
   assert.match(report.markdown, /The best of so many flatters itself/);
   const rows = sheet(report, 'trials.csv').map((row) =>

@@ -13,27 +13,29 @@ import {
 import type { Context } from '../context.js';
 import { csvFigure, toCsv, type CsvCell } from '../csv.js';
 import { count, type Cell, type Chapter, type ReportBlock, type Section } from '../document.js';
-import { namesOf, type Findings, type Trained } from '../findings.js';
+import { valueInText, varying } from '../factors.js';
+import { inOrder, type Findings, type Trained } from '../findings.js';
 
 /** Longer tables are folded away. */
 const MOST_ROWS = 16;
 
 /** A run of a search. */
-interface Drawn extends Pick<Trained, 'run' | 'result' | 'seed'> {
+interface Drawn extends Trained {
   readonly config: Trained['run']['manifest']['config'];
   readonly folder: string;
-  /** Its settings in words. */
+}
+
+/** And its settings in words. */
+interface NamedRun extends Drawn {
   readonly name: string;
 }
 
 export function searchChapter({ searched }: Findings, context: Context): Chapter | undefined {
-  const names = namesOf(searched);
   const drawn = searched.map((of): Drawn => {
-    const { run, result, seed } = of;
-    const { config } = run.manifest;
-    return { run, result, seed, config, folder: join(run.folder, result.task), name: names.get(of)! };
+    const { run, result } = of;
+    return { ...of, config: run.manifest.config, folder: join(run.folder, result.task) };
   });
-  const ends = searchesOf(drawn).flatMap((runs) => searchEnd(runs) ?? []);
+  const ends = searchesOf(drawn).flatMap((runs) => searchEnd(named(runs)) ?? []);
   if (ends.length === 0) return undefined;
   context.csv('trials.csv', sheet(ends));
   return {
@@ -44,7 +46,16 @@ export function searchChapter({ searched }: Findings, context: Context): Chapter
   };
 }
 
-function searchSection(end: SearchEnd<Drawn>, place: number): Section {
+/** By all that the search drew: each of it says all others, so that none stands for the rest. */
+function named(runs: readonly Drawn[]): NamedRun[] {
+  const factors = inOrder(varying(runs).filter((factor) => !factor.endsWith('.content')));
+  return runs.map((run) => ({
+    ...run,
+    name: [run.way, ...factors.map((factor) => valueInText(factor, run.factors[factor]))].join(', '),
+  }));
+}
+
+function searchSection(end: SearchEnd<NamedRun>, place: number): Section {
   const { method, tried, trials, stopped, metric } = end;
   const best = end.best && `The ${bestText(end)!}: ${end.best.runs[0]!.name} (trial ${end.best.trial}).`;
   const ways = stopped > 0 ? [`${stopped} of them stopped on the way, for others were better by then`] : [];
@@ -81,7 +92,7 @@ function searchSection(end: SearchEnd<Drawn>, place: number): Section {
       ]),
     },
   };
-  const [{ result }] = tried[0]!.runs as readonly [Drawn];
+  const [{ result }] = tried[0]!.runs as readonly [NamedRun];
   return {
     id: `search-${place + 1}`,
     title: result.task,
@@ -113,7 +124,7 @@ function plannedSteps({ run, result }: Drawn): number {
   return readSteps(run, result.task).at(-1)?.steps ?? result.training!.steps;
 }
 
-function sheet(ends: readonly SearchEnd<Drawn>[]): string {
+function sheet(ends: readonly SearchEnd<NamedRun>[]): string {
   return toCsv(
     [
       ...['task', 'method', 'place', 'trial', 'run', 'seed', 'settings', 'metric', 'validation'],
