@@ -51,8 +51,8 @@ export class Dialogue {
     const asked = [...this.said, { role: 'user', content: message }];
     const ids = await this.prompts.idsOf([...opening, ...asked]);
     const max_new_tokens = this.newTokens(ids.length);
-    const { turnEnd, ends } = this.prompts;
-    const shown = new GrowingText(this.tokenizer.stream(), turnEnd === undefined ? [] : [turnEnd], sayText);
+    const { endTexts, ends } = this.prompts;
+    const shown = new GrowingText(this.tokenizer.stream(), endTexts, sayText);
     const tokens: number[] = [];
     try {
       const session = await this.roomFor(ids.length + max_new_tokens);
@@ -70,8 +70,8 @@ export class Dialogue {
     await shown.end();
     sayText('\n');
     const text = this.tokenizer.decode(tokens);
-    const [content] = turnEnd === undefined ? [text] : text.split(turnEnd, 1);
-    this.said = [...asked, { role: 'assistant', content: content! }];
+    const content = endTexts.reduce((written, end) => written.split(end, 1)[0]!, text);
+    this.said = [...asked, { role: 'assistant', content }];
   }
 
   async close(): Promise<void> {

@@ -29,7 +29,7 @@ export interface SessionOptions {
   readonly prefix?: readonly number[];
   /** For chats, whose prompts begin as others did: what stands in a slot of a prompt's beginning is not run again. */
   readonly keeps?: boolean;
-  /** Tokens of prompts that are run between two tokens of the answers that grow; absent: whole prompts, before anything else. */
+  /** Tokens of prompts that are run between STEPS tokens of the answers that grow; absent: whole prompts, before anything else. */
   readonly piece?: number;
 }
 
@@ -83,6 +83,9 @@ interface Growing extends Sequence {
 
 type EnteringPart = Part & { readonly sequence: Growing };
 
+/** Fewer would make passes of single prompts, as they come; more would let them wait. */
+const STEPS = 4;
+
 /** Adapters without a request that are kept with what is recorded of them: those that were asked for last. */
 const MOST_IDLE = 4;
 
@@ -96,8 +99,8 @@ export class Session {
   private entering: Growing[] = [];
   private active: Growing[] = [];
   private readonly slots: Slots;
-  /** Prompts were run last. */
-  private ran = false;
+  /** Tokens that answers got since prompts were run. */
+  private steps = 0;
   /** The adapters with which the prefix stands in the slots. */
   private readonly prefixes: (AdapterPairs | undefined)[];
   /** How many requests each adapter and each signal has; of adapters without any, the one that was asked for last comes last. */
@@ -194,21 +197,22 @@ export class Session {
     this.endAborted();
     const { piece } = this.options;
     // The answers that grow go on between two pieces of prompts.
-    const waits = piece !== undefined && this.ran && this.active.length > 0;
+    const waits = piece !== undefined && this.steps < STEPS && this.active.length > 0;
     const parts = waits ? [] : await this.enter();
-    this.ran = parts.length > 0;
-    const stepped = this.ran ? parts.map(({ sequence }) => sequence) : this.active;
+    const ran = parts.length > 0;
+    this.steps = ran ? 0 : this.steps + 1;
+    const stepped = ran ? parts.map(({ sequence }) => sequence) : this.active;
     if (stepped.length === 0) return;
     const signal = signalOf(stepped);
     let chosen: ArrayLike<number>;
     try {
-      chosen = await (this.ran ? this.first(parts, signal) : this.next.next(stepped, signal));
+      chosen = await (ran ? this.first(parts, signal) : this.next.next(stepped, signal));
     } catch (error) {
       // All that were in the pass are at their end, which the next turn tells them.
       if (signal && isAbort(error, signal)) return;
       throw error;
     }
-    const growing = this.ran ? this.begin(parts) : this.active;
+    const growing = ran ? this.begin(parts) : this.active;
     const ended = new Set(growing.filter((s, i) => this.grow(s, chosen[i]!)));
     this.active = this.active.filter((s) => !ended.has(s));
   }

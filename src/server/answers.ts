@@ -99,7 +99,7 @@ async function answer(
 ): Promise<Answered> {
   const rules = TokenRules.areNeeded(options) ? new TokenRules(options) : undefined;
   const logprobs: TokenLogprobs[] | undefined = options.logprobs === undefined ? undefined : [];
-  let [text, tokens, told] = ['', 0, 0];
+  let [tokens, told] = [0, 0];
   const untold = (): readonly TokenLogprobs[] | undefined => {
     const since = logprobs?.slice(told);
     told = logprobs?.length ?? 0;
@@ -122,12 +122,9 @@ async function answer(
       const own = rules?.chosen(token);
       if (own) logprobs?.push(own);
     },
-    onText(piece) {
-      text += piece;
-      onPiece?.(wanted.choice, piece, untold());
-    },
+    ...(onPiece && { onText: (piece) => onPiece(wanted.choice, piece, untold()) }),
   });
-  const { finish } = await asked.finally(() => grammar?.end());
+  const { text, finish } = await asked.finally(() => grammar?.end());
   return { text, finish, tokens, logprobs };
 }
 

@@ -46,7 +46,7 @@ async function prepare(
   const asked = request.max_completion_tokens ?? request.max_tokens ?? undefined;
   const max_new_tokens = engine.newTokens(ids.length, asked);
   metrics.promptTokens.inc(ids.length);
-  const { turnEnd, ends } = prompts;
+  const { endTexts, ends } = prompts;
   const [sampling, json] = [samplingOf(request), jsonOf(request)];
   const rules = {
     logprobs: request.logprobs ? (request.top_logprobs ?? 0) : undefined,
@@ -55,7 +55,7 @@ async function prepare(
   };
   const wanted = Array.from({ length: request.n ?? 1 }, (_, choice): Wanted => ({
     ...{ ids, choice, max_new_tokens, sampling, rules, json, ...ends },
-    ends: [...stopsOf(request), ...(turnEnd === undefined ? [] : [turnEnd])],
+    ends: [...stopsOf(request), ...endTexts],
   }));
   const form = tools && toolFormOf(prompts.source);
   return {

@@ -63,7 +63,8 @@ export interface Asked {
   readonly onLogits?: ((logits: Float32Array) => Promise<void>) | undefined;
   readonly signal: AbortSignal;
   readonly onToken: (token: number) => void;
-  readonly onText: (text: string) => void;
+  /** Is told pieces of the text as it grows. */
+  readonly onText?: ((text: string) => void) | undefined;
 }
 
 export class Engine {
@@ -176,10 +177,20 @@ export class Engine {
   }
 
   /** Answers; rejects with an AbortError once the signal is aborted. */
-  async ask(asked: Asked): Promise<{ readonly finish: 'stop' | 'length' }> {
+  async ask(asked: Asked): Promise<{ readonly text: string; readonly finish: 'stop' | 'length' }> {
     const { served, choice: index, onToken, onText, signal, ...request } = asked;
     const stopped = new AbortController();
-    const text = new GrowingText(served.tokenizer.stream(), asked.ends, onText);
+    const { tokenizer } = served;
+    const tokens: number[] = [];
+    // What nobody looks at while it grows is decoded once.
+    const text =
+      onText || asked.ends.length > 0
+        ? new GrowingText(tokenizer.stream(), asked.ends, (piece) => {
+            whole += piece;
+            onText?.(piece);
+          })
+        : undefined;
+    let whole = '';
     let finish: 'stop' | 'length' = 'stop';
     const either = AbortSignal.any([signal, stopped.signal]);
     try {
@@ -188,16 +199,18 @@ export class Engine {
         ...{ index, adapter: served.adapter, signal: either },
         onToken(token) {
           onToken(token);
-          text.push(token);
-          if (text.ended) stopped.abort();
+          tokens.push(token);
+          text?.push(token);
+          if (text?.ended) stopped.abort();
         },
       });
       ({ finish } = answer);
     } catch (error) {
       if (signal.aborted || !isAbort(error, either)) throw error;
     }
-    await text.end();
-    return { finish: text.ended ? 'stop' : finish };
+    await text?.end();
+    if (!text) [whole = ''] = await tokenizer.decodeBatch([tokens]);
+    return { text: whole, finish: text?.ended ? 'stop' : finish };
   }
 
   /** The grammar of one answer that is to be JSON. Rejects with ApiError for a schema that cannot be held to. */

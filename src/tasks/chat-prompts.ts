@@ -5,8 +5,8 @@ import { answerEnd } from './answer.js';
 import { chat } from './chat.js';
 
 export class ChatPrompts {
-  /** What the template writes behind the assistant's words. */
-  readonly turnEnd: string | undefined;
+  /** What the template writes behind the assistant's words, where that is no token that ends the answer. */
+  readonly endTexts: readonly string[];
   readonly ends: {
     readonly stopTokens: readonly number[];
     readonly endsWith?: (tokens: readonly number[]) => boolean;
@@ -22,9 +22,11 @@ export class ChatPrompts {
     private readonly template?: string,
   ) {
     const task = chat.create({ task: 'chat', chat_template: template }, [], []);
-    this.turnEnd = task.wording.turnEnd?.(tokenizer);
+    const turnEnd = task.wording.turnEnd?.(tokenizer);
     const ends = answerEnd(task, tokenizer);
+    // A token that ends the answer is no part of its text.
     this.ends = { ...ends, stopTokens: [...stopTokens, ...ends.stopTokens] };
+    this.endTexts = turnEnd === undefined || ends.stopTokens.length > 0 ? [] : [turnEnd];
   }
 
   /** The text of the template by which conversations are laid out. */

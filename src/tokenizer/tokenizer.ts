@@ -71,6 +71,13 @@ export class Tokenizer {
   readonly #ids = { true: new Memo<Int32Array>(1 << 22), false: new Memo<Int32Array>(1 << 22) };
   readonly #texts = { true: new Memo<string>(1 << 20), false: new Memo<string>(1 << 20) };
   #told = false;
+  readonly #together: Record<
+    'true' | 'false',
+    { readonly lists: (readonly number[])[]; texts?: Promise<string[]> }
+  > = {
+    true: { lists: [] },
+    false: { lists: [] },
+  };
 
   private constructor(
     readonly folder: string,
@@ -235,9 +242,25 @@ export class Tokenizer {
       this.idToToken(id) === undefined || (skipSpecialTokens && this.#specialIds.has(id));
     const decoder: IdDecoder = {
       now: (all) => this.#decodeNow(all, options),
-      later: (all) => this.decodeBatch(all, options),
+      later: (all) => this.#decodeTogether(all, options),
     };
     return new TextStream(decoder, isOpen, isNothing);
+  }
+
+  /** As `decodeBatch`, in one order with what others ask for in the same go: many answers grow at once. */
+  #decodeTogether(
+    all: readonly (readonly number[])[],
+    { skipSpecialTokens = true }: DecodeOptions,
+  ): Promise<string[]> {
+    const waiting = this.#together[`${skipSpecialTokens}`];
+    const first = waiting.lists.length;
+    waiting.lists.push(...all);
+    waiting.texts ??= new Promise((resolve) => setImmediate(resolve)).then(() => {
+      const { lists } = waiting;
+      this.#together[`${skipSpecialTokens}`] = { lists: [] };
+      return this.decodeBatch(lists, { skipSpecialTokens });
+    });
+    return waiting.texts.then((texts) => texts.slice(first, first + all.length));
   }
 
   tokenToId(token: string): number | undefined {
