@@ -126,23 +126,27 @@ const refused: readonly (readonly [string, RegExp, (bytes: Buffer) => Buffer | u
   [
     'a wrong place',
     /begins at 64, where 96 is/,
-    (b) => put(b, (b) => b.writeBigUInt64LE(64n, b.indexOf('b.weight') + 24),
+    (b) => put(() => b.writeBigUInt64LE(64n, b.indexOf('b.weight') + 24)),
   ],
   [
     'an unknown type',
     /type 999 of ggml/,
-    (b) => put(b, (b) => b.writeUInt32LE(999, b.indexOf('a.weight') + 8 + 4 + 16),
+    (b) => put(() => b.writeUInt32LE(999, b.indexOf('a.weight') + 8 + 4 + 16)),
   ],
-  ['too many dimensions', /has 9 dimensions/, (b) => put(() => b.writeUInt32LE(9, b.indexOf('a.weight') + 8))],
+  [
+    'too many dimensions',
+    /has 9 dimensions/,
+    (b) => put(() => b.writeUInt32LE(9, b.indexOf('a.weight') + 8)),
+  ],
   [
     'half a block',
     /a shape that Q8_0 does not allow: \[2, 33\]/,
-    (b) => put(b, (b) => b.writeBigUInt64LE(33n, b.indexOf('a.weight') + 12),
+    (b) => put(() => b.writeBigUInt64LE(33n, b.indexOf('a.weight') + 12)),
   ],
   [
     'a huge shape',
     /a shape that Q8_0 does not allow/,
-    (b) => put(b, (b) => b.writeBigUInt64LE(1n << 62n, b.indexOf('a.weight') + 20),
+    (b) => put(() => b.writeBigUInt64LE(1n << 62n, b.indexOf('a.weight') + 20)),
   ],
   ['two of a name', /tensor "a.weight" occurs twice/, (b) => put(() => b.write('a', b.indexOf('b.weight')))],
 ];
