@@ -7,7 +7,16 @@ export {
   type Message,
   type RenderedChat,
 } from './chat/index.js';
-export { CHAT_TEMPLATE, TOKENIZER_FILES } from './files.js';
+export {
+  CHAT_TEMPLATE,
+  chatTemplateSource,
+  readOptionalJson,
+  settle,
+  specialTokens,
+  TOKENIZER_FILES,
+  vocabulary,
+  type Json,
+} from './files.js';
 export { ChatTemplate } from './jinja/index.js';
 export { TextStream } from './stream.js';
 export { Tokenizer, type ChatMessage } from './tokenizer.js';
