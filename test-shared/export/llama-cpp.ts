@@ -90,18 +90,19 @@ export function quantizer(): (from: string, to: string, type: number) => void {
   const main = require.resolve(`@node-llama-cpp/${process.platform}-${process.arch}`);
   const folder = join(dirname(dirname(main)), 'bins', `${process.platform}-${process.arch}`);
   const library = koffi.load(join(folder, 'libllama.v0.4.0.so'));
-  koffi.struct('llama_model_quantize_params', {
+  const struct = koffi.struct({
     ...{ nthread: 'int32_t', ftype: 'int', output_tensor_type: 'int', token_embedding_type: 'int' },
     ...{ allow_requantize: 'bool', quantize_output_tensor: 'bool', only_copy: 'bool', pure: 'bool' },
     ...{ keep_split: 'bool', dry_run: 'bool', imatrix: 'void*', kv_overrides: 'void*' },
     ...{ tt_overrides: 'void*', prune_layers: 'void*', max_buf_size: 'size_t' },
   });
-  const defaults = library.func(
-    'llama_model_quantize_params llama_model_quantize_default_params()',
-  ) as () => Record<string, unknown>;
-  const quantize = library.func(
-    'uint32_t llama_model_quantize(const char *from, const char *to, const llama_model_quantize_params *params)',
-  ) as (from: string, to: string, params: object) => number;
+  const defaults = library.func('llama_model_quantize_default_params', struct, []) as () => object;
+  const parameters = ['str', 'str', koffi.pointer(struct)];
+  const quantize = library.func('llama_model_quantize', 'uint32_t', parameters) as (
+    from: string,
+    to: string,
+    params: object,
+  ) => number;
   return (from, to, type) => {
     const code = quantize(from, to, { ...defaults(), nthread: 1, ftype: type });
     if (code !== 0) throw new Error(`llama_model_quantize: ${code}`);

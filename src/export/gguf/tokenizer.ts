@@ -145,11 +145,16 @@ function sentencePiece(parts: Parts): GgufTokenizer {
       ['tokenizer.ggml.token_type', { type: 'array', of: 'int32', value: kinds }],
       ['tokenizer.ggml.add_space_prefix', { type: 'bool', value: prefixesSpace(parts) }],
     ],
-    notes: joinsAlike(merges, idOf)
-      ? []
-      : [
-          "llama.cpp joins neighbours that this tokenizer's merges do not: now and then it cuts a word into other tokens",
-        ],
+    notes: [
+      ...(joinsAlike(merges, idOf)
+        ? []
+        : [
+            "llama.cpp joins neighbours that this tokenizer's merges do not: now and then it cuts a word into other tokens",
+          ]),
+      ...(hasMetaspace(parts) && prefixesSpace(parts)
+        ? ['llama.cpp puts a space before a text that begins with one, too, and this tokenizer does not']
+        : []),
+    ],
   };
 }
 
@@ -180,14 +185,18 @@ function joinsAlike(merges: Parts['merges'], idOf: ReadonlyMap<string, number>):
   return true;
 }
 
+function textSteps({ json }: Parts): Json[] {
+  return [...steps(json['normalizer'], 'normalizers'), ...steps(json['pre_tokenizer'], 'pretokenizers')];
+}
+
+function hasMetaspace(parts: Parts): boolean {
+  return textSteps(parts).some(({ type }) => type === 'Metaspace');
+}
+
 /** Whether a text is given a space before it. Throws UserError for steps that SentencePiece has not. */
 function prefixesSpace(parts: Parts): boolean {
   let prefixed = false;
-  const all = [
-    ...steps(parts.json['normalizer'], 'normalizers'),
-    ...steps(parts.json['pre_tokenizer'], 'pretokenizers'),
-  ];
-  for (const step of all) {
+  for (const step of textSteps(parts)) {
     const pattern = (step['pattern'] as Json | undefined)?.['String'];
     switch (step['type']) {
       case 'Prepend':
