@@ -19,7 +19,6 @@ export {
   writeGguf,
   type GgufTensor,
   type GgufValue,
-  type Metadata,
   type TensorType,
 } from './gguf/index.js';
 export { refuseForeignFolder, refuseQuantized, refuseQuantizedTensors } from './foreign.js';

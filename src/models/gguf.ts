@@ -64,7 +64,7 @@ export function ggufPlace({ layers, inLayer, outside }: GgufNames, tensor: strin
 
 export const uint = (value: number): GgufValue => ({ type: 'uint32', value });
 export const float = (value: number): GgufValue => ({ type: 'float32', value });
-export const text = (value: string): GgufValue => ({ type: 'string', value });
+const text = (value: string): GgufValue => ({ type: 'string', value });
 export const flag = (value: boolean): GgufValue => ({ type: 'bool', value });
 
 /** A family that has no form. */
@@ -81,7 +81,7 @@ export function refuseForm(when: boolean, path: string, what: string): void {
 }
 
 /** Both halves of each head, which are turned as pairs of neighbours: llama.cpp's rotation of the 'llama' architecture. */
-export function neighbours(headDim: number): RowOrder {
+function neighbours(headDim: number): RowOrder {
   return (row) => {
     const at = row % headDim;
     return row - at + (at % 2) * (headDim / 2) + (at >> 1);

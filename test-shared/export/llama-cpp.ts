@@ -46,11 +46,11 @@ export const missing =
 let llama: Promise<Llama> | undefined;
 
 async function open(): Promise<Llama> {
-  const { getLlama } = (await import(pathToFileURL(resolved('node-llama-cpp')!).href)) as {
+  const library = (await import(pathToFileURL(resolved('node-llama-cpp')!).href)) as {
     getLlama(options: object): Promise<Llama>;
   };
   // More threads than processors spin against each other.
-  return getLlama({ build: 'never', skipDownload: true, gpu: false, logLevel: 'error', maxThreads: 1 });
+  return library.getLlama({ build: 'never', skipDownload: true, gpu: false, logLevel: 'error', maxThreads: 1 });
 }
 
 export async function loadGguf(path: string): Promise<LlamaModel> {
