@@ -50,7 +50,13 @@ async function open(): Promise<Llama> {
     getLlama(options: object): Promise<Llama>;
   };
   // More threads than processors spin against each other.
-  return library.getLlama({ build: 'never', skipDownload: true, gpu: false, logLevel: 'error', maxThreads: 1 });
+  return library.getLlama({
+    build: 'never',
+    skipDownload: true,
+    gpu: false,
+    logLevel: 'error',
+    maxThreads: 1,
+  });
 }
 
 export async function loadGguf(path: string): Promise<LlamaModel> {
