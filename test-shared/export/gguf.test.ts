@@ -127,6 +127,37 @@ describe('exported models in llama.cpp', { skip: missing }, () => {
     });
 });
 
+describe('a trained model in llama.cpp, every type', { skip: missing }, () => {
+  const NEW = 24;
+  /** How many of 50 prompts are answered as we do; of quantized types, that they are read and mostly speak the same first word. */
+  const EQUAL: Readonly<Record<FileType, number>> = {
+    ...{ F32: 50, F16: 50, BF16: 40, Q8_0: 30, Q6_K: 15, Q5_K_M: 10, Q4_K_M: 5, Q4_0: 5 },
+  };
+  const path = resolve('examples/model');
+  const prompts = realTexts(50).map((text) => [...Tokenizer.load(path).encode(text.trim().slice(0, 80))]);
+  for (const type of Object.keys(FILE_TYPES) as FileType[])
+    it(type, async (t) => {
+      // What is compared with computes with the same rounded weights where the type has no blocks.
+      const dtype = ({ F16: 'f16', BF16: 'bf16' } as const)[type as 'F16' | 'BF16'] ?? 'f32';
+      const loaded = await loadModel(be, path, { dtype });
+      const mine: (readonly number[])[] = [];
+      const asked = prompts.map((ids, index) => ({ index, ids }));
+      for await (const { index, tokens } of generate(loaded, asked, { max_new_tokens: NEW, stopTokens: [] }))
+        mine[index] = tokens;
+      loaded.dispose();
+      const out = join(folder, `example-${type}.gguf`);
+      await exportGguf(be, { base: { name: path, folder: path }, type, out });
+      const theirs = await loadGguf(out);
+      const answers = await continued(theirs, prompts, NEW);
+      await theirs.dispose();
+      const equal = answers.filter(
+        ({ tokens }, i) => String(tokens) === String(mine[i]!.slice(0, tokens.length)),
+      ).length;
+      t.diagnostic(`${equal} of ${answers.length} answers are ours`);
+      assert.ok(equal >= EQUAL[type]);
+    });
+});
+
 /** Rows of 256, and layers enough that some are chosen for more bits. */
 const WIDE = { hidden_size: 256, intermediate_size: 512, num_hidden_layers: 9, vocab_size: VOCAB };
 const QUANTIZED: Readonly<Record<string, Record<string, unknown>>> = {
