@@ -3,7 +3,7 @@
 import { join, resolve } from 'node:path';
 import { isAdapterFolder } from '../adapters/merge.js';
 import { readAdapterConfig } from '../adapters/peft.js';
-import { exportGguf, FILE_TYPES, type FileType } from '../export/gguf/index.js';
+import { exportAdapterGguf, exportGguf, FILE_TYPES, type FileType } from '../export/gguf/index.js';
 import { TASK_FILES } from '../experiments/store/layout.js';
 import { isRunFolder, readRun } from '../experiments/store/stored.js';
 import { resolveModel } from '../files/index.js';
@@ -16,7 +16,7 @@ import { say, warn } from './output.js';
 import { barOf } from './progress.js';
 import { gib } from './units.js';
 
-const FORMATS = ['gguf'] as const;
+const FORMATS = ['gguf', 'adapter-gguf'] as const;
 const TYPES = Object.keys(FILE_TYPES).map((type) => type.toLowerCase());
 
 interface Flags extends DeviceFlags {
@@ -55,14 +55,18 @@ export const verb: Verb = (command) => {
         : undefined;
       try {
         const folder = await resolveModel(source.base, { revision: source.revision, signal });
-        const { tensors, bytes, notes } = await exportGguf(await openBackend(flags), {
+        const options = {
           base: { name: source.base, folder },
           ...{ adapter: source.adapter, type, out: flags.out, force: flags.force, signal },
-          onProgress: (done, total) => {
+          onProgress: (done: number, total: number) => {
             if (bar?.isActive === false) bar.start(total, done, { rest: [] });
             bar?.update(done);
           },
-        });
+        };
+        const { tensors, bytes, notes } =
+          flags.to === 'adapter-gguf'
+            ? await exportAdapterGguf(options)
+            : await exportGguf(await openBackend(flags), options);
         bar?.stop();
         for (const note of notes) warn(note);
         say(`wrote ${flags.out}: ${tensors} tensors, ${(bytes / 1e6).toFixed(1)} MB, ${type}`);
@@ -80,7 +84,7 @@ function fileType({ to, type }: Flags): FileType {
   if (to === 'safetensors')
     throw new UserError("--to safetensors: 'westwind merge ADAPTER -o DIR' writes that");
   if (!FORMATS.some((format) => format === to))
-    throw new UserError(`--to ${to}: ${FORMATS.join(', ')} is known`);
+    throw new UserError(`--to ${to}: ${FORMATS.join(', ')} are known`);
   const name = type.toUpperCase();
   if (Object.hasOwn(FILE_TYPES, name)) return name as FileType;
   throw new UserError(`--type ${type}: ${TYPES.join(', ')} are known`);

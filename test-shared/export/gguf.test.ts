@@ -3,8 +3,10 @@ import assert from 'node:assert/strict';
 import { copyFileSync, existsSync, mkdirSync, readdirSync, readFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { before, describe, it } from 'node:test';
+import { attachLora } from '../../src/adapters/lora.js';
+import { saveAdapter } from '../../src/adapters/peft.js';
 import type { Backend } from '../../src/backends/contract.js';
-import { exportGguf, FILE_TYPES, type FileType } from '../../src/export/gguf/index.js';
+import { exportAdapterGguf, exportGguf, FILE_TYPES, type FileType } from '../../src/export/gguf/index.js';
 import { GgufFile } from '../../src/files/index.js';
 import { generate } from '../../src/generate/generate.js';
 import type { Block } from '../../src/data/index.js';
@@ -155,6 +157,45 @@ describe('a trained model in llama.cpp, every type', { skip: missing }, () => {
       ).length;
       t.diagnostic(`${equal} of ${answers.length} answers are ours`);
       assert.ok(equal >= EQUAL[type]);
+    });
+});
+
+describe('an adapter as a file of its own', { skip: missing }, () => {
+  for (const name of ['llama', 'falcon'])
+    it(`${name}: over its base it answers as the merged model does`, async () => {
+      const path = await model(name, { ...MODELS[name]!, vocab_size: VOCAB });
+      const loaded = await loadModel(be, path, { dtype: 'f32' });
+      const targets = { target_modules: 'all-linear', rank_pattern: { dense_4h_to_h: 3, down_proj: 3 } };
+      const lora = attachLora(
+        loaded,
+        { ...{ r: 2, lora_alpha: 4, lora_dropout: 0, use_rslora: false }, ...targets },
+        { seed: 1 },
+      );
+      for (const { value } of lora.parameters) {
+        const numbers = Float32Array.from({ length: value.length }, (_, k) => Math.sin(k + value.length) / 6);
+        be.upload(new Uint8Array(numbers.buffer), value);
+      }
+      const adapter = join(folder, `adapter-${name}`);
+      await saveAdapter(lora, adapter, path);
+      lora.dispose();
+      loaded.dispose();
+      const base = await loadGguf(await exported(path, 'F32'));
+      const alone = await continued(base, PROMPTS, NEW_TOKENS);
+      const out = join(folder, `adapter-${name}.gguf`);
+      await exportAdapterGguf({ base: { name: path, folder: path }, type: 'F32', out, adapter });
+      const over = await continued(base, PROMPTS, NEW_TOKENS, out);
+      await base.dispose();
+      const merged = await loadGguf(await exported(path, 'F32', adapter));
+      const wanted = await continued(merged, PROMPTS, NEW_TOKENS);
+      await merged.dispose();
+      assert.deepEqual(
+        over.map(({ tokens }) => tokens),
+        wanted.map(({ tokens }) => tokens),
+      );
+      assert.notDeepEqual(
+        over.map(({ tokens }) => tokens),
+        alone.map(({ tokens }) => tokens),
+      );
     });
 });
 

@@ -68,10 +68,12 @@ export async function continued(
   model: LlamaModel,
   prompts: readonly (readonly number[])[],
   count: number,
+  lora?: string,
 ): Promise<{ tokens: number[]; first: Map<number, number> }[]> {
   const context = await model.createContext({
     ...{ contextSize: 128, threads: 1, flashAttention: false },
     ...{ experimentalKvCacheKeyType: 'F32', experimentalKvCacheValueType: 'F32' },
+    ...(lora !== undefined && { lora }),
   });
   const sequence = context.getSequence();
   const answers = [];

@@ -41,7 +41,7 @@ describe('westwind export', () => {
 
   for (const [what, args, message] of [
     ['a type that is not known', [example, '--type', 'q3_k'], /--type q3_k: f32, f16, bf16, .* are known/],
-    ['a format that is not known', [example, '--to', 'onnx'], /--to onnx: gguf is known/],
+    ['a format that is not known', [example, '--to', 'onnx'], /--to onnx: gguf, adapter-gguf are known/],
     ['safetensors', [example, '--to', 'safetensors'], /'westwind merge ADAPTER -o DIR' writes that/],
     ['a task of no run', [example, '--task', 'x'], /--task goes with a run's folder/],
     ['no model', [join(folder, 'nothing'), '--device', 'cpu'], /nothing/],

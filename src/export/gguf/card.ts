@@ -14,6 +14,7 @@ export function cardKeys(
   type: FileType,
   base: { readonly name: string; readonly folder: string },
   parameters: number,
+  kind: 'model' | 'adapter' = 'model',
 ): [string, GgufValue][] {
   const text = (value: string): GgufValue => ({ type: 'string', value });
   const uint = (value: number): GgufValue => ({ type: 'uint32', value });
@@ -22,7 +23,7 @@ export function cardKeys(
   const strings = (of: unknown): string[] => [of].flat().filter((one) => typeof one === 'string');
   return [
     ['general.architecture', text(architecture)],
-    ['general.type', text('model')],
+    ['general.type', text(kind)],
     ['general.name', text(basename(existsSync(base.name) ? resolve(base.name) : base.name))],
     ['general.size_label', text(sizeLabel(parameters))],
     ...(typeof license === 'string' ? [['general.license', text(license)] as [string, GgufValue]] : []),

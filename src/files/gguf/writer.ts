@@ -38,7 +38,7 @@ interface WriteOptions {
 }
 
 /**
- * Writes a file. `general.alignment` is obeyed where the metadata has it. Rejects with a UserError where the disk is full or the place is not
+ * Writes a file; the bytes of its tensors. `general.alignment` is obeyed where the metadata has it. Rejects with a UserError where the disk is full or the place is not
  * writable, and with an AbortError, between two tensors, once `signal` is aborted; no file is there then.
  */
 export async function writeGguf(
@@ -46,7 +46,7 @@ export async function writeGguf(
   metadata: Metadata,
   tensors: readonly GgufTensor[],
   { signal, onProgress }: WriteOptions = {},
-): Promise<void> {
+): Promise<number> {
   const file = new AtomicFile(path);
   try {
     const alignment = alignmentOf(metadata);
@@ -67,6 +67,7 @@ export async function writeGguf(
     }
     throwIfAborted(signal);
     await file.commit();
+    return total;
   } finally {
     file.abort();
   }

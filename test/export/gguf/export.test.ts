@@ -7,7 +7,7 @@ import { attachLora } from '../../../src/adapters/lora.js';
 import { mergeAdapter } from '../../../src/adapters/merge.js';
 import { saveAdapter } from '../../../src/adapters/peft.js';
 import type { Backend } from '../../../src/backends/contract.js';
-import { exportGguf, type FileType } from '../../../src/export/gguf/index.js';
+import { exportAdapterGguf, exportGguf, type FileType } from '../../../src/export/gguf/index.js';
 import { GgufFile, openCheckpoint } from '../../../src/files/index.js';
 import { loadModel, randomModel } from '../../../src/models/load.js';
 import { saveModel } from '../../../src/models/save.js';
@@ -188,6 +188,25 @@ describe('a model as GGUF', () => {
     assert.deepEqual(values(file, 'blk.0.ffn_down.weight'), wanted);
     base.close();
     file.close();
+    const out = join(folder, 'adapter.gguf');
+    await exportAdapterGguf({ base: { name: path, folder: path }, type: 'F16', out, adapter });
+    const own = GgufFile.open(out);
+    assert.deepEqual(
+      ['general.type', 'adapter.type', 'adapter.lora.alpha', 'general.architecture'].map((k) => key(own, k)),
+      ['adapter', 'lora', 4, 'llama'],
+    );
+    const shapes = [...own.tensors].map(([name, { shape }]) => [name, ...shape]);
+    assert.deepEqual(shapes.slice(0, 2), [
+      ['blk.0.attn_v.weight.lora_a', 2, 64],
+      ['blk.0.attn_v.weight.lora_b', 32, 2],
+    ]);
+    own.close();
+    const again = { base: { name: path, folder: path }, out: join(folder, 'other.gguf') };
+    await assert.rejects(
+      exportAdapterGguf({ ...again, adapter, type: 'Q8_0' }),
+      /f32, f16 or bf16, not q8_0/,
+    );
+    await assert.rejects(exportAdapterGguf({ ...again, type: 'F16' }), /is no adapter/);
   });
 });
 
