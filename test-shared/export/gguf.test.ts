@@ -140,7 +140,7 @@ describe('a trained model in llama.cpp, every type', { skip: missing }, () => {
   for (const type of Object.keys(FILE_TYPES) as FileType[])
     it(type, async (t) => {
       // What is compared with computes with the same rounded weights where the type has no blocks.
-      const dtype = ({ F16: 'f16', BF16: 'bf16' } as const)[type as 'F16' | 'BF16'] ?? 'f32';
+      const dtype = type === 'F16' ? 'f16' : type === 'BF16' ? 'bf16' : 'f32';
       const loaded = await loadModel(be, path, { dtype });
       const mine: (readonly number[])[] = [];
       const asked = prompts.map((ids, index) => ({ index, ids }));

@@ -16,8 +16,10 @@ import {
 } from '../../files/index.js';
 import { familyOf } from '../../models/families/index.js';
 import { ggufPlace, type GgufForm, type GgufPlace } from '../../models/gguf.js';
-import { toTensorType } from '../../quant/ggml/index.js';
+import { quantized } from '../../quant/ggml/index.js';
+import { throwIfAborted } from '../../util/abort.js';
 import { UserError } from '../../util/errors.js';
+import { inTurns } from '../../util/turns.js';
 import { cardKeys } from './card.js';
 import { tensorType, type ModelFacts } from './file-types.js';
 import { checkFree, reordered, type Exported, type GgufExport } from './options.js';
@@ -37,7 +39,9 @@ export async function exportGguf(
     const form = familyOf(merged.config, path).gguf(merged.config, path);
     const placed = placeTensors(merged, form);
     const facts = factsOf(form, placed);
-    const tensors = placed.map((one) => ggufTensor(one, form, tensorType(type, one, facts), base.folder));
+    const tensors = placed.map((one) =>
+      ggufTensor(one, form, tensorType(type, one, facts), base.folder, signal),
+    );
     const ownTokens = adapter !== undefined && bringsTokenizer(adapter);
     const rows = merged.config['vocab_size'] as number;
     const tokenizer = ggufTokenizer(ownTokens ? adapter : base.folder, rows, adapter);
@@ -99,7 +103,13 @@ function factsOf({ architecture, keys }: GgufForm, placed: readonly Placed[]): M
   };
 }
 
-function ggufTensor(placed: Placed, form: GgufForm, type: TensorType, folder: string): GgufTensor {
+function ggufTensor(
+  placed: Placed,
+  form: GgufForm,
+  type: TensorType,
+  folder: string,
+  signal: AbortSignal | undefined,
+): GgufTensor {
   const { name, module, shape } = placed;
   const data = async (): Promise<Uint8Array> => {
     let values = await placed.values();
@@ -110,7 +120,10 @@ function ggufTensor(placed: Placed, form: GgufForm, type: TensorType, folder: st
       const plain = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
       checkFits(folder, name, 'F32', type, shape, plain);
     }
-    return toTensorType(type, values);
+    return inTurns(quantized(type, values), (body) => {
+      throwIfAborted(signal);
+      return body();
+    });
   };
   return { name, type, shape, data };
 }

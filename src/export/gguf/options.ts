@@ -11,7 +11,7 @@ export interface GgufExport {
   /** The file; one that is there is written over by `force` alone. */
   readonly out: string;
   readonly force?: boolean | undefined;
-  /** Ends the writing with an AbortError, between two tensors. */
+  /** Ends the writing with an AbortError. */
   readonly signal?: AbortSignal | undefined;
   /** Called behind every tensor, with bytes. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;

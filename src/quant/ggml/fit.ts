@@ -13,7 +13,7 @@ export const GROUP_EPS = f(1e-15);
 const TO_WHOLE = 12582912;
 
 export function nearest(x: number): number {
-  return (f(x + TO_WHOLE) - TO_WHOLE) | 0;
+  return f(x + TO_WHOLE) - TO_WHOLE;
 }
 
 export function clamp(x: number, low: number, high: number): number {
@@ -87,7 +87,10 @@ export interface Steps {
 export const GROUP = 32;
 
 const weights = new Float32Array(GROUP);
-const tried = new Uint8Array(GROUP);
+const shifted = new Float32Array(GROUP);
+/** Levels as numbers, which spares conversions. */
+const tried = new Float64Array(GROUP);
+const chosen = new Float64Array(GROUP);
 
 /**
  * A scale and a least value for the group `x[at, at + 32)`, whose weights are their sizes plus their mean square's root.
@@ -119,25 +122,25 @@ export function fitAbove(
     found[1] = -low;
     return;
   }
-  let inverse = f(top / f(high - low));
-  let scale = f(1 / inverse);
+  let scale = f(1 / f(top / f(high - low)));
   let min = low;
-  levelsOf(x, at, inverse, low, top, levels);
-  let best = loss(x, at, scale, min, levels);
+  shift(x, at, min);
+  const first = f(top / f(high - low));
+  for (let i = 0; i < GROUP; i++) chosen[i] = clamp(nearest(f(first * shifted[i]!)), 0, top);
+  let best = loss(x, at, scale, min, chosen, Infinity);
   for (let step = 0; step <= count; step++) {
     // From the least value that is the best so far, as ggml has it, not the group's.
-    inverse = f(f(f(from + f(TENTH * step)) + top) / f(high - min));
+    const inverse = f(f(f(from + f(TENTH * step)) + top) / f(high - min));
     let sumL = 0;
     let sumLL = 0;
     let sumXL = 0;
     for (let i = 0; i < GROUP; i++) {
-      const v = x[at + i]!;
-      const l = clamp(nearest(f(inverse * f(v - min))), 0, top);
+      const l = clamp(nearest(f(inverse * shifted[i]!)), 0, top);
       tried[i] = l;
       const wl = f(weights[i]! * l);
       sumL = f(sumL + wl);
       sumLL = f(sumLL + f(wl * l));
-      sumXL = f(sumXL + f(wl * v));
+      sumXL = f(sumXL + f(wl * x[at + i]!));
     }
     const d = f(f(sumW * sumLL) - f(sumL * sumL));
     if (!(d > 0)) continue;
@@ -147,16 +150,22 @@ export function fitAbove(
       thisMin = 0;
       thisScale = f(sumXL / sumLL);
     }
-    const lost = loss(x, at, thisScale, thisMin, tried);
+    const lost = loss(x, at, thisScale, thisMin, tried, best);
     if (lost < best) {
-      levels.set(tried);
+      chosen.set(tried);
       best = lost;
       scale = thisScale;
       min = thisMin;
+      shift(x, at, min);
     }
   }
+  levels.set(chosen);
   found[0] = scale;
   found[1] = -min;
+}
+
+function shift(x: Float32Array, at: number, min: number): void {
+  for (let i = 0; i < GROUP; i++) shifted[i] = x[at + i]! - min;
 }
 
 /** Sets the group's weights; their sum. */
@@ -173,22 +182,20 @@ function weigh(x: Float32Array, at: number): number {
   return sum;
 }
 
-function levelsOf(
+/** What a scale and a minimum lose; something from `enough` on where it is not below that, for no term lowers a sum. */
+function loss(
   x: Float32Array,
   at: number,
-  inverse: number,
+  scale: number,
   min: number,
-  top: number,
-  to: Uint8Array,
-): void {
-  for (let i = 0; i < GROUP; i++) to[i] = clamp(nearest(f(inverse * f(x[at + i]! - min))), 0, top);
-}
-
-function loss(x: Float32Array, at: number, scale: number, min: number, levels: Uint8Array): number {
+  levels: Float64Array,
+  enough: number,
+): number {
   let sum = 0;
-  for (let i = 0; i < GROUP; i++) {
-    const diff = f(f(f(scale * levels[i]!) + min) - x[at + i]!);
-    sum = f(sum + f(weights[i]! * f(diff * diff)));
-  }
+  for (let first = 0; first < GROUP && sum < enough; first += 8)
+    for (let i = first; i < first + 8; i++) {
+      const diff = f(f(f(scale * levels[i]!) + min) - x[at + i]!);
+      sum = f(sum + f(weights[i]! * f(diff * diff)));
+    }
   return sum;
 }
