@@ -25,6 +25,7 @@ export const FILE_TYPES = {
   Q4_0: { id: 2, base: 'Q4_0' },
 } as const satisfies Readonly<Record<string, FileTypeFacts>>;
 
+/** The type of a whole file. */
 export type FileType = keyof typeof FILE_TYPES;
 
 /** What the choice goes by. */
