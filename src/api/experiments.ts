@@ -40,6 +40,7 @@ export { resultsTable, type MethodResult, type TaskResult } from '../experiments
 export { findRunFolders, readRun, type RunState, type StoredRun } from '../experiments/store/stored.js';
 export type { Manifest } from '../experiments/store/manifest.js';
 export { superviseRun, type RunOrder, type Supervision } from '../experiments/run/supervise.js';
-export { describeRow, readTaskData, trainingBlocks, type TaskData } from '../experiments/data/task-data.js';
+export { readTaskData, type TaskData } from '../experiments/data/task-data.js';
+export { describeRow, trainingBlocks } from '../experiments/data/training-blocks.js';
 export type { Check } from '../experiments/verify/check.js';
 export { verifyFolder } from '../experiments/verify/index.js';

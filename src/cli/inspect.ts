@@ -3,13 +3,8 @@
 import type { ResolvedConfig, ResolvedTask, Study } from '../experiments/config/index.js';
 import { showRow, type ShownRow, type ShownToken } from '../experiments/data/shown-rows.js';
 import { SPLIT_NAMES, SPLITS } from '../experiments/config/splits.js';
-import {
-  describeRow,
-  noticesOf,
-  readTaskData,
-  trainingBlocks,
-  type TaskData,
-} from '../experiments/data/task-data.js';
+import { readTaskData, type TaskData } from '../experiments/data/task-data.js';
+import { describeRow, noticesOf, trainingBlocks } from '../experiments/data/training-blocks.js';
 import { resolveModel } from '../files/index.js';
 import type { Sample } from '../tasks/index.js';
 import { Tokenizer, TOKENIZER_FILES } from '../tokenizer/index.js';
@@ -18,6 +13,7 @@ import { messageOf, UserError } from '../util/errors.js';
 import { positiveInteger } from './device.js';
 import type { Verb } from './main.js';
 import { coloured, lineOf, lines, paint, Painted, say, sayJson } from './output.js';
+import { encodingProgress } from './progress.js';
 import { configArgument, studyOf, type SettingFlags } from './settings.js';
 
 interface Flags extends SettingFlags {
@@ -76,8 +72,11 @@ async function inspectTask(
   for (const sample of chooseRows(data, flags)) await printRow(data, settings, tokenizer, sample, flags);
   if (flags.json) return;
   for (const notice of noticesOf(data, tokenizer)) say(paint('yellow', notice));
+  const show = encodingProgress();
   // Rows that cannot be trained on are refused here, after they could be looked at.
-  const { blocks, notices } = await trainingBlocks(data, settings, tokenizer);
+  const { blocks, notices } = await trainingBlocks(data, settings, tokenizer, {
+    onEncoded: (done, total) => show(settings.name, done, total),
+  });
   for (const notice of notices) say(paint('yellow', notice));
   const tokens = blocks.reduce((n, b) => n + rowsOf(b), 0);
   const trained = blocks.reduce((n, b) => n + flatten([b]).trainedTokens, 0);

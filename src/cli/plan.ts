@@ -9,6 +9,7 @@ import { messageOf, UserError } from '../util/errors.js';
 import { deviceOption, nonNegative } from './device.js';
 import type { Verb } from './main.js';
 import { sayJson, sayLines, warn } from './output.js';
+import { encodingProgress } from './progress.js';
 import { configArgument, studyOf, type SettingFlags } from './settings.js';
 import { faultLines, gridText } from './study-text.js';
 import { tableText } from './table.js';
@@ -34,7 +35,7 @@ export const verb: Verb = (command) => {
       const there = await deviceThere(config.device);
       const target = there ?? ({ name: 'cuda', activations: 'bf16' } as const);
       const room = flags.memory === undefined ? (there?.available() ?? Infinity) : flags.memory * 2 ** 30;
-      const planner = new Planner(target, room);
+      const planner = new Planner(target, room, encodingProgress());
       const runs: (TaskPlan[] | { readonly fault: string })[] = [];
       for (const run of study.runs)
         try {

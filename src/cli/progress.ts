@@ -25,6 +25,12 @@ export interface ShownRuns {
   readonly count?: number;
 }
 
+/** Shows on stderr how far a task's texts are encoded, of data that is so large that it takes long. */
+export function encodingProgress(): (task: string, done: number, total: number) => void {
+  const progress = createProgress({ name: (_, task) => task, every: () => 1 }, process.stderr);
+  return (task, done, total) => progress.show({ type: 'encoding', task, done, total });
+}
+
 export function createProgress(runs: ShownRuns, out: NodeJS.WriteStream): Progress {
   const once = onceEach(runs);
   if (!out.isTTY) return new Lines(once, out);
@@ -125,6 +131,8 @@ class Pace {
 class Bars implements Progress {
   private bar: SingleBar | undefined;
   private pace = new Pace();
+  /** The bar is of texts that are encoded. */
+  private encoding = false;
   /** What the last evaluation came to. */
   private evaluated: readonly string[] = [];
 
@@ -147,6 +155,12 @@ class Bars implements Progress {
           event.total,
           event.done,
         );
+        break;
+      case 'encoding':
+        if (!this.encoding) this.start(`${event.task}, encoding`, event.total, event.done);
+        this.bar?.update(event.done);
+        this.encoding = event.done < event.total;
+        if (!this.encoding) this.end();
         break;
       case 'answers':
         this.bar?.update(event.done);
@@ -255,6 +269,10 @@ class StudyBar implements Progress {
         this.pace = new Pace();
         this.about(event, [stageName(event.stage)]);
         break;
+      case 'encoding':
+        this.title = event.task;
+        this.rest = [`encoding ${event.done}/${event.total}`];
+        break;
       case 'answers':
         this.about(event, [`${stageName(event.stage)} ${event.done}/${event.total}`]);
         break;
@@ -304,6 +322,8 @@ function faultText(runs: ShownRuns, { run, message }: RunEvent & { type: 'fault'
 
 class Lines implements Progress {
   private readonly paces = new Map<number, Pace>();
+  /** Where the next line of encoded texts is due. */
+  private nextEncoded = 0;
   /** By run: where the next line of answers is due. */
   private readonly next = new Map<number, number>();
 
@@ -331,6 +351,13 @@ class Lines implements Progress {
         this.paces.set(event.run, new Pace());
         this.next.set(event.run, 0);
         this.say(event.done > 0 ? `${stage}, going on after ${event.done} of ${event.total}` : stage);
+        break;
+      }
+      case 'encoding': {
+        const { task, done, total } = event;
+        if (done < this.nextEncoded && done < total) break;
+        this.say(`${task}: encoding ${done}/${total}`);
+        this.nextEncoded = done < total ? done + Math.max(1, Math.floor(total / 10)) : 0;
         break;
       }
       case 'answers': {

@@ -1,7 +1,4 @@
-/** Reading tables, drawing samples, finding what they have in common, packing tokens into blocks. */
-export { firstOf, repeatsOf } from './duplicates/equal.js';
-export { nearRepeats } from './duplicates/near.js';
-export { sharedGrams } from './duplicates/shared.js';
+/** Reading tables, drawing samples, packing tokens into blocks. */
 export {
   IGNORE_INDEX,
   packConcat,

@@ -22,16 +22,21 @@ export async function readJsonLines(path: string, options?: ReadingOptions): Pro
 
 function parseJsonLines(text: string, path: string): Row[] {
   const rows: Row[] = [];
-  for (const [i, line] of text.split(/\r\n|[\r\n]/).entries()) {
-    if (line.trim() === '') continue;
-    const value = tryParse(line);
-    if (value === undefined)
-      throw new UserError(`${path}: line ${i + 1} is not valid JSON: ${faultIn(line, i)}`);
-    if (!isRow(value.exact))
-      throw new UserError(`${path}: line ${i + 1} is ${kindOf(value.exact)}, where an object is needed`);
-    rows.push(...rowsOf(value, (one) => [one as Row]));
-  }
+  for (const [i, line] of text.split(/\r\n|[\r\n]/).entries())
+    if (line.trim() !== '') rows.push(parseJsonLine(line, path, () => i));
   return rows;
+}
+
+/** A line's row. `linesBefore`: of the file, for messages. */
+export function parseJsonLine(line: string, path: string, linesBefore: () => number): Row {
+  const value = tryParse(line);
+  if (value !== undefined && isRow(value.exact)) return rowsOf(value, (one) => [one as Row])[0]!;
+  const before = linesBefore();
+  throw new UserError(
+    value === undefined
+      ? `${path}: line ${before + 1} is not valid JSON: ${faultIn(line, before)}`
+      : `${path}: line ${before + 1} is ${kindOf(value.exact)}, where an object is needed`,
+  );
 }
 
 function rowsIn(value: unknown, path: string): Row[] {
@@ -118,13 +123,35 @@ function isTooLong(exact: unknown): boolean {
  * 9007199254740993, and 1.1 of 1.10, and Node.js 20 does not show it the source. `text` is valid JSON, so that quotes are those of strings.
  */
 function quoteNumbers(text: string): string {
-  let inString = false;
-  return text.replace(/"|\\.|-?\d[\d.eE+-]*/g, (token) => {
-    if (token === '"') inString = !inString;
-    const number = !inString && token !== '"';
-    return number && String(Number(token)) !== token ? `"${token}"` : token;
-  });
+  // Chats and the like have none.
+  if (!/[:,[]\s*-?\d/.test(text)) return text;
+  const parts: string[] = [];
+  let done = 0;
+  // From string to string: what stands in them is most of it.
+  for (let from = 0; from < text.length;) {
+    const opens = text.indexOf('"', from);
+    const end = opens < 0 ? text.length : opens;
+    for (const { 0: number, index } of text.slice(from, end).matchAll(/-?\d[\d.eE+-]*/g)) {
+      if (String(Number(number)) === number) continue;
+      parts.push(text.slice(done, from + index), `"${number}"`);
+      done = from + index + number.length;
+    }
+    from = opens < 0 ? end : stringEnd(text, opens);
+  }
+  return done === 0 ? text : parts.join('') + text.slice(done);
 }
+
+/** Behind the string that begins at a quote. */
+function stringEnd(text: string, opens: number): number {
+  for (let at = opens + 1; ;) {
+    QUOTE_OR_ESCAPE.lastIndex = at;
+    const { index } = QUOTE_OR_ESCAPE.exec(text)!;
+    if (text[index] === '"') return index + 1;
+    at = index + 2;
+  }
+}
+
+const QUOTE_OR_ESCAPE = /["\\]/g;
 
 /** @param linesBefore lines of the file before `text` begins */
 function faultIn(text: string, linesBefore = 0): string {

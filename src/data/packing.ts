@@ -6,6 +6,7 @@
  */
 import { checkInt32, checkWhole } from '../util/checks.js';
 import { UserError } from '../util/errors.js';
+import { atOnce } from '../util/turns.js';
 
 /** The label of a token that is not trained on. */
 export const IGNORE_INDEX = -100;
@@ -25,8 +26,10 @@ export interface Example {
 
 /** Unpadded tokens, at most the block length of them. All arrays but `rows` and the encoder's are equally long. */
 export interface Block {
+  /** The tokens, and the encoder's, of a block whose arrays are read from a file when they are asked for. */
+  readonly size?: number | undefined;
   /** For a model with an encoder: its texts, at most the block length of tokens, too, with the numbers of the segments that read them. */
-  readonly encoder?: { readonly ids: Int32Array; readonly segments: Int32Array };
+  readonly encoder?: { readonly ids: Int32Array; readonly segments: Int32Array } | undefined;
   readonly ids: Int32Array;
   /** Unshifted: labels[t] belongs to ids[t], and is what position t − 1 has to predict. */
   readonly labels: Int32Array;
@@ -37,7 +40,7 @@ export interface Block {
   /** The rows that the block holds tokens of. */
   readonly rows: readonly number[];
   /** Of a mixture: the source of each token. */
-  readonly sources?: Int32Array;
+  readonly sources?: Int32Array | undefined;
 }
 
 /** What all ways of packing take. */
@@ -71,19 +74,40 @@ export function unpacked(examples: readonly Example[], options: PackingOptions):
 export function packIsolated(examples: readonly Example[], options: PackingOptions): Block[] {
   checkWhole('length', options.length, 1);
   const texts = examples.map((example) => truncated(example, options));
-  const longestFirst = [...texts.keys()].sort((a, b) => sizeOf(texts[b]!) - sizeOf(texts[a]!) || a - b);
+  return atOnce(binsOf(texts.map(sizeOf), options.length)).map((bin) =>
+    isolatedBlock(bin.map((index) => texts[index]!)),
+  );
+}
+
+/** Which texts of these sizes stand in a block together, by their numbers, which rise in each. In pieces, for `inTurns`. */
+export function* binsOf(sizes: ArrayLike<number>, length: number): Generator<void, number[][], void> {
   const open = new OpenBins();
-  for (const index of longestFirst) {
-    const size = sizeOf(texts[index]!);
-    const { bin, space } = open.take(size) ?? { bin: [], space: options.length };
+  for (const [i, index] of longestFirst(sizes).entries()) {
+    if (i % 1024 === 1023) yield;
+    const size = sizes[index]!;
+    const { bin, space } = open.take(size) ?? { bin: [], space: length };
     bin.push(index);
     open.put(bin, space - size);
   }
-  return open
-    .all()
-    .map((bin) => bin.sort((a, b) => a - b))
-    .sort((a, b) => a[0]! - b[0]!)
-    .map((bin) => isolatedBlock(bin.map((index) => texts[index]!)));
+  const byFirst = new Array<number[]>(sizes.length);
+  for (const [i, bin] of open.all().entries()) {
+    if (i % 1024 === 1023) yield;
+    byFirst[bin.sort((a, b) => a - b)[0]!] = bin;
+  }
+  // Holes are left out.
+  return Object.values(byFirst);
+}
+
+/** The numbers of sizes, the largest first, of equal ones the first: counted, since a million take a second to compare. */
+function longestFirst(sizes: ArrayLike<number>): Int32Array {
+  let most = 0;
+  for (let i = 0; i < sizes.length; i++) most = Math.max(most, sizes[i]!);
+  const starts = new Int32Array(most + 2);
+  for (let i = 0; i < sizes.length; i++) starts[most - sizes[i]! + 1]!++;
+  for (let size = 0; size <= most; size++) starts[size + 1]! += starts[size]!;
+  const order = new Int32Array(sizes.length);
+  for (let i = 0; i < sizes.length; i++) order[starts[most - sizes[i]!]!++] = i;
+  return order;
 }
 
 /** Bins by the tokens that they have room for. There are as many spaces as bins at most, however long a block may be. */
@@ -139,40 +163,49 @@ class OpenBins {
 export function packConcat(examples: readonly Example[], options: ConcatOptions): Block[] {
   checkWhole('length', options.length, 1);
   checkWhole('eosTokenId', options.eosTokenId, 0);
-  if (examples.some(({ encoderIds }) => encoderIds !== undefined)) {
-    throw new UserError(
-      "training.packing: concat joins texts into one, which a model with an encoder does not read; use 'isolated' (pairs side by side) " +
-        "or 'none'",
-    );
-  }
+  if (examples.some(({ encoderIds }) => encoderIds !== undefined)) refuseEncoder();
   const texts = examples.map((example) => {
     checkTrained(example, example, 0, options);
     return endedBy(options.eosTokenId, example);
   });
-  const { ids, labels, rows, sources } = joined(texts);
+  const all = joined(texts);
+  const { ids, labels } = all;
   const blocks: Block[] = [];
   for (let start = 0; start < ids.length; start += options.length) {
     const end = Math.min(start + options.length, ids.length);
     if (end - start < options.length && options.dropLast) break;
-    if (!labels.subarray(start + 1, end).some(isTrained)) continue;
-    blocks.push({
-      ids: ids.slice(start, end),
-      labels: labels.slice(start, end),
-      positions: Int32Array.from({ length: end - start }, (_, t) => t),
-      segments: new Int32Array(end - start),
-      rows: [...new Set(rows.subarray(start, end))],
-      ...(sources && { sources: sources.slice(start, end) }),
-    });
+    if (labels.subarray(start + 1, end).some(isTrained)) blocks.push(concatBlock(all, start, end));
   }
   return blocks;
 }
 
+/** Pairs are never joined into one. */
+export function refuseEncoder(): never {
+  throw new UserError(
+    "training.packing: concat joins texts into one, which a model with an encoder does not read; use 'isolated' (pairs side by side) " +
+      "or 'none'",
+  );
+}
+
+/** The tokens from `start` to before `end` of texts that stand one behind the other. */
+export function concatBlock({ ids, labels, rows, sources }: Joined, start: number, end: number): Block {
+  return {
+    ids: ids.slice(start, end),
+    labels: labels.slice(start, end),
+    positions: Int32Array.from({ length: end - start }, (_, t) => t),
+    segments: new Int32Array(end - start),
+    rows: [...new Set(rows.subarray(start, end))],
+    ...(sources && { sources: sources.slice(start, end) }),
+  };
+}
+
 /** Whether the token of this label is trained on. */
-function isTrained(label: number): boolean {
+export function isTrained(label: number): boolean {
   return label !== IGNORE_INDEX;
 }
 
-function truncated(example: Example, options: PackingOptions): Example {
+/** A text cut to a block. Throws UserError where nothing of it is trained on. */
+export function truncated(example: Example, options: PackingOptions): Example {
   const { ids, labels, row, source, encoderIds } = example;
   const { length } = options;
   const cut =
@@ -199,7 +232,7 @@ function head(values: ArrayLike<number>, most: number): Int32Array {
   return Int32Array.from({ length: Math.min(most, values.length) }, (_, i) => values[i]!);
 }
 
-function checkTrained(cut: Example, whole: Example, from: number, options: PackingOptions): void {
+export function checkTrained(cut: Example, whole: Example, from: number, options: PackingOptions): void {
   const { ids, labels, row } = whole;
   if (labels.length !== ids.length)
     throw new RangeError(`row ${row} has ${ids.length} tokens and ${labels.length} labels`);
@@ -216,7 +249,7 @@ function checkTrained(cut: Example, whole: Example, from: number, options: Packi
   );
 }
 
-function endedBy(eosTokenId: number, example: Example): Example {
+export function endedBy(eosTokenId: number, example: Example): Example {
   const { ids, labels, row, source } = example;
   const last = ids.length - 1;
   if (ids[last] === eosTokenId) return example;
@@ -232,7 +265,7 @@ interface Joined {
   readonly sources: Int32Array | undefined;
 }
 
-function joined(texts: readonly Example[]): Joined {
+export function joined(texts: readonly Example[]): Joined {
   const total = texts.reduce((n, { ids }) => n + ids.length, 0);
   const [ids, labels, rows] = [new Int32Array(total), new Int32Array(total), new Int32Array(total)];
   const sources = texts[0]?.source === undefined ? undefined : new Int32Array(total);
@@ -247,22 +280,36 @@ function joined(texts: readonly Example[]): Joined {
   return { ids, labels, rows, sources };
 }
 
-function isolatedBlock(texts: readonly Example[]): Block {
+export function isolatedBlock(texts: readonly Example[]): Block {
   const { ids, labels, sources } = joined(texts);
-  const read = texts.map(({ encoderIds }) => encoderIds ?? []);
-  const pairs = texts.some(({ encoderIds }) => encoderIds !== undefined);
+  const [positions, segments] = [new Int32Array(ids.length), new Int32Array(ids.length)];
+  let at = 0;
+  for (const [segment, text] of texts.entries()) {
+    const end = at + text.ids.length;
+    segments.fill(segment, at, end);
+    for (let t = 0; at < end; t++) positions[at++] = t;
+  }
+  const encoder = readTogether(texts);
   return {
     ids,
     labels,
-    ...(pairs && {
-      encoder: {
-        ids: Int32Array.from(read.flatMap((text) => Array.from(text))),
-        segments: Int32Array.from(read.flatMap((text, s) => new Array<number>(text.length).fill(s))),
-      },
-    }),
-    positions: Int32Array.from(texts.flatMap((text) => Array.from({ length: text.ids.length }, (_, t) => t))),
-    segments: Int32Array.from(texts.flatMap((text, s) => new Array<number>(text.ids.length).fill(s))),
+    ...(encoder && { encoder }),
+    positions,
+    segments,
     rows: [...new Set(texts.map((text) => text.row))],
     ...(sources && { sources }),
   };
+}
+
+/** What an encoder reads of texts; undefined where there is none. */
+function readTogether(texts: readonly Example[]): Block['encoder'] {
+  if (texts.every(({ encoderIds }) => encoderIds === undefined)) return undefined;
+  const total = texts.reduce((n, { encoderIds }) => n + (encoderIds?.length ?? 0), 0);
+  const [ids, segments] = [new Int32Array(total), new Int32Array(total)];
+  let at = 0;
+  for (const [segment, { encoderIds = [] }] of texts.entries()) {
+    ids.set(encoderIds, at);
+    segments.fill(segment, at, (at += encoderIds.length));
+  }
+  return { ids, segments };
 }

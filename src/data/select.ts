@@ -1,6 +1,8 @@
 /** The columns that a task needs, out of a table: by name and as text. */
 import { UserError } from '../util/errors.js';
+import { isLazy, Lazy, type List } from '../util/list.js';
 import { nearest } from '../util/nearest.js';
+import { atOnce } from '../util/turns.js';
 import type { Row } from './row.js';
 
 /** What a row must hold to be selected. */
@@ -20,8 +22,8 @@ export interface DroppedRow {
 }
 
 /** The rows of a table that hold what a task needs, as text. */
-export interface Selection<K extends string> {
-  readonly rows: Record<K, string>[];
+export interface Selection<K extends string, Rows = Record<K, string>[]> {
+  readonly rows: Rows;
   /** rows[i] is the table's row indices[i]. */
   readonly indices: number[];
   /** The rows left out, each with the first column (of the first group) that is to blame. */
@@ -38,8 +40,31 @@ export function selectColumns<K extends string>(
   table: readonly Row[],
   columns: Readonly<Record<K, string>>,
   source: string,
+  options?: SelectOptions<NoInfer<K>>,
+): Selection<K>;
+/** Rows of a table that is read as it is asked for are so, too. */
+export function selectColumns<K extends string>(
+  table: List<Row>,
+  columns: Readonly<Record<K, string>>,
+  source: string,
+  options?: SelectOptions<NoInfer<K>>,
+): Selection<K, List<Record<K, string>>>;
+export function selectColumns<K extends string>(
+  table: List<Row>,
+  columns: Readonly<Record<K, string>>,
+  source: string,
+  options?: SelectOptions<NoInfer<K>>,
+): Selection<K, List<Record<K, string>>> {
+  return atOnce(columnsSelected(table, columns, source, options));
+}
+
+/** The same in pieces, for `inTurns`. */
+export function* columnsSelected<K extends string>(
+  table: List<Row>,
+  columns: Readonly<Record<K, string>>,
+  source: string,
   { filled, optional = [] }: SelectOptions<NoInfer<K>> = {},
-): Selection<K> {
+): Generator<void, Selection<K, List<Record<K, string>>>, void> {
   const wanted = Object.entries<string>(columns) as [K, string][];
   const groups = filled ?? wanted.map(([name]) => [name]);
   checkColumns(
@@ -47,27 +72,43 @@ export function selectColumns<K extends string>(
     wanted.flatMap(([name, column]) => (optional.includes(name) ? [] : [column])),
     source,
   );
-  const selection: Selection<K> = { rows: [], indices: [], dropped: [] };
-  for (const [index, row] of table.entries()) {
-    const given = new Map(wanted.map(([name, column]) => [name, textOf(row, column, index, source)]));
+  const cellsOf = (row: Row, index: number): Map<K, string | undefined> =>
+    new Map(wanted.map(([name, column]) => [name, textOf(row, column, index, source)]));
+  const textsOf = (given: Map<K, string | undefined>): Record<K, string> =>
+    Object.fromEntries(wanted.map(([name]) => [name, given.get(name) ?? ''])) as Record<K, string>;
+  const [rows, indices, dropped]: [Record<K, string>[], number[], DroppedRow[]] = [[], [], []];
+  let index = -1;
+  for (const row of table) {
+    if (++index % 64 === 63) yield;
+    const given = cellsOf(row, index);
     const blank = groups.find((group) => group.every((name) => (given.get(name) ?? '').trim() === ''));
     if (blank) {
       const [name] = blank as [K];
       const reason = given.get(name) === undefined ? 'missing' : 'empty';
-      selection.dropped.push({ index, column: columns[name], reason });
+      dropped.push({ index, column: columns[name], reason });
       continue;
     }
-    const texts = wanted.map(([name]) => [name, given.get(name) ?? '']);
-    selection.rows.push(Object.fromEntries(texts) as Record<K, string>);
-    selection.indices.push(index);
+    if (!isLazy(table)) rows.push(textsOf(given));
+    indices.push(index);
   }
-  return selection;
+  const again = (i: number): Record<K, string> => textsOf(cellsOf(table.at(indices[i]!)!, indices[i]!));
+  return { rows: isLazy(table) ? new Lazy(indices.length, again) : rows, indices, dropped };
 }
 
 const LISTED_COLUMNS = 30;
 
-export function checkColumns(table: readonly Row[], wanted: readonly string[], source: string): void {
-  const present = new Set(table.flatMap((row) => Object.keys(row)));
+/** The columns that a table's rows have: all, or some among which those that are wanted are. */
+export function columnsOf(table: List<Row>, wanted: readonly string[]): ReadonlySet<string> {
+  const present = new Set<string>();
+  for (const row of table) {
+    for (const column of Object.keys(row)) present.add(column);
+    if (wanted.every((column) => present.has(column))) break;
+  }
+  return present;
+}
+
+export function checkColumns(table: List<Row>, wanted: readonly string[], source: string): void {
+  const present = columnsOf(table, wanted);
   for (const column of wanted) {
     if (present.has(column)) continue;
     const names = [...present];

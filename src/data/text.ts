@@ -37,18 +37,25 @@ const UTF16: readonly (readonly [mark: readonly number[], label: string])[] = [
 ];
 
 function decodeText(bytes: Buffer, path: string): string {
+  const utf16 = utf16Of(bytes, path);
+  if (utf16 !== undefined) return decodeUtf16(bytes, utf16, path);
+  if (!isUtf8(bytes)) throw new UserError(`${path} is not UTF-8 text: ${describeFault(bytes)}`);
+  return new TextDecoder('utf-8').decode(bytes);
+}
+
+/** The name of the UTF-16 that bytes begin as; undefined for UTF-8. Throws UserError for the beginning of another kind of file. */
+export function utf16Of(bytes: Buffer, path: string): string | undefined {
   const begins = (mark: readonly number[]): boolean => mark.every((byte, i) => bytes[i] === byte);
   const kind = OTHER_KINDS.find(([mark]) => begins(mark))?.[1];
   if (kind !== undefined)
     throw new UserError(`${path} is ${kind}${kind.includes(':') ? '' : `: ${AS_UTF8}`}`);
   const utf16 = UTF16.find(([mark]) => begins(mark))?.[1];
-  if (utf16 !== undefined) return decodeUtf16(bytes, utf16, path);
+  if (utf16 !== undefined) return utf16;
   // Every second byte of Latin letters in UTF-16 is zero, and zeros are UTF-8, too.
   const head = bytes.subarray(0, 4096);
   if (head.length > 1 && head.filter((byte) => byte === 0).length * 3 >= head.length)
     throw new UserError(`${path} is UTF-16 or UTF-32 text without a byte order mark: ${AS_UTF8}`);
-  if (!isUtf8(bytes)) throw new UserError(`${path} is not UTF-8 text: ${describeFault(bytes)}`);
-  return new TextDecoder('utf-8').decode(bytes);
+  return undefined;
 }
 
 const AS_UTF8 = 'save it as UTF-8';
@@ -67,11 +74,11 @@ function decodeUtf16(bytes: Buffer, label: string, path: string): string {
   return text;
 }
 
-/** Where bytes stop being UTF-8, and what they most likely are. */
-function describeFault(bytes: Buffer): string {
+/** Where bytes stop being UTF-8, and what they most likely are. `before`: what of the file stands before them. */
+export function describeFault(bytes: Buffer, before = { bytes: 0, lines: 0 }): string {
   const at = faultOf(bytes);
-  const line = bytes.subarray(0, at).filter((byte) => byte === 0x0a).length + 1;
-  const found = `byte ${at}, in line ${line}, is 0x${bytes[at]!.toString(16).padStart(2, '0').toUpperCase()}`;
+  const line = before.lines + bytes.subarray(0, at).filter((byte) => byte === 0x0a).length + 1;
+  const found = `byte ${before.bytes + at}, in line ${line}, is 0x${bytes[at]!.toString(16).padStart(2, '0').toUpperCase()}`;
   const rest = bytes.subarray(at + 1);
   if (rest.length + 1 < lengthOf(bytes[at]!) && rest.every((byte) => byte >= 0x80 && byte < 0xc0))
     return `${found}, and the character that it begins is cut off: the file is not whole, or not UTF-8`;

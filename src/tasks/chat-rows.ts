@@ -1,8 +1,9 @@
 /** A chat's row: its conversation, out of whatever form the table has, as one canonical text of JSON. */
 
 import { basename } from 'node:path';
-import { chatColumns, selectChats, type ChatFormName, type Conversation } from '../data/chat/index.js';
+import { chatColumns, chatsSelected, type ChatFormName, type Conversation } from '../data/chat/index.js';
 import { UserError } from '../util/errors.js';
+import { mapped } from '../util/list.js';
 import { askedOf } from './chat-turns.js';
 import { leftOutNotice, type TaskRows } from './rows.js';
 import type { DataRow } from './wording.js';
@@ -12,11 +13,11 @@ const CELL = 'conversation';
 
 export function chatRows(form?: ChatFormName): TaskRows {
   return {
-    select(table, names, source) {
+    *select(table, names, source) {
       const columns = Object.fromEntries(
         chatColumns(form).map((column) => [column, names[column] ?? column]),
       );
-      const found = selectChats(table, columns, source, form);
+      const found = yield* chatsSelected(table, columns, source, form);
       const by = found.recognisedBy;
       const why = [...new Set(found.leftOut.map((one) => one.why))];
       if (found.conversations.length === 0)
@@ -24,7 +25,7 @@ export function chatRows(form?: ChatFormName): TaskRows {
           `${source}: not one of its ${table.length} rows can be learnt from: ${why.join(', ')}`,
         );
       return {
-        rows: found.conversations.map((conversation) => ({ [CELL]: JSON.stringify(conversation) })),
+        rows: mapped(found.conversations, (conversation) => ({ [CELL]: JSON.stringify(conversation) })),
         indices: found.indices,
         notices: [
           ...(by

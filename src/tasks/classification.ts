@@ -1,5 +1,6 @@
 /** Naming the one class, out of a fixed set, that a text belongs to: the origin's 20 Newsgroups task. */
 
+import { mappedEach } from '../util/list.js';
 import { section, setting, text, type Values } from '../util/settings.js';
 import { checkLabels, distinctLabels, LABELS } from './labels.js';
 import { ONE_LINE } from './ends.js';
@@ -53,7 +54,7 @@ export const classification: TaskDefinition<ClassificationSettings> = {
 
   create(settings, trainRows): Task {
     const labels =
-      settings.labels ?? distinctLabels(trainRows.map((row) => onOneLine(cellText(row, 'label'))));
+      settings.labels ?? distinctLabels(mappedEach([trainRows], (row) => onOneLine(cellText(row, 'label'))));
     checkLabels(labels);
     const list = labels.join(', ');
     return {

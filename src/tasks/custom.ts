@@ -3,6 +3,7 @@
 import { z } from 'zod';
 import { METRIC_NAMES, METRIC_SETTINGS, METRICS, type Metric } from '../eval/index.js';
 import { checkOneOf } from '../util/checks.js';
+import { mappedEach } from '../util/list.js';
 import { messageOf, UserError } from '../util/errors.js';
 import { flag, setting, text, type Values } from '../util/settings.js';
 import { foreignSettings } from './metric-settings.js';
@@ -130,7 +131,7 @@ export const custom: TaskDefinition<CustomSettings> = {
       ends: endsOf(
         settings,
         labelled,
-        [...trainRows, ...testRows].map((row) => answerOf(completion, row)),
+        mappedEach([trainRows, testRows], (row) => answerOf(completion, row)),
       ),
       wording: byTemplates({
         ...{ prompt, completion },
@@ -140,7 +141,8 @@ export const custom: TaskDefinition<CustomSettings> = {
     };
     if (!labelled) return task;
     const labels =
-      settings.labels ?? distinctLabels(trainRows.map((row) => onOneLine(answerOf(completion, row))));
+      settings.labels ??
+      distinctLabels(mappedEach([trainRows], (row) => onOneLine(answerOf(completion, row))));
     checkLabels(labels);
     return { ...task, labels };
   },
@@ -165,12 +167,15 @@ function templates(settings: CustomSettings): { prompt: Template; completion: Te
 }
 
 /** The prompt's column with the most text: shortening it costs least. */
-function longestColumn(prompt: Template, rows: readonly DataRow[]): string {
-  const size = (column: string): number => rows.reduce((n, row) => n + cellText(row, column).length, 0);
-  return prompt.columns.reduce((best, column) => (size(column) > size(best) ? column : best));
+function longestColumn({ columns }: Template, rows: Iterable<DataRow>): string {
+  const sizes = new Map(columns.map((column) => [column, 0]));
+  if (sizes.size > 1)
+    for (const row of rows)
+      for (const [column, size] of sizes) sizes.set(column, size + cellText(row, column).length);
+  return columns.reduce((best, column) => (sizes.get(column)! > sizes.get(best)! ? column : best));
 }
 
-function endsOf({ multiline }: CustomSettings, labelled: boolean, answers: readonly string[]): Task['ends'] {
+function endsOf({ multiline }: CustomSettings, labelled: boolean, answers: Iterable<string>): Task['ends'] {
   if (labelled || multiline === false) return ONE_LINE;
   const { tuned, untuned } = endsLike(answers);
   if (!multiline) return { tuned, untuned };

@@ -51,11 +51,21 @@ export async function trainingExamples(
   tokenizer: TokenizerLike,
   options: TrainingTextOptions,
 ): Promise<TrainingExample[]> {
-  const examples = await encodeLater(
+  const examples = await encodedExamples(task, samples, tokenizer, options);
+  return examples.filter((example) => example !== undefined);
+}
+
+/** The same, undefined in the places of those that must be left out. */
+export function encodedExamples(
+  task: Task,
+  samples: readonly Sample[],
+  tokenizer: TokenizerLike,
+  options: TrainingTextOptions,
+): Promise<(TrainingExample | undefined)[]> {
+  return encodeLater(
     tokenizer,
     sideBySide(samples.map((sample) => unlessLeftOut(task.wording.example(sample, tokenizer, options)))),
   );
-  return examples.filter((example) => example !== undefined);
 }
 
 function* unlessLeftOut(work: Encoding<TrainingExample>): Encoding<TrainingExample | undefined> {

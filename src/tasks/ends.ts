@@ -17,16 +17,16 @@ export const ONE_LINE: Ends = {
  * A tuned model has learnt to end where the data's answers do, so nothing that one of them has may cut its answer. One that was not tuned
  * goes on with another question more often than not, so only what most of them have is its answer's.
  */
-export function endsLike(answers: readonly string[]): Ends {
-  const has = (test: (answer: string) => boolean): { any: boolean; most: boolean } => {
-    const n = answers.filter(test).length;
-    return { any: n > 0, most: 2 * n > answers.length };
-  };
-  const lines = has((answer) => /[\r\n]/.test(answer));
-  const inner = has((answer) => /[\r\n]/.test(answer.trim()));
-  const markers = has((answer) => answer.includes(MARKER));
+export function endsLike(answers: Iterable<string>): Ends {
+  let [all, lines, inner, markers] = [0, 0, 0, 0];
+  for (const answer of answers) {
+    all++;
+    if (/[\r\n]/.test(answer)) lines++;
+    if (/[\r\n]/.test(answer.trim())) inner++;
+    if (answer.includes(MARKER)) markers++;
+  }
   return {
-    tuned: { line: !lines.any, marker: !markers.any },
-    untuned: { line: !inner.most, marker: !markers.most },
+    tuned: { line: lines === 0, marker: markers === 0 },
+    untuned: { line: 2 * inner <= all, marker: 2 * markers <= all },
   };
 }

@@ -56,8 +56,8 @@ export function taskRows(settings: TaskSettings): TaskRows {
  */
 export function createTask(
   settings: TaskSettings,
-  trainRows: readonly DataRow[] = [],
-  testRows: readonly DataRow[] = [],
+  trainRows: Iterable<DataRow> = [],
+  testRows: Iterable<DataRow> = [],
 ): Task {
   return definitionOf(settings).create(settings, trainRows, testRows);
 }
@@ -78,6 +78,7 @@ export {
   type ParsedAnswer,
 } from './answer.js';
 export {
+  encodedExamples,
   encodePair,
   encodePrompt,
   encodePrompts,

@@ -11,8 +11,10 @@ export const LABELS = setting(
 );
 
 /** The different ones, sorted by code unit: the same order on every machine. Empty ones are no labels. */
-export function distinctLabels(answers: readonly string[]): string[] {
-  return [...new Set(answers.filter((answer) => answer !== ''))].sort();
+export function distinctLabels(answers: Iterable<string>): string[] {
+  const labels = new Set(answers);
+  labels.delete('');
+  return [...labels].sort();
 }
 
 /** Throws UserError where the labels cannot tell answers apart. */

@@ -39,7 +39,11 @@ export function promptsLater(
 export function chooseExamples(task: Task, train: readonly Sample[], count: number, seed: number): Sample[] {
   const draw = (sample: Sample): number => philox4x32([sample.row, 0, 0, 0], [seed, EXAMPLES_STREAM])[0];
   const groups = task.labels ? [...byAnswer(train).values()] : [train];
-  const size = (sample: Sample): number => task.wording.body(sample.values).length + sample.answer.length;
+  // Of a large data set each text is read again whenever it is looked at.
+  const sizes = new Map(
+    train.map((sample) => [sample, task.wording.body(sample.values).length + sample.answer.length]),
+  );
+  const size = (sample: Sample): number => sizes.get(sample)!;
   const chosen = groups.flatMap((group) => {
     const bySize = [...group].sort((a, b) => size(a) - size(b) || a.row - b.row);
     const first = Math.min(Math.floor(0.1 * bySize.length), Math.max(0, bySize.length - count));

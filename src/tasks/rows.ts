@@ -1,8 +1,10 @@
 /** How a task's rows are taken from a table: its columns, as texts. Chats have a way of their own (chat-rows.ts). */
 
 import { basename } from 'node:path';
-import { selectColumns, type Row } from '../data/index.js';
+import type { Row } from '../data/index.js';
+import { columnsSelected } from '../data/select.js';
 import { UserError } from '../util/errors.js';
+import type { List } from '../util/list.js';
 import type { DataRow } from './wording.js';
 
 /** The columns of a task, by the names that its templates have. */
@@ -20,7 +22,7 @@ export type ColumnNames = Readonly<Record<string, string>>;
 
 /** What a task takes of a table. */
 export interface SelectedRows {
-  readonly rows: readonly DataRow[];
+  readonly rows: List<DataRow>;
   /** rows[i] is the table's row indices[i]. */
   readonly indices: readonly number[];
   /** What a person should know: rows left out, and why. */
@@ -29,8 +31,10 @@ export interface SelectedRows {
 
 /** A way to take a task's rows. */
 export interface TaskRows {
-  /** Throws UserError, which names `source`, for a table without the task's columns or without a row that has them. */
-  select(table: readonly Row[], columns: ColumnNames, source: string): SelectedRows;
+  /**
+   * In pieces, for `inTurns`. Throws UserError, which names `source`, for a table without the task's columns or without a row that has them.
+   */
+  select(table: List<Row>, columns: ColumnNames, source: string): Generator<void, SelectedRows, void>;
   /** A row's text to tell it by, without its answer. */
   shown(row: DataRow): string;
 }
@@ -39,9 +43,12 @@ export interface TaskRows {
 export function textRows({ inputs, answers, filled, optional }: TaskColumns): TaskRows {
   const roles = [...inputs, ...answers];
   return {
-    select(table, names, source) {
+    *select(table, names, source) {
       const columns = Object.fromEntries(roles.map((role) => [role, names[role]!]));
-      const { rows, indices, dropped } = selectColumns(table, columns, source, { filled, optional });
+      const { rows, indices, dropped } = yield* columnsSelected(table, columns, source, {
+        filled,
+        optional,
+      });
       if (rows.length === 0)
         throw new UserError(
           `${source}: not one of its ${table.length} rows has ${namesOf(columns, filled.flat())} filled in`,
@@ -58,14 +65,24 @@ export function textRows({ inputs, answers, filled, optional }: TaskColumns): Ta
           ),
         );
       }
-      for (const role of inputs.filter((name) => !optional.includes(name))) {
-        const blank = rows.filter((row) => row[role]!.trim() === '').length;
-        if (blank > 0)
+      // What must be filled is.
+      const may = inputs.filter(
+        (name) =>
+          !optional.includes(name) && !filled.some((group) => group.length === 1 && group[0] === name),
+      );
+      const blank = new Map(may.map((role) => [role, 0]));
+      let seen = 0;
+      if (blank.size > 0)
+        for (const row of rows) {
+          if (++seen % 64 === 0) yield;
+          for (const [role, count] of blank) if (row[role]!.trim() === '') blank.set(role, count + 1);
+        }
+      for (const [role, count] of blank)
+        if (count > 0)
           notices.push(
-            `${basename(source)}: ${columns[role]!} is empty in ${blank} of ${rows.length} rows, which are taken so; ` +
+            `${basename(source)}: ${columns[role]!} is empty in ${count} of ${rows.length} rows, which are taken so; ` +
               `{${role}?} in the template says that it may be`,
           );
-      }
       return { rows, indices, notices };
     },
     shown: (row) =>

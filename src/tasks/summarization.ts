@@ -1,6 +1,7 @@
 /** Summarizing a dialogue: the origin's SAMSum task. */
 
 import { METRICS } from '../eval/index.js';
+import { mappedEach } from '../util/list.js';
 import { section, setting, text, type Values } from '../util/settings.js';
 import { endsLike } from './ends.js';
 import { cellText } from './sample.js';
@@ -79,6 +80,6 @@ export const summarization: TaskDefinition<SummarizationSettings> = {
   }),
   create: (_, trainRows, testRows) => ({
     ...TASK,
-    ends: endsLike([...trainRows, ...testRows].map((row) => cellText(row, 'summary'))),
+    ends: endsLike(mappedEach([trainRows, testRows], (row) => cellText(row, 'summary'))),
   }),
 };

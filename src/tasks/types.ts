@@ -86,5 +86,5 @@ export interface TaskDefinition<S extends { readonly task: string }> {
    * Rows of the whole training data, before any sampling, so that the labels do not depend on the sample; `testRows` say only how answers
    * look.
    */
-  create(settings: S, trainRows: readonly DataRow[], testRows: readonly DataRow[]): Task;
+  create(settings: S, trainRows: Iterable<DataRow>, testRows: Iterable<DataRow>): Task;
 }

@@ -16,7 +16,7 @@ export interface Sample {
   /** The row's number in its file, from 0; of a mixture's, among those of all of its sources, one behind the other. */
   readonly row: number;
   /** Of a mixture: the row's source, by its name, and the number of that source's first row. */
-  readonly source?: { readonly name: string; readonly first: number };
+  readonly source?: { readonly name: string; readonly first: number } | undefined;
   /** The texts that the prompts show, by column. */
   readonly values: Readonly<Record<string, string>>;
   /** The right answer, as the data has it; a label without white space around it. */

@@ -2,7 +2,7 @@
  * The files of a tokenizer's folder, as transformers 5 reads them: tokenizer.json is the tokenizer; tokenizer_config.json and
  * special_tokens_map.json name its special tokens, add such as it lacks, and may say what stands around a text.
  */
-import { existsSync } from 'node:fs';
+import { existsSync, readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { UserError } from '../util/errors.js';
 import { readText } from '../util/read.js';
@@ -162,6 +162,20 @@ export const CHAT_TEMPLATE = 'chat_template.jinja';
 
 /** Patterns of the files of a model's folder that a tokenizer is loaded from, and the model's configuration. */
 export const TOKENIZER_FILES = ['config.json', 'tokenizer*', 'special_tokens_map.json', CHAT_TEMPLATE];
+
+/** The files of a folder that a tokenizer is loaded from. */
+export function tokenizerFiles(folder: string): string[] {
+  return readdirSync(folder, { withFileTypes: true })
+    .filter(
+      (entry) =>
+        !entry.isDirectory() &&
+        TOKENIZER_FILES.some((glob) =>
+          glob.endsWith('*') ? entry.name.startsWith(glob.slice(0, -1)) : entry.name === glob,
+        ),
+    )
+    .map(({ name }) => join(folder, name))
+    .sort();
+}
 
 /** chat_template.jinja, else the config's chat_template: a template, or a list of named ones of which 'default' counts. */
 export function chatTemplateSource(

@@ -14,6 +14,7 @@ export {
   settle,
   specialTokens,
   TOKENIZER_FILES,
+  tokenizerFiles,
   vocabulary,
   type Json,
 } from './files.js';

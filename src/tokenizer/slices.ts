@@ -18,7 +18,9 @@ export function numbersOf(ids: Int32Array): number[] {
 export function pairsOf(offsets: Int32Array | undefined): Offsets {
   if (!offsets)
     throw new UserError(`offsets need the tokenizers package, which has no binary for ${process.platform}`);
-  return Array.from({ length: offsets.length / 2 }, (_, i) => [offsets[2 * i]!, offsets[2 * i + 1]!]);
+  const pairs = new Array<Offsets[number]>(offsets.length / 2);
+  for (let i = 0; i < pairs.length; i++) pairs[i] = [offsets[2 * i]!, offsets[2 * i + 1]!];
+  return pairs;
 }
 
 type Sized = readonly { readonly length: number }[];

@@ -29,14 +29,12 @@ export interface FlatBatch {
 }
 
 /** Rows of a pass, the encoder's too. */
-export function rowsOf({
-  ids,
-  encoder,
-}: {
+export function rowsOf(of: {
+  readonly size?: number | undefined;
   readonly ids: Int32Array;
   readonly encoder?: { readonly ids: Int32Array } | undefined;
 }): number {
-  return ids.length + (encoder?.ids.length ?? 0);
+  return of.size ?? of.ids.length + (of.encoder?.ids.length ?? 0);
 }
 
 /** Throws RangeError or TypeError for blocks whose arrays are not all Int32Arrays of one length. */

@@ -9,7 +9,7 @@ export function environment(name: string): string | undefined {
   return value === undefined || value.trim() === '' ? undefined : value;
 }
 
-/** Where compiled kernels are kept: WESTWIND_CACHE, else ~/.cache/westwind. */
-export function kernelCache(): string {
+/** Where compiled kernels and encoded texts are kept: WESTWIND_CACHE, else ~/.cache/westwind. */
+export function cacheFolder(): string {
   return environment('WESTWIND_CACHE') ?? join(homedir(), '.cache', 'westwind');
 }

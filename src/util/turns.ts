@@ -1,5 +1,7 @@
 /** Work that asks a device for much: in pieces, so that the event loop of the program around it gets its turn. */
 
+import { throwIfAborted } from './abort.js';
+
 /** Milliseconds for which a piece may go on. */
 const SLICE = 8;
 
@@ -19,6 +21,14 @@ export async function inTurns<T>(
     if (done) return value;
     await new Promise(setImmediate);
   }
+}
+
+/** The same; rejects with an AbortError once `signal` is aborted. */
+export function abortable<T>(signal: AbortSignal | undefined, work: Iterator<void, T, void>): Promise<T> {
+  return inTurns(work, (body) => {
+    throwIfAborted(signal);
+    return body();
+  });
 }
 
 /** Does all of it at once. */

@@ -22,7 +22,7 @@ import { compileKernels, findCompiler } from '../../src/backends/cpu/compile.js'
 import { openLibrary } from '../../src/backends/cpu/library.js';
 import { describeMachine } from '../../src/experiments/bench/machine.js';
 import { createBackend } from '../../src/backends/select.js';
-import { kernelCache } from '../../src/util/environment.js';
+import { cacheFolder } from '../../src/util/environment.js';
 import { UserError } from '../../src/util/errors.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'westwind-compile-'));
@@ -140,7 +140,7 @@ void describe('compileKernels', () => {
 
   it('takes variables that are set to nothing as not set', () => {
     for (const name of ['WESTWIND_CACHE', 'WESTWIND_CC', 'WESTWIND_CFLAGS']) process.env[name] = '';
-    assert.equal(kernelCache(), join(homedir(), '.cache', 'westwind'));
+    assert.equal(cacheFolder(), join(homedir(), '.cache', 'westwind'));
     assert.equal(findCompiler()?.command, 'cc');
   });
 

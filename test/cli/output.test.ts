@@ -106,6 +106,18 @@ test('a notice is told once, however many runs of a study it is true of', () => 
   assert.deepEqual(lines, ['pets: 3 rows left\\nout \\x1b[2J\n', 'no GPU\n']);
 });
 
+test('texts that are encoded have a line for every tenth, and each task its own', () => {
+  const lines: string[] = [];
+  const out = { isTTY: false, write: (text: string) => lines.push(text) } as unknown as NodeJS.WriteStream;
+  const progress = createProgress({ name: (run) => `run ${run}`, every: () => 1, count: 1 }, out);
+  for (const task of ['chats', 'posts'])
+    for (let done = 300; done <= 1000; done += 10)
+      progress.show({ type: 'encoding', task, done, total: 1000 } satisfies RunEvent);
+  const wanted = (task: string): string[] =>
+    [300, 400, 500, 600, 700, 800, 900, 1000].map((done) => `${task}: encoding ${done}/1000\n`);
+  assert.deepEqual(lines, [...wanted('chats'), ...wanted('posts')]);
+});
+
 const HOSTILE = 'x\u001b[2J\u009b\u202ey';
 /** Controls that reach a terminal. */
 const CONTROLS = /[\u0000-\u0008\u000b-\u001f\u007f-\u009f\u202a-\u202e\u2066-\u2069]/;

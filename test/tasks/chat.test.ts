@@ -21,6 +21,7 @@ import {
 } from '../../src/tasks/index.js';
 import type { Row } from '../../src/data/index.js';
 import { Tokenizer } from '../../src/tokenizer/index.js';
+import { atOnce } from '../../src/util/turns.js';
 import { WordTokenizer } from './word-tokenizer.js';
 
 const tokenizer = Tokenizer.load('examples/model');
@@ -37,9 +38,9 @@ function samplesOf(rows: readonly Row[], of = settings()): [Task, Sample[]] {
   const names = Object.fromEntries(
     ['messages', 'tools', 'prompt', 'completion', 'conversations'].map((c) => [c, c]),
   );
-  const { rows: cells, indices } = taskRows(of).select(rows, names, 'f');
+  const { rows: cells, indices } = atOnce(taskRows(of).select(rows, names, 'f'));
   const task = createTask(of, cells, []);
-  return [task, cells.map((row, i) => toSample(task, row, indices[i]!))];
+  return [task, Array.from(cells, (row, i) => toSample(task, row, indices[i]!))];
 }
 
 type Turn = readonly [role: string, content: string, more?: Record<string, unknown>];

@@ -4,7 +4,7 @@ import fc from 'fast-check';
 import { parseConfig } from '../../src/experiments/config/index.js';
 import { mlflowServer } from '../../src/experiments/trackers/mlflow-server.js';
 import { endpoint, hubCache, hubRequests, offlineByEnvironment } from '../../src/files/hub-client.js';
-import { environment, kernelCache } from '../../src/util/environment.js';
+import { environment, cacheFolder } from '../../src/util/environment.js';
 
 const NAMES = [
   'HF_ENDPOINT',
@@ -45,7 +45,7 @@ const NAMED = config({ tracking_uri: 'http://host/' });
 /** All that the variables say. */
 const all = () => ({
   hub: [endpoint(), hubCache(), offlineByEnvironment()],
-  kernels: kernelCache(),
+  kernels: cacheFolder(),
   mlflow: [mlflowServer(config({})), mlflowServer(NAMED)],
 });
 

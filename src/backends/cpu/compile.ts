@@ -18,7 +18,7 @@ import {
 import { arch, cpus, hostname } from 'node:os';
 import { join } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { environment, kernelCache } from '../../util/environment.js';
+import { environment, cacheFolder } from '../../util/environment.js';
 import { UserError, messageOf } from '../../util/errors.js';
 import { isAlive } from '../../util/lock.js';
 
@@ -87,7 +87,7 @@ export function compileKernels(): Compiled {
   for (const part of [compiler.version, processor(), ...flags, ...LINK_FLAGS]) hash.update(`${part}\0`);
   for (const file of files.sort()) hash.update(`${file}\0`).update(readFileSync(join(sources, file)));
   const key = hash.digest('hex').slice(0, 24);
-  const folder = join(kernelCache(), 'cpu');
+  const folder = join(cacheFolder(), 'cpu');
   const cached = lookUp(folder, key);
   if (cached !== undefined) return { path: cached, compiler, seconds: 0 };
 

@@ -9,7 +9,7 @@ import { dirname, join } from 'node:path';
 import { fileURLToPath } from 'node:url';
 import { load } from 'koffi';
 import { writeFileAtomic } from '../../util/atomic.js';
-import { kernelCache } from '../../util/environment.js';
+import { cacheFolder } from '../../util/environment.js';
 
 export type Defines = Readonly<Record<string, string | number>>;
 
@@ -85,7 +85,7 @@ export function createCompiler(path: string, capability: number): KernelCompiler
     .filter((file) => file.endsWith('.cuh'))
     .sort();
   const texts = headers.map((file) => readFileSync(join(sources, file), 'utf8'));
-  const folder = join(kernelCache(), 'cuda');
+  const folder = join(cacheFolder(), 'cuda');
 
   return {
     compile(name, defines, anew = false) {

@@ -2,9 +2,11 @@
  * Chats out of a table, whatever form they have there: a file a form, one table of all. The form goes by the columns, or is said.
  */
 import { UserError } from '../../util/errors.js';
+import { isLazy, Lazy, type List } from '../../util/list.js';
 import { own } from '../../util/own.js';
+import { atOnce } from '../../util/turns.js';
 import type { Row } from '../row.js';
-import { checkColumns } from '../select.js';
+import { checkColumns, columnsOf } from '../select.js';
 import { alpaca } from './alpaca.js';
 import { isObject, ROLES, type Conversation, type TextMessage } from './conversation.js';
 import { CHAT_COLUMNS, listIn, type ChatCells, type ChatColumn, type ChatForm } from './form.js';
@@ -33,11 +35,11 @@ export function chatColumns(form?: ChatFormName): ChatColumn[] {
 }
 
 /** The chats of a table. */
-export interface SelectedChats {
+export interface SelectedChats<Chats = Conversation[]> {
   readonly form: ChatFormName;
   /** Whether the form was recognised, and by which of the table's columns. */
   readonly recognisedBy?: readonly string[];
-  readonly conversations: Conversation[];
+  readonly conversations: Chats;
   /** conversations[i] is of the table's row indices[i]. */
   readonly indices: number[];
   /** Rows without anything to learn, and why. */
@@ -54,10 +56,34 @@ export function selectChats(
   columns: Readonly<Partial<Record<ChatColumn, string>>>,
   source: string,
   wanted?: ChatFormName,
-): SelectedChats {
+): SelectedChats;
+/** Of a table that is read as it is asked for they are so, too. */
+export function selectChats(
+  table: List<Row>,
+  columns: Readonly<Partial<Record<ChatColumn, string>>>,
+  source: string,
+  wanted?: ChatFormName,
+): SelectedChats<List<Conversation>>;
+export function selectChats(
+  table: List<Row>,
+  columns: Readonly<Partial<Record<ChatColumn, string>>>,
+  source: string,
+  wanted?: ChatFormName,
+): SelectedChats<List<Conversation>> {
+  return atOnce(chatsSelected(table, columns, source, wanted));
+}
+
+/** The same in pieces, for `inTurns`. */
+export function* chatsSelected(
+  table: List<Row>,
+  columns: Readonly<Partial<Record<ChatColumn, string>>>,
+  source: string,
+  wanted?: ChatFormName,
+): Generator<void, SelectedChats<List<Conversation>>, void> {
   const nameOf = (column: ChatColumn): string => columns[column] ?? column;
-  const present = new Set<string>();
-  for (const row of table) for (const column of Object.keys(row)) present.add(column);
+  // Of a form that comes later another row may have the columns of an earlier one.
+  const first = FORMS[CHAT_FORMS[0]].needed.map(nameOf);
+  const present = columnsOf(table, wanted === undefined ? first : []);
   const form = wanted ?? CHAT_FORMS.find((name) => FORMS[name].needed.every((c) => present.has(nameOf(c))));
   if (form === undefined) {
     const known = CHAT_FORMS.map((name) => FORMS[name].needed.map(nameOf).join(' and ')).join(', ');
@@ -68,28 +94,35 @@ export function selectChats(
   const { needed }: ChatForm = FORMS[form];
   checkColumns(table, needed.map(nameOf), source);
   const read = chatColumns(form);
-  const selected: SelectedChats = {
-    form,
-    ...(wanted === undefined && { recognisedBy: needed.map(nameOf) }),
-    ...{ conversations: [], indices: [], leftOut: [] },
-  };
-  for (const [index, row] of table.entries()) {
+  const conversationAt = (row: Row, index: number): Conversation => {
     const cells = Object.fromEntries(read.map((column) => [column, own(row, nameOf(column))])) as ChatCells;
-    let conversation: Conversation;
     try {
-      conversation = conversationOf(FORMS[form], cells);
+      return conversationOf(FORMS[form], cells);
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       throw new UserError(`${source}: row ${index + 1}: ${error.message}`);
     }
+  };
+  const conversations: Conversation[] = [];
+  const [indices, leftOut]: [number[], { index: number; why: string }[]] = [[], []];
+  let index = -1;
+  for (const row of table) {
+    if (++index % 64 === 63) yield;
+    const conversation = conversationAt(row, index);
     const why = nothingLearnt(conversation);
-    if (why !== undefined) selected.leftOut.push({ index, why });
+    if (why !== undefined) leftOut.push({ index, why });
     else {
-      selected.conversations.push(conversation);
-      selected.indices.push(index);
+      if (!isLazy(table)) conversations.push(conversation);
+      indices.push(index);
     }
   }
-  return selected;
+  const again = (i: number): Conversation => conversationAt(table.at(indices[i]!)!, indices[i]!);
+  return {
+    form,
+    ...(wanted === undefined && { recognisedBy: needed.map(nameOf) }),
+    conversations: isLazy(table) ? new Lazy(indices.length, again) : conversations,
+    ...{ indices, leftOut },
+  };
 }
 
 function conversationOf(form: ChatForm, cells: ChatCells): Conversation {

@@ -5,6 +5,7 @@
  * are compared themselves, so that nothing is called near that is not. Work and memory are linear in the texts.
  */
 
+import { FirstTexts, type Texts } from './equal.js';
 import { GramReader, mixed } from './grams.js';
 
 /** Words of a shingle. A text of fewer words is one: near to what differs in case and punctuation alone. */
@@ -18,12 +19,6 @@ const BINS = BANDS * ROWS;
 /** Earlier texts that stand under a band's value at most, and that a text is compared with at most: no data makes it quadratic. */
 const [IN_BUCKET, COMPARED] = [8, 4];
 
-/** Texts by number; a list of strings is one. */
-export interface Texts {
-  readonly length: number;
-  at(index: number): string | undefined;
-}
-
 /**
  * Of each text the number of an earlier one that it is near to, else -1. Earlier ones that are near to another themselves are not
  * compared with: what is left without the near ones is found so in one go. In pieces, for `inTurns`.
@@ -31,17 +26,18 @@ export interface Texts {
  */
 export function* nearRepeats(
   texts: Texts,
-  skipped: (index: number) => boolean = () => false,
+  skipped: (index: number, text: string) => boolean = () => false,
 ): Generator<void, Int32Array, void> {
   const found = new Int32Array(texts.length).fill(-1);
   const [reader, other] = [new GramReader(SHINGLE_WORDS, 'whole'), new GramReader(SHINGLE_WORDS, 'whole')];
   const signature = new Uint32Array(BINS);
   const bands = new Uint32Array(BANDS);
-  const buckets = new Buckets();
+  const buckets = new Buckets(texts.length);
   for (let i = 0; i < texts.length; i++) {
     if (i % 64 === 63) yield;
-    if (skipped(i)) continue;
-    reader.read(texts.at(i)!);
+    const text = texts.at(i)!;
+    if (skipped(i, text)) continue;
+    reader.read(text);
     if (reader.length === 0) continue;
     sign(reader, signature);
     for (let band = 0; band < BANDS; band++) {
@@ -61,6 +57,20 @@ export function* nearRepeats(
     if (found[i]! < 0) buckets.add(i, bands);
   }
   return found;
+}
+
+/** Of each text the first one that is equal to it, where that is an earlier one; and of the others one that is near. In pieces, for `inTurns`. */
+export function* repeatsAndNear(
+  texts: Texts,
+): Generator<void, { readonly equal: Int32Array; readonly near: Int32Array }, void> {
+  const equal = new Int32Array(texts.length).fill(-1);
+  const first = new FirstTexts(texts);
+  const near = yield* nearRepeats(texts, (i, text) => {
+    const of = first.add(i, text);
+    if (of !== i) equal[i] = of;
+    return of !== i;
+  });
+  return { equal, near };
 }
 
 /** Of ascending numbers, each once: how many of those that either has are in both. */
@@ -98,13 +108,22 @@ function sign({ low, high, length }: GramReader, signature: Uint32Array): void {
   }
 }
 
-/** Texts by the values of their bands: an open table whose entries are a text's number and band. */
+/**
+ * Texts by the values of their bands: an open table whose entries are a text's number and band. It has room from the beginning for as many
+ * texts as there are: growing would need the old room beside the new.
+ */
 class Buckets {
-  /** Entry + 1, 0 for an empty place. */
-  private places = new Uint32Array(1 << 12);
-  private hashes = new Uint32Array(1 << 11);
-  private texts = new Uint32Array(1 << 11);
+  /** Entry + 1, 0 for an empty place; at most two of three are taken. */
+  private readonly places: Uint32Array;
+  private readonly hashes: Uint32Array;
+  private readonly texts: Uint32Array;
   private entries = 0;
+
+  constructor(texts: number) {
+    const most = BANDS * texts;
+    this.places = new Uint32Array(2 ** Math.ceil(Math.log2(1.5 * most + 1)));
+    [this.hashes, this.texts] = [new Uint32Array(most), new Uint32Array(most)];
+  }
 
   /** Those that most bands agree on first, of equal ones the earliest. */
   candidates(bands: Uint32Array): number[] {
@@ -124,7 +143,6 @@ class Buckets {
   add(text: number, bands: Uint32Array): void {
     for (const hash of bands) {
       if (this.at(hash).length >= IN_BUCKET) continue;
-      if (this.entries === this.hashes.length) this.grow();
       this.hashes[this.entries] = hash;
       this.texts[this.entries] = text;
       this.place(this.entries++);
@@ -147,16 +165,5 @@ class Buckets {
     let at = this.hashes[entry]! & mask;
     while (this.places[at] !== 0) at = (at + 1) & mask;
     this.places[at] = entry + 1;
-  }
-
-  private grow(): void {
-    const longer = (of: Uint32Array): Uint32Array<ArrayBuffer> => {
-      const all = new Uint32Array(2 * of.length);
-      all.set(of);
-      return all;
-    };
-    [this.hashes, this.texts] = [longer(this.hashes), longer(this.texts)];
-    this.places = new Uint32Array(4 * this.texts.length);
-    for (let entry = 0; entry < this.entries; entry++) this.place(entry);
   }
 }

@@ -4,8 +4,8 @@
  * and a text of fewer than 13 words has no such run: it stands in training where it is equal.
  */
 
+import type { Texts } from './equal.js';
 import { GramReader } from './grams.js';
-import type { Texts } from './near.js';
 
 const GRAM_WORDS = 13;
 /** Training texts that a run may stand in, to be more than a phrase. */
@@ -23,6 +23,7 @@ export function* sharedGrams(train: Texts, test: Texts): Generator<void, SharedG
   const reader = new GramReader(GRAM_WORDS, 'none');
   const grams = new Grams();
   const found = { train: new Int32Array(train.length).fill(-1), test: new Int32Array(test.length).fill(-1) };
+  if (train.length === 0 || test.length === 0) return found;
   function* each(texts: Texts, see: (index: number) => void): Generator<void, void, void> {
     for (let i = 0; i < texts.length; i++) {
       if (i % 64 === 63) yield;

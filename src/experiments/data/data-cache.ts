@@ -6,7 +6,8 @@ import { canonicalJson, type ResolvedTask } from '../config/index.js';
 import { SPLIT_NAMES } from '../config/splits.js';
 import { refuseHeldOut } from './held-out.js';
 import { refuseOverlap } from './overlap.js';
-import { readTaskData, trainingBlocks, type TaskData } from './task-data.js';
+import { readTaskData, type TaskData } from './task-data.js';
+import { trainingBlocks } from './training-blocks.js';
 
 interface Packed {
   readonly blocks: readonly Block[];
@@ -17,10 +18,11 @@ export class DataCache {
   private readonly read = new Map<string, Promise<TaskData>>();
   private readonly packed = new WeakMap<TaskData, Map<string, Promise<Packed>>>();
 
-  /** `signal` ends what is being read. */
+  /** `signal` ends what is being read and encoded. `onEncoded`: of a task's texts, where they are so many that it takes long. */
   constructor(
     private readonly tokenizer: Tokenizer,
     private readonly signal?: AbortSignal,
+    private readonly onEncoded?: (task: string, done: number, total: number) => void,
   ) {}
 
   /** As `readTaskData`. Throws UserError for a task that must not be run on its rows, too. */
@@ -49,7 +51,11 @@ export class DataCache {
     this.packed.set(data, byKey);
     const there = byKey.get(key);
     if (there) return there;
-    const made = trainingBlocks({ ...data, train: data[of] }, task, this.tokenizer);
+    const own = { ...data, train: data[of], files: { ...data.files, train: data.files[of] } };
+    const made = trainingBlocks(own, task, this.tokenizer, {
+      signal: this.signal,
+      onEncoded: (done, total) => this.onEncoded?.(task.name, done, total),
+    });
     byKey.set(key, made);
     return made;
   }

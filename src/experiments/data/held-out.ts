@@ -16,6 +16,12 @@ interface HeldOutRows extends Readonly<Record<SplitName, readonly Sample[]>> {
 /** As with test rows: some in common may be chance, most of them are one set under two names. */
 const MOST = 0.5;
 
+/** By the validation rows, and of which others: the same question is asked for each run. */
+const KNOWN = new WeakMap<
+  readonly Sample[],
+  Pick<HeldOutRows, 'train' | 'test'> & { readonly counts: Record<'train' | 'test', number> }
+>();
+
 /** Numbers of validation rows that are rows of another set: of one file by their number, of two where every column is the same. */
 function sharedRows(
   settings: ResolvedTask,
@@ -28,10 +34,20 @@ function sharedRows(
     const oneFile = isSameSource(mine, other);
     const rowOf = (sample: Sample): unknown =>
       oneFile ? sample.row : JSON.stringify([textOf(task, sample), sample.answer]);
-    const rows = new Set(sets[split].map(rowOf));
-    return validation.filter((sample) => rows.has(rowOf(sample))).length;
+    const wanted = new Set(validation.map(rowOf));
+    const there = new Set<unknown>();
+    for (const sample of sets[split]) {
+      const row = rowOf(sample);
+      if (wanted.has(row)) there.add(row);
+    }
+    return validation.filter((sample) => there.has(rowOf(sample))).length;
   };
-  return { train: countIn('train'), test: countIn('test') };
+  const { train, test } = sets;
+  const known = KNOWN.get(validation);
+  if (known?.train === train && known.test === test) return known.counts;
+  const counts = { train: countIn('train'), test: countIn('test') };
+  KNOWN.set(validation, { train, test, counts });
+  return counts;
 }
 
 /** The validation rows in the place of those that are answered at the end. */

@@ -1,6 +1,13 @@
 /** Rows that are found to be like others, and how they are named. */
 
-import { rowNumber, type Sample } from '../../tasks/index.js';
+import type { Texts } from '../../data/duplicates/index.js';
+import { rowNumber, textOf, type Sample, type Task } from '../../tasks/index.js';
+import { Lazy } from '../../util/list.js';
+
+/** The texts that samples are compared by. */
+export function textsOf(task: Task, samples: readonly Sample[]): Texts {
+  return new Lazy(samples.length, (i) => textOf(task, samples[i]!));
+}
 
 /** A row, and another that it is like. */
 export interface Hit {

@@ -1,10 +1,10 @@
 /** Training rows that a configuration leaves out: those that repeat another, and those that stand in the rows that are tested. */
 
-import { firstOf, nearRepeats, repeatsOf, sharedGrams } from '../../data/index.js';
-import { textOf, type Sample, type Task } from '../../tasks/index.js';
+import { equalTexts, repeatsAndNear, repeatsOf, sharedGrams } from '../../data/duplicates/index.js';
+import type { Sample, Task } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
 import type { Deduplicate, Decontaminate } from '../config/settings/rows.js';
-import { firstHits, hitsOf, shownHits, type NamedHit } from './hits.js';
+import { firstHits, hitsOf, shownHits, textsOf, type NamedHit } from './hits.js';
 
 /** How many rows were left out, and the first of them. */
 interface LeftOut<How extends string = string> {
@@ -30,13 +30,15 @@ export function* deduplicated(
   samples: readonly Sample[],
   how: Deduplicate,
 ): Generator<void, Kept<Deduplicate>, void> {
-  const texts = samples.map((sample) => textOf(task, sample));
-  const repeats = repeatsOf(texts);
-  const near = how === 'near' ? yield* nearRepeats(texts, (i) => repeats[i]! >= 0) : [];
+  const texts = textsOf(task, samples);
+  const exact = how === 'exact';
+  const { equal, near } = exact
+    ? { equal: yield* repeatsOf(texts), near: undefined }
+    : yield* repeatsAndNear(texts);
   return without(
     how,
     samples,
-    repeats.map((of, i) => (of < 0 ? (near[i] ?? -1) : of)),
+    equal.map((of, i) => (of < 0 ? (near?.[i] ?? -1) : of)),
     samples,
   );
 }
@@ -48,13 +50,13 @@ export function* decontaminated(
   tested: readonly Sample[],
   how: Decontaminate,
 ): Generator<void, Kept<Decontaminate>, void> {
-  const [texts, known] = [samples, tested].map((rows) => rows.map((sample) => textOf(task, sample)));
-  const first = firstOf(known!);
-  const grams = how === 'ngram' ? (yield* sharedGrams(texts!, known!)).train : [];
+  const [texts, known] = [textsOf(task, samples), textsOf(task, tested)];
+  const equal = yield* equalTexts(texts, known);
+  const grams = how === 'ngram' ? (yield* sharedGrams(texts, known)).train : [];
   const found = without(
     how,
     samples,
-    texts!.map((text, i) => first.get(text) ?? grams[i] ?? -1),
+    equal.map((of, i) => (of < 0 ? (grams[i] ?? -1) : of)),
     tested,
   );
   if (found.kept.length === 0)

@@ -4,12 +4,12 @@
  */
 
 import { realpathSync } from 'node:fs';
-import { firstOf, nearRepeats, repeatsOf, sharedGrams } from '../../data/index.js';
+import { equalTexts, repeatsAndNear, repeatsOf, sharedGrams } from '../../data/duplicates/index.js';
 import { textOf, type Sample, type Task } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
 import type { ResolvedTask } from '../config/index.js';
 import { bySplit, SPLIT_NAMES, SPLITS, type SplitName } from '../config/splits.js';
-import { firstHits, hitsOf, shownHits, type Hit, type NamedHit } from './hits.js';
+import { firstHits, hitsOf, shownHits, textsOf, type Hit, type NamedHit } from './hits.js';
 import { leftOutNotes, type LeftOutRows } from './left-out.js';
 
 type Other = Exclude<SplitName, 'train'>;
@@ -58,34 +58,24 @@ export function* overlapOf(
   { examples, sameFiles: oneFile, ...sets }: OverlapRows,
 ): Generator<void, Overlap, void> {
   const { train, test } = sets;
-  const texts = bySplit((split) => sets[split].map((sample) => textOf(task, sample)));
-  const rowOf = (sample: Sample): unknown =>
-    oneFile ? sample.row : JSON.stringify([textOf(task, sample), sample.answer]);
-  const sharedWith = (samples: readonly Sample[]): Hit[] => {
-    const rows = new Map(samples.map((sample) => [rowOf(sample), sample]));
-    return test.flatMap((row) => {
-      const of = rows.get(rowOf(row));
-      return of ? [{ row, of }] : [];
-    });
-  };
-  const repeats = repeatsOf(texts.train);
-  const near = yield* nearRepeats(texts.train, (i) => repeats[i]! >= 0);
-  const shared = sharedWith(train);
+  const texts = bySplit((split) => textsOf(task, sets[split]));
+  const { equal: repeats, near } = yield* repeatsAndNear(texts.train);
+  const shared = yield* sharedRows(task, test, train, oneFile);
   const found: Record<keyof Counts, readonly Hit[]> = {
     shared,
-    shared_examples: examples === train ? shared : sharedWith(examples),
+    shared_examples: examples === train ? shared : yield* sharedRows(task, test, examples, oneFile),
     ...inTrain(() => []),
     train_repeats: hitsOf(train, repeats, train),
-    test_repeats: hitsOf(test, repeatsOf(texts.test), test),
+    test_repeats: hitsOf(test, yield* repeatsOf(texts.test), test),
     train_near_repeats: hitsOf(train, near, train),
   };
-  const first = firstOf(texts.train);
   for (const split of OTHERS) {
-    const equal = texts[split].map((text) => first.get(text) ?? -1);
+    const others = sets[split];
+    const equal = yield* equalTexts(texts[split], texts.train);
     const grams = (yield* sharedGrams(texts.train, texts[split])).test;
-    found[`${split}_in_train`] = hitsOf(sets[split], equal, train);
+    found[`${split}_in_train`] = hitsOf(others, equal, train);
     found[`${split}_ngrams_in_train`] = hitsOf(
-      sets[split],
+      others,
       grams.map((of, i) => (equal[i]! < 0 ? of : -1)),
       train,
     );
@@ -96,6 +86,28 @@ export function* overlapOf(
     ...(Object.fromEntries(entries.map(([key, hits]) => [key, hits.length])) as Record<keyof Counts, number>),
     ...(some.length > 0 && { rows: Object.fromEntries(some.map(([key, hits]) => [key, firstHits(hits)])) }),
   };
+}
+
+/** Test rows that are rows of the training: of one file by their number, of two where every column is the same. */
+function* sharedRows(
+  task: Task,
+  test: readonly Sample[],
+  train: readonly Sample[],
+  oneFile: boolean,
+): Generator<void, Hit[], void> {
+  const rowOf = (sample: Sample): unknown =>
+    oneFile ? sample.row : JSON.stringify([textOf(task, sample), sample.answer]);
+  const wanted = new Map<unknown, Sample | undefined>(test.map((sample) => [rowOf(sample), undefined]));
+  if (wanted.size > 0)
+    for (const [i, sample] of train.entries()) {
+      if (i % 64 === 63) yield;
+      const row = rowOf(sample);
+      if (wanted.has(row)) wanted.set(row, wanted.get(row) ?? sample);
+    }
+  return test.flatMap((row) => {
+    const of = wanted.get(rowOf(row));
+    return of ? [{ row, of }] : [];
+  });
 }
 
 export function sameFiles(a: readonly string[], b: readonly string[]): boolean {

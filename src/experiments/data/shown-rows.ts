@@ -4,7 +4,8 @@ import { IGNORE_INDEX } from '../../data/index.js';
 import type { Sample, TrainingExample } from '../../tasks/index.js';
 import type { Tokenizer } from '../../tokenizer/index.js';
 import type { ResolvedTask } from '../config/index.js';
-import { exampleOf, type TaskData } from './task-data.js';
+import type { TaskData } from './task-data.js';
+import { exampleOf } from './training-blocks.js';
 
 /** A token with its own text; several tokens of one character share the last one's. */
 export interface ShownToken {

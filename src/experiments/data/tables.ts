@@ -1,10 +1,14 @@
 /** The rows of a task's sources, as their files have them. */
 
-import { readTable, type ReadOptions, type Row } from '../../data/index.js';
+import type { ReadOptions, Row } from '../../data/index.js';
+import { openTable } from '../../data/read.js';
 import { resolveDataset } from '../../files/index.js';
 import type { DataRow, Sample, TaskRows } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
+import { joinedLists, type List } from '../../util/list.js';
 import { own } from '../../util/own.js';
+import { stampAt } from '../../util/places.js';
+import { abortable } from '../../util/turns.js';
 import type { ResolvedSource } from '../config/index.js';
 import type { From, MixedSource } from '../config/settings/rows.js';
 
@@ -13,10 +17,12 @@ export interface Table {
   readonly source: ResolvedSource<From>;
   /** Of a mixture's: its name there, and what the number of its first row is. */
   readonly mixed?: NonNullable<Sample['source']>;
-  readonly rows: readonly DataRow[];
+  readonly rows: List<DataRow>;
   /** rows[i] is the source's row indices[i]. */
   readonly indices: readonly number[];
   readonly files: readonly string[];
+  /** What the files were before they were read. */
+  readonly stamps: readonly string[];
 }
 
 /** Those that it is made of: itself, but for a mixture. */
@@ -60,15 +66,16 @@ async function readSource(
   signal: AbortSignal | undefined,
 ): Promise<Table & { readonly total: number }> {
   const files = await sourceFiles(source.from, signal);
+  const stamps = files.map(stampAt);
   const { format, delimiter }: ReadOptions = 'path' in source.from ? source.from : { format: 'parquet' };
-  const table: Row[] = [];
+  const tables: List<Row>[] = [];
   // One after the other: a Parquet file is decoded in a process of its own.
-  for (const file of files)
-    for (const row of await readTable(file, { format, delimiter, signal })) table.push(row);
+  for (const file of files) tables.push(await openTable(file, { format, delimiter, signal }));
+  const table = joinedLists(tables);
   const where = nameOf(source);
-  const { rows, indices, notices } = takes.select(table, source.columns, where);
+  const { rows, indices, notices } = await abortable(signal, takes.select(table, source.columns, where));
   notices.forEach(tell);
-  return { source, rows, indices, files, total: table.length };
+  return { source, rows, indices, files, stamps, total: table.length };
 }
 
 /** Puts the source's name before what is wrong with its rows. */

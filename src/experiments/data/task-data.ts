@@ -1,37 +1,17 @@
 /** A task's data, read, checked, sampled, and turned into what training and generation take. */
 
-import {
-  packConcat,
-  packIsolated,
-  splitRows,
-  trainTestSplit,
-  unpacked,
-  type Block,
-} from '../../data/index.js';
-import {
-  createTask,
-  endOfSequence,
-  rowNumber,
-  taskRows,
-  toSample,
-  trainingExample,
-  trainingExamples,
-  type DataRow,
-  type Sample,
-  type Task,
-  type TokenizerLike,
-  type TrainingExample,
-  type TrainingTextOptions,
-} from '../../tasks/index.js';
-import { throwIfAborted } from '../../util/abort.js';
+import { splitRows, trainTestSplit } from '../../data/index.js';
+import { createTask, taskRows, type DataRow, type Sample, type Task } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
-import { inTurns } from '../../util/turns.js';
+import { joinedLists, type List } from '../../util/list.js';
+import { abortable } from '../../util/turns.js';
 import { inheritedNote, type ResolvedPart, type ResolvedSource, type ResolvedTask } from '../config/index.js';
 import { bySplit, SPLIT_NAMES, type SplitName } from '../config/splits.js';
 import { heldOutNotes } from './held-out.js';
 import { decontaminated, deduplicated, type LeftOutRows } from './left-out.js';
 import { mixed } from './mixture.js';
 import { overlapNotes, overlapOf, sameFiles, type Overlap } from './overlap.js';
+import { samplesOf } from './samples.js';
 import { locate, readTables, type Table } from './tables.js';
 
 /** A task with its samples: trained on, answered, set aside. */
@@ -41,7 +21,11 @@ export interface TaskData extends Readonly<Record<SplitName, readonly Sample[]>>
   readonly examples: readonly Sample[];
   /** The names of a mixture's sources; none, where the training rows are of one. */
   readonly sources: readonly string[];
+  /** The local files that the rows are from. */
+  readonly files: Readonly<Record<SplitName, readonly string[]>>;
   /** Rows that the sets have in common. */
+  /** All that was read, by its path: what it was then. */
+  readonly stamps: ReadonlyMap<string, string>;
   readonly overlap: Overlap;
   /** Training and test rows are numbered in the same files. */
   readonly sameFiles: boolean;
@@ -76,12 +60,19 @@ async function readData(settings: ResolvedTask, seed: number, signal?: AbortSign
     tables[split] = isPart(settings, split)
       ? tables.train
       : await readTables(settings[split], takes, tell, signal);
-  const rowsOf = (split: SplitName): DataRow[] => tables[split].flatMap(({ rows }) => rows);
+  const rowsOf = (split: SplitName): List<DataRow>[] => tables[split].map(({ rows }) => rows);
   const strangers = OTHERS.filter((split) => !isPart(settings, split)).flatMap(rowsOf);
-  const task = createTask(settings.settings, rowsOf('train'), strangers);
+  const task = createTask(settings.settings, joinedLists(rowsOf('train')), joinedLists(strangers));
   const { leftOut, examples, ...sets } = await drawSets({ settings, seed, signal, task, tables, tell });
-  const [trainFiles, testFiles] = [tables.train, tables.test].map((of) => of.flatMap(({ files }) => files));
-  const oneFile = sameFiles(trainFiles!, testFiles!);
+  const files = bySplit((split) => tables[split].flatMap((table) => table.files));
+  const stamps = new Map(
+    SPLIT_NAMES.flatMap((split) =>
+      tables[split].flatMap((table) =>
+        table.files.map((path, i): [string, string] => [path, table.stamps[i]!]),
+      ),
+    ),
+  );
+  const oneFile = sameFiles(files.train, files.test);
   // A mixture may have a row several times.
   const compared = { ...sets, train: [...new Set(sets.train)], examples, sameFiles: oneFile };
   const overlap = {
@@ -92,7 +83,7 @@ async function readData(settings: ResolvedTask, seed: number, signal?: AbortSign
   notices.push(...heldOutNotes(settings, { ...sets, task }));
   notices.push(...flatNotices(task, [...examples, ...OTHERS.flatMap((split) => sets[split])]));
   const sources = tables.train.flatMap(({ mixed: of }) => of?.name ?? []);
-  return { ...sets, task, examples, sources, overlap, sameFiles: oneFile, notices };
+  return { ...sets, task, examples, sources, files, stamps, overlap, sameFiles: oneFile, notices };
 }
 
 /** The splits but train. */
@@ -124,13 +115,13 @@ async function drawSets({ settings, seed, signal, task, tables, tell }: Drawing)
     return picked.map((i) => samples[i]!);
   };
   /** Of a mixture's source those that it gives. */
-  const samplesOf = (split: SplitName): readonly Sample[] =>
+  const samplesIn = (split: SplitName): readonly Sample[] =>
     tables[split].flatMap((table) => {
-      const samples = samplesOfTable(task, table);
+      const samples = samplesOf(task, table);
       return table.mixed ? pick(samples, table.source) : samples;
     });
   const leftOut: { -readonly [Why in keyof LeftOutRows]: LeftOutRows[Why] } = {};
-  let all = samplesOf('train');
+  let all = samplesIn('train');
   if (deduplicate !== undefined) {
     const { kept, leftOut: repeats } = await abortable(signal, deduplicated(task, all, deduplicate));
     [all, leftOut.deduplicate] = [kept, repeats];
@@ -142,7 +133,7 @@ async function drawSets({ settings, seed, signal, task, tables, tell }: Drawing)
       ? (parts?.[split] ?? [])
       : split === 'train'
         ? []
-        : pick(samplesOf(split), settings[split]),
+        : pick(samplesIn(split), settings[split]),
   );
   let examples = parts?.train ?? all;
   if (decontaminate !== undefined) {
@@ -160,20 +151,6 @@ async function drawSets({ settings, seed, signal, task, tables, tell }: Drawing)
     epoch = samples;
   }
   return { ...sets, train: pick(epoch, train), examples, leftOut };
-}
-
-/** A source's rows; a mixture's are numbered through all of its sources. */
-function samplesOfTable(task: Task, { source, rows, indices, mixed: of }: Table): Sample[] {
-  const samples = locate(source, () => rows.map((row, i) => toSample(task, row, indices[i]!)));
-  return of ? samples.map((sample) => ({ ...sample, row: of.first + sample.row, source: of })) : samples;
-}
-
-/** Rejects with an AbortError once `signal` is aborted. */
-function abortable<T>(signal: AbortSignal | undefined, work: Iterator<void, T, void>): Promise<T> {
-  return inTurns(work, (body) => {
-    throwIfAborted(signal);
-    return body();
-  });
 }
 
 /** Whether its rows are some of the training file's. */
@@ -195,6 +172,7 @@ function partsOf(
 
 /** Where a task's answers are not what the data has. */
 function flatNotices(task: Task, samples: readonly Sample[]): string[] {
+  if (!task.flat) return [];
   const changed = samples.filter(({ values, answer }) => task.wording.answer(values) !== answer).length;
   if (changed === 0) return [];
   const why = task.labels ? 'labels are' : 'multiline: false makes them';
@@ -207,76 +185,4 @@ function flatNotices(task: Task, samples: readonly Sample[]): string[] {
 function classesOf(samples: readonly Sample[]): string[] | number[] {
   const texts = samples.map((s) => s.answer);
   return texts.every((text) => /^(0|-?[1-9]\d{0,14})$/.test(text)) ? texts.map(Number) : texts;
-}
-
-/** What a person should know of a task's rows, and of how the model's tokenizer words them. */
-export function noticesOf({ notices, task }: TaskData, tokenizer: TokenizerLike): string[] {
-  return [...notices, ...(task.wording.notices?.(tokenizer) ?? [])];
-}
-
-/** A row's training text before packing: concatenated texts are cut at the block's end, others are shortened to a block. */
-export function exampleOf(
-  data: TaskData,
-  settings: ResolvedTask,
-  tokenizer: TokenizerLike,
-  sample: Sample,
-): TrainingExample {
-  return trainingExample(data.task, sample, tokenizer, textOptions(settings));
-}
-
-function textOptions({ training }: ResolvedTask): TrainingTextOptions {
-  const { max_length, completion_only_loss, packing } = training;
-  return { max_length: packing === 'concat' ? undefined : max_length, completion_only_loss };
-}
-
-/** The training rows as packed blocks; texts that had to be shortened are counted in the notice. */
-export async function trainingBlocks(
-  data: TaskData,
-  settings: ResolvedTask,
-  tokenizer: TokenizerLike & { readonly eosId: number | undefined },
-): Promise<{ blocks: Block[]; notices: string[] }> {
-  const { max_length, packing } = settings.training;
-  const examples = withSources(
-    data,
-    await trainingExamples(data.task, data.train, tokenizer, textOptions(settings)),
-  );
-  const shortened = examples.filter((e) => e.shortened).length;
-  const options = { length: max_length, describeRow: (row: number) => describeRow(data, row) };
-  const blocks =
-    packing === 'none'
-      ? unpacked(examples, options)
-      : packing === 'isolated'
-        ? packIsolated(examples, options)
-        : packConcat(examples, { ...options, eosTokenId: endOfSequence(tokenizer) });
-  const { shortened: lost } = data.task.wording;
-  const notices =
-    shortened > 0 ? [`${shortened} of ${data.train.length} ${lost} max_length ${max_length}`] : [];
-  if (examples.length < data.train.length)
-    notices.push(leftOutNotice(data.train, examples, `they have no room within max_length ${max_length}`));
-  return { blocks, notices };
-}
-
-/** The same with the numbers of their sources, where they are of a mixture. */
-function withSources({ sources, train }: TaskData, examples: TrainingExample[]): TrainingExample[] {
-  if (sources.length === 0) return examples;
-  const numbers = new Map(train.map(({ row, source }) => [row, sources.indexOf(source?.name ?? '')]));
-  return examples.map((example) => ({ ...example, source: numbers.get(example.row) }));
-}
-
-/** Throws UserError where none is left. */
-function leftOutNotice(samples: readonly Sample[], kept: readonly TrainingExample[], why: string): string {
-  const there = new Set(kept.map(({ row }) => row));
-  const rows = samples.filter(({ row }) => !there.has(row)).map(rowNumber);
-  const named = `(rows ${rows.slice(0, 5).join(', ')}${rows.length > 5 ? ', …' : ''})`;
-  if (kept.length === 0)
-    throw new UserError(`not one of ${samples.length} training rows can be trained on, for ${why} ${named}`);
-  return `${rows.length} of ${samples.length} training rows were left out, for ${why} ${named}`;
-}
-
-/** A training row for a message: its number and its beginning. */
-export function describeRow(data: TaskData, row: number): string {
-  const sample = data.train.find((s) => s.row === row);
-  if (!sample) return `row ${row + 1}`;
-  const text = data.task.wording.body(sample.values).replace(/\s+/g, ' ').trim();
-  return `row ${rowNumber(sample)} ("${text.length > 40 ? text.slice(0, 40) + '…' : text}")`;
 }

@@ -43,6 +43,8 @@ export class Planner {
   constructor(
     private readonly target: Pick<Backend, 'name' | 'activations'>,
     private readonly room: number,
+    /** Is told of a task's texts, where encoding them takes long. */
+    private readonly onEncoded?: (task: string, done: number, total: number) => void,
   ) {}
 
   /** A plan for each task. */
@@ -94,7 +96,8 @@ export class Planner {
     return once(this.models, `${model_name_or_path}@${revision}`, async () => {
       const folder = await resolveModel(model_name_or_path, { revision, files: TOKENIZER_FILES });
       const tokenizer = Tokenizer.load(folder);
-      return { shape: readModelJson(join(folder, 'config.json')), tokenizer, data: new DataCache(tokenizer) };
+      const data = new DataCache(tokenizer, undefined, this.onEncoded);
+      return { shape: readModelJson(join(folder, 'config.json')), tokenizer, data };
     });
   }
 }

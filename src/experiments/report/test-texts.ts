@@ -7,8 +7,9 @@ import { existsSync } from 'node:fs';
 import { readTable, type ReadOptions } from '../../data/index.js';
 import { taskRows } from '../../tasks/index.js';
 import { UserError } from '../../util/errors.js';
+import { hashFiles } from '../../util/hash-files.js';
+import { atOnce } from '../../util/turns.js';
 import { canonicalJson, type ResolvedTask } from '../config/index.js';
-import { hashFiles } from '../store/fingerprints.js';
 import type { StoredRun } from '../store/stored.js';
 
 const MAX_TABLE_BYTES = 2 ** 30;
@@ -57,8 +58,8 @@ async function textsOf(
   { path, ...options }: { readonly path: string } & ReadOptions,
 ): Promise<Map<number, string>> {
   const takes = taskRows(settings);
-  const { rows, indices } = takes.select(await readTable(path, options), test!.columns, path);
-  return new Map(rows.map((row, i) => [indices[i]!, takes.shown(row)]));
+  const { rows, indices } = atOnce(takes.select(await readTable(path, options), test!.columns, path));
+  return new Map(Array.from(rows, (row, i) => [indices[i]!, takes.shown(row)]));
 }
 
 /** A text's beginning on one line, to tell it from others by. */

@@ -21,6 +21,8 @@ export type RunEvent =
     }
   /** Something a person should know: rows left out, texts shortened, where it resumes. */
   | { readonly type: 'notice'; readonly run?: number; readonly task?: string; readonly text: string }
+  /** Training texts of a large data set, which become tokens. */
+  | { readonly type: 'encoding'; readonly task: string; readonly done: number; readonly total: number }
   | {
       readonly type: 'stage';
       readonly run: number;

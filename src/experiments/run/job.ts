@@ -62,7 +62,9 @@ export async function runJob(
   }
   const tokenizer = Tokenizer.load(modelFolder);
   const reports = new Reports('computing', (text) => emit({ type: 'notice', text }));
-  const cache = new DataCache(tokenizer, signal);
+  const cache = new DataCache(tokenizer, signal, (task, done, total) =>
+    emit({ type: 'encoding', task, done, total }),
+  );
   const shared = { backend, modelFolder, tokenizer, cache, emit, reports, signal };
   const runs: OpenRun[] = [];
   try {

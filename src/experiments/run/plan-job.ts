@@ -15,7 +15,9 @@ export async function planJob(
   const { backend } = await createBackend(runs[0]!.config.device, threads === undefined ? {} : { threads });
   const room = backend.available();
   const rates = await measureRates(backend);
-  const planner = new Planner(backend, room);
+  const planner = new Planner(backend, room, (task, done, total) =>
+    emit({ type: 'encoding', task, done, total }),
+  );
   const plans: RunForecast[] = [];
   for (const { config } of runs) {
     if (signal.aborted) return 'stopped';

@@ -16,7 +16,7 @@ import { isScored } from '../config/settings/tuning.js';
 import { fitTogether, roomOf } from '../plan/fit.js';
 import { planValidation } from '../plan/index.js';
 import { evaluateAnswers } from './evaluate.js';
-import { describeRow } from '../data/task-data.js';
+import { describeRow } from '../data/training-blocks.js';
 import { type Shared, type Unit } from './unit.js';
 import { TASK_FILES } from '../store/layout.js';
 import { type TrainedUnit, lasting, lanesOf, type Lane } from './lanes.js';

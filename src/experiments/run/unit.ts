@@ -10,7 +10,8 @@ import type { Reports } from './reports.js';
 import type { DataCache } from '../data/data-cache.js';
 import type { RunEvent } from './events.js';
 import type { MethodResult, TaskResult } from '../store/results.js';
-import { noticesOf, type TaskData } from '../data/task-data.js';
+import type { TaskData } from '../data/task-data.js';
+import { noticesOf } from '../data/training-blocks.js';
 import { TASK_FILES } from '../store/layout.js';
 
 /** What all runs of a process share: they are of one base model on one device. */

@@ -1,12 +1,11 @@
 /** Hashes of what a run is made of: its model, its data, and a first adapter. */
 
 import { createHash } from 'node:crypto';
-import { closeSync, readdirSync, readSync } from 'node:fs';
+import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ADAPTER_WEIGHTS } from '../../adapters/file.js';
 import type { Backend } from '../../backends/contract.js';
-import { readFault } from '../../util/faults.js';
-import { openRegular } from '../../util/read.js';
+import { hashFiles, SAMPLES } from '../../util/hash-files.js';
 import type { Fingerprints, LoadedConfig, ResolvedSource } from '../config/index.js';
 import { isOwn } from '../config/settings/rows.js';
 import { SPLIT_NAMES } from '../config/splits.js';
@@ -62,32 +61,4 @@ export class Fingerprinting {
     this.hashes.set(key, hash);
     return hash;
   }
-}
-
-/** Pieces of a checkpoint's file that are hashed: enough to tell checkpoints apart without reading all of 14 GB at each start. */
-const SAMPLES = 64;
-const SAMPLE_BYTES = 1 << 20;
-
-/**
- * The files' sizes and contents; of one larger than `samples` MiB, that many evenly spaced pieces.
- * @param most bytes that a file may have
- * @throws UserError for what is no regular file, or is larger
- */
-export function hashFiles(paths: readonly string[], samples: number, most = Infinity): string {
-  const hash = createHash('sha256');
-  const buffer = Buffer.alloc(SAMPLE_BYTES);
-  for (const path of paths) {
-    const { fd, size } = openRegular(path, most);
-    try {
-      hash.update(`${size}\n`);
-      const step = Math.max(SAMPLE_BYTES, Math.floor(size / samples));
-      for (let at = 0; at < size; at += step)
-        hash.update(buffer.subarray(0, readSync(fd, buffer, 0, SAMPLE_BYTES, at)));
-    } catch (error) {
-      throw readFault(path, error);
-    } finally {
-      closeSync(fd);
-    }
-  }
-  return hash.digest('hex').slice(0, 16);
 }

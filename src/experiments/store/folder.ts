@@ -10,7 +10,7 @@ import { writeFault } from '../../util/faults.js';
 import { takeLock } from '../../util/lock.js';
 import { resultHash, type Fingerprints, type LoadedConfig } from '../config/index.js';
 import { RUN_FILES } from './layout.js';
-import { describeProgram } from './program.js';
+import { describeProgram } from '../../util/program.js';
 
 export interface RunFolder {
   readonly path: string;

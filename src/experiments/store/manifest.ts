@@ -1,7 +1,7 @@
 /** What a run is, as its folder says. */
 
 import type { Fingerprints, ResolvedConfig } from '../config/index.js';
-import type { Program } from './program.js';
+import type { Program } from '../../util/program.js';
 
 /** What a run is made of. */
 export interface Manifest extends Partial<Program> {

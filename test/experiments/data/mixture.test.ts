@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { after, describe, test } from 'node:test';
 import { parseConfig, resultHash, type ResolvedTask } from '../../../src/experiments/config/index.js';
 import { mixtureSizes } from '../../../src/experiments/data/mixture.js';
-import { describeRow, readTaskData, type TaskData } from '../../../src/experiments/data/task-data.js';
+import { readTaskData, type TaskData } from '../../../src/experiments/data/task-data.js';
+import { describeRow } from '../../../src/experiments/data/training-blocks.js';
 import { rowNumber } from '../../../src/tasks/index.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'westwind-mixture-'));

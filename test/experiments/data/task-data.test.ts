@@ -182,7 +182,7 @@ describe('what is left out', () => {
     const { notices, train: rows } = await read('');
     assert.equal(rows.length, 7);
     assert.deepEqual(notices, [
-      '1 of 3 test rows are training rows (row 1 as training row 4)',
+      '1 of 3 test rows are training rows (row 1 as training row 3)',
       '1 more of 3 test rows have 13 words in a row that a training row has (row 2 as training row 5)',
       "1 of 7 training rows repeat another's text (row 4 as row 3)",
       "1 more of 7 training rows have nearly another's text (row 2 as row 1)",

@@ -6,7 +6,7 @@ import { join } from 'node:path';
 import { describe, test } from 'node:test';
 import type { CheckFigure } from '../../../src/experiments/store/check-figures.js';
 import { readTestTexts, type ReportFiles } from '../../../src/experiments/report/index.js';
-import { hashFiles } from '../../../src/experiments/store/fingerprints.js';
+import { hashFiles } from '../../../src/util/hash-files.js';
 import { findRunFolders, readRun } from '../../../src/experiments/store/stored.js';
 import { TEST_ROWS, type Fixture } from './fixtures.js';
 import { reportOf, sheet, table, written } from './support.js';

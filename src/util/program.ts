@@ -4,7 +4,7 @@ import { createHash } from 'node:crypto';
 import { existsSync, readdirSync, readFileSync } from 'node:fs';
 import { dirname, join, relative, resolve } from 'node:path';
 import { fileURLToPath } from 'node:url';
-import { version } from '../../util/version.js';
+import { version } from './version.js';
 
 export interface Program {
   readonly westwind: string;
@@ -20,7 +20,7 @@ export interface Program {
 const DEPENDENCIES = ['koffi', 'tokenizers', '@huggingface/tokenizers'];
 
 /** The folder that this module was loaded from: `src` or `dist`. */
-const CODE = fileURLToPath(new URL('../..', import.meta.url));
+const CODE = fileURLToPath(new URL('..', import.meta.url));
 const PACKAGE = resolve(CODE, '..');
 
 export function describeProgram(): Program {

@@ -6,7 +6,7 @@ import { mkdirSync, mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, test } from 'node:test';
-import { describeProgram, gitCommit, hashOfFiles } from '../../../src/experiments/store/program.js';
+import { describeProgram, gitCommit, hashOfFiles } from '../../src/util/program.js';
 
 const folder = mkdtempSync(join(tmpdir(), 'westwind-program-'));
 after(() => rmSync(folder, { recursive: true, force: true }));
