@@ -7,7 +7,7 @@ import { before, describe, it } from 'node:test';
 import { GgufFile } from '../../src/files/index.js';
 import { saveModel } from '../../src/models/save.js';
 import { backend, tinyConfig, tinyModel } from '../support/tiny.js';
-import { start, temporaryFolder, westwind } from './support.js';
+import { makeJob, makeModel, runFolder, start, temporaryFolder, westwind } from './support.js';
 
 const example = resolve(import.meta.dirname, '../../examples/model');
 const stories = resolve(import.meta.dirname, '../golden/stories260K');
@@ -37,6 +37,26 @@ describe('westwind export', () => {
     assert.equal(again.code, 2);
     assert.match(again.stderr, /is there already: name another file, or write over it by --force/);
     assert.equal((await westwind(['export', example, '-o', out, '--type', 'f16', '--force'])).code, 0);
+  });
+
+  it('takes what a run trained', async () => {
+    const model = await makeModel(join(temporaryFolder(), 'model'));
+    const job = makeJob(model, { 'max_steps: 40': 'max_steps: 1' });
+    const running = await westwind(['run', job.config]);
+    assert.equal(running.code, 0, running.stderr);
+    const out = join(folder, 'run.gguf');
+    const all = await westwind(['export', runFolder(job), '-o', out]);
+    assert.equal(all.code, 0, all.stderr);
+    const one = await westwind(['export', runFolder(job), '--task', 'subjects', '-o', out, '--force']);
+    assert.equal(one.code, 0, one.stderr);
+    const adapter = join(folder, 'adapter.gguf');
+    const args = ['--to', 'adapter-gguf', '--task', 'subjects', '-o', adapter];
+    assert.equal((await westwind(['export', runFolder(job), ...args])).code, 0);
+    const file = GgufFile.open(adapter);
+    assert.equal(file.metadata.get('general.type')?.value, 'adapter');
+    file.close();
+    const wrong = await westwind(['export', runFolder(job), '--task', 'other', '-o', out, '--force']);
+    assert.match(wrong.stderr, /--task other: .* has subjects/);
   });
 
   for (const [what, args, message] of [

@@ -116,9 +116,10 @@ function ggufTensor(
     const order = form.orders[module];
     if (order) values = reordered(values, shape[0]!, order);
     if (form.normOffset !== 0 && /norm\.weight$/.test(name)) values = values.map((v) => v + form.normOffset);
-    if (type === 'F16' || type === 'BF16') {
+    if (type !== 'F32') {
       const plain = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
-      checkFits(folder, name, 'F32', type, shape, plain);
+      // The scales of blocks are of float16.
+      checkFits(folder, name, 'F32', type === 'BF16' ? 'BF16' : 'F16', shape, plain);
     }
     return inTurns(quantized(type, values), (body) => {
       throwIfAborted(signal);
