@@ -107,6 +107,12 @@ function evaluationText({ record }: RunEvent & { type: 'evaluation' }): string {
   return `eval ${shown}${record.best ? ', best so far' : ''}`;
 }
 
+/** The same for a bar: 'eval 0.693 best' */
+function evaluationPart({ record: { loss, metrics, best } }: RunEvent & { type: 'evaluation' }): string {
+  const [figure = loss] = Object.values(metrics ?? {});
+  return `eval ${(Number.isFinite(loss) ? loss : figure).toFixed(3)}${best ? ' best' : ''}`;
+}
+
 /**
  * The rate over the last steps, and the time that the others will take at it: by the time that goes by here, of which a step's own seconds
  * are a part where others are trained beside it.
@@ -133,7 +139,8 @@ class Bars implements Progress {
   private pace = new Pace();
   /** The bar is of texts that are encoded. */
   private encoding = false;
-  /** What the last evaluation came to. */
+  /** What the last step and the last evaluation came to. */
+  private stepped: readonly [left: string, loss: string, rate: string] | undefined;
   private evaluated: readonly string[] = [];
 
   constructor(
@@ -168,17 +175,17 @@ class Bars implements Progress {
       case 'step': {
         const { tokensPerSecond, secondsLeft } = this.pace.add(event);
         const { step, loss } = event.record;
-        const rest = [
+        this.stepped = [
           `${duration(secondsLeft)} left`,
           `loss ${loss.toFixed(3)}`,
           `${Math.round(tokensPerSecond)} tok/s`,
-          ...this.evaluated,
         ];
-        this.bar?.update(step, { rest });
+        this.bar?.update(step, { rest: this.rest });
         break;
       }
       case 'evaluation':
-        this.evaluated = [evaluationText(event)];
+        this.evaluated = [evaluationPart(event)];
+        this.bar?.update({ rest: this.rest });
         break;
       case 'result':
       case 'fault':
@@ -187,6 +194,12 @@ class Bars implements Progress {
       case 'failed':
         this.end();
     }
+  }
+
+  /** The rate comes last: it is what can be left out. */
+  private get rest(): string[] {
+    const [left, loss, rate] = this.stepped ?? [];
+    return [left, loss, ...this.evaluated, rate].filter((part) => part !== undefined);
   }
 
   say(text: string | Painted): void {
@@ -207,9 +220,11 @@ class Bars implements Progress {
   private start(title: string, total: number, done: number): void {
     this.end();
     this.pace = new Pace();
+    this.stepped = undefined;
     this.evaluated = [];
     this.bar = barOf(this.out, (params, payload) => ({
-      title: title.padEnd(26),
+      // Where more is to be said there is no room to stand below one another.
+      title: this.evaluated.length > 0 ? title : title.padEnd(26),
       count: `${params.value}/${params.total}`,
       rest: payload.rest,
     }));
@@ -234,6 +249,8 @@ class StudyBar implements Progress {
   private readonly bar: SingleBar;
   private readonly ended = new Set<number>();
   private pace = new Pace();
+  /** By run: what its last evaluation came to. */
+  private readonly evaluated = new Map<number, string>();
   /** The run that was heard of last, and what is to be said of it. */
   private title = '';
   private rest: readonly string[] = [];
@@ -282,12 +299,15 @@ class StudyBar implements Progress {
         this.about(event, [
           `step ${step}/${steps}, ${duration(secondsLeft)} left`,
           `loss ${loss.toFixed(3)}`,
+          ...(this.evaluated.has(event.run) ? [this.evaluated.get(event.run)!] : []),
           `${Math.round(tokensPerSecond)} tok/s`,
         ]);
         break;
       }
-      case 'run':
       case 'evaluation':
+        this.evaluated.set(event.run, evaluationPart(event));
+        break;
+      case 'run':
       case 'plan':
       case 'end':
       case 'failed':

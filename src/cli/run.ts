@@ -11,7 +11,7 @@ import type { Verb } from './main.js';
 import { say, sayLines, warn } from './output.js';
 import { createProgress, type Progress } from './progress.js';
 import { argumentsText, configArgument, studyOf, type SettingFlags } from './settings.js';
-import { axesOf, faultLines, gridText, studyChecks, studyTables } from './study-text.js';
+import { axesOf, faultLines, gridText, searchLines, studyChecks, studyTables } from './study-text.js';
 import { tableText } from './table.js';
 
 interface Flags extends SettingFlags {
@@ -88,6 +88,7 @@ async function runStudy(study: Study, flags: Flags, again: string): Promise<void
   if (!(await interruptible(work, progress, () => folder, again))) return;
   const failed = work.states.filter((state) => state.fault !== undefined);
   sayLines(`\n${studyTables(study, work.states)}\n`);
+  for (const line of searchLines(study, work.states)) say(line);
   for (const { run, fault } of failed) warn(`${labelOf(run, axes)} failed: ${fault!.split('\n')[0]!}`);
   say(
     `${runs.length - failed.length} of ${runs.length} runs are done, in ${folder}; westwind report ${folder} makes tables and plots of them`,

@@ -1,11 +1,13 @@
 /** A study as text: its grid with what it will take, and what it came to. */
 
+import { join } from 'node:path';
 import { failedChecks } from '../experiments/checks/failed.js';
-import { labelOf, shortName, shown, type Study } from '../experiments/config/index.js';
+import { labelOf, shortName, shown, type Axis, type Study } from '../experiments/config/index.js';
 import type { RunForecast } from '../experiments/plan/index.js';
 import { figureColumns, withInterval } from '../experiments/store/results.js';
 import { methodName } from '../tasks/index.js';
 import type { StudyRunState } from '../experiments/run/supervise-study.js';
+import { bestText, FLATTERED, searchEnd } from '../experiments/store/trials.js';
 import { tableText } from './table.js';
 import { duration, gib } from './units.js';
 
@@ -16,7 +18,13 @@ export function axesOf({ axes }: Study): string[] {
 /** The runs before they begin: what each is, and what it will take. */
 export function gridText(study: Study, forecasts: readonly RunForecast[]): string {
   const axes = axesOf(study);
-  const grid = study.axes.map(({ path, values }) => `${path.join('.')}: ${values.map(shown).join(', ')}\n`);
+  const grid = study.axes.map((axis) => `${axis.path.join('.')}: ${axisText(axis)}\n`);
+  const search = study.runs[0]?.config.search;
+  if (search) {
+    // What a trial that is stopped saves nobody knows before.
+    const most = search.halving ? '; the sums are of trials that all go to their end' : '';
+    grid.push(`${search.method} search: ${search.trials} trials, by seed ${search.seed}${most}\n`);
+  }
   const rows = study.runs.map((run, i) => {
     const plan = forecasts[i]!;
     if ('fault' in plan) return [labelOf(run, axes), '', 'cannot run', ''];
@@ -33,6 +41,11 @@ export function gridText(study: Study, forecasts: readonly RunForecast[]): strin
     time(plans.some((p) => p.seconds === undefined) ? undefined : sum((p) => p.seconds!)),
   ];
   return `${grid.join('')}\n${tableText(['run', 'tokens', 'peak GiB', 'at least'], [...rows, total])}`;
+}
+
+function axisText({ values, range }: Axis): string {
+  if (!range) return values.map(shown).join(', ');
+  return `${shown(range.low)} to ${shown(range.high)}${range.log ? ', over its logarithm' : ''}`;
 }
 
 /** Why runs have no plan, a line each. */
@@ -64,16 +77,30 @@ export function studyTables(study: Study, states: readonly StudyRunState[]): str
             results.flatMap((r) => r.methods),
           )
         : [];
-      const rows = mine.flatMap(({ run, result, tuning = '' }) =>
-        (result?.methods ?? []).map((method) => [
+      if (results.every(({ methods }) => methods.length === 0))
+        return trainingTable(task, mine, varied, axes);
+      const rows = mine.flatMap(({ run, result, tuning = '' }) => {
+        if (!result) return [];
+        const { methods, training, train_rows } = result;
+        const place = varied.map((axis) => (Object.hasOwn(run.at, axis) ? shown(run.at[axis]) : ''));
+        const common = [...place, String(training ? train_rows : '')];
+        // It answered nothing: its place is among the others all the same.
+        if (training?.stopped_by)
+          return [
+            [
+              tuning,
+              ...common,
+              ...columns.map((_, i) => (i === 0 ? `stopped, step ${training.steps}` : '')),
+              '',
+            ],
+          ];
+        return methods.map((method) => [
           methodName(method.method, tuning),
-          ...varied.map((axis) => (Object.hasOwn(run.at, axis) ? shown(run.at[axis]) : '')),
-          String(result!.training ? result!.train_rows : ''),
+          ...common,
           ...columns.map(([name]) => withInterval(method.metrics[name], method.intervals[name])),
           String(method.unanswered),
-        ]),
-      );
-      if (rows.length === 0) return trainingTable(task, mine, varied, axes);
+        ]);
+      });
       const heads = [
         task,
         ...varied.map((axis) => shortName(axis, axes)),
@@ -83,6 +110,28 @@ export function studyTables(study: Study, states: readonly StudyRunState[]): str
       return tableText([...heads, 'no answer'], rows);
     })
     .join('\n\n');
+}
+
+/** What a search came to, a line or two for each task: how many were tried, and which is best by the validation rows. */
+export function searchLines(study: Study, states: readonly StudyRunState[]): string[] {
+  const axes = axesOf(study);
+  const runs = states.flatMap(({ run, folder, result }) =>
+    folder === undefined || !result
+      ? []
+      : [{ run, config: run.config, folder: join(folder, result.task), result }],
+  );
+  const tasks = [...new Set(runs.map(({ result }) => result.task))];
+  const ends = tasks.flatMap((task) => searchEnd(runs.filter(({ result }) => result.task === task)) ?? []);
+  const lines = ends.map((end) => {
+    const { tried, stopped, best } = end;
+    const ways = stopped > 0 ? `; ${stopped} of them stopped on the way` : '';
+    const [first] = (best ?? tried[0]!).runs;
+    const { task } = first!.result;
+    const settings = labelOf(first!.run, axes).slice(task.length + 2);
+    if (!best) return `${task}: ${tried.length} tried, none of them evaluated on validation rows${ways}`;
+    return `${task}: ${bestText(end)!}: trial ${best.trial}, ${settings}${ways}`;
+  });
+  return lines.length === 0 ? [] : [...lines, FLATTERED];
 }
 
 /** Of a task without test rows there is how its trainings went. */

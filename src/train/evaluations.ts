@@ -33,6 +33,11 @@ export interface EvaluationOptions {
   readonly evaluate?: (signal: AbortSignal | undefined) => Promise<Readonly<Record<string, number>>>;
   /** What evaluations came to, as they come; again where a resumed training repeats them. */
   readonly onEvaluate?: (record: EvaluationRecord) => void;
+  /**
+   * Whether training ends behind the evaluation of this number, from 1, for the sake of others; asked again where a resumed training is there
+   * again. 'later': that follows from what is trained beside it, and is asked again when that has come further.
+   */
+  readonly outdone?: (evaluation: number) => boolean | 'later';
 }
 
 /** How a training passes over what it is evaluated on. */
@@ -68,6 +73,12 @@ export class Evaluations {
   restore(made: readonly Evaluation[]): void {
     this.made = made;
     this.decision = decide(this.steering, made);
+  }
+
+  /** Whether training ends behind this step, before its last; 'later': it waits. */
+  endsAt(step: number): boolean | 'later' {
+    if (this.decision.stop) return true;
+    return this.made.at(-1)?.step === step && (this.training.outdone?.(this.made.length) ?? false);
   }
 
   /** Whether one stands behind this step and was not made. */

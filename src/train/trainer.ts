@@ -70,6 +70,8 @@ interface TrainingOptions extends EvaluationOptions {
   /** The step that it goes on after, and the steps of the whole run. */
   readonly onStart?: (done: number, steps: number) => void;
   readonly onStep?: (record: StepRecord) => void;
+  /** However it ended: it comes no further. */
+  readonly onEnd?: () => void;
   /** The names of the blocks' sources, by their numbers. */
   readonly sources?: readonly string[];
   /** Names a row for messages. */
@@ -171,14 +173,20 @@ export async function trainTogether(
         for (const trainer of running) await trainer.stop();
         continue;
       }
-      const parts = running.map((trainer) => trainer.nextPass());
-      clock.share(running.map((trainer, i) => [trainer, parts[i]!.batch.ids.length]));
+      for (const trainer of running) await trainer.askAgain();
+      const going = running.filter(({ outcome, waits }) => outcome === undefined && !waits);
+      if (going.length === 0) {
+        if (running.every(({ waits }) => waits)) throw new Error('trainings wait for each other');
+        continue;
+      }
+      const parts = going.map((trainer) => trainer.nextPass());
+      clock.share(going.map((trainer, i) => [trainer, parts[i]!.batch.ids.length]));
       const figures = await forwardBackward(model, parts, { bf16, gradient_checkpointing, signal });
       // No more than a pass is asked for at once; and what one that was cut short leaves in the gradients must not become an update.
       if (!backend.runsAhead) await backend.synchronize();
       if (signal?.aborted) continue;
       await unlessAborted(signal, async () => {
-        for (const [i, trainer] of running.entries()) await trainer.passed(figures[i]!);
+        for (const [i, trainer] of going.entries()) await trainer.passed(figures[i]!);
       });
       // Signals and progress bars get their turn between passes.
       await new Promise(setImmediate);
@@ -222,6 +230,8 @@ interface AskedStep {
 /** One training, a pass at a time. */
 class Trainer {
   outcome: Outcome | undefined;
+  /** Whether it ends where it stands is not known yet. */
+  waits = false;
   private readonly steps: number;
   private readonly perEpoch: number;
   private readonly order: StepOrder;
@@ -341,9 +351,16 @@ class Trainer {
       if (best && evaluations.steering.load_best_model_at_end) await this.save();
     }
     if (due) await this.save();
-    if (step < this.steps && !evaluations?.decision.stop) return;
+    const ends = step === this.steps || (evaluations?.endsAt(step) ?? false);
+    this.waits = ends === 'later';
+    if (ends !== true) return;
     this.keepBest();
     this.end('finished');
+  }
+
+  /** Where it waits: whether it ends is known now, perhaps. */
+  async askAgain(): Promise<void> {
+    if (this.waits) await this.ownFault(() => this.stepDone());
   }
 
   /** Loads the best of its evaluations where that is what was asked for. */
@@ -411,7 +428,7 @@ class Trainer {
     } catch (error) {
       if (!(error instanceof UserError)) throw error;
       this.outcome = { status: 'failed', error };
-      this.dispose();
+      this.leave();
     }
   }
 
@@ -420,7 +437,12 @@ class Trainer {
     const best = this.evaluations?.decision.best;
     const result = { steps, resumedFrom, finished: status === 'finished', last, ...(best && { best }) };
     this.outcome = { status, result };
+    this.leave();
+  }
+
+  private leave(): void {
     this.dispose();
+    this.training.onEnd?.();
   }
 
   dispose(): void {

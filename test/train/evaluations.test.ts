@@ -335,3 +335,101 @@ test('what cannot be evaluated is refused before anything is trained', async () 
   adapter.dispose();
   assert.equal(existsSync('checkpoints'), false);
 });
+
+test('a training that others may end waits for them where it must, and no bit of either shows it', async () => {
+  const alone = await run();
+  const short = await run({}, { max_steps: 2 });
+  for (const stops of [false, true]) {
+    const slow = createLora(model, { ...LORA, lora_dropout: 0.2 }, { seed: 12 });
+    const quick = createLora(model, { ...LORA, lora_dropout: 0.2 }, { seed: 11 });
+    const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
+    const told: string[] = [];
+    let slowest = 0;
+    const answers = new Map<number, (boolean | 'later')[]>();
+    const common = { blocks, validation };
+    try {
+      const outcomes = await trainTogether(model, [
+        {
+          ...{
+            ...common,
+            trained: slow,
+            args: { ...args, eval_steps: 6 },
+            checkpoints: join(folder, 'slow'),
+          },
+          onEvaluate: ({ step }) => (slowest = step),
+          onEnd: () => told.push('slow'),
+        },
+        {
+          ...{ ...common, trained: quick, args, checkpoints: join(folder, 'quick') },
+          outdone: (evaluation) => {
+            const answer = evaluation > 1 ? false : slowest < 6 ? 'later' : stops;
+            answers.set(evaluation, [...(answers.get(evaluation) ?? []), answer]);
+            return answer;
+          },
+          onEvaluate: ({ step }) => assert.ok(step === 2 || slowest >= 6, `step ${step} before ${slowest}`),
+          onEnd: () => told.push('quick'),
+        },
+      ]);
+      assert.deepEqual(
+        outcomes.map((outcome) => outcome.status !== 'failed' && outcome.result.steps),
+        [12, stops ? 2 : 12],
+      );
+      assert.deepEqual(told.sort(), ['quick', 'slow']);
+      const [last, ...before] = answers.get(1)!.reverse();
+      assert.equal(last, stops);
+      assert.ok(before.length > 3 && before.every((answer) => answer === 'later'));
+      const values = await Promise.all(quick.parameters.map((p) => p.value.toFloat32()));
+      assert.deepEqual(values, stops ? short.values : alone.values);
+    } finally {
+      slow.dispose();
+      quick.dispose();
+      rmSync(folder, { recursive: true });
+    }
+  }
+});
+
+test('a training that waits is stopped and gone on with as any other', async () => {
+  const alone = await run();
+  const stop = new AbortController();
+  const adapter = createLora(model, { ...LORA, lora_dropout: 0.2 }, { seed: 11 });
+  const beside = createLora(model, LORA, { seed: 12 });
+  const folder = mkdtempSync(join(tmpdir(), 'westwind-'));
+  const start = (signal: AbortSignal | undefined, waits: boolean) =>
+    trainTogether(
+      model,
+      [
+        {
+          ...{
+            trained: beside,
+            blocks,
+            args: { ...args, eval_strategy: 'no', load_best_model_at_end: false },
+          },
+          onStep: ({ step }) => {
+            if (step === 5 && waits) stop.abort();
+          },
+        },
+        {
+          ...{ trained: adapter, blocks, validation, args, checkpoints: folder },
+          outdone: (evaluation) => evaluation === 2 && waits && 'later',
+        },
+      ],
+      signal,
+    );
+  try {
+    const stopped = await start(stop.signal, true);
+    assert.deepEqual(
+      stopped.map(({ status }) => status),
+      ['stopped', 'stopped'],
+    );
+    assert.ok(existsSync(join(folder, 'step-4.safetensors')));
+    const [, ended] = await start(undefined, false);
+    assert.ok(ended?.status === 'finished' && ended.result.resumedFrom === 4 && ended.result.steps === 12);
+    assert.deepEqual(await Promise.all(adapter.parameters.map((p) => p.value.toFloat32())), alone.values);
+  } finally {
+    adapter.dispose();
+    beside.dispose();
+    rmSync(folder, { recursive: true });
+  }
+  // With nobody left to wait for it would wait for ever.
+  await assert.rejects(run({ outdone: () => 'later' }), /trainings wait for each other/);
+});

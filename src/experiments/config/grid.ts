@@ -1,18 +1,14 @@
 /**
  * From a configuration with lists to the points of its grid. A list in a field is an axis; each point takes one value of every axis.
  * Axes go each with each, or in step where `grid.zip` says so; points that `grid.exclude` names are left out. A task's points differ in
- * its own axes and the top level's: those of other tasks are nothing to it.
+ * its own axes and the top level's: those of other tasks are nothing to it. With `search` points are drawn, from ranges, too (trials.ts).
  */
 
 import type { Path, Problem } from './problems.js';
 import { canonicalJson } from './hash.js';
-import { LIST_FIELDS, UNLISTED } from './axes.js';
-
-/** A field that holds a list: where it stands, and what it holds. */
-export interface Axis {
-  readonly path: readonly string[];
-  readonly values: readonly unknown[];
-}
+import { LIST_FIELDS, RANGE_FIELDS, UNLISTED, type Axis } from './axes.js';
+import { isRange, MOST_POINTS, rangeFault, type Range } from './settings/search.js';
+import { drawTrials, product, sizeOf, type Choice, type Dimension } from './trials.js';
 
 /** One setting of all axes that concern a task. */
 export interface GridPoint {
@@ -28,43 +24,121 @@ export interface Grid {
   readonly problems: readonly Problem[];
 }
 
-/** More is a slip, not a study. */
-const MOST_POINTS = 10_000;
-
 type Mapping = Readonly<Record<string, unknown>>;
 
 /** `value`: a configuration as it was read, of any shape; what is no grid in it is left for the schema to judge. */
 export function expandGrid(value: unknown): Grid {
   if (!isMapping(value)) return { axes: [], points: [{ value, at: {} }], problems: [] };
-  const { grid, ...rest } = value;
+  const { grid, search, ...rest } = value;
   const axes = findAxes(rest, []);
   const { zip, exclude, problems } = readGrid(grid, axes);
-  for (const { path, values } of axes)
-    if (values.length === 0) problems.push({ path, message: 'is an empty list: it needs a value at least' });
-  if (axes.length === 0 && grid === undefined) return { axes, points: [{ value: rest, at: {} }], problems };
+  problems.push(...axisProblems(axes, search));
+  if (axes.length === 0 && grid === undefined && !isMapping(search))
+    return { axes, points: [{ value: rest, at: {} }], problems };
+  // A run's own copy says which trial it is.
+  if (axes.length === 0 && isMapping(search) && search['trial'] !== undefined)
+    return { axes, points: [{ value: { ...rest, search }, at: {} }], problems };
   if (problems.length > 0) return { axes, points: [], problems };
   const points: GridPoint[] = [];
   const { tasks } = rest;
   const names = isMapping(tasks) ? Object.keys(tasks) : [undefined];
   for (const name of names) {
-    const mine = (axis: Axis): boolean => axis.path[0] !== 'tasks' || axis.path[1] === name;
-    const dimensions = inStep(axes.filter(mine), zip);
-    const count = dimensions.reduce((n, d) => n * d.length, 1);
-    if (points.length + count > MOST_POINTS) {
+    const mine = axes.filter((axis) => axis.path[0] !== 'tasks' || axis.path[1] === name);
+    const found = pointsOf(mine, { zip, exclude }, search);
+    if (typeof found === 'string')
+      return { axes, points: [], problems: [{ path: ['search'], message: found }] };
+    if (found === undefined || points.length + found.length > MOST_POINTS) {
       const message = `makes more than ${MOST_POINTS} points: leave out an axis, or zip axes`;
       return { axes, points: [], problems: [{ path: axes[0]!.path, message }] };
     }
-    for (const chosen of product(dimensions)) {
-      const at = Object.fromEntries(chosen.map(({ axis, value }) => [axis.path.join('.'), value]));
-      if (exclude.some((condition) => holds(condition, at))) continue;
-      const one = name === undefined ? rest : { ...rest, tasks: { [name]: (tasks as Mapping)[name] } };
+    const task = name === undefined ? {} : { tasks: { [name]: (tasks as Mapping)[name] } };
+    for (const { chosen, trial } of found) {
+      const one = {
+        ...rest,
+        ...task,
+        ...(trial !== undefined && { search: { ...(search as Mapping), trial } }),
+      };
       const point = chosen.reduce<unknown>((v, { axis, value }) => replaceAt(v, axis.path, value), one);
-      points.push({ value: point, at });
+      points.push({ value: point, at: placeOf(chosen) });
     }
   }
   if (points.length === 0)
     problems.push({ path: ['grid', 'exclude'], message: 'leaves out every point of the grid' });
   return { axes, points, problems };
+}
+
+interface FoundPoint {
+  readonly chosen: readonly Choice[];
+  /** Of a search. */
+  readonly trial?: number;
+}
+
+/** All points of a task's axes, or those that a search draws. @returns undefined where they are too many, why a search finds none */
+function pointsOf(
+  axes: readonly Axis[],
+  { zip, exclude }: Pick<Rules, 'zip' | 'exclude'>,
+  search: unknown,
+): FoundPoint[] | string | undefined {
+  const allowed = (chosen: readonly Choice[]): boolean =>
+    !exclude.some((condition) => holds(condition, placeOf(chosen)));
+  const lists = inStep(
+    axes.filter(({ range }) => !range),
+    zip,
+  );
+  if (!isMapping(search))
+    return sizeOf(lists) > MOST_POINTS
+      ? undefined
+      : product(lists)
+          .filter(allowed)
+          .map((chosen) => ({ chosen }));
+  // Each trial runs with all seeds: what is drawn are settings.
+  const isSeeds = (dimension: Dimension): boolean =>
+    dimension[0]!.every(({ axis }) => axis.path.join() === 'seed');
+  const ranges = axes.filter((axis) => axis.range) as (Axis & { readonly range: Range })[];
+  const drawn = drawTrials(
+    search as unknown as Parameters<typeof drawTrials>[0],
+    lists.filter((dimension) => !isSeeds(dimension)),
+    ranges,
+    allowed,
+  );
+  if (typeof drawn === 'string') return drawn;
+  const seeds = product(lists.filter(isSeeds));
+  return drawn.flatMap(({ trial, chosen }) => seeds.map((seed) => ({ trial, chosen: [...chosen, ...seed] })));
+}
+
+function placeOf(chosen: readonly Choice[]): GridPoint['at'] {
+  return Object.fromEntries(chosen.map(({ axis, value }) => [axis.path.join('.'), value]));
+}
+
+/** What is wrong with lists and ranges. */
+function axisProblems(axes: readonly Axis[], search: unknown): Problem[] {
+  const problems: Problem[] = [];
+  const add = (path: Path, message: string): unknown => problems.push({ path, message });
+  for (const { path, values, range } of axes) {
+    const mayBe = RANGE_FIELDS.has(path.at(-1)!);
+    const fault = range && (mayBe ? rangeFault(range) : 'takes no range: a search draws numbers from such');
+    if (fault !== undefined) add(path, fault);
+    else if (range && search === undefined)
+      add(
+        path,
+        `is a range, from which a search draws: add search: {method: random, trials: 20}, or write a list`,
+      );
+    else if (!range && values.length === 0) add(path, 'is an empty list: it needs a value at least');
+    else if (isMapping(search) && search['method'] === 'asha' && isInCommon(path))
+      add(path, 'must be one value with search: asha measures trials against each other by it');
+  }
+  if (isMapping(search) && search['trial'] === undefined && axes.length === 0)
+    add(
+      ['search'],
+      'has nothing to draw from: write a list, or a range such as {low: 1e-5, high: 1e-3, log: true}',
+    );
+  return problems;
+}
+
+/** What trials that are measured against each other share: the base model, and the rows that they are measured on. */
+function isInCommon([first, , third]: readonly string[]): boolean {
+  const fields = ['model_name_or_path', 'revision', 'device', 'quantization', 'torch_dtype'];
+  return fields.includes(first!) || third === 'validation' || third === 'split';
 }
 
 function findAxes(value: unknown, path: readonly string[]): Axis[] {
@@ -74,6 +148,7 @@ function findAxes(value: unknown, path: readonly string[]): Axis[] {
     return !LIST_FIELDS.has(field) || values.some(Array.isArray) ? [{ path, values }] : [];
   }
   if (!isMapping(value)) return [];
+  if (isRange(value)) return [{ path, values: [], range: value as unknown as Range }];
   return Object.entries(value).flatMap(([key, part]) =>
     UNLISTED.has(key) ? [] : findAxes(part, [...path, key]),
   );
@@ -122,13 +197,8 @@ function readGrid(grid: unknown, axes: readonly Axis[]): Rules {
   return { zip, exclude, problems };
 }
 
-interface Choice {
-  readonly axis: Axis;
-  readonly value: unknown;
-}
-
 /** For each axis, or axes that go in step, the choices of its points; in the order of the file. */
-function inStep(axes: readonly Axis[], zip: Rules['zip']): Choice[][][] {
+function inStep(axes: readonly Axis[], zip: Rules['zip']): Dimension[] {
   const groupOf = (axis: Axis): readonly string[] =>
     zip.find((group) => group.includes(axis.path.join('.'))) ?? [axis.path.join('.')];
   const groups = [...new Set(axes.map(groupOf).map((group) => group.join('\n')))];
@@ -136,14 +206,6 @@ function inStep(axes: readonly Axis[], zip: Rules['zip']): Choice[][][] {
     const members = axes.filter((axis) => group.split('\n').includes(axis.path.join('.')));
     return members[0]!.values.map((_, i) => members.map((axis) => ({ axis, value: axis.values[i] })));
   });
-}
-
-/** Every way to take one of each; the last varies fastest. */
-function product(dimensions: readonly Choice[][][]): Choice[][] {
-  return dimensions.reduce<Choice[][]>(
-    (points, dimension) => points.flatMap((point) => dimension.map((choices) => [...point, ...choices])),
-    [[]],
-  );
 }
 
 /** Whether a point has all values of a condition; for a field that lists several, one of them. */

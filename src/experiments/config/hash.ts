@@ -8,6 +8,7 @@ import { own } from '../../util/own.js';
 import type { ResolvedConfig } from './resolve.js';
 import { BITLESS } from './schema.js';
 import { isDrawn, isOwn, type FromMixture, type ResolvedSource } from './settings/rows.js';
+import { searchMetric } from './settings/search.js';
 import { dependsOnSeed, type ResolvedTask } from './settings/task.js';
 import { type SectionSplit, bySection } from './splits.js';
 
@@ -106,11 +107,17 @@ function taskParts(
     lora,
     adapter: own(adapters, name),
     training: Object.fromEntries(Object.entries(training).filter(([key]) => !BITLESS.has(`training.${key}`))),
+    search: searchParts(config.search, training),
   };
   return {
     ...{ name, settings, answers, tuning, bf16: training.bf16, ...leftOut },
     ...bySection((split) => sourceParts(split, task[split])),
   };
+}
+
+/** Where a search may stop a training, it is not the training alone: what decides is the trials before it. */
+function searchParts(search: ResolvedConfig['search'], training: ResolvedTask['training']): unknown {
+  return search?.halving && { ...search.halving, ...searchMetric(search, training) };
 }
 
 /** JSON with sorted keys: the same text for the same value, in whatever order it was built. */

@@ -10,7 +10,8 @@ import { definitionOf } from '../../tasks/index.js';
 import { messageOf, UserError } from '../../util/errors.js';
 import { readText } from '../../util/read.js';
 import { readAdapterConfig } from '../../adapters/peft.js';
-import { expandGrid, isMapping, type Axis, type GridPoint } from './grid.js';
+import type { Axis } from './axes.js';
+import { expandGrid, isMapping, type GridPoint } from './grid.js';
 import { readLayers, type Layers } from './layers.js';
 import { problemsOf, type Path, type Problem } from './problems.js';
 import { inheritedNote, resolveConfig, type ResolvedConfig } from './resolve.js';
@@ -115,7 +116,7 @@ export function parseStudy(
 }
 
 /** What is looked at before a grid's lists are taken apart. */
-const gridSchema = configSchema.pick({ grid: true }).strip();
+const gridSchema = configSchema.pick({ grid: true, search: true }).strip();
 
 function parse(layers: Layers): { axes: readonly Axis[]; runs: PointRun[] } {
   const rules = isMapping(layers.value) ? gridSchema.safeParse(layers.value) : undefined;

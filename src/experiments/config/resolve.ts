@@ -13,6 +13,7 @@ import type { TrackerSettings } from '../trackers/tracker.js';
 import type { Problem } from './problems.js';
 import { TOP, type ConfigFile } from './schema.js';
 import { steeringFaults } from './settings/steering.js';
+import { resolveSearch, searchFaults, type ResolvedSearch } from './settings/search.js';
 import { resolveTask, taskProblems, type ResolvedTask } from './settings/task.js';
 import { QUANTIZATION } from './settings/tuning.js';
 
@@ -28,6 +29,8 @@ export interface ResolvedConfig {
   /** Who is told of steps and figures. */
   readonly report_to: readonly TrackerName[];
   readonly mlflow: TrackerSettings['mlflow'];
+  /** The search that it is a trial of. */
+  readonly search?: ResolvedSearch;
   readonly tasks: readonly ResolvedTask[];
 }
 
@@ -59,12 +62,14 @@ export function resolveConfig(file: ConfigFile): { config: ResolvedConfig; probl
       ...(file.mlflow?.tracking_uri !== undefined && { tracking_uri: file.mlflow.tracking_uri }),
       ...(file.mlflow?.experiment_name !== undefined && { experiment_name: file.mlflow.experiment_name }),
     },
+    ...(file.search && { search: resolveSearch(file.search) }),
     tasks,
   };
   const problems = [
     ...Object.entries(file.tasks).flatMap(([name, task]) => taskProblems(['tasks', name], task)),
     ...adapterProblems(file, tasks),
     ...trainingProblems(file, tasks),
+    ...searchProblems(file, tasks),
     ...weightProblems(file, config),
   ];
   return { config, problems };
@@ -98,6 +103,15 @@ function trainingProblems(file: ConfigFile, tasks: readonly ResolvedTask[]): Pro
       path: own[key] === undefined ? ['training', key] : ['tasks', name, 'training', key],
       message,
     }));
+  });
+}
+
+/** What of a search does not fit what its trials train. */
+function searchProblems({ search }: ConfigFile, tasks: readonly ResolvedTask[]): Problem[] {
+  if (!search) return [];
+  return tasks.flatMap(({ settings, tune, training }): Problem[] => {
+    const faults = tune ? searchFaults(search, training, figureNames(metricOfTask(settings))) : [];
+    return Array.from(faults, ([key, message]) => ({ path: ['search', key], message }));
   });
 }
 

@@ -7,6 +7,7 @@ import { z } from 'zod';
 import { section, seed, setting, settingsOf, text, type Values } from '../../util/settings.js';
 import { TRACKER_NAMES } from '../trackers/index.js';
 import { GENERATION } from './settings/answers.js';
+import { SEARCH } from './settings/search.js';
 import { orFalse, taskSection } from './settings/task.js';
 import { LORA, QUANTIZATION, TRAINING } from './settings/tuning.js';
 
@@ -75,6 +76,10 @@ export const TOP = {
   ),
   generation: setting(section(GENERATION), 'For all tasks; a task’s own section comes first.'),
   grid: setting(section(GRID), 'How lists in other fields, each an axis of a grid of runs, go together.'),
+  search: setting(
+    section(SEARCH),
+    'Draws runs from the lists, and from ranges such as {low: 1e-5, high: 1e-3, log: true}, in place of all points of the grid.',
+  ),
   report_to: setting(
     z.array(z.enum(TRACKER_NAMES)),
     'Who is told each step and figure: tensorboard (an event file in the task’s folder), mlflow (a server).',

@@ -3,9 +3,10 @@
  * is a run of its own, and so is the tuning. The same run reached from several points is one.
  */
 
+import { createHash } from 'node:crypto';
 import { methodName } from '../../tasks/index.js';
 import type { GridPoint } from './grid.js';
-import { canonicalJson, resultHash } from './hash.js';
+import { canonicalJson, resultHash, type Fingerprints } from './hash.js';
 import type { ResolvedConfig } from './resolve.js';
 import { SECTION_SPLITS } from './splits.js';
 
@@ -31,7 +32,53 @@ export function runsOfPoints(
       });
     }
   }
-  return [...runs.values()];
+  return chained([...runs.values()]);
+}
+
+/** Trials that may be stopped for the sake of those before them know which these are: their results follow from it, and their ids with them. */
+function chained(runs: readonly PointRun[]): PointRun[] {
+  const chains = new Map<string, string>();
+  return runs.map((run) => {
+    const { search } = run.config;
+    if (!search?.halving || !isTrial(run.config)) return run;
+    const chain = chainOf(run.config);
+    const before = chains.get(chain);
+    // Contents of data are in the run's own id.
+    const own = resultHash(
+      run.config,
+      printsOf(run.config, () => ''),
+    );
+    const link = canonicalJson([before ?? '', run.at, own]);
+    chains.set(chain, createHash('sha256').update(link).digest('hex').slice(0, 12));
+    if (before === undefined) return run;
+    const value = run.value as { readonly search: object };
+    return {
+      at: run.at,
+      value: { ...value, search: { ...value.search, before } },
+      config: { ...run.config, search: { ...search, halving: { ...search.halving, before } } },
+    };
+  });
+}
+
+/** Whether a run is what a search draws: of baselines there is nothing to be drawn. */
+function isTrial({ search, tasks }: ResolvedConfig): boolean {
+  return search !== undefined && tasks.some(({ tune }) => tune);
+}
+
+/** Trials of one task and one seed are measured against each other. */
+function chainOf({ tasks, seed }: ResolvedConfig): string {
+  return canonicalJson([tasks[0]!.name, seed]);
+}
+
+/** The trials of a run's search that come before it, of those of its study. */
+export function trialsBefore<R extends { readonly config: ResolvedConfig }>(
+  { search, ...config }: ResolvedConfig,
+  study: readonly R[],
+): R[] {
+  if (!search) return [];
+  return study
+    .filter(({ config: other }) => isTrial(other) && chainOf(other) === chainOf(config))
+    .filter(({ config: other }) => other.search!.trial < search.trial);
 }
 
 type Part = Readonly<Record<string, unknown>>;
@@ -51,19 +98,26 @@ function withTask(value: unknown, name: string, part: Part): unknown {
 
 /** What determines the run as far as it can be told without reading anything. */
 function keyOf(config: ResolvedConfig): string {
-  const { model_name_or_path, revision, device, tasks } = config;
+  return resultHash(config, printsOf(config, canonicalJson));
+}
+
+/** In the places of contents, what they are called. */
+function printsOf(
+  { model_name_or_path, revision, device, tasks }: ResolvedConfig,
+  nameOf: (what: unknown) => string,
+): Fingerprints {
   const sources = tasks.flatMap((task) =>
-    SECTION_SPLITS.map((split) => [`${task.name}.${split}`, canonicalJson(task[split]?.from ?? null)]),
+    SECTION_SPLITS.map((split) => [`${task.name}.${split}`, nameOf(task[split]?.from ?? null)]),
   );
-  return resultHash(config, {
-    model: canonicalJson([model_name_or_path, revision]),
+  return {
+    model: nameOf([model_name_or_path, revision]),
     data: Object.fromEntries(sources) as Record<string, string>,
     adapters: Object.fromEntries(
-      tasks.flatMap(({ name, adapter }) => (adapter === undefined ? [] : [[name, adapter]])),
+      tasks.flatMap(({ name, adapter }) => (adapter === undefined ? [] : [[name, nameOf(adapter)]])),
     ),
-    backend: device,
+    backend: nameOf(device),
     batchInvariant: false,
-  });
+  };
 }
 
 function common(a: GridPoint['at'], b: GridPoint['at']): GridPoint['at'] {

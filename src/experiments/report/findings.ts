@@ -79,6 +79,8 @@ export interface Findings {
   readonly dataSets: readonly DataSet[];
   /** By task, model and settings. */
   readonly trained: readonly Trained[];
+  /** Trainings that a search drew, in the same order. */
+  readonly searched: readonly Trained[];
   /** Figures that were measured twice, with the same settings and seed: one of them is shown. */
   readonly repeated: number;
 }
@@ -89,7 +91,7 @@ export function findingsOf(stored: readonly StoredRun[], broken: readonly Damage
   const sets = new Map<string, { measurements: Measurement[]; source: string; told: string }>();
   for (const run of runs) {
     for (const result of run.results) {
-      const task = run.manifest.config.tasks.find(({ name }) => name === result.task);
+      const task = taskOf(run, result);
       if (!task?.test) continue;
       const content = run.manifest.fingerprints.data[`${task.name}.test`] ?? '';
       const { columns, count, fraction, stratify, part } = task.test;
@@ -140,15 +142,22 @@ export function findingsOf(stored: readonly StoredRun[], broken: readonly Damage
     };
   });
   const damaged = [...broken].sort((a, b) => compareValues(a.id, b.id) || compareValues(a.folder, b.folder));
-  return { runs, damaged, dataSets, trained: trainedOf(runs), repeated };
+  const trainings = trainingsOf(runs);
+  const trained = trainings.filter(({ run, result }) => !taskOf(run, result)!.test);
+  const searched = trainings.filter(({ run }) => run.manifest.config.search);
+  return { runs, damaged, dataSets, trained, searched, repeated };
 }
 
-function trainedOf(runs: readonly StoredRun[]): Trained[] {
+function taskOf(run: StoredRun, result: TaskResult): ResolvedTask | undefined {
+  return run.manifest.config.tasks.find(({ name }) => name === result.task);
+}
+
+function trainingsOf(runs: readonly StoredRun[]): Trained[] {
   return runs
     .flatMap((run) =>
       run.results.flatMap((result): Trained[] => {
-        const task = run.manifest.config.tasks.find(({ name }) => name === result.task);
-        if (!task || task.test || !result.training) return [];
+        const task = taskOf(run, result);
+        if (!task || !result.training) return [];
         const factors = factorsOf(run.manifest, task, result, 'tuned');
         const { seed } = run.manifest.config;
         return [{ method: 'tuned', factors, way: wayOf('tuned', factors), run, seed, result }];
@@ -260,11 +269,15 @@ function variantOf({ factors }: Setting, alike: readonly Setting[]): string {
   return parts.join(', ');
 }
 
+/** As people name them: the first axes first, then by name. */
+export function inOrder(factors: readonly string[]): string[] {
+  return [...factors].sort((a, b) => order(a) - order(b) || compareValues(a, b));
+}
+
 /** Of factors that run in step (one says the other), the first alone, as in a rank with its alpha. */
 export function inStep(factors: readonly string[], of: readonly { readonly factors: Factors }[]): string[] {
-  const ordered = [...factors].sort((a, b) => order(a) - order(b) || compareValues(a, b));
   const patterns = new Set<string>();
-  return ordered.filter((factor) => {
+  return inOrder(factors).filter((factor) => {
     const values = valuesOf(factor, of);
     const seen = new Map<number, number>();
     const pattern = of

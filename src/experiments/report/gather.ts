@@ -12,6 +12,7 @@ import {
   readInspected,
   readPredictions,
   readRun,
+  readEvaluations,
   readSteps,
   type StoredRun,
 } from '../store/stored.js';
@@ -53,7 +54,10 @@ export function soundRuns(found: readonly StoredRun[]): FoundRuns {
           );
           if (!byLikelihood && both) readPredictions(run, result, method, 'likelihood');
         }
-        if (result.training) readSteps(run, result.task);
+        if (result.training) {
+          readSteps(run, result.task);
+          readEvaluations(run, result.task);
+        }
         readInspected(run, result.task);
       }
       return run;

@@ -16,6 +16,7 @@ import { confusionSection, differencesSection } from './sections/answers.js';
 import { methodSection } from './sections/methods.js';
 import { modelSection } from './sections/models.js';
 import { allSection, manifestChapter, publishedChapter, unfinishedChapter } from './sections/runs.js';
+import { searchChapter } from './sections/search.js';
 import { sizeSection } from './sections/sizes.js';
 import { summaryChapter } from './sections/summary.js';
 import { trainedChapter } from './sections/trained.js';
@@ -79,6 +80,7 @@ export function makeReport(stored: readonly StoredRun[], options: ReportOptions 
     chapters: [
       summaryChapter(findings, context),
       ...chapters,
+      searchChapter(findings, context),
       trainedChapter(findings, context),
       unfinishedChapter(findings),
       publishedChapter(used),
@@ -94,7 +96,7 @@ function dataSetChapter(set: DataSet, context: Context): Chapter {
     methodSection(set, context),
     modelSection(set, context),
     ablationSection(set, context),
-    lossSection(set),
+    lossSection(set, context),
     confusionSection(set),
     differencesSection(set, context),
     checksSection(set, context),

@@ -27,6 +27,7 @@ import type { WorkerOrder } from './supervise.js';
 import type { TaskData } from '../data/task-data.js';
 import { trainUnits, type TrainingEnd } from './train-units.js';
 import { isTrained, loadTuned } from './trained.js';
+import { rivalFolders } from './rivals.js';
 import { Reports } from './reports.js';
 import { finishUnit, savedResult, startUnit, type Shared, type Unit } from './unit.js';
 import { RUN_FILES, TASK_FILES } from '../store/layout.js';
@@ -38,6 +39,8 @@ interface OpenRun {
   readonly config: ResolvedConfig;
   readonly folder: RunFolder;
   readonly tuning: string;
+  /** The folders of runs that may stop it. */
+  readonly rivals: readonly string[];
   /** By task. */
   readonly checks: ReadonlyMap<string, readonly LoadedCheck[]>;
   readonly results: Map<string, TaskResult>;
@@ -101,13 +104,16 @@ export async function runJob(
         for (const task of loaded.config.tasks) checks.set(task.name, await loadChecks(task));
         const prints = await fingerprints.of(loaded);
         const path = runPath(loaded, prints);
+        const rivals = await rivalFolders(loaded, order, fingerprints);
         const held = weightsHeldOf(loaded.config.weights, modelFolder);
         const tuning = tuningName(loaded.config, held);
         const finished = RUN_FILES.results.isIn(path);
         const twin = runs.some(({ folder }) => folder.path === path);
         const folder = twin ? undefined : openRunFolder(loaded, prints, backend, held);
         emit({ type: 'run', run: number, folder: path, finished, tuning });
-        return folder && { number, config: loaded.config, folder, tuning, checks, results: new Map() };
+        return (
+          folder && { number, config: loaded.config, folder, tuning, rivals, checks, results: new Map() }
+        );
       } catch (error) {
         if (!order.study || order.failFast || !(error instanceof UserError)) throw error;
         emit({ type: 'fault', run: number, message: error.message });
@@ -123,6 +129,11 @@ type TaskOfRun = readonly [OpenRun, ResolvedTask];
 
 function tasksOf(run: OpenRun): TaskOfRun[] {
   return run.config.tasks.map((task) => [run, task]);
+}
+
+/** Whether every weight is trained. */
+function isWhole({ settings }: Unit): boolean {
+  return settings.lora === false;
 }
 
 /** What the tables call the tuned model. */
@@ -149,7 +160,11 @@ class Job {
         const path = join(folder.path, settings.name);
         const saved = savedResult(path);
         if (saved) await this.finished(run, settings, saved);
-        else units.push([run, await startUnit(this.shared, { run: number, config, settings, folder: path })]);
+        else {
+          const rivals = run.rivals.map((rival) => join(rival, settings.name));
+          const parts = { run: number, config, settings, folder: path, rivals };
+          units.push([run, await startUnit(this.shared, parts)]);
+        }
         return true;
       });
     }
@@ -184,9 +199,12 @@ class Job {
     const units = waiting.map(([, unit]) => unit);
     if (units.length === 0) return new Map();
     const first = units[0]!;
-    // A model that is trained whole is trained alone.
-    const whole = first.settings.lora === false;
-    const together = whole ? [first] : units.filter(({ settings }) => settings.lora !== false);
+    // A model that is trained whole is trained alone, and what it may stop does not come before it.
+    const whole = isWhole(first);
+    const next = first.config.search?.halving ? units.findIndex(isWhole) : -1;
+    const together = whole
+      ? [first]
+      : (next < 0 ? units : units.slice(0, next)).filter((unit) => !isWhole(unit));
     try {
       const ends = await trainUnits(this.shared, together, await this.model(first));
       return [...ends.values()].includes('stopped') ? undefined : ends;
@@ -226,8 +244,9 @@ class Job {
       TASK_FILES.steps.read(unit.folder),
       TASK_FILES.evaluations.read(unit.folder),
       unit.settings.training,
+      TASK_FILES.rungs.read(unit.folder),
     );
-    if (!unit.settings.test) return true;
+    if (!unit.settings.test || unit.training.stopped_by) return true;
     const tuned = await loadTuned(this.shared, unit, () => this.model(unit));
     try {
       const result = await answer(this.shared, unit, tuned.model, 'tuned');

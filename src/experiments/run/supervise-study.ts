@@ -53,8 +53,9 @@ export function superviseStudy(
   /** One process for these runs; those that were under way when it died. */
   const attempt = async (runs: readonly number[]): Promise<{ died?: string; underWay: number[] }> => {
     const underWay = new Set<number>();
+    const others = study.runs.filter(({ config }, run) => config.search?.halving && !runs.includes(run));
     worker = superviseWorker(
-      { runs: runs.map((run) => study.runs[run]!), study: true, failFast, threads },
+      { runs: runs.map((run) => study.runs[run]!), others, study: true, failFast, threads },
       (event) => {
         const global = 'run' in event ? { ...event, run: runs[event.run]! } : event;
         note(states, global, underWay);

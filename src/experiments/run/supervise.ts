@@ -15,6 +15,8 @@ import { Reports } from './reports.js';
 export interface WorkerOrder {
   /** Of one base model in one form on one device. */
   readonly runs: readonly LoadedConfig[];
+  /** Of the same study: nothing is done for them, but what is done may depend on how far they came. */
+  readonly others?: readonly LoadedConfig[] | undefined;
   /** The runs are of a study: a fault of one is its own, is kept in its folder, and the others go on. */
   readonly study: boolean;
   /** A study's first fault ends it. */

@@ -2,6 +2,7 @@
 
 import { statSync } from 'node:fs';
 import { join } from 'node:path';
+import type { EvaluationRecord } from '../../train/evaluations.js';
 import type { StepRecord } from '../../train/trainer.js';
 import type { ResolvedConfig } from '../config/index.js';
 import { RUN_FILES, TASK_FILES } from '../store/layout.js';
@@ -23,9 +24,17 @@ export function stepScalars(record: StepRecord): Scalars {
   };
 }
 
-/** A method's figures: those of the tuned model are transformers' eval. */
-export function evalScalars({ method, metrics, checks = {} }: MethodResult): Scalars {
-  const group = method === 'tuned' ? 'eval' : `eval_${method}`;
+const EVALUATED = 'eval/loss';
+
+/** An evaluation's figures by the names that transformers gives them, the loss last: who has that has all of them. */
+function evaluationScalars({ loss, metrics = {}, seconds }: EvaluationRecord): Scalars {
+  const figures = Object.entries(metrics).map(([name, figure]) => [`eval/${name}`, figure] as const);
+  return { ...Object.fromEntries(figures), 'eval/runtime': seconds, [EVALUATED]: loss };
+}
+
+/** A method's figures: those of the tuned model are transformers' eval, or its test where it was evaluated on its way. */
+export function evalScalars({ method, metrics, checks = {} }: MethodResult, evaluated = false): Scalars {
+  const group = method === 'tuned' ? (evaluated ? 'test' : 'eval') : `eval_${method}`;
   const figures = Object.entries(metrics);
   const checked = Object.entries(checks).map(([name, { mean }]) => [`check_${name}`, mean] as const);
   return Object.fromEntries([...figures, ...checked].map(([name, mean]) => [`${group}/${name}`, mean]));
@@ -34,6 +43,7 @@ export function evalScalars({ method, metrics, checks = {} }: MethodResult): Sca
 export class RecordedTask implements TrackedTask {
   readonly folder: string;
   readonly stepFigures = Object.keys(stepScalars({} as StepRecord));
+  readonly evaluationFigure = EVALUATED;
   /** Once it is finished. */
   result: TaskResult | undefined;
 
@@ -65,13 +75,21 @@ export class RecordedTask implements TrackedTask {
     return { events, end };
   }
 
+  evaluations(): ScalarEvent[] {
+    return TASK_FILES.evaluations.read(this.folder).map((record) => ({
+      wallTime: record.time,
+      step: record.step,
+      scalars: evaluationScalars(record),
+    }));
+  }
+
   figures(): ScalarEvent[] {
     const { methods = [], training } = this.result ?? {};
     if (methods.length === 0) return [];
     const wallTime = statSync(TASK_FILES.result.in(this.folder)).mtimeMs / 1000;
     return methods.map((of) => {
       const step = of.method === 'tuned' ? (training?.steps ?? 0) : 0;
-      return { wallTime, step, scalars: evalScalars(of) };
+      return { wallTime, step, scalars: evalScalars(of, training?.metric_for_best_model !== undefined) };
     });
   }
 }

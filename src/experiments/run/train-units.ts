@@ -21,6 +21,7 @@ import { type Shared, type Unit } from './unit.js';
 import { TASK_FILES } from '../store/layout.js';
 import { type TrainedUnit, lasting, lanesOf, type Lane } from './lanes.js';
 import { StepLog } from './step-log.js';
+import { rivalry } from './rivals.js';
 import { startingAdapter, savedPath, isTrained } from './trained.js';
 
 /** How the training of a unit ended; a UserError: what ended it. */
@@ -71,8 +72,9 @@ export async function trainUnits(
   try {
     for (const { unit, blocks } of chosen.flatMap(({ leader, shorter }) => [leader, ...shorter]))
       await writeInspected(unit.folder, unit.data, unit.settings, shared.tokenizer, blocks);
+    const underWay = new Set(chosen.map(({ leader }) => leader.unit.folder));
     const trainings = chosen.map((lane, i) => {
-      const made = trainingOf(shared, lane, fit.trainings[i]!, model, ends);
+      const made = trainingOf(shared, lane, fit.trainings[i]!, model, { ends, underWay });
       closers.push(() => made.dispose());
       return made.training;
     });
@@ -96,7 +98,7 @@ function trainingOf(
   { leader, shorter }: Lane,
   args: TrainingArguments,
   model: CausalLM,
-  ends: Map<Unit, TrainingEnd>,
+  { ends, underWay }: { readonly ends: Map<Unit, TrainingEnd>; readonly underWay: Set<string> },
 ): { training: Training & { finish(steps: number): Promise<void> }; dispose(): void } {
   const { unit, blocks, evaluated } = leader;
   const { validation = [] } = evaluated;
@@ -111,6 +113,7 @@ function trainingOf(
     TASK_FILES.trained.write(of.folder, { steps });
     ends.set(of, 'finished');
   };
+  const outdone = rivalry(shared, unit, (rival) => underWay.has(rival));
   const pauses = new Map<number, () => Promise<void>>();
   for (const { steps } of shorter)
     pauses.set(steps, async () => {
@@ -138,6 +141,8 @@ function trainingOf(
       }),
       // Whoever is evaluated shares its training with nobody.
       onEvaluate: (record) => logs[0]!.log.evaluation(record),
+      ...(outdone && { outdone }),
+      onEnd: () => underWay.delete(folder),
       finish: (steps) => save(unit, steps),
     },
     dispose: () => adapter?.dispose(),

@@ -32,6 +32,8 @@ export interface Unit {
   readonly settings: ResolvedTask;
   /** The task's part of the run's folder. */
   readonly folder: string;
+  /** Where the trials stand that may stop it, each its task's folder; of a run that is no trial there are none. */
+  readonly rivals: readonly string[];
   readonly data: TaskData;
   readonly methods: MethodResult[];
   training?: TaskResult['training'];
@@ -44,7 +46,7 @@ export function savedResult(folder: string): TaskResult | undefined {
 
 export async function startUnit(
   shared: Shared,
-  parts: Pick<Unit, 'run' | 'config' | 'settings' | 'folder'>,
+  parts: Pick<Unit, 'run' | 'config' | 'settings' | 'folder' | 'rivals'>,
 ): Promise<Unit> {
   const { run, config, settings, folder } = parts;
   mkdirSync(folder, { recursive: true });

@@ -19,10 +19,11 @@ import {
   manifestSchema,
   predictionSchema,
   resultSchema,
+  rungSchema,
   stepSchema,
   trainedSchema,
 } from './schemas.js';
-import type { LoggedEvaluation, LoggedStep } from './steps.js';
+import type { LoggedEvaluation, LoggedRung, LoggedStep } from './steps.js';
 
 const RUN_AGAIN = 'remove it, and run its configuration again';
 
@@ -56,6 +57,8 @@ export const TASK_FILES = {
   steps: new LinesFile<LoggedStep>('train.jsonl', stepSchema),
   /** A line an evaluation of it. */
   evaluations: new LinesFile<LoggedEvaluation>('eval.jsonl', evaluationSchema),
+  /** A line each time that its search was asked whether it goes on. */
+  rungs: new LinesFile<LoggedRung>('rungs.jsonl', rungSchema),
   /** Some training rows, token by token. */
   inspected: new JsonFile<readonly KeptRow[]>('inspected.json', inspectedSchema, RUN_AGAIN),
   /** While it trains. */

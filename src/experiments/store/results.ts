@@ -55,6 +55,8 @@ export interface TaskResult extends MetricOptions {
     readonly best_metric?: number;
     readonly metric_for_best_model?: string;
     readonly stopped_early?: boolean;
+    /** Whose sake it ended early for, where that was not its own: other trials of its search were better. Then no test row is answered. */
+    readonly stopped_by?: 'search';
   };
 }
 
@@ -115,9 +117,11 @@ function caption(result: TaskResult): string {
   const { training, train_rows, validation_rows, test_rows, overlap } = result;
   const left = validation_rows === undefined ? '' : `${validation_rows} validation rows, `;
   const tested =
-    test_rows === 0
-      ? `${left}no test rows.`
-      : `${left}${test_rows} test rows; figures in percent, with their 95 % intervals.`;
+    result.methods.length === 0 && test_rows > 0
+      ? `${left}${test_rows} test rows, which were not answered.`
+      : test_rows === 0
+        ? `${left}no test rows.`
+        : `${left}${test_rows} test rows; figures in percent, with their 95 % intervals.`;
   const trained = training
     ? `${training.steps} step${training.steps === 1 ? '' : 's'} in ${training.seconds.toFixed(1)} s ` +
       `(loss ${training.first_loss.toFixed(3)} to ${training.last_loss.toFixed(3)}${chosenText(training)}), `
@@ -131,16 +135,21 @@ function caption(result: TaskResult): string {
 }
 
 /** What evaluations chose. */
-function chosenText({
-  metric_for_best_model: metric,
-  best_step,
-  best_metric,
-  stopped_early,
-}: NonNullable<TaskResult['training']>): string {
+function chosenText(training: NonNullable<TaskResult['training']>): string {
+  const { metric_for_best_model: metric, best_step, best_metric } = training;
   if (metric === undefined) return '';
   const best =
     best_step === undefined ? '' : `; best ${metric} ${best_metric!.toFixed(3)} behind step ${best_step}`;
-  return `${best}${stopped_early ? ', stopped early' : ''}`;
+  return `${best}${stopText(training)}`;
+}
+
+/** ', stopped early', or by whom; '' for a training that went to its end. */
+export function stopText({
+  stopped_early,
+  stopped_by,
+}: Pick<NonNullable<TaskResult['training']>, 'stopped_early' | 'stopped_by'>): string {
+  if (!stopped_early) return '';
+  return stopped_by === undefined ? ', stopped early' : `, stopped by the ${stopped_by}`;
 }
 
 /** Which of the two ways the accuracy by likelihood is of, why, and what the other one gives. */

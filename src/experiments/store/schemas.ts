@@ -45,6 +45,14 @@ const source = z.looseObject({
 
 const section = z.record(z.string(), z.unknown());
 
+/** What readers follow of a training's settings. */
+const steering = z.looseObject({
+  eval_strategy: z.string().optional(),
+  load_best_model_at_end: z.boolean().optional(),
+  metric_for_best_model: z.string().optional(),
+  greater_is_better: z.boolean().optional(),
+});
+
 const lora = z.looseObject({
   r: count,
   lora_alpha: z.number(),
@@ -64,7 +72,7 @@ const task = z.looseObject({
   scoring: z.enum(SCORINGS),
   few_shot_examples: count,
   lora: z.union([z.literal(false), lora]),
-  training: section,
+  training: section.and(steering),
   generation: section,
 });
 
@@ -90,6 +98,12 @@ export const manifestSchema = z.looseObject({
       dtype: z.string(),
       quantization: z.looseObject({ doubleQuant: z.boolean() }).optional(),
     }),
+    search: z
+      .looseObject({
+        ...{ method: z.string(), trials: count, seed: count, trial: z.int().positive() },
+        metric: z.string().optional(),
+      })
+      .optional(),
     tasks: z.array(task),
   }),
 });
@@ -150,6 +164,7 @@ export const resultSchema = z.looseObject({
       best_metric: figure.optional(),
       metric_for_best_model: z.string().optional(),
       stopped_early: z.boolean().optional(),
+      stopped_by: z.literal('search').optional(),
     })
     .optional(),
 });
@@ -203,6 +218,17 @@ export const evaluationSchema = z.looseObject({
   best: z.boolean(),
   seconds: z.number(),
   time: z.number(),
+});
+
+/** A decision of a search. */
+export const rungSchema = z.looseObject({
+  evaluation: z.int().positive(),
+  step: z.int().positive(),
+  metric: z.string(),
+  figure,
+  tried: count,
+  cutoff: z.number().optional(),
+  stop: z.boolean(),
 });
 
 /** A method's checks. */

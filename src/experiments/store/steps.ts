@@ -1,6 +1,7 @@
 /** The steps of a training, as they come and in sum. */
 
 import type { EvaluationRecord } from '../../train/evaluations.js';
+import type { Standing } from '../../train/halving.js';
 import { decide, steeringOf } from '../../train/steering.js';
 import type { StepRecord } from '../../train/trainer.js';
 import { own } from '../../util/own.js';
@@ -17,11 +18,26 @@ export interface LoggedEvaluation extends EvaluationRecord {
   readonly time: number;
 }
 
+/** How a trial of a search stood where it was asked whether it goes on. */
+export interface LoggedRung extends Standing {
+  /** The evaluation that it was asked at, from 1, and the step that this stands behind. */
+  readonly evaluation: number;
+  readonly step: number;
+  readonly metric: string;
+  readonly figure: number;
+}
+
+/** A figure of an evaluation by its name; NaN where it has none. */
+export function figureOf({ loss, metrics }: EvaluationRecord, metric: string): number {
+  return own({ loss, ...metrics }, metric) ?? Number.NaN;
+}
+
 /** What a training took, and what its evaluations chose. */
 export function summaryOf(
   steps: readonly LoggedStep[],
   evaluations: readonly LoggedEvaluation[],
   training: ResolvedTraining,
+  rungs: readonly LoggedRung[],
 ): NonNullable<TaskResult['training']> {
   return {
     steps: steps.length,
@@ -30,6 +46,7 @@ export function summaryOf(
     tokens: steps.reduce((n, s) => n + s.tokens, 0),
     seconds: steps.reduce((n, s) => n + s.seconds, 0),
     ...chosen(steps, evaluations, training),
+    ...(rungs.some(({ stop }) => stop) && { stopped_by: 'search' as const }),
   };
 }
 
@@ -41,9 +58,9 @@ function chosen(
   const steering = steeringOf(training);
   if (!steering) return {};
   const { metric_for_best_model } = steering;
-  const figures = evaluations.map(({ step, loss, metrics }) => ({
-    step,
-    figure: own({ loss, ...metrics }, metric_for_best_model) ?? Number.NaN,
+  const figures = evaluations.map((one) => ({
+    step: one.step,
+    figure: figureOf(one, metric_for_best_model),
   }));
   const { best } = decide(steering, figures);
   const last = steps.at(-1);

@@ -9,7 +9,7 @@ import { RUN_FILES, TASK_FILES } from './layout.js';
 import type { Manifest } from './manifest.js';
 import type { AnsweredBy, Prediction } from './predictions.js';
 import type { MethodResult, TaskResult } from './results.js';
-import type { LoggedStep } from './steps.js';
+import type { LoggedEvaluation, LoggedStep } from './steps.js';
 
 /** Stopped: nobody works on it, and it can go on. */
 export type RunState = 'finished' | 'failed' | 'running' | 'stopped';
@@ -91,6 +91,11 @@ export function readPredictions(
 /** The steps of a task's training so far. */
 export function readSteps({ folder }: StoredRun, task: string): LoggedStep[] {
   return TASK_FILES.steps.read(join(folder, task));
+}
+
+/** What its evaluations came to so far. */
+export function readEvaluations({ folder }: StoredRun, task: string): LoggedEvaluation[] {
+  return TASK_FILES.evaluations.read(join(folder, task));
 }
 
 /** The rows that a task's training kept, token by token; undefined where it kept none. Throws UserError where they are damaged. */

@@ -59,8 +59,9 @@ class MlflowTask {
   /** What the server is to be told at the end. */
   over: RunStatus | undefined;
   private known: { readonly id: string; readonly figures: Map<string, number> } | undefined;
-  /** The last step that the server has, and the records read so far. */
+  /** The last step that the server has, the step of its last evaluation, and the records of steps read so far. */
   private step = 0;
+  private evaluated = 0;
   private read = 0;
 
   constructor(
@@ -87,12 +88,13 @@ class MlflowTask {
     const client = new MlflowClient(this.server, signal);
     try {
       const { id, figures } = (this.known ??= await this.find(client));
-      const metrics = [...this.newSteps(), ...this.newFigures(figures)];
+      const steps = this.newSteps();
+      const evaluations = this.newEvaluations();
+      const metrics = [...steps, ...evaluations, ...this.newFigures(figures)];
       await client.logMetrics(id, metrics);
-      for (const { key, value, step } of metrics) {
-        figures.set(key, value);
-        this.step = Math.max(this.step, step);
-      }
+      for (const { key, value } of metrics) figures.set(key, value);
+      this.step = steps.at(-1)?.step ?? this.step;
+      this.evaluated = evaluations.at(-1)?.step ?? this.evaluated;
       if (this.over) await client.setStatus(id, this.over, Date.now());
       this.waiting = false;
       if (this.over === 'FINISHED') this.writeReceipt(id);
@@ -134,7 +136,10 @@ class MlflowTask {
       if (!(error instanceof MlflowError) || error.code !== 'INVALID_PARAMETER_VALUE') throw error;
     }
     if (status !== 'RUNNING' && this.over === undefined) await client.setStatus(run_id, 'RUNNING');
-    this.step = Number(metrics.find(({ key }) => key === this.task.stepFigures.at(-1))?.step ?? 0);
+    const lastOf = (figure: string | undefined): number =>
+      Number(metrics.find(({ key }) => key === figure)?.step ?? 0);
+    this.step = lastOf(this.task.stepFigures.at(-1));
+    this.evaluated = lastOf(this.task.evaluationFigure);
     this.read = 0;
     return { id: run_id, figures: new Map(metrics.map(({ key, value }) => [key, Number(value)])) };
   }
@@ -145,6 +150,13 @@ class MlflowTask {
     this.read = end;
     // Of a file that someone made shorter all are read anew: steps that were sent are not sent again.
     return events.filter(({ step }) => step > this.step).flatMap(metricsOf);
+  }
+
+  private newEvaluations(): LoggedMetric[] {
+    return this.task
+      .evaluations()
+      .filter(({ step }) => step > this.evaluated)
+      .flatMap(metricsOf);
   }
 
   private newFigures(there: ReadonlyMap<string, number>): LoggedMetric[] {

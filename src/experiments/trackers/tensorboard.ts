@@ -18,6 +18,6 @@ export class EventFiles implements Tracker {
     const { events, end } = task.steps(own.end);
     own.end = end;
     // What stands in the file already it leaves out.
-    for (const event of [...events, ...task.figures()]) own.file.append(event);
+    for (const event of [...events, ...task.evaluations(), ...task.figures()]) own.file.append(event);
   }
 }

@@ -28,7 +28,14 @@ export interface TrackedTask {
   readonly stepFigures: readonly string[];
   /** The steps that were recorded since an earlier call ended at `from`; 0: all. Throws UserError where they are damaged. */
   steps(from: number): { readonly events: readonly ScalarEvent[]; readonly end: number };
-  /** What each method scored, once it is finished: transformers' names, eval of the tuned model. */
+  /** The name of a figure that every evaluation has. */
+  readonly evaluationFigure: string;
+  /** What its evaluations came to so far. Throws UserError where they are damaged. */
+  evaluations(): readonly ScalarEvent[];
+  /**
+   * What each method scored, once it is finished: transformers' names, eval of the tuned model; test where eval are the evaluations on its
+   * way.
+   */
   figures(): readonly ScalarEvent[];
 }
 

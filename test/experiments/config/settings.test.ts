@@ -35,15 +35,20 @@ const TASKS: readonly (Json & { readonly task: TaskName })[] = [
   })),
 ];
 
+const SEARCHED = {
+  search: { method: 'asha', trials: 3 },
+  training: { learning_rate: { low: 1e-5, high: 1e-3 }, eval_strategy: 'epoch' },
+};
 const MIXED = { mixture: ['a.csv', 'b.csv'].map((path) => ({ path, weight: 1 })) };
 
-/** What settings go with: test rows of a file of their own or of the training's, mixtures, answers by likelihood, unpacked texts, evaluations. */
+/** What settings go with: test rows of a file of their own or of the training's, mixtures, answers by likelihood, unpacked texts, searches, evaluations. */
 const WITH: readonly { readonly task: Json; readonly top?: Json }[] = [
   { task: { test: { path: 'y.csv' } } },
   { task: { test: { path: 'y.csv' }, scoring: 'both' }, top: { training: { packing: 'none' } } },
   { task: { split: { test: 0.25 } } },
   { task: { train: MIXED, test: { path: 'y.csv' } } },
   { task: { test: { path: 'y.csv' }, validation: { path: 'v.csv' } } },
+  { task: { test: { path: 'y.csv' }, validation: { path: 'v.csv' }, baselines: [] }, top: SEARCHED },
   {
     task: { test: { path: 'y.csv' }, validation: { path: 'v.csv' } },
     top: {

@@ -33,6 +33,14 @@ export interface Fixture {
   readonly drawn?: { readonly count: number; readonly seed?: number };
   /** Trained without test rows. */
   readonly untested?: boolean;
+  /** The losses of its evaluations, behind each step from the first on; the least is the best. */
+  readonly evaluated?: {
+    readonly losses: readonly number[];
+    readonly keepsBest?: boolean;
+    readonly early?: boolean;
+  };
+  /** The trial of a search that it is. */
+  readonly searched?: { readonly trial: number; readonly stopped?: boolean };
   readonly started?: string;
   /** Not finished: as it was stopped, or with this failure. */
   readonly unfinished?: boolean;
@@ -56,22 +64,55 @@ export function writeRun(root: string, fixture: Fixture): string {
   if (fixture.failure !== undefined) write('failed.json', { message: fixture.failure, at: started });
   if (fixture.failure !== undefined || fixture.unfinished) return folder;
 
+  const { losses = [], early = false } = fixture.evaluated ?? {};
+  const best = losses.indexOf(Math.min(...losses));
   const training = {
     ...{ steps: 3, first_loss: 3, last_loss: 1, tokens: 300 },
     seconds: Date.parse(started) / 1e12,
+    ...(fixture.evaluated && {
+      ...{
+        best_step: best + 1,
+        best_metric: losses[best],
+        metric_for_best_model: 'loss',
+        stopped_early: early,
+      },
+    }),
+    ...(fixture.searched?.stopped && { stopped_by: 'search' }),
   };
-  const counts = { train_rows: trainRows, test_rows: fixture.untested ? 0 : TEST_ROWS };
+  const validated = fixture.evaluated && { validation_rows: 9 };
+  const counts = { train_rows: trainRows, ...validated, test_rows: fixture.untested ? 0 : TEST_ROWS };
   const about = { task, kind, metric: kind === 'classification' ? kind : 'rouge', ...counts };
   if (method === 'tuned') {
-    const step = { steps: 3, grad_norm: 1, learning_rate: 0.1, tokens: 100, trained_tokens: 10, seconds: 1 };
+    const step = {
+      steps: early ? 9 : 3,
+      grad_norm: 1,
+      learning_rate: 0.1,
+      tokens: 100,
+      trained_tokens: 10,
+      seconds: 1,
+    };
     writeLines(
       join(folder, task, 'train.jsonl'),
       [1, 2, 3].map((n) => ({ step: n, epoch: n / 3, loss: 4 - n, time: Date.parse(started), ...step })),
     );
+    if (fixture.evaluated)
+      writeLines(
+        join(folder, task, 'eval.jsonl'),
+        losses.map((loss, i) => ({
+          ...{
+            step: i + 1,
+            epoch: (i + 1) / 3,
+            loss,
+            best: i <= best,
+            seconds: 1,
+            time: Date.parse(started),
+          },
+        })),
+      );
     const tokens = [{ id: 1, text: fixture.token ?? ' meow', trained: true }];
     write(join(task, 'inspected.json'), [{ row: 0, shortened: false, trained: 1, tokens }]);
   }
-  if (fixture.untested) {
+  if (fixture.untested || fixture.searched?.stopped) {
     write('results.json', [{ ...about, methods: [], training }]);
     return folder;
   }
@@ -158,6 +199,12 @@ function manifest(settings: Settings) {
       },
       report_to: [],
       mlflow: {},
+      ...(settings.searched && {
+        search: {
+          ...{ method: 'asha', trials: 4, seed: 42, trial: settings.searched.trial },
+          halving: { reduction_factor: 2, grace_period: 1 },
+        },
+      }),
       tasks: [
         {
           name: task,
@@ -176,6 +223,9 @@ function manifest(settings: Settings) {
             neftune_noise_alpha: settings.neftune ?? 0,
             bf16: true,
             seed,
+            ...(settings.evaluated && {
+              ...{ eval_strategy: 'steps', load_best_model_at_end: settings.evaluated.keepsBest ?? false },
+            }),
           },
           generation: { do_sample: false, max_new_tokens: 20, baseline_max_new_tokens: 20, seed },
         },

@@ -282,3 +282,83 @@ test('a training without test rows has its losses, its rows and its curve', () =
     ],
   );
 });
+
+describe('trainings that were evaluated', () => {
+  const EVALUATED: Fixture[] = [
+    { id: 'a', right: 14, evaluated: { losses: [2.5, 2.25, 2.75], keepsBest: true, early: true } },
+    { id: 'b', right: 12, neftune: 5, evaluated: { losses: [2.5, 2.4, 2.3] } },
+  ];
+
+  test('show both losses, with a ring at the best step, in words as well', () => {
+    const { html, markdown } = reportOf([written(...EVALUATED)]);
+    const figure =
+      /<figure[^>]*>(?:(?!<\/figure>)[^])*Training and validation loss by step[^]*?<\/figure>/.exec(html)![0];
+    // Of each training a ring in the wide picture and one in the narrow.
+    assert.equal(figure.match(/r="6"/g)!.length, 2 * EVALUATED.length);
+    assert.equal(figure.match(/r="2\.2"/g)!.length, 2 * 3 * EVALUATED.length);
+    assert.match(
+      html,
+      /QLoRA[^:;]*: from 3\.00 to 1\.00, of validation rows from 2\.50 to 2\.75, the best at step 2; QLoRA, NEFTune/,
+    );
+    assert.match(markdown, /## Training and validation loss/);
+  });
+
+  test('are told with their best step, what was kept, and whether they stopped early', () => {
+    const report = reportOf([written(...EVALUATED)]);
+    const [first, second] = sheet(report, 'validation-pets.csv');
+    const of = (row: Record<string, string> | undefined): string[] =>
+      ['run', 'best_metric', 'best_step', 'steps', 'planned_steps', 'stopped_early', 'kept_step'].map(
+        (name) => row![name]!,
+      );
+    assert.deepEqual(of(first), ['a', '2.250000', '2', '3', '9', 'true', '2']);
+    assert.deepEqual(of(second), ['b', '2.300000', '3', '3', '3', 'false', '3']);
+    assert.match(
+      report.markdown,
+      /\| QLoRA[^|]* a\)? +\| +9 \| +loss +\| +2\.250 \| +2 \| +3 \(?of 9, stopped early\)? \| the best +\|/,
+    );
+  });
+
+  test('without test rows are told so, too; and those that were not evaluated are as before', () => {
+    const untested = EVALUATED.map((run) => ({ ...run, untested: true }));
+    const report = reportOf([written(...untested)]);
+    assert.equal(sheet(report, 'validation-trained-1.csv').length, 2);
+    assert.match(report.markdown, /Training and validation loss by step/);
+    const plain = reportOf([written({ id: 'a', right: 14 })]);
+    assert.ok(!Object.keys(plain.tables).some((name) => name.startsWith('validation')));
+    assert.match(plain.markdown, /Training loss by step on 100 rows/);
+    assert.doesNotMatch(plain.markdown, /validation/);
+  });
+});
+
+test('a search tells how many it tried and stopped, and ranks them by the validation rows', () => {
+  const runs: Fixture[] = [
+    { id: 'a', right: 14, neftune: 1, evaluated: { losses: [2.5, 2.25, 2.75] }, searched: { trial: 1 } },
+    {
+      id: 'b',
+      right: 10,
+      neftune: 2,
+      modules: ['o_proj'],
+      evaluated: { losses: [2.4, 2.3, 2.2] },
+      searched: { trial: 2 },
+    },
+    {
+      ...{ id: 'c', neftune: 3, evaluated: { losses: [2.6], early: true } },
+      searched: { trial: 3, stopped: true },
+    },
+  ];
+  const report = reportOf([written(...runs)]);
+  assert.match(
+    report.markdown,
+    /A search \(asha\) tried 3 of 4 trials; 1 of them stopped on the way, for others were better by then\. The best of 3 tried, by validation loss 2\.2000: QLoRA, on o\\_proj, NEFTune 2 \(trial 2\)\./,
+  );
+  assert.match(report.markdown, /The best of so many flatters itself/);
+  const rows = sheet(report, 'trials.csv').map((row) =>
+    ['place', 'trial', 'run', 'validation', 'stopped_by_search'].map((name) => row[name]),
+  );
+  assert.deepEqual(rows, [
+    ['1', '2', 'b', '2.200000', 'false'],
+    ['2', '1', 'a', '2.750000', 'false'],
+    ['–', '3', 'c', '', 'true'],
+  ]);
+  assert.doesNotMatch(reportOf([written({ id: 'a', right: 14 })]).markdown, /search/);
+});

@@ -21,9 +21,11 @@ after(() => rmSync(root, { recursive: true, force: true }));
 
 let made = 0;
 const EVALUATION = { step: 1, epoch: 0.5, loss: 2, best: true, seconds: 1, time: 0 };
+const RUNG = { evaluation: 1, step: 1, metric: 'loss', figure: 2, tried: 1, cutoff: 2, stop: false };
 const fresh = (): string => {
   const folder = writeRun(mkdtempSync(join(root, 'runs-')), { id: `r${made++}` });
   writeFileSync(join(folder, 'pets/eval.jsonl'), `${JSON.stringify(EVALUATION)}\n`);
+  writeFileSync(join(folder, 'pets/rungs.jsonl'), `${JSON.stringify(RUNG)}\n`);
   return folder;
 };
 
@@ -33,6 +35,7 @@ function readAll(folder: string): void {
   for (const result of run.results) {
     readSteps(run, result.task);
     TASK_FILES.evaluations.read(join(folder, result.task));
+    TASK_FILES.rungs.read(join(folder, result.task));
     savedResult(join(folder, result.task));
     for (const { method } of result.methods) readPredictions(run, result, method, 'generate');
   }
@@ -54,6 +57,7 @@ const FILES = [
   'pets/predictions-tuned.jsonl',
   'pets/train.jsonl',
   'pets/eval.jsonl',
+  'pets/rungs.jsonl',
 ];
 
 describe("a run's folder", () => {

@@ -1,19 +1,22 @@
 /** Runs that report to MLflow: what the server comes to hold, whatever happens to it or to the run. */
 
 import assert from 'node:assert/strict';
-import { existsSync, readFileSync } from 'node:fs';
+import { existsSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { after, before, describe, it } from 'node:test';
 import { flatten, MlflowClient, MlflowError } from '../../../src/experiments/trackers/mlflow-client.js';
+import { EVENTS } from '../../../src/experiments/trackers/tensorboard.js';
+import { readEventFile } from '../../../src/experiments/trackers/tfevents.js';
 import { mlflowServer } from '../../../src/experiments/trackers/mlflow-server.js';
 import { evalScalars, stepScalars } from '../../../src/experiments/run/tracked.js';
-import type { LoggedStep } from '../../../src/experiments/store/steps.js';
+import type { LoggedEvaluation, LoggedStep } from '../../../src/experiments/store/steps.js';
 import { readRecords } from '../../../src/experiments/store/records.js';
 import type { TaskResult } from '../../../src/experiments/store/results.js';
 import {
   makeJob,
   makeModel,
   runFolder,
+  sentences,
   start,
   temporaryFolder,
   westwind,
@@ -180,6 +183,50 @@ describe('reports to MLflow', { concurrency: 2 }, () => {
     await killed.ended;
     assertDone(await westwind(['run', job.config], { env }));
     assertWhole(server, job);
+  });
+
+  it('evaluations are told as they come, by transformers’ names, and test figures apart from them', async () => {
+    const { server, env } = await startServer();
+    const steered =
+      '  eval_strategy: steps\n  eval_steps: 4\n  load_best_model_at_end: true\n  metric_for_best_model: accuracy\n';
+    const job = makeJob(model, {
+      ...SHORT,
+      'seed: 5': 'seed: 5\nreport_to: [tensorboard, mlflow]',
+      '  logging_steps: 1\n': `  logging_steps: 1\n${steered}`,
+      '    test: {path: test.csv}\n': '    test: {path: test.csv}\n    validation: {path: validation.csv}\n',
+    });
+    writeFileSync(join(job.folder, 'validation.csv'), sentences(9, 200));
+    const killed = start(['run', job.config], { env });
+    await killed.until('step 10/16');
+    killed.signal('SIGKILL');
+    await killed.ended;
+    assertDone(await westwind(['run', job.config], { env }));
+    const task = join(runFolder(job), 'subjects');
+    const evaluations = readRecords<LoggedEvaluation>(join(task, 'eval.jsonl'));
+    assert.deepEqual(
+      evaluations.map(({ step }) => step),
+      [4, 8, 12, 16],
+    );
+    const wanted = evaluations.flatMap((of) => [
+      ...['accuracy', 'f1_macro'].map((name) => [`eval/${name}`, of.step, of.metrics![name]] as const),
+      ...([['eval/runtime', of.step, of.seconds]] as const),
+      ...([['eval/loss', of.step, of.loss]] as const),
+    ]);
+    const [{ metrics }] = [...server.runs.values()] as [StoredRun];
+    const shown = new Set<string>(wanted.map(([key]) => key));
+    assert.deepEqual(
+      metrics.filter(({ key }) => shown.has(key)).map(({ key, step, value }) => [key, step, value]),
+      wanted,
+    );
+    assert.ok(metrics.filter(({ key }) => key.startsWith('eval/')).every(({ step }) => step % 4 === 0));
+    assert.equal(metrics.filter(({ key }) => key === 'test/accuracy').length, 1);
+    const events = readEventFile(join(task, EVENTS));
+    const losses = events.filter(({ scalars }) => 'eval/loss' in scalars);
+    assert.deepEqual(
+      losses.map(({ step, scalars }) => [step, scalars['eval/loss']]),
+      evaluations.map(({ step, loss }) => [step, Math.fround(loss)]),
+    );
+    assert.equal(events.filter(({ scalars }) => 'test/accuracy' in scalars).length, 1);
   });
 
   it('no server named: one notice, and the run goes on', async () => {

@@ -25,6 +25,8 @@ export interface Series {
   readonly points: readonly CurvePoint[];
   /** Dashed, without a band: figures from elsewhere. */
   readonly foreign?: boolean;
+  /** A dashed line beside it, of the same colour, with a ring at the one of its points that was chosen (its x). */
+  readonly beside?: { readonly points: readonly CurvePoint[]; readonly chosen?: number | undefined };
 }
 
 export interface CurveOptions {
@@ -49,7 +51,7 @@ export function curveChart(series: readonly Series[], options: CurveOptions, wid
   const legendHeight = legend.length * 19;
   const [left, top, bottom] = [46, 26 + legendHeight, 52];
   const height = (narrow ? 300 : 380) + legendHeight;
-  const all = series.flatMap(({ points }) => points);
+  const all = series.flatMap(({ points, beside }) => [...points, ...(beside?.points ?? [])]);
   const xs = [...new Set(all.map(({ x }) => x))].sort((a, b) => a - b);
   const [first, last] = [xs[0]!, xs.at(-1)!];
   const logarithmic = options.ticks === 'each' && first > 0 && last / first >= 6;
@@ -93,6 +95,7 @@ export function curveChart(series: readonly Series[], options: CurveOptions, wid
   parts.push(label(middle, height - 12, axis, { anchor: 'middle', size: SIZE, quiet: true }));
 
   parts.push(...bands(series, x, y), ...courses(series, x, y, options.markers));
+  parts.push(...besides(series, x, y));
   if (!narrow) parts.push(...endLabels(series, x, y, width - right + 12, height - bottom));
   parts.push(...legend.flatMap(legendRow));
   return svg(width, height, parts);
@@ -139,6 +142,27 @@ function courses(series: readonly Series[], x: Scale, y: Scale, markers: boolean
     }
   }
   return parts;
+}
+
+/** The lines beside others. */
+function besides(series: readonly Series[], x: Scale, y: Scale): string[] {
+  return series.flatMap(({ beside }, i) => {
+    if (!beside) return [];
+    const { points, chosen } = beside;
+    const path = lineOf<CurvePoint>(
+      (p) => x(p.x),
+      (p) => y(p.y),
+    ).digits(1)(points);
+    const at = (p: CurvePoint, radius: number, style: string): string =>
+      `<circle cx="${px(x(p.x))}" cy="${px(y(p.y))}" r="${radius}" style="${style}"/>`;
+    return [
+      `<path d="${path}" fill="none" stroke-width="1.6" stroke-dasharray="5 3" style="stroke:${colour(i)}"/>`,
+      ...points.map((p) => at(p, 2.2, `fill:${colour(i)}`)),
+      ...points
+        .filter((p) => p.x === chosen)
+        .map((p) => at(p, 6, `fill:none;stroke:${colour(i)};stroke-width:2`)),
+    ];
+  });
 }
 
 /** Names at the ends of their lines, moved apart where they would overlap. */

@@ -17,7 +17,15 @@ import {
   PUBLISHED_SUMMARIES,
   type PublishedName,
 } from '../published.js';
-import { inStep, modelOf, trainRows, varyingModels, type DataSet, type Findings } from '../findings.js';
+import {
+  inOrder,
+  inStep,
+  modelOf,
+  trainRows,
+  varyingModels,
+  type DataSet,
+  type Findings,
+} from '../findings.js';
 import { unanswered } from './methods.js';
 
 /** Longer tables are folded away. */
@@ -27,10 +35,12 @@ const MOST_ROWS = 16;
 export function allSection(set: DataSet, context: Context): Section {
   const figures = figureHeads(set).filter(([name]) => set.points.some((point) => estimate(point, name)));
   const tuned = set.points.filter(({ method }) => method === 'tuned');
-  const columns = inStep(
-    varying(tuned).filter((name) => name !== MODEL && name !== TRAIN_ROWS && !name.endsWith('.content')),
-    tuned,
+  const varied = varying(tuned).filter(
+    (name) => name !== MODEL && name !== TRAIN_ROWS && !name.endsWith('.content'),
   );
+  // Of what a search draws each says all others: none of them stands for the rest.
+  const drawn = tuned.some(({ measurements }) => measurements.some(({ run }) => run.manifest.config.search));
+  const columns = drawn ? inOrder(varied) : inStep(varied, tuned);
   const models = varyingModels(set.points);
   context.csv(`runs-${set.slug}.csv`, runsSheet(set, columns, figures));
   const seeds = set.points.some(({ measurements }) => measurements.length > 1);

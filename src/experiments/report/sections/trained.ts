@@ -12,12 +12,15 @@ import {
   type Findings,
   type Trained,
 } from '../findings.js';
-import { lossBlocks, MOST_LINES } from './losses.js';
+import { lossBlocks, mostLines } from './losses.js';
+import { validationBlocks } from './validation.js';
 import { inspectedBlocks } from './inspected.js';
 
 export function trainedChapter({ trained }: Findings, context: Context): Chapter | undefined {
   if (trained.length === 0) return undefined;
-  const sections = groupBy(trained, ({ result }) => result.task).map(taskSection);
+  const sections = groupBy(trained, ({ result }) => result.task).map((group, place) =>
+    taskSection(group, place, context),
+  );
   context.csv('trained.csv', sheet(trained));
   const text =
     'Their tasks have no test rows: a loss on what was trained on says how training went, not how good it is.';
@@ -29,13 +32,15 @@ export function trainedChapter({ trained }: Findings, context: Context): Chapter
   };
 }
 
-function taskSection(trainings: readonly Trained[], place: number): Section {
+function taskSection(trainings: readonly Trained[], place: number, context: Context): Section {
   const names = labels(trainings);
-  const lowest = [...trainings].sort((a, b) => lastLoss(a) - lastLoss(b)).slice(0, MOST_LINES);
+  const lowest = [...trainings]
+    .sort((a, b) => lastLoss(a) - lastLoss(b))
+    .slice(0, mostLines(trainings.map(({ result }) => result)));
   const shown = trainings.filter((training) => lowest.includes(training));
   const lines = shown.map((training) => {
     const { run, result } = training;
-    return { name: names.get(training)!, run, task: result.task, rows: trainRows(training) };
+    return { name: names.get(training)!, run, result, rows: trainRows(training) };
   });
   const notes =
     trainings.length > shown.length
@@ -73,6 +78,10 @@ function taskSection(trainings: readonly Trained[], place: number): Section {
           }),
         },
       },
+      ...validationBlocks(
+        trainings.map((training) => ({ name: names.get(training)!, setting: training, training })),
+        (text) => context.csv(`validation-trained-${place + 1}.csv`, text),
+      ),
       ...inspectedBlocks(trainings),
     ],
   };
