@@ -15,6 +15,7 @@ export const rows = [
   ['experiments/data'],
   ['experiments/config'],
   ['experiments/trackers'],
+  ['export'],
   ['train', 'generate'],
   ['tasks', 'eval', 'data', 'tokenizer'],
   ['models', 'adapters'],

@@ -14,7 +14,7 @@ import { readEventFile } from '../../src/experiments/trackers/tfevents.js';
 import { makeReport } from '../../src/experiments/report/index.js';
 import { findRunFolders, readPredictions, readRun, readSteps } from '../../src/experiments/store/stored.js';
 import { savedResult } from '../../src/experiments/run/unit.js';
-import { openCheckpoint, resolveModel, SafetensorsFile } from '../../src/files/index.js';
+import { GgufFile, openCheckpoint, resolveModel, SafetensorsFile } from '../../src/files/index.js';
 import { stopTokens } from '../../src/generate/stop-tokens.js';
 import { loadModel, randomModel } from '../../src/models/load.js';
 import type { CausalLM } from '../../src/models/model.js';
@@ -169,6 +169,17 @@ export async function makeReaders(backend: Backend, scratch: string): Promise<Re
         const file = SafetensorsFile.open(path);
         try {
           for (const name of file.names) file.read(name);
+        } finally {
+          file.close();
+        }
+      },
+    },
+    gguf: {
+      ...{ seeds: 'gguf', files: named('.gguf'), kind: 'bytes', weight: 10 },
+      read: (_, path) => {
+        const file = GgufFile.open(path);
+        try {
+          for (const name of file.tensors.keys()) file.read(name);
         } finally {
           file.close();
         }

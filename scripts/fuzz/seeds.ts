@@ -8,7 +8,7 @@ import { saveAdapter } from '../../src/adapters/peft.js';
 import type { Backend } from '../../src/backends/contract.js';
 import { EVENTS } from '../../src/experiments/trackers/tensorboard.js';
 import { EventFile } from '../../src/experiments/trackers/tfevents.js';
-import { writeCheckpoint } from '../../src/files/index.js';
+import { writeCheckpoint, writeGguf, type GgufValue } from '../../src/files/index.js';
 import { randomModel } from '../../src/models/load.js';
 import { saveModel } from '../../src/models/save.js';
 import { saveCheckpoint } from '../../src/train/checkpoint.js';
@@ -54,6 +54,18 @@ export async function makeSeeds(root: string, backend: Backend): Promise<void> {
   }));
   await writeCheckpoint(made('safetensors'), tensors);
   await writeCheckpoint(made('index'), tensors, { maxShardSize: 40 });
+
+  const keys: readonly (readonly [string, GgufValue])[] = [
+    ['general.architecture', { type: 'string', value: 'llama' }],
+    ['general.alignment', { type: 'uint32', value: 32 }],
+    ['llama.attention.layer_norm_rms_epsilon', { type: 'float32', value: 1e-6 }],
+    ['tokenizer.ggml.tokens', { type: 'array', of: 'string', value: ['<s>', 'a', '\u4e2d'] }],
+    ['tokenizer.ggml.add_bos_token', { type: 'bool', value: true }],
+  ];
+  await writeGguf(join(made('gguf'), 'a.gguf'), new Map(keys), [
+    { name: 'token_embd.weight', type: 'Q8_0', shape: [3, 32], data: () => new Uint8Array(102) },
+    { name: 'output_norm.weight', type: 'F32', shape: [5], data: () => new Uint8Array(20) },
+  ]);
 
   const configs = {
     ...{

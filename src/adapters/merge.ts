@@ -62,15 +62,8 @@ export async function mergeAdapter(
   { dtype, maxShardSize, force, signal }: MergeOptions = {},
 ): Promise<string[]> {
   throwIfAborted(signal);
-  // A model's shape, and nothing of its weights.
-  const model = await modelLayout(await createPlanBackend('reference'), baseFolder);
-  const adapter = openAdapter(model, adapterFolder);
-  let base: Checkpoint | undefined;
+  const merged = await openMerged(backend, baseFolder, adapterFolder, dtype);
   try {
-    base = openCheckpoint(baseFolder);
-    refusePacked(base);
-    const merge = new Merge(backend, model, base, adapter, dtype);
-    const tensors = merge.tensors();
     const claimed = claimFolder(out, { force, inputs: [baseFolder, adapterFolder] });
     try {
       copyCompanions(baseFolder, claimed);
@@ -78,17 +71,62 @@ export async function mergeAdapter(
       if (bringsTokenizer(adapterFolder)) copyCompanions(adapterFolder, claimed);
       // And what it was trained on was laid out by its chat template.
       else copyCompanions(adapterFolder, claimed, /^chat_template\.jinja$/);
-      writeConfig(claimed, merge.config(readModelJson(join(baseFolder, 'config.json'))), dtype);
-      await addCheckpoint(claimed, tensors, { ...(maxShardSize !== undefined && { maxShardSize }), signal });
+      writeConfig(claimed, merged.config, dtype);
+      const shards = maxShardSize !== undefined && { maxShardSize };
+      await addCheckpoint(claimed, merged.tensors, { ...shards, signal });
       claimed.commit();
     } finally {
       claimed.abort();
     }
-    return [...merge.changed];
+    return [...merged.changed];
   } finally {
-    adapter.close();
+    merged.close();
+  }
+}
+
+/** A model whose tensors are made when they are asked for, one at a time. `close` it when they have been. */
+export interface MergedModel {
+  readonly config: Readonly<Record<string, unknown>>;
+  /** By the names of the base's checkpoint. */
+  readonly tensors: readonly TensorToWrite[];
+  /** The modules that the adapter changes. */
+  readonly changed: ReadonlySet<string>;
+  /** Whether the head is the embedding's table, whatever the checkpoint holds under its name. */
+  readonly tied: boolean;
+  /** Names of embedding and head. */
+  readonly embeddingName: string;
+  readonly headName: string;
+  close(): void;
+}
+
+/** A base and, where one is given, an adapter as one model. Throws UserError as `mergeAdapter` does. */
+export async function openMerged(
+  backend: Backend,
+  baseFolder: string,
+  adapterFolder: string | undefined,
+  dtype?: FloatDtype,
+): Promise<MergedModel> {
+  // A model's shape, and nothing of its weights.
+  const model = await modelLayout(await createPlanBackend('reference'), baseFolder);
+  let adapter: AdapterFile | undefined;
+  let base: Checkpoint | undefined;
+  const close = (): void => {
+    adapter?.close();
     base?.close();
     model.dispose();
+  };
+  try {
+    adapter = adapterFolder === undefined ? undefined : openAdapter(model, adapterFolder);
+    base = openCheckpoint(baseFolder);
+    refusePacked(base);
+    const merge = new Merge(backend, model, base, adapter, dtype);
+    const tensors = merge.tensors();
+    const config = merge.config(readModelJson(join(baseFolder, 'config.json')));
+    const { changed, tied, embeddingName, headName } = merge;
+    return { config, tensors, changed, tied, embeddingName, headName, close };
+  } catch (error) {
+    close();
+    throw error;
   }
 }
 
@@ -115,6 +153,7 @@ class Merge {
   /** The modules that the adapter changes. */
   readonly changed = new Set<string>();
   private readonly pairs: ReadonlyMap<string, AdapterPair>;
+  private readonly tables: AdapterFile['tables'];
   /** Whether the head was the embedding's table and is no longer. */
   private readonly apart: boolean;
 
@@ -122,20 +161,21 @@ class Merge {
     private readonly backend: Backend,
     private readonly model: CausalLM,
     private readonly base: Checkpoint,
-    private readonly adapter: AdapterFile,
+    private readonly adapter: AdapterFile | undefined,
     private readonly dtype: FloatDtype | undefined,
   ) {
-    this.pairs = new Map(adapter.pairs.map((pair) => [`${pair.name}.weight`, pair]));
-    const { tables } = adapter;
+    const { pairs = [], tables = {} } = adapter ?? {};
+    this.pairs = new Map(pairs.map((pair) => [`${pair.name}.weight`, pair]));
+    this.tables = tables;
     this.apart = isTied(model) && (this.pairs.has(this.headName) || tables.head !== tables.embedding);
-    for (const { name } of adapter.pairs) this.changed.add(name);
+    for (const { name } of pairs) this.changed.add(name);
     if (tables.embedding) this.changed.add(model.embedding.name);
     if (tables.head) this.changed.add(model.head.name);
   }
 
   /** config.json of the merged model. */
   config(config: Record<string, unknown>): Record<string, unknown> {
-    const { embedding, head } = this.adapter.tables;
+    const { embedding, head } = this.tables;
     const rows = (embedding ?? head)?.rows ?? this.model.embedding.table.rows;
     const resized = rows === this.model.embedding.table.rows ? config : { ...config, vocab_size: rows };
     return this.apart ? untied(resized) : resized;
@@ -154,11 +194,15 @@ class Merge {
     return sources.map((source) => this.tensor(source));
   }
 
-  private get headName(): string {
+  get tied(): boolean {
+    return isTied(this.model) && !this.apart;
+  }
+
+  get headName(): string {
     return `${this.model.head.name}.weight`;
   }
 
-  private get embeddingName(): string {
+  get embeddingName(): string {
     return `${this.model.embedding.name}.weight`;
   }
 
@@ -168,7 +212,7 @@ class Merge {
   }
 
   private sourceOf(name: string): Source {
-    const { embedding, head } = this.adapter.tables;
+    const { embedding, head } = this.tables;
     const from = (table: AdapterTable | undefined, base: string): Source['from'] =>
       table ? { table } : { base };
     const pair = this.pairs.get(name);
@@ -202,8 +246,8 @@ class Merge {
         checkFinite(base.folder, from.base, own.dtype, shape, data);
         if (pair === undefined && to === own.dtype) return data;
         values = toFloat32(own.dtype as FloatDtype, data);
-      } else values = adapter.read(from.table.tensor);
-      if (pair) await mergePair(backend, values, shape, adapter, pair);
+      } else values = adapter!.read(from.table.tensor);
+      if (pair) await mergePair(backend, values, shape, adapter!, pair);
       const plain = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);
       if (to !== 'F64') checkFits(base.folder, name, 'F32', to as 'F32' | 'BF16' | 'F16', shape, plain);
       return fromFloat32(to as FloatDtype, values);

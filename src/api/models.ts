@@ -4,6 +4,7 @@ export type { LoraConfig } from '../adapters/config.js';
 export { mergeAdapter, type MergeOptions } from '../adapters/merge.js';
 export { loadAdapter, readAdapter, readAdapterConfig, saveAdapter } from '../adapters/peft.js';
 export { targetModules } from '../adapters/targets.js';
+export { exportAdapterGguf, exportGguf, type FileType } from '../export/gguf/index.js';
 export {
   openCheckpoint,
   resolveModel,

@@ -24,6 +24,7 @@ const VERBS = {
   rm: 'remove runs, after asking',
   report: 'turn runs into tables and charts: Markdown, one HTML file, CSV',
   merge: 'merge an adapter into its base model',
+  export: 'write a model, with its adapter, as one GGUF file for llama.cpp and Ollama',
   verify: 'compare with what the reference implementations computed',
   bench: 'measure speed and memory',
   doctor: 'say what this machine offers',

@@ -6,6 +6,7 @@ import { resolveModel, type FloatDtype } from '../files/index.js';
 import { isAbort } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
 import { deviceOptions, openBackend, type DeviceFlags } from './device.js';
+import { interrupted } from './interrupt.js';
 import type { Verb } from './main.js';
 import { say } from './output.js';
 
@@ -61,10 +62,3 @@ export const verb: Verb = (command) => {
       say(`merged ${modules.length} modules of ${adapter} into ${name}: ${flags.out}`);
     });
 };
-
-/** Aborted by Ctrl-C; a second one ends the process as ever. */
-function interrupted(): AbortSignal {
-  const stop = new AbortController();
-  for (const name of ['SIGINT', 'SIGTERM'] as const) process.once(name, () => stop.abort());
-  return stop.signal;
-}

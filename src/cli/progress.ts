@@ -233,7 +233,7 @@ class Bars implements Progress {
 }
 
 /** A bar on a terminal whose line is made anew each time it is drawn, as wide as the terminal is then. */
-function barOf(
+export function barOf(
   out: NodeJS.WriteStream,
   textOf: (params: Params, payload: { readonly rest: readonly string[] }) => BarText,
 ): SingleBar {

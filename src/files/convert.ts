@@ -59,10 +59,14 @@ export function float32ToBf16(values: Float32Array): Uint16Array {
 
 let halves: Float32Array | undefined;
 
+/** The value of every binary16 bit pattern. */
+export function f16Values(): Float32Array {
+  return (halves ??= Float32Array.from({ length: 65536 }, (_, half) => halfValue(half)));
+}
+
 /** binary16 bit patterns to float32, exactly, through a table of all 65,536 values. */
 export function f16ToFloat32(bits: Uint16Array): Float32Array {
-  halves ??= Float32Array.from({ length: 65536 }, (_, half) => halfValue(half));
-  const table = halves;
+  const table = f16Values();
   const out = new Float32Array(bits.length);
   for (let i = 0; i < bits.length; i++) out[i] = table[bits[i]!]!;
   return out;
@@ -72,19 +76,21 @@ export function f16ToFloat32(bits: Uint16Array): Float32Array {
 export function float32ToF16(values: Float32Array): Uint16Array {
   const bits = new Uint32Array(values.buffer, values.byteOffset, values.length);
   const out = new Uint16Array(bits.length);
-  for (let i = 0; i < bits.length; i++) {
-    const x = bits[i]!;
-    const abs = x & 0x7fffffff;
-    let half: number;
-    if (abs > 0x7f800000) half = 0x7e00;
-    else if (abs >= 0x477ff000) half = 0x7c00;
-    // Normal: rebias the exponent from 127 to 15 and round the 13 bits that go; a carry runs into the exponent, rightly.
-    else if (abs >= 0x38800000) half = (abs - 0x38000000 + 0xfff + ((abs >>> 13) & 1)) >>> 13;
-    else if (abs >= 0x33000000) half = subnormalHalf(abs);
-    else half = 0;
-    out[i] = half | ((x >>> 16) & 0x8000);
-  }
+  for (let i = 0; i < bits.length; i++) out[i] = halfBits(bits[i]!);
   return out;
+}
+
+/** The bit pattern in binary16 of what has the bits `x` in binary32. */
+export function halfBits(x: number): number {
+  const abs = x & 0x7fffffff;
+  let half: number;
+  if (abs > 0x7f800000) half = 0x7e00;
+  else if (abs >= 0x477ff000) half = 0x7c00;
+  // Normal: rebias the exponent from 127 to 15 and round the 13 bits that go; a carry runs into the exponent, rightly.
+  else if (abs >= 0x38800000) half = (abs - 0x38000000 + 0xfff + ((abs >>> 13) & 1)) >>> 13;
+  else if (abs >= 0x33000000) half = subnormalHalf(abs);
+  else half = 0;
+  return half | ((x >>> 16) & 0x8000);
 }
 
 /** For 2^-25 <= |x| < 2^-14: the multiple of 2^-24 nearest to x. */

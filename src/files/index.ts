@@ -3,14 +3,24 @@ export { addCheckpoint, Checkpoint, openCheckpoint, writeCheckpoint } from './ch
 export {
   bf16ToFloat32,
   f16ToFloat32,
+  f16Values,
   float32ToBf16,
   float32ToF16,
   fromFloat32,
+  halfBits,
   toFloat32,
   type FloatDtype,
 } from './convert.js';
 export { DTYPE_BYTES, elementCount, FLOAT_NAMES, type Dtype, type FloatType } from './dtype.js';
 export { checkFinite, checkFits } from './finite.js';
+export {
+  GgufFile,
+  TENSOR_TYPES,
+  writeGguf,
+  type GgufTensor,
+  type GgufValue,
+  type TensorType,
+} from './gguf/index.js';
 export { refuseForeignFolder, refuseQuantized, refuseQuantizedTensors } from './foreign.js';
 export { readFault } from '../util/faults.js';
 export { resolveDataset, resolveModel } from './hub.js';

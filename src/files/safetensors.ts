@@ -3,13 +3,15 @@
  * that says where each tensor lies, then the tensors' bytes without gaps. A file is inert data from anywhere, so all that the
  * header claims is checked against the file's real size before a byte of it is believed, and tensors are read one at a time.
  */
-import { closeSync, readSync } from 'node:fs';
+import { closeSync } from 'node:fs';
 import { UserError } from '../util/errors.js';
 import { readFault } from '../util/faults.js';
 import { foreignBytes } from '../util/foreign.js';
 import { openRegular } from '../util/read.js';
 import { toFloat32 } from './convert.js';
 import { DTYPE_BYTES, elementCount, isDtype, type Dtype } from './dtype.js';
+import { quote } from './quote.js';
+import { readFully } from './read-fully.js';
 
 /** What a header says of one tensor. */
 export interface TensorInfo {
@@ -29,7 +31,6 @@ export interface TensorData {
 
 const MAX_HEADER_BYTES = 100_000_000;
 const COMPARE_CHUNK = 1 << 24;
-const READ_CHUNK = 1 << 30; // read(2) returns at most 2 GB less a page at once
 
 /** An open safetensors file. Hold it for as long as tensors are read, then `close` it. */
 export class SafetensorsFile {
@@ -128,15 +129,6 @@ export class SafetensorsFile {
 interface Header {
   readonly tensors: Map<string, TensorInfo>;
   readonly metadata: Record<string, string>;
-}
-
-function readFully(fd: number, target: Uint8Array, position: number, path: string): void {
-  for (let done = 0; done < target.byteLength;) {
-    const length = Math.min(target.byteLength - done, READ_CHUNK);
-    const count = readSync(fd, target, done, length, position + done);
-    if (count === 0) throw new UserError(`${path}: the file ends early; it is truncated, fetch it again`);
-    done += count;
-  }
 }
 
 function readHeader(path: string, fd: number, size: number): Header {
@@ -261,9 +253,4 @@ function isObject(value: unknown): value is Record<string, unknown> {
 
 function isSizes(value: unknown): value is number[] {
   return Array.isArray(value) && value.every((n) => Number.isSafeInteger(n) && (n as number) >= 0);
-}
-
-/** A name from a file, safe to print on one line. */
-function quote(text: string): string {
-  return JSON.stringify(text.length > 80 ? `${text.slice(0, 77)}...` : text);
 }

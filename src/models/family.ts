@@ -2,6 +2,7 @@
 
 import type { z } from 'zod';
 import { parseFields } from './config.js';
+import type { GgufForm } from './gguf.js';
 import type { CausalLM } from './model.js';
 import type { WeightLoader } from './weights.js';
 
@@ -44,6 +45,8 @@ export interface Family extends FamilyFacts {
   build(config: unknown, path: string, weights: WeightLoader): Promise<CausalLM>;
   /** Tokens that a text may have: known before the model is built. */
   contextLength(config: unknown, path: string): number;
+  /** Its form in GGUF files. Throws UserError where llama.cpp has no such model. */
+  gguf(config: unknown, path: string): GgufForm;
 }
 
 /** What a family's file says; what is left out is as most decoders have it. */
@@ -52,6 +55,7 @@ interface FamilyFile<S extends z.ZodType> extends Partial<FamilyFacts> {
   readonly schema: S;
   build(config: z.infer<S>, path: string, weights: WeightLoader): Promise<CausalLM>;
   contextLength(config: z.infer<S>): number;
+  gguf(config: z.infer<S>, path: string): GgufForm;
 }
 
 const MOST_DECODERS: FamilyFacts = {
@@ -70,5 +74,6 @@ export function defineFamily<S extends z.ZodType>({ schema, ...file }: FamilyFil
     ...file,
     build: (json, path, weights) => file.build(parseFields(schema, json, path), path, weights),
     contextLength: (json, path) => file.contextLength(parseFields(schema, json, path)),
+    gguf: (json, path) => file.gguf(parseFields(schema, json, path), path),
   };
 }

@@ -7,7 +7,17 @@ export {
   type Message,
   type RenderedChat,
 } from './chat/index.js';
-export { CHAT_TEMPLATE, TOKENIZER_FILES, tokenizerFiles } from './files.js';
+export {
+  CHAT_TEMPLATE,
+  chatTemplateSource,
+  readOptionalJson,
+  settle,
+  specialTokens,
+  TOKENIZER_FILES,
+  tokenizerFiles,
+  vocabulary,
+  type Json,
+} from './files.js';
 export { GrowingText } from './growing-text.js';
 export { ChatTemplate } from './jinja/index.js';
 export { TextStream } from './stream.js';

@@ -35,6 +35,7 @@ const NATIVE: Readonly<Record<string, Words>> = {
   verify: () => ['verify', 'test/golden/models/qwen2'],
   run: () => ['run', makeJob(model, SHORT).config],
   merge: () => ['merge', inRun('adapter'), '--model', model, '--out', fresh('merged')],
+  export: () => ['export', inRun('adapter'), '--model', model, '--out', fresh('model.gguf')],
 };
 
 const OTHERS: Readonly<Record<string, Words>> = {

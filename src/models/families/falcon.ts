@@ -9,6 +9,7 @@ import { UserError } from '../../util/errors.js';
 import { FusedDecoder, FUSED_MODULES } from '../blocks/fused-decoder.js';
 import { activationOf, fusedSchema, headSize, ropeParameters } from '../config.js';
 import { defineFamily } from '../family.js';
+import { commonKeys, float, refuseForm, ropeKeys, uint, ungrouped, type GgufForm } from '../gguf.js';
 
 const schema = fusedSchema.extend({
   ffn_hidden_size: z.int().positive().nullish(),
@@ -69,12 +70,54 @@ export const falcon = defineFamily({
     } as const;
     return FusedDecoder.build(config, traits, weights);
   },
+  gguf: form,
   modules: FUSED_MODULES,
   embedding: 'word_embeddings',
   shapes: {
     'falcon-7b': { config: FALCON_7B, batch: 4, length: 512 },
   },
 });
+
+function form(c: Config, path: string): GgufForm {
+  const dim = headSize(c, path);
+  const { groups, queriesPerGroup } = headGroups(c, path);
+  const rope = ropeParameters(c.rope_parameters ?? c.rope_scaling, c.rope_theta ?? 10000);
+  refuseForm(c.alibi, path, 'alibi is true');
+  refuseForm(c.bias, path, 'bias is true');
+  refuseForm(!c.parallel_attn, path, 'parallel_attn is false');
+  refuseForm(rope.rope_type === 'llama3', path, "a rotation scaled as Llama 3's");
+  return {
+    architecture: 'falcon',
+    keys: {
+      ...commonKeys({ ...c, intermediate_size: c.ffn_hidden_size ?? 4 * c.hidden_size }),
+      'attention.head_count_kv': uint(groups),
+      'attention.layer_norm_epsilon': float(c.layer_norm_epsilon),
+      ...ropeKeys(dim, rope),
+    },
+    names: {
+      layers: 'transformer.h',
+      inLayer: {
+        'self_attention.query_key_value': 'attn_qkv',
+        'self_attention.dense': 'attn_output',
+        'mlp.dense_h_to_4h': 'ffn_up',
+        'mlp.dense_4h_to_h': 'ffn_down',
+        input_layernorm: 'attn_norm',
+        ln_mlp: 'attn_norm',
+        ln_attn: 'attn_norm_2',
+      },
+      outside: {
+        'transformer.word_embeddings': 'token_embd',
+        'transformer.ln_f': 'output_norm',
+        lm_head: 'output',
+      },
+    },
+    orders: { attn_qkv: ungrouped(groups, queriesPerGroup, dim) },
+    normOffset: 0,
+    ownHead: false,
+    extra: {},
+    notes: [],
+  };
+}
 
 function headGroups(c: Config, path: string): { groups: number; queriesPerGroup: number } {
   const heads = c.num_attention_heads;

@@ -4,7 +4,8 @@
  */
 
 import { z } from 'zod';
-import { Decoder, LLAMA } from '../blocks/decoder.js';
+import { Decoder, LLAMA, type DecoderConfig, type DecoderTraits } from '../blocks/decoder.js';
+import type { RopeParameters } from '../blocks/rotary.js';
 import {
   decoderConfig,
   decoderSchema,
@@ -14,6 +15,7 @@ import {
   ropeSchema,
 } from '../config.js';
 import { defineFamily } from '../family.js';
+import { decoderForm, float, refuseForm, uint, type GgufForm } from '../gguf.js';
 
 const uncapped = z
   .null({ error: 'soft-capping of logits is not supported: null is what Gemma 3 has' })
@@ -62,28 +64,68 @@ const GEMMA3_1B = {
   initializer_range: 0.02,
 };
 
+type Config = z.infer<typeof schema>;
+
+/** What its layers are, and both rotations. */
+function parts(
+  c: Config,
+  path: string,
+): { config: DecoderConfig; local: (layer: number) => boolean; localRope: RopeParameters } {
+  const types = layerTypes(c, path, (layer) => (layer + 1) % c.sliding_window_pattern !== 0);
+  return {
+    config: decoderConfig({ ...c, rope_parameters: c.rope_parameters?.full_attention }, path),
+    local: (layer) => types[layer] === 'sliding_attention',
+    localRope: ropeParameters(c.rope_parameters?.sliding_attention, c.rope_local_base_freq),
+  };
+}
+
+function traits(c: Config, { config, local, localRope }: ReturnType<typeof parts>): DecoderTraits {
+  return {
+    ...LLAMA,
+    window: (layer) => (local(layer) ? c.sliding_window : 0),
+    rope: (layer) => (local(layer) ? localRope : config.rope_parameters),
+    queryKeyValueBias: c.attention_bias,
+    outputBias: c.attention_bias,
+    headNorms: true,
+    outputNorms: true,
+    normOffset: 1,
+    embeddingScale: Math.sqrt(c.hidden_size),
+    scoreScale: 1 / Math.sqrt(c.query_pre_attn_scalar),
+    activation: 'gelu_tanh',
+  };
+}
+
+/** llama.cpp knows a global layer behind every so many local ones. */
+function form(c: Config, path: string): GgufForm {
+  const { config, local, localRope } = parts(c, path);
+  refuseForm(c.attention_bias, path, 'attention_bias is true');
+  // That of the 27B it tells by its layers.
+  const scalar = c.num_hidden_layers === 62 ? c.hidden_size / c.num_attention_heads : config.head_dim;
+  refuseForm(c.query_pre_attn_scalar !== scalar, path, `query_pre_attn_scalar is not ${scalar}`);
+  refuseForm(localRope.rope_type !== 'default', path, 'a scaled rotation of local layers');
+  const layers = Array.from({ length: c.num_hidden_layers }, (_, i) => local(i));
+  const period = layers.includes(false) ? layers.indexOf(false) + 1 : layers.length + 1;
+  refuseForm(
+    layers.some((is, i) => is !== i % period < period - 1),
+    path,
+    'global layers that do not come at one distance',
+  );
+  const base = decoderForm('gemma3', config, traits(c, parts(c, path)), path);
+  const sliding = {
+    'attention.sliding_window': uint(c.sliding_window),
+    'attention.sliding_window_pattern': uint(period),
+    'rope.freq_base_swa': float(localRope.rope_theta),
+  };
+  return { ...base, keys: { ...base.keys, ...(layers.includes(true) && sliding) } };
+}
+
 export const gemma3_text = defineFamily({
   schema,
   contextLength: (c) => c.max_position_embeddings,
   build(c, path, weights) {
-    const types = layerTypes(c, path, (layer) => (layer + 1) % c.sliding_window_pattern !== 0);
-    const local = (layer: number): boolean => types[layer] === 'sliding_attention';
-    const config = decoderConfig({ ...c, rope_parameters: c.rope_parameters?.full_attention }, path);
-    const localRope = ropeParameters(c.rope_parameters?.sliding_attention, c.rope_local_base_freq);
-    const traits = {
-      ...LLAMA,
-      window: (layer: number) => (local(layer) ? c.sliding_window : 0),
-      rope: (layer: number) => (local(layer) ? localRope : config.rope_parameters),
-      queryKeyValueBias: c.attention_bias,
-      outputBias: c.attention_bias,
-      headNorms: true,
-      outputNorms: true,
-      normOffset: 1 as const,
-      embeddingScale: Math.sqrt(c.hidden_size),
-      scoreScale: 1 / Math.sqrt(c.query_pre_attn_scalar),
-      activation: 'gelu_tanh' as const,
-    };
-    return Decoder.build(config, traits, weights);
+    const all = parts(c, path);
+    return Decoder.build(all.config, traits(c, all), weights);
   },
+  gguf: form,
   shapes: { 'gemma3-1b': { config: GEMMA3_1B, batch: 4, length: 512 } },
 });

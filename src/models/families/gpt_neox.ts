@@ -6,8 +6,10 @@
 import { z } from 'zod';
 import { UserError } from '../../util/errors.js';
 import { FusedDecoder, FUSED_MODULES } from '../blocks/fused-decoder.js';
+import type { RopeParameters } from '../blocks/rotary.js';
 import { activationOf, fusedSchema, headSize, ropeParameters } from '../config.js';
 import { defineFamily } from '../family.js';
+import { commonKeys, flag, float, refuseForm, ropeKeys, ungrouped, type GgufForm } from '../gguf.js';
 
 const share = z.number().positive().max(1);
 
@@ -49,25 +51,63 @@ function redpajama(
   };
 }
 
+type Config = z.infer<typeof schema>;
+
+/** How much of a head is turned, and how. */
+function rotary(c: Config, path: string): { dim: number; parameters: RopeParameters } {
+  const factor = c.rope_parameters?.partial_rotary_factor ?? c.partial_rotary_factor ?? c.rotary_pct;
+  const dim = Math.floor(headSize(c, path) * factor);
+  if (dim % 2 !== 0 || dim === 0)
+    throw new UserError(`${path}: ${dim} elements of each head are turned, but only an even number can be`);
+  const theta = c.rope_theta ?? c.rotary_emb_base ?? 10000;
+  return { dim, parameters: ropeParameters(c.rope_parameters ?? c.rope_scaling, theta) };
+}
+
+function form(c: Config, path: string): GgufForm {
+  const { dim, parameters } = rotary(c, path);
+  refuseForm(!c.attention_bias, path, 'attention_bias is false');
+  refuseForm(parameters.rope_type === 'llama3', path, "a rotation scaled as Llama 3's");
+  return {
+    architecture: 'gptneox',
+    keys: {
+      ...commonKeys(c),
+      'attention.layer_norm_epsilon': float(c.layer_norm_eps),
+      use_parallel_residual: flag(c.use_parallel_residual),
+      ...ropeKeys(dim, parameters),
+    },
+    names: {
+      layers: 'gpt_neox.layers',
+      inLayer: {
+        'attention.query_key_value': 'attn_qkv',
+        'attention.dense': 'attn_output',
+        'mlp.dense_h_to_4h': 'ffn_up',
+        'mlp.dense_4h_to_h': 'ffn_down',
+        input_layernorm: 'attn_norm',
+        post_attention_layernorm: 'ffn_norm',
+      },
+      outside: {
+        'gpt_neox.embed_in': 'token_embd',
+        'gpt_neox.final_layer_norm': 'output_norm',
+        embed_out: 'output',
+      },
+    },
+    orders: { attn_qkv: ungrouped(c.num_attention_heads, 1, headSize(c, path)) },
+    normOffset: 0,
+    ownHead: true,
+    extra: {},
+    notes: [],
+  };
+}
+
 export const gpt_neox = defineFamily({
   schema,
   contextLength: (c) => c.max_position_embeddings,
   build(c, path, weights) {
-    const factor = c.rope_parameters?.partial_rotary_factor ?? c.partial_rotary_factor ?? c.rotary_pct;
-    const dim = Math.floor(headSize(c, path) * factor);
-    if (dim % 2 !== 0 || dim === 0)
-      throw new UserError(`${path}: ${dim} elements of each head are turned, but only an even number can be`);
     const traits = {
       heads: { groups: c.num_attention_heads, queriesPerGroup: 1 },
       parallel: c.use_parallel_residual,
       activation: activationOf(c.hidden_act, 'hidden_act', path),
-      rotary: {
-        dim,
-        parameters: ropeParameters(
-          c.rope_parameters ?? c.rope_scaling,
-          c.rope_theta ?? c.rotary_emb_base ?? 10000,
-        ),
-      },
+      rotary: rotary(c, path),
       attentionBias: c.attention_bias,
       mlpBias: true,
       names: {
@@ -81,6 +121,7 @@ export const gpt_neox = defineFamily({
     } as const;
     return FusedDecoder.build(c, traits, weights);
   },
+  gguf: form,
   modules: FUSED_MODULES,
   embedding: 'embed_in',
   shapes: {

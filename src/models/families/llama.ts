@@ -1,9 +1,10 @@
 /** Llama 1 to 3 (arXiv:2307.09288, arXiv:2407.21783) and what is built like them. */
 
 import { z } from 'zod';
-import { Decoder, LLAMA } from '../blocks/decoder.js';
+import { Decoder, LLAMA, type DecoderTraits } from '../blocks/decoder.js';
 import { decoderConfig, decoderSchema } from '../config.js';
 import { defineFamily } from '../family.js';
+import { decoderForm } from '../gguf.js';
 
 const schema = decoderSchema.extend({
   attention_bias: z.boolean().default(false),
@@ -37,20 +38,20 @@ export function llamaLike(
   };
 }
 
+const traits = (c: z.infer<typeof schema>): DecoderTraits => ({
+  ...LLAMA,
+  queryKeyValueBias: c.attention_bias,
+  outputBias: c.attention_bias,
+  mlpBias: c.mlp_bias,
+});
+
 const LLAMA2 = { model_type: 'llama', max_position_embeddings: 4096, rms_norm_eps: 1e-5 };
 
 export const llama = defineFamily({
   schema,
   contextLength: (c) => c.max_position_embeddings,
-  build(c, path, weights) {
-    const traits = {
-      ...LLAMA,
-      queryKeyValueBias: c.attention_bias,
-      outputBias: c.attention_bias,
-      mlpBias: c.mlp_bias,
-    };
-    return Decoder.build(decoderConfig(c, path), traits, weights);
-  },
+  build: (c, path, weights) => Decoder.build(decoderConfig(c, path), traits(c), weights),
+  gguf: (c, path) => decoderForm('llama', decoderConfig(c, path), traits(c), path),
   shapes: {
     'llama2-7b': { config: llamaLike([4096, 11008, 32, 32, 32, 32000], LLAMA2), batch: 4, length: 512 },
     'llama2-13b': { config: llamaLike([5120, 13824, 40, 40, 40, 32000], LLAMA2), batch: 4, length: 512 },

@@ -3,6 +3,7 @@
 import { Decoder, LLAMA } from '../blocks/decoder.js';
 import { decoderConfig, decoderSchema } from '../config.js';
 import { defineFamily } from '../family.js';
+import { decoderForm } from '../gguf.js';
 import { llamaLike } from './llama.js';
 
 const SMALL = { model_type: 'mistral' };
@@ -19,6 +20,15 @@ export const mistral = defineFamily({
   build(c, path, weights) {
     const traits = { ...LLAMA, window: () => c.sliding_window ?? 0 };
     return Decoder.build(decoderConfig(c, path), traits, weights);
+  },
+  gguf(c, path) {
+    const form = decoderForm('llama', decoderConfig(c, path), LLAMA, path);
+    const window = c.sliding_window ?? Infinity;
+    if (window >= c.max_position_embeddings) return form;
+    const notes = [
+      `llama.cpp attends to all tokens here, where this model sees the last ${window}: longer texts differ`,
+    ];
+    return { ...form, notes };
   },
   shapes: {
     // The two that the PyTorch peer script measures on a CPU.

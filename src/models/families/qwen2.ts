@@ -4,6 +4,7 @@ import { z } from 'zod';
 import { Decoder, LLAMA } from '../blocks/decoder.js';
 import { decoderConfig, decoderSchema, layerTypes, layerTypesSchema } from '../config.js';
 import { defineFamily } from '../family.js';
+import { decoderForm, refuseForm } from '../gguf.js';
 
 export const qwenSchema = decoderSchema.extend({
   use_sliding_window: z.boolean().default(false),
@@ -18,11 +19,22 @@ export function qwenWindow(c: z.infer<typeof qwenSchema>, path: string): (layer:
   return (layer) => (types[layer] === 'sliding_attention' ? window : 0);
 }
 
+/** llama.cpp has no window in these families. */
+export function refuseWindow(c: z.infer<typeof qwenSchema>, path: string): void {
+  const window = qwenWindow(c, path);
+  const slides = Array.from({ length: c.num_hidden_layers }, (_, i) => window(i)).some((n) => n > 0);
+  refuseForm(slides, path, 'use_sliding_window is true');
+}
+
 export const qwen2 = defineFamily({
   schema: qwenSchema,
   contextLength: (c) => c.max_position_embeddings,
   build(c, path, weights) {
     const traits = { ...LLAMA, window: qwenWindow(c, path), queryKeyValueBias: true };
     return Decoder.build(decoderConfig(c, path), traits, weights);
+  },
+  gguf(c, path) {
+    refuseWindow(c, path);
+    return decoderForm('qwen2', decoderConfig(c, path), LLAMA, path);
   },
 });

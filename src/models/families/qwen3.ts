@@ -7,8 +7,9 @@ import { z } from 'zod';
 import { Decoder, LLAMA } from '../blocks/decoder.js';
 import { decoderConfig } from '../config.js';
 import { defineFamily } from '../family.js';
+import { decoderForm, refuseForm } from '../gguf.js';
 import { llamaLike } from './llama.js';
-import { qwenSchema, qwenWindow } from './qwen2.js';
+import { qwenSchema, qwenWindow, refuseWindow } from './qwen2.js';
 
 const schema = qwenSchema.extend({
   attention_bias: z.boolean().default(false),
@@ -37,6 +38,11 @@ export const qwen3 = defineFamily({
       headNorms: true,
     };
     return Decoder.build(decoderConfig(c, path), traits, weights);
+  },
+  gguf(c, path) {
+    refuseWindow(c, path);
+    refuseForm(c.attention_bias, path, 'attention_bias is true');
+    return decoderForm('qwen3', decoderConfig(c, path), LLAMA, path);
   },
   shapes: {
     'qwen3-8b': { config: llamaLike([4096, 12288, 36, 32, 8, 151936], QWEN3_8B), batch: 4, length: 512 },

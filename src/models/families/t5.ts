@@ -6,6 +6,7 @@
 import { z } from 'zod';
 import { EncoderDecoder } from '../blocks/encoder-decoder.js';
 import { defineFamily } from '../family.js';
+import { noForm } from '../gguf.js';
 import { UserError } from '../../util/errors.js';
 
 const size = z
@@ -92,6 +93,7 @@ export const t5 = defineFamily({
       weights,
     );
   },
+  gguf: (c, path) => noForm(c.model_type, path),
   modules: {
     ...{ q_proj: 'q', k_proj: 'k', v_proj: 'v', o_proj: 'o' },
     ...{ gate_proj: 'wi_0', up_proj: 'wi_1', down_proj: 'wo' },
