@@ -53,7 +53,8 @@ export const verb: Verb = (command) => {
       const all = await encode(tokenizer, asked, flags);
       const prompts = all.map((ids, index): Prompt => ({ index, ids }));
       const model = await loadFrom(files, flags);
-      const shown = prompts.length === 1 && !flags.json ? new GrowingText(tokenizer.stream(), [], sayText) : undefined;
+      const shown =
+        prompts.length === 1 && !flags.json ? new GrowingText(tokenizer.stream(), [], sayText) : undefined;
       const answers = generate(model, prompts, {
         ...samplingOf(flags),
         max_new_tokens: flags.maxNewTokens,

@@ -90,9 +90,7 @@ async function planGroup(
     tokens += sequences[i]!.prompt.ids.length;
   }
   const start = counted.work();
-  await decoder.first(
-    entering.map((sequence) => ({ sequence, from: 0, to: sequence.prompt.ids.length })),
-  );
+  await decoder.first(entering.map((sequence) => ({ sequence, from: 0, to: sequence.prompt.ids.length })));
   const prefilled = counted.work();
   await decoder.next(sequences);
   const stepped = counted.work();
