@@ -18,6 +18,7 @@ import { UserError } from '../util/errors.js';
 import { ApiError } from './errors.js';
 import { Grammars, type Grammar } from './grammar/index.js';
 
+/** What a model is called, and how much of it is asked at a time. Names are vLLM's where it has them. */
 export interface EngineOptions {
   /** What clients call the base model. */
   readonly name: string;
@@ -67,6 +68,7 @@ export interface Asked {
   readonly onText?: ((text: string) => void) | undefined;
 }
 
+/** One base model and its adapters. */
 export class Engine {
   /** The base first. */
   private readonly models = new Map<string, Served>();

@@ -8,6 +8,7 @@ import { Metrics } from './metrics.js';
 
 export { Engine, type EngineOptions } from './engine.js';
 
+/** Who may ask the server, and how much. */
 export interface ServerOptions extends AppOptions {
   /** Seconds for a request, at the most. */
   readonly timeout: number;

@@ -4,6 +4,7 @@ import { CHATML, type Message, type Tokenizer } from '../tokenizer/index.js';
 import { answerEnd } from './answer.js';
 import { chat } from './chat.js';
 
+/** The prompts of a chat with one model. */
 export class ChatPrompts {
   /** What the template writes behind the assistant's words, where that is no token that ends the answer. */
   readonly endTexts: readonly string[];
