@@ -110,7 +110,6 @@ function engineOf(
   const engine: EngineOptions = {
     ...{ name: flags.served, folder, chat_template: flags.chat_template },
     ...{ max_num_seqs: flags.maxNumSeqs, max_model_len: maxModelLen, max_queue: flags.maxQueue },
-    piece: model.backend.activations === 'bf16' ? 2048 : 256,
   };
   return new Engine(model, engine);
 }

@@ -16,6 +16,15 @@ import { cacheFor, checkPrompt, commonPrefix, fillPrefix, prefillTokens, type Pr
 import { checkSampling, type SamplingOptions } from './sampler.js';
 import { LEAST_COPIED, Slots } from './slots.js';
 
+/**
+ * Of prompts so many tokens are run, in pieces where they are longer, then so many tokens of each answer that grows. Fewer of these would
+ * make passes of single prompts, as they come; more would let them wait.
+ */
+export interface Turns {
+  readonly prompts: number;
+  readonly answers: number;
+}
+
 /** What a session has room for. */
 export interface SessionOptions {
   /** Sequences at once. */
@@ -29,8 +38,8 @@ export interface SessionOptions {
   readonly prefix?: readonly number[];
   /** For chats, whose prompts begin as others did: what stands in a slot of a prompt's beginning is not run again. */
   readonly keeps?: boolean;
-  /** Tokens of prompts that are run between STEPS tokens of the answers that grow; absent: whole prompts, before anything else. */
-  readonly piece?: number;
+  /** How prompts and answers take turns; absent: whole prompts come before anything else. */
+  readonly turns?: Turns;
 }
 
 /** How long an answer may be. */
@@ -83,9 +92,6 @@ interface Growing extends Sequence {
 
 type EnteringPart = Part & { readonly sequence: Growing };
 
-/** Fewer would make passes of single prompts, as they come; more would let them wait. */
-const STEPS = 4;
-
 /** Adapters without a request that are kept with what is recorded of them: those that were asked for last. */
 const MOST_IDLE = 4;
 
@@ -116,11 +122,11 @@ export class Session {
     private readonly model: CausalLM,
     private readonly options: SessionOptions,
   ) {
-    const { slots, longest, newTokens, bf16 = false, prefix = [], keeps = false, piece } = options;
+    const { slots, longest, newTokens, bf16 = false, prefix = [], keeps = false, turns } = options;
     checkWhole('slots', slots, 1);
     checkWhole('longest', longest, 1, MOST_POSITIONS);
     checkWhole('newTokens', newTokens, 1, MOST_POSITIONS);
-    if (piece !== undefined) checkWhole('piece', piece, 1);
+    if (turns) for (const key of ['prompts', 'answers'] as const) checkWhole(`turns.${key}`, turns[key], 1);
     this.cache = cacheFor(model, slots, { longest, newTokens, bf16 });
     this.next = new NextTokens(model, this.cache, bf16);
     // An encoder's rows see what comes behind them.
@@ -195,9 +201,9 @@ export class Session {
   /** One pass: prompts of those that enter, or else the next tokens of all others. */
   private async turn(): Promise<void> {
     this.endAborted();
-    const { piece } = this.options;
+    const { turns } = this.options;
     // The answers that grow go on between two pieces of prompts.
-    const waits = piece !== undefined && this.steps < STEPS && this.active.length > 0;
+    const waits = turns && this.steps < turns.answers && this.active.length > 0;
     const parts = waits ? [] : await this.enter();
     const ran = parts.length > 0;
     this.steps = ran ? 0 : this.steps + 1;
@@ -219,9 +225,10 @@ export class Session {
 
   /** The prompts of a pass, whole ones first: of one adapter, in the order in which they came, as many tokens as a pass is worth. */
   private async enter(): Promise<EnteringPart[]> {
-    const { piece = Infinity, keeps } = this.options;
-    const isCut = piece < Infinity && !readsByEncoder(this.model);
-    const room = Math.min(prefillTokens(this.model), this.active.length > 0 ? piece : Infinity);
+    const { turns, keeps } = this.options;
+    const isCut = turns !== undefined && !readsByEncoder(this.model);
+    const most = this.active.length > 0 ? turns?.prompts : undefined;
+    const room = Math.min(prefillTokens(this.model), most ?? Infinity);
     const parts: EnteringPart[] = [];
     let tokens = 0;
     const add = (sequence: Growing): void => {

@@ -7,7 +7,7 @@ import { holdPairs } from '../adapters/call.js';
 import { readAdapter } from '../adapters/peft.js';
 import type { LoraAdapter } from '../adapters/lora.js';
 import { bringsTokenizer } from '../adapters/file.js';
-import { Session } from '../generate/session.js';
+import { Session, type Turns } from '../generate/session.js';
 import type { SamplingOptions } from '../generate/sampler.js';
 import { stopTokens } from '../generate/stop-tokens.js';
 import { readsByEncoder, type CausalLM } from '../models/model.js';
@@ -30,8 +30,8 @@ export interface EngineOptions {
   readonly max_model_len: number;
   /** Answers that may wait for a place. */
   readonly max_queue: number;
-  /** Tokens of prompts that are run between two tokens of the answers that grow. */
-  readonly piece: number;
+  /** How prompts and answers take turns; by default by the device. */
+  readonly turns?: Turns;
   /** In the place of the models' own. */
   readonly chat_template?: string | undefined;
 }
@@ -83,12 +83,12 @@ export class Engine {
     private readonly model: CausalLM,
     private readonly options: EngineOptions,
   ) {
-    const { name, folder, max_num_seqs: slots, max_model_len, piece } = options;
+    const { name, folder, max_num_seqs: slots, max_model_len, turns = turnsOf(model) } = options;
     const base = Tokenizer.load(folder);
     this.models.set(name, this.served(name, base, null));
     const bf16 = model.backend.activations === 'bf16';
     this.session = new Session(model, {
-      ...{ slots, bf16, piece, keeps: true },
+      ...{ slots, bf16, turns, keeps: true },
       // A decoder has room for both together; an encoder's prompts and its decoder's answers have their own.
       longest: readsByEncoder(model) ? max_model_len : max_model_len - 1,
       newTokens: readsByEncoder(model) ? max_model_len : 1,
@@ -242,4 +242,9 @@ export class Engine {
       prompts: new ChatPrompts(tokenizer, stops, chat_template),
     };
   }
+}
+
+/** A device that runs ahead takes long passes as easily as short ones. */
+function turnsOf({ backend }: CausalLM): Turns {
+  return backend.runsAhead ? { prompts: 4096, answers: 12 } : { prompts: 256, answers: 4 };
 }

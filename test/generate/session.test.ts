@@ -91,7 +91,13 @@ for (const [type, like] of [
       fc.asyncProperty(
         fc.array(drawn, { minLength: 2, maxLength: 9 }),
         fc.integer({ min: 1, max: 4 }),
-        fc.constantFrom({}, { prefix: PREFIX }, { keeps: true }, { piece: 3 }, { keeps: true, piece: 7 }),
+        fc.constantFrom(
+          {},
+          { prefix: PREFIX },
+          { keeps: true },
+          { turns: { prompts: 3, answers: 1 } },
+          { keeps: true, turns: { prompts: 7, answers: 2 } },
+        ),
         async (all, slots, shared) => {
           const requests = all.map(({ length, shares, max_new_tokens, ...own }, index): Request => {
             const ids = [...(shares ? PREFIX : []), ...randomIds(length, 40 + index)];
@@ -275,7 +281,7 @@ test('a beginning that many share is run once, however they come', async () => {
   for (const piece of [undefined, 16]) {
     const session = new Session(model, {
       ...{ slots: 8, longest: 120, newTokens: 1, keeps: true },
-      ...(piece !== undefined && { piece }),
+      ...(piece !== undefined && { turns: { prompts: piece, answers: 1 } }),
     });
     const beginning = randomIds(100, 3);
     rows = 0;
@@ -294,7 +300,12 @@ test('a beginning that many share is run once, however they come', async () => {
 
 test('answers go on while a long prompt is read in pieces', async () => {
   const model = await tinyModel(await backend());
-  const session = new Session(model, { slots: 2, longest: 100, newTokens: 30, piece: 10 });
+  const session = new Session(model, {
+    slots: 2,
+    longest: 100,
+    newTokens: 30,
+    turns: { prompts: 10, answers: 1 },
+  });
   const order: string[] = [];
   const ask = (index: number, length: number, name: string): Promise<Answer> =>
     session.submit({

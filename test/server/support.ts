@@ -44,7 +44,14 @@ export async function serving(options: ServingOptions = {}): Promise<Serving> {
   const adapter = join(root, 'tuned');
   await strangeAdapter(model, adapter);
   const engine = new Engine(model, {
-    ...{ name: 'base', folder: MODEL, max_num_seqs: 4, max_model_len: 256, max_queue: 64, piece: 16 },
+    ...{
+      name: 'base',
+      folder: MODEL,
+      max_num_seqs: 4,
+      max_model_len: 256,
+      max_queue: 64,
+      turns: { prompts: 16, answers: 2 },
+    },
     ...options,
   });
   engine.add('tuned', adapter);
