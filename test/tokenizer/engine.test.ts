@@ -1,5 +1,6 @@
 /** The engine against the Rust library itself, its death, and the engine for platforms without it. WESTWIND_TEST_TEXTS: texts a tokenizer. */
 import assert from 'node:assert/strict';
+import { execFileSync } from 'node:child_process';
 import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
@@ -31,6 +32,21 @@ describe('the engine', () => {
       library: rust.Tokenizer.fromString(JSON.stringify(json)),
     }));
     await compareWithLibrary(all, TEXTS);
+  });
+
+  it('keeps no process alive when all is answered, also what came while somebody stood still', () => {
+    const engine = JSON.stringify(new URL('../../src/tokenizer/engine/index.ts', import.meta.url).href);
+    const json = JSON.stringify(JSON.stringify(llamaLike()));
+    const code = `import { EngineHandle } from ${engine};
+      const engine = EngineHandle.load(${json});
+      const later = engine.decodeLater([[5]], true);
+      engine.decode([[6]], true);
+      await later;
+      console.log(process.getActiveResourcesInfo().includes('MessagePort'));`;
+    const path = join(folder, 'alive.mts');
+    writeFileSync(path, code);
+    const loader = import.meta.resolve('tsx');
+    assert.equal(execFileSync(process.execPath, ['--import', loader, path], { encoding: 'utf8' }), 'false\n');
   });
 
   it('gives in batches, however they are split, what it gives one by one', async () => {

@@ -77,8 +77,9 @@ export class Grammars {
     }
   }
 
+  /** Once no answer grows any more. */
   close(): void {
-    this.thread?.retire();
+    this.thread?.terminate();
   }
 }
 
@@ -168,8 +169,13 @@ class Thread {
     this.leave();
   }
 
+  /** Whoever still asks is told that it has ended. */
+  terminate(): void {
+    void this.worker.terminate();
+  }
+
   private leave(): void {
-    if (this.isRetired && this.matchers.size === 0) void this.worker.terminate();
+    if (this.isRetired && this.matchers.size === 0) this.terminate();
   }
 
   private die(error: Error): void {

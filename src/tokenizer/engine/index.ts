@@ -122,7 +122,6 @@ class Service {
     return new Promise((resolve, reject) => {
       this.#port.ref();
       this.#give(order, limit, (reply) => {
-        if (this.#pending.size === 0) this.#port.unref();
         if (isFailure(reply.result)) reject(errorOf(reply.result));
         else resolve(reply.result);
       });
@@ -138,6 +137,8 @@ class Service {
   #deliver(reply: Reply): void {
     const take = this.#pending.get(reply.call);
     this.#pending.delete(reply.call);
+    // Whichever answer was the last: nobody waits for more.
+    if (this.#pending.size === 0) this.#port.unref();
     take?.(reply);
   }
 }
