@@ -80,7 +80,7 @@ function options(command: Command): Command {
     .option('--load-in-4bit', 'quantize the weights to NF4 on loading')
     .option('--served-model-name <name>', 'what clients call the base model (default: as it is given here)')
     .option('--host <address>', 'where to listen', '127.0.0.1')
-    .option('--port <n>', 'the port; 0: any that is free', nonNegativeInteger, 8000)
+    .option('--port <n>', 'the port; 0: any that is free', portNumber, 8000)
     .option('--max-num-seqs <n>', 'answers at once', positiveInteger, 16)
     .option(
       '--max-model-len <n>',
@@ -164,6 +164,13 @@ function reasonOf({ code, message }: NodeJS.ErrnoException): string {
 
 function isLoopback(address: string): boolean {
   return address === '::1' || address.startsWith('127.') || address.startsWith('::ffff:127.');
+}
+
+function portNumber(text: string): number {
+  const n = Number(text);
+  if (!/^\d+$/.test(text) || n > 65_535)
+    throw new InvalidArgumentError('a whole number from 0 to 65535 is wanted');
+  return n;
 }
 
 function adapters(text: string, before: readonly NamedAdapter[]): NamedAdapter[] {

@@ -6,6 +6,9 @@ import { ApiError } from './errors.js';
 import type { Metrics } from './metrics.js';
 import { TokenRules, type TokenLogprobs, type TokenRulesOptions } from './token-rules.js';
 
+/** Of a timer: one that is longer rings at once. */
+const MOST_MS = 2 ** 31 - 1;
+
 /** What a request has to do with. */
 export interface Serving {
   readonly engine: Engine;
@@ -59,10 +62,13 @@ export async function answerAll(
   const end = new AbortController();
   const gone = (): void => end.abort();
   const late = new AbortController();
-  const timer = setTimeout(() => {
-    late.abort();
-    end.abort();
-  }, 1000 * timeout);
+  const timer = setTimeout(
+    () => {
+      late.abort();
+      end.abort();
+    },
+    Math.min(1000 * timeout, MOST_MS),
+  );
   client.on('close', gone);
   const timed = metrics.whole.startTimer();
   const first = once(metrics.firstToken.startTimer());

@@ -71,6 +71,7 @@ describe('serve', () => {
     const taken = new URL(url).port;
     for (const [args, message] of [
       [['--port', taken], /cannot listen at 127\.0\.0\.1, port \d+: another program listens there/],
+      [['--port', '99999'], /a whole number from 0 to 65535 is wanted/],
       [['--adapter', 'x'], /NAME=DIR is wanted/],
       [['--adapter', 'x=/nowhere'], /\/nowhere/],
       [['--max-model-len', '100000'], /--max-model-len is 100000, and the model's context is/],
