@@ -5,7 +5,7 @@ import type { Tokenizer } from '../tokenizer/index.js';
 import { answerAll, usageOf, type Answered, type JsonFormat, type Serving, type Wanted } from './answers.js';
 import type { Served } from './engine.js';
 import { ApiError } from './errors.js';
-import { biasOf, samplingOf, stopsOf, type ChatRequest } from './requests.js';
+import { rulesOf, samplingOf, stopsOf, type ChatRequest } from './requests.js';
 import { EventStream } from './sse.js';
 import type { TokenLogprobs } from './token-rules.js';
 import { ToolCallReader, toolFormOf, type ReadCalls, type ToolCall } from './tool-calls.js';
@@ -48,11 +48,7 @@ async function prepare(
   metrics.promptTokens.inc(ids.length);
   const { endTexts, ends } = prompts;
   const [sampling, json] = [samplingOf(request), jsonOf(request)];
-  const rules = {
-    logprobs: request.logprobs ? (request.top_logprobs ?? 0) : undefined,
-    ...{ bias: biasOf(request), presence: request.presence_penalty ?? 0 },
-    frequency: request.frequency_penalty ?? 0,
-  };
+  const rules = rulesOf(request, request.logprobs ? (request.top_logprobs ?? 0) : undefined);
   const wanted = Array.from({ length: request.n ?? 1 }, (_, choice): Wanted => ({
     ...{ ids, choice, max_new_tokens, sampling, rules, json, ...ends },
     ends: [...stopsOf(request), ...endTexts],

@@ -5,7 +5,7 @@ import type { Tokenizer } from '../tokenizer/index.js';
 import { answerAll, usageOf, type Serving, type Wanted } from './answers.js';
 import type { Served } from './engine.js';
 import { newId, tellFault, type Reply } from './replies.js';
-import { biasOf, samplingOf, stopsOf, type CompletionRequest } from './requests.js';
+import { rulesOf, samplingOf, stopsOf, type CompletionRequest } from './requests.js';
 import { EventStream } from './sse.js';
 import type { TokenLogprobs } from './token-rules.js';
 
@@ -22,18 +22,12 @@ export async function completion(
   const { engine, metrics } = serving;
   const { tokenizer, stops: stopTokens } = served;
   const prompts = await idsOf(tokenizer, request.prompt);
-  const sampling = samplingOf(request);
+  const [sampling, rules] = [samplingOf(request), rulesOf(request, request.logprobs ?? undefined)];
   const n = request.n ?? 1;
   const wanted = prompts.flatMap((ids) => {
     const max_new_tokens = engine.newTokens(ids.length, request.max_tokens ?? NEW_TOKENS);
     return Array.from({ length: n }, (_, choice): Wanted => ({
-      ...{ ids, choice, max_new_tokens, sampling, stopTokens, ends: stopsOf(request) },
-      rules: {
-        logprobs: request.logprobs ?? undefined,
-        bias: biasOf(request),
-        presence: request.presence_penalty ?? 0,
-        frequency: request.frequency_penalty ?? 0,
-      },
+      ...{ ids, choice, max_new_tokens, sampling, rules, stopTokens, ends: stopsOf(request) },
     }));
   });
   metrics.promptTokens.inc(prompts.reduce((sum, ids) => sum + ids.length, 0));

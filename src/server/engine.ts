@@ -183,7 +183,6 @@ export class Engine {
     const { served, choice: index, onToken, onText, signal, ...request } = asked;
     const stopped = new AbortController();
     const { tokenizer } = served;
-    const tokens: number[] = [];
     // What nobody looks at while it grows is decoded once.
     const text =
       onText || asked.ends.length > 0
@@ -201,17 +200,16 @@ export class Engine {
         ...{ index, adapter: served.adapter, signal: either },
         onToken(token) {
           onToken(token);
-          tokens.push(token);
           text?.push(token);
           if (text?.ended) stopped.abort();
         },
       });
       ({ finish } = answer);
+      if (!text) [whole = ''] = await tokenizer.decodeBatch([answer.tokens]);
     } catch (error) {
       if (signal.aborted || !isAbort(error, either)) throw error;
     }
     await text?.end();
-    if (!text) [whole = ''] = await tokenizer.decodeBatch([tokens]);
     return { text: whole, finish: text?.ended ? 'stop' : finish };
   }
 

@@ -2,6 +2,7 @@
 
 import { z } from 'zod';
 import { ApiError } from './errors.js';
+import type { TokenRulesOptions } from './token-rules.js';
 
 /** Choices of one request. */
 const MOST_CHOICES = 128;
@@ -114,7 +115,19 @@ export function samplingOf({ temperature, top_p, top_k, seed: given }: Common): 
   };
 }
 
-/** What is added to tokens' logits. */
-export function biasOf({ logit_bias }: Pick<Common, 'logit_bias'>): ReadonlyMap<number, number> {
-  return new Map(Object.entries(logit_bias ?? {}).map(([token, value]) => [Number(token), value]));
+/** What it wants of logits. `logprobs`: of so many likeliest tokens; each endpoint has its own way to ask for them. */
+export function rulesOf(
+  {
+    logit_bias,
+    presence_penalty,
+    frequency_penalty,
+  }: Pick<Common, 'logit_bias' | 'presence_penalty' | 'frequency_penalty'>,
+  logprobs: number | undefined,
+): TokenRulesOptions {
+  return {
+    logprobs,
+    bias: new Map(Object.entries(logit_bias ?? {}).map(([token, value]) => [Number(token), value])),
+    presence: presence_penalty ?? 0,
+    frequency: frequency_penalty ?? 0,
+  };
 }

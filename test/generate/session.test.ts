@@ -46,6 +46,19 @@ async function alone(model: CausalLM, { sampling, index, ids, ...request }: Requ
   throw new Error('no answer');
 }
 
+/** Counts the rows of all passes from now on. */
+function countRows(model: CausalLM): { rows: number } {
+  const run = { rows: 0 };
+  const pass = model.pass.bind(model);
+  Object.assign(model, {
+    pass(...[g, call]: Parameters<CausalLM['pass']>) {
+      run.rows += call.ids.shape[0]!;
+      return pass(g, call);
+    },
+  });
+  return run;
+}
+
 async function turns(n: number): Promise<void> {
   for (let i = 0; i < n; i++) await new Promise(setImmediate);
 }
@@ -270,21 +283,14 @@ test('whoever looks at logits sees what the choice is made of, and makes it anot
 
 test('a beginning that many share is run once, however they come', async () => {
   const model = await tinyModel(await backend());
-  let rows = 0;
-  const pass = model.pass.bind(model);
-  Object.assign(model, {
-    pass(...[g, call]: Parameters<CausalLM['pass']>) {
-      rows += call.ids.shape[0]!;
-      return pass(g, call);
-    },
-  });
+  const run = countRows(model);
   for (const piece of [undefined, 16]) {
     const session = new Session(model, {
       ...{ slots: 8, longest: 120, newTokens: 1, keeps: true },
       ...(piece !== undefined && { turns: { prompts: piece, answers: 1 } }),
     });
     const beginning = randomIds(100, 3);
-    rows = 0;
+    run.rows = 0;
     const answers = Array.from({ length: 8 }, (_, index) =>
       session.submit({
         ...{ index, ids: [...beginning, ...randomIds(10, 30 + index)], max_new_tokens: 1 },
@@ -292,7 +298,7 @@ test('a beginning that many share is run once, however they come', async () => {
       }),
     );
     await Promise.all(answers);
-    assert.equal(rows, 100 + 8 * 10);
+    assert.equal(run.rows, 100 + 8 * 10);
     await session.close();
   }
   model.dispose();
@@ -327,14 +333,7 @@ test('of a chat only what is new is run: each turn goes on from what its slot ho
   const model = await tinyModel(await backend());
   const adapter = strange(model, 1);
   const session = new Session(model, { slots: 1, longest: 120, newTokens: 8, keeps: true });
-  let rows = 0;
-  const pass = model.pass.bind(model);
-  Object.assign(model, {
-    pass(...[g, call]: Parameters<CausalLM['pass']>) {
-      rows += call.ids.shape[0]!;
-      return pass(g, call);
-    },
-  });
+  const run = countRows(model);
   let ids: number[] = [...randomIds(20, 1)];
   for (let turn = 0; turn < 8; turn++) {
     const request: Request = {
@@ -344,7 +343,7 @@ test('of a chat only what is new is run: each turn goes on from what its slot ho
     const wanted = await alone(model, request);
     const stop = new AbortController();
     const tokens: number[] = [];
-    rows = 0;
+    run.rows = 0;
     const answer = session.submit({
       ...{ ...request, signal: stop.signal },
       onToken(token) {
@@ -358,7 +357,7 @@ test('of a chat only what is new is run: each turn goes on from what its slot ho
     assert.deepEqual(tokens, wanted.tokens.slice(0, tokens.length));
     // What the answer's last token and the new message are; all of it at first and with another adapter.
     const fresh = turn === 0 || turn === 6 ? ids.length : 6;
-    assert.ok(rows <= fresh + tokens.length + 1, `turn ${turn}: ${rows} rows`);
+    assert.ok(run.rows <= fresh + tokens.length + 1, `turn ${turn}: ${run.rows} rows`);
     ids = [...ids, ...tokens, ...randomIds(4, 10 + turn)];
   }
   await session.close();
