@@ -2,14 +2,14 @@
 
 import { join } from 'node:path';
 import type { Command } from 'commander';
-import { bringsTokenizer } from '../adapters/file.js';
 import { isAdapterFolder } from '../adapters/merge.js';
 import { loadAdapter, readAdapterConfig } from '../adapters/peft.js';
 import { resolveModel } from '../files/index.js';
 import type { SamplingOptions } from '../generate/sampler.js';
+import { tokenizerOf } from '../generate/tokenizer-of.js';
 import { loadModel } from '../models/load.js';
 import type { CausalLM } from '../models/model.js';
-import { Tokenizer } from '../tokenizer/index.js';
+import type { Tokenizer } from '../tokenizer/index.js';
 import { UserError } from '../util/errors.js';
 import {
   deviceOptions,
@@ -67,12 +67,7 @@ export async function modelFiles(name: string, flags: ModelFlags): Promise<Model
   const adapter = flags.adapter ?? (isAdapterFolder(name) ? name : undefined);
   const base = flags.adapter === undefined && adapter !== undefined ? baseOf(adapter) : name;
   const folder = await resolveModel(base, { revision: flags.revision });
-  // An encoder's start token stands in the base's folder alone.
-  const added =
-    adapter !== undefined && Tokenizer.load(folder).decoderStartId === undefined && bringsTokenizer(adapter);
-  // One that was trained on chats has the template that they were laid out by.
-  const tokenizer = added ? Tokenizer.load(adapter) : Tokenizer.load(folder, { templateOf: adapter });
-  return { folder, adapter, tokenizer };
+  return { folder, adapter, tokenizer: tokenizerOf(folder, adapter) };
 }
 
 /** The model, its adapter attached. */

@@ -6,10 +6,10 @@
 import { holdPairs } from '../adapters/call.js';
 import { readAdapter } from '../adapters/peft.js';
 import type { LoraAdapter } from '../adapters/lora.js';
-import { bringsTokenizer } from '../adapters/file.js';
 import { Session, type Turns } from '../generate/session.js';
 import type { SamplingOptions } from '../generate/sampler.js';
 import { stopTokens } from '../generate/stop-tokens.js';
+import { tokenizerOf } from '../generate/tokenizer-of.js';
 import { readsByEncoder, type CausalLM } from '../models/model.js';
 import { ChatPrompts } from '../tasks/index.js';
 import { GrowingText, Tokenizer } from '../tokenizer/index.js';
@@ -128,11 +128,7 @@ export class Engine {
   /** An adapter's folder as a model. Throws UserError where it is damaged, of another base, or its name is taken. */
   add(name: string, folder: string): Served {
     if (this.models.has(name)) throw new UserError(`there is a model '${name}' already`);
-    const { folder: baseFolder } = this.options;
-    const tokenizer =
-      bringsTokenizer(folder) && !readsByEncoder(this.model)
-        ? Tokenizer.load(folder)
-        : Tokenizer.load(baseFolder, { templateOf: folder });
+    const tokenizer = tokenizerOf(this.options.folder, folder);
     const served = this.served(name, tokenizer, readAdapter(this.model, folder));
     this.models.set(name, served);
     return served;
