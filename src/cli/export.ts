@@ -1,11 +1,12 @@
 /** `westwind export`: what was tuned, or any model, as one file for other programs. */
 
+import { existsSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { isAdapterFolder } from '../adapters/merge.js';
 import { readAdapterConfig } from '../adapters/peft.js';
 import { exportAdapterGguf, exportGguf, FILE_TYPES, type FileType } from '../export/gguf/index.js';
 import { TASK_FILES } from '../experiments/store/layout.js';
-import { isRunFolder, readRun } from '../experiments/store/stored.js';
+import { isRunFolder, readRun, type StoredRun } from '../experiments/store/stored.js';
 import { resolveModel } from '../files/index.js';
 import { isAbort } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
@@ -45,7 +46,7 @@ export const verb: Verb = (command) => {
     .action(async (what: string, flags: Flags) => {
       const type = fileType(flags);
       const signal = interrupted();
-      const source = sourceOf(what, flags);
+      const source = await sourceOf(what, flags, signal);
       const bar = process.stdout.isTTY
         ? barOf(process.stdout, ({ value, total }) => ({
             title: 'exporting',
@@ -80,7 +81,7 @@ export const verb: Verb = (command) => {
 };
 
 /** Throws UserError for a format or a type that is not known. */
-function fileType({ to, type }: Flags): FileType {
+export function fileType({ to, type }: Pick<Flags, 'to' | 'type'>): FileType {
   if (to === 'safetensors')
     throw new UserError("--to safetensors: 'westwind merge ADAPTER -o DIR' writes that");
   if (!FORMATS.some((format) => format === to))
@@ -90,20 +91,29 @@ function fileType({ to, type }: Flags): FileType {
   throw new UserError(`--type ${type}: ${TYPES.join(', ')} are known`);
 }
 
-interface Source {
+export interface Source {
   readonly base: string;
   readonly revision: string | undefined;
   readonly adapter?: string;
+  /** Where a run's task trained it. */
+  readonly of?: { readonly run: StoredRun; readonly task: string };
 }
 
 /** What is exported: the base by its name, and the adapter over it. */
-function sourceOf(what: string, { task, model, revision }: Flags): Source {
+export async function sourceOf(
+  what: string,
+  { task, model, revision }: Pick<Flags, 'task' | 'model' | 'revision'>,
+  signal: AbortSignal,
+): Promise<Source> {
   if (isRunFolder(what)) return tunedOf(what, task, { model, revision });
   if (task !== undefined) throw new UserError(`--task goes with a run's folder, and ${what} is none`);
-  if (!isAdapterFolder(what)) return { base: what, revision };
-  const base = model ?? readAdapterConfig(what).base_model_name_or_path;
+  // The hub has adapters, too.
+  const folder = existsSync(what) ? what : await resolveModel(what, { revision, signal });
+  if (!isAdapterFolder(folder)) return { base: what, revision };
+  const base = model ?? readAdapterConfig(folder).base_model_name_or_path;
   if (base == null) throw new UserError(`${what} does not name its base model: give it by --model`);
-  return { base, revision, adapter: what };
+  // What is said of a revision is said of what is named.
+  return { base, revision: folder === what ? revision : undefined, adapter: folder };
 }
 
 /** What a run's task trained. */
@@ -112,7 +122,8 @@ function tunedOf(
   asked: string | undefined,
   given: { model: string | undefined; revision: string | undefined },
 ): Source {
-  const { config } = readRun(folder).manifest;
+  const run = readRun(folder);
+  const { config } = run.manifest;
   const names = config.tasks.map(({ name }) => name);
   const task = asked ?? (names.length === 1 ? names[0]! : undefined);
   if (task === undefined)
@@ -122,8 +133,10 @@ function tunedOf(
   if (!TASK_FILES.trained.isIn(own))
     throw new UserError(`${own} holds nothing that was trained to its end: run its configuration on`);
   const adapter = join(own, TASK_FILES.adapter);
-  if (!isAdapterFolder(adapter)) return { base: resolve(own, TASK_FILES.model), revision: undefined };
+  const of = { run, task };
+  if (!isAdapterFolder(adapter)) return { base: resolve(own, TASK_FILES.model), revision: undefined, of };
   return {
+    of,
     base: given.model ?? config.model_name_or_path,
     revision: given.revision ?? config.revision,
     adapter,

@@ -25,6 +25,7 @@ const VERBS = {
   report: 'turn runs into tables and charts: Markdown, one HTML file, CSV',
   merge: 'merge an adapter into its base model',
   export: 'write a model, with its adapter, as one GGUF file for llama.cpp and Ollama',
+  push: 'share an adapter, a model or a GGUF file on the hub, with a card',
   verify: 'compare with what the reference implementations computed',
   bench: 'measure speed and memory',
   doctor: 'say what this machine offers',

@@ -36,7 +36,7 @@ export interface SamplingFlags {
 
 export function modelOptions(command: Command): Command {
   return deviceOptions(command)
-    .argument('<model>', 'a model folder, a name on the hub, or an adapter folder that names its base model')
+    .argument('<model>', 'a model or an adapter that names its base model: a folder, or a name on the hub')
     .option('-a, --adapter <dir>', 'a LoRA adapter in PEFT format')
     .option('--revision <name>', "a branch, tag or commit of the hub's model")
     .option('--load-in-4bit', 'quantize the weights to NF4 on loading');
@@ -64,9 +64,15 @@ export interface ModelFiles {
 }
 
 export async function modelFiles(name: string, flags: ModelFlags): Promise<ModelFiles> {
-  const adapter = flags.adapter ?? (isAdapterFolder(name) ? name : undefined);
-  const base = flags.adapter === undefined && adapter !== undefined ? baseOf(adapter) : name;
-  const folder = await resolveModel(base, { revision: flags.revision });
+  const { adapter: given, revision } = flags;
+  const isLocal = isAdapterFolder(name);
+  const named = isLocal ? name : await resolveModel(name, { revision });
+  const adapter = given ?? (isAdapterFolder(named) ? named : undefined);
+  // What is said of a revision is said of what the hub has under the name that is given, or else of a folder's base.
+  const folder =
+    given === undefined && adapter !== undefined
+      ? await resolveModel(baseOf(adapter), { revision: isLocal ? revision : undefined })
+      : named;
   return { folder, adapter, tokenizer: tokenizerOf(folder, adapter) };
 }
 

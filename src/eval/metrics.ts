@@ -52,6 +52,8 @@ export interface Figure {
   readonly hits?: boolean;
   /** It is of the answers by likelihood, where both ways were asked. */
   readonly likelihood?: boolean;
+  /** What the hub calls such figures (https://huggingface.co/metrics), where that is not their name. */
+  readonly hub?: string;
 }
 
 interface MetricEntry {
@@ -86,8 +88,8 @@ export const METRICS = {
     settings: {},
     figures: {
       accuracy: hits('accuracy'),
-      f1_macro: { head: 'macro F1' },
-      likelihood_accuracy: { ...hits('accuracy by likelihood'), likelihood: true },
+      f1_macro: { head: 'macro F1', hub: 'f1' },
+      likelihood_accuracy: { ...hits('accuracy by likelihood'), likelihood: true, hub: 'accuracy' },
     },
     score: (answered) => {
       const truths = answered.map((a) => a.reference);
@@ -158,7 +160,7 @@ export const METRICS = {
     settings: {},
     figures: {
       chrf: { head: 'chrF', ofRow: ({ reference, answer }) => chrf(reference, answer ?? '') },
-      chrf_corpus: { head: 'corpus chrF' },
+      chrf_corpus: { head: 'corpus chrF', hub: 'chrf' },
     },
     note: 'chrF is the mean over the rows, corpus chrF sacrebleu’s score of them all',
     score: (answered) => {
@@ -203,7 +205,7 @@ export function mainFigure(of: { readonly metric: Metric }): FigureHead {
 
 function fMeasure(type: (typeof ROUGE_TYPES)[number], head: string): Figure {
   return {
-    head,
+    ...{ head, hub: 'rouge' },
     ofRow: ({ reference, answer }, { rouge_tokenizer: tokenizer }) =>
       rouge(reference, answer ?? '', { tokenizer })[type].fmeasure,
   };

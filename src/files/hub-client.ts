@@ -76,7 +76,8 @@ function tokenFromEnvironment(): string | undefined {
 }
 
 /** The token as it can be sent. Throws UserError, which does not show it, for one that cannot. */
-function checkedToken(token: string | undefined): string | undefined {
+export function hubToken(given: string | undefined): string | undefined {
+  const token = given ?? tokenFromEnvironment();
   if (token === undefined || isToken(token)) return token;
   throw new UserError(
     'the token for the hub (HF_TOKEN, or the file token in HF_HOME) has a line break, a space or another character that no token has: copy it anew',
@@ -88,7 +89,8 @@ export function repoUrl(repo: Repo): string {
   return `${endpoint()}/${repo.type === 'dataset' ? 'datasets/' : ''}${repo.name}`;
 }
 
-const PATIENCE = 30_000;
+/** Milliseconds. */
+export const PATIENCE = 30_000;
 /** Less than this within the time of patience is no progress. */
 export const LEAST_PROGRESS = 4096;
 /** Bounds of what a list of files may take: requests, bytes of one answer and of all, times of patience. */
@@ -116,7 +118,7 @@ export function hubRequests(
   revision: string,
   { token: given, patience = PATIENCE, signal }: HubOptions,
 ): HubRequests {
-  const token = checkedToken(given ?? tokenFromEnvironment());
+  const token = hubToken(given);
   const origin = new URL(endpoint()).origin;
   const request = async (url: URL, headers: Headers, watch: Watch): Promise<Response> => {
     // A page link or a redirect may lead elsewhere; on a redirect to another origin fetch itself drops the header.

@@ -9,8 +9,9 @@ import { shardNames, weightFiles } from './checkpoint.js';
 import { foreignFiles, refuseForeignFolder } from './foreign.js';
 import { snapshot } from './hub-cache.js';
 import { endpoint, type HubOptions } from './hub-client.js';
+import { CARD_FILE } from './model-card.js';
 
-/** What Westwind can use of a model repository beside its weights; never pickles or code. */
+/** What Westwind can use of a model repository beside its weights; never pickles, code or data. */
 const MODEL_FILES = [
   'config.json',
   'generation_config.json',
@@ -19,7 +20,15 @@ const MODEL_FILES = [
   'chat_template.jinja',
   'adapter_config.json',
   'adapter_model.safetensors',
+  CARD_FILE,
 ];
+
+const ALL_MODEL_FILES = MODEL_FILES.map(pattern);
+
+/** Of a folder's or a repository's files those that are a model's or an adapter's. */
+export function modelFilesAmong(paths: readonly string[]): string[] {
+  return [...paths.filter((path) => ALL_MODEL_FILES.some((p) => p.test(path))), ...weightFiles(paths)];
+}
 
 interface ModelOptions extends HubOptions {
   /** Patterns of the files to fetch; `*` stands for anything but a slash. Default: all that Westwind can use. */
@@ -38,18 +47,17 @@ export async function resolveModel(nameOrFolder: string, options: ModelOptions =
     }
     throw new UserError(`${nameOrFolder} is a file; give the model's folder, or its name on the hub`);
   }
-  const wanted = (options.files ?? MODEL_FILES).map(pattern);
+  const wanted = options.files?.map(pattern);
   const { revision = 'main' } = options;
   const { folder, files } = await snapshot(
     { type: 'model', name: nameOrFolder },
     revision,
     options,
     (paths) => {
-      const found = paths.filter((path) => wanted.some((p) => p.test(path)));
-      if (options.files !== undefined) return found;
+      if (wanted) return paths.filter((path) => wanted.some((p) => p.test(path)));
       const foreign = foreignFiles(paths);
       if (foreign !== undefined) throw new UserError(`${nameOrFolder} ${foreign}`);
-      return [...found, ...weightFiles(paths)];
+      return modelFilesAmong(paths);
     },
     // The index has come: it says which shards there are.
     (folder) => (options.files === undefined ? shardNames(folder) : []),

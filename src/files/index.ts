@@ -24,5 +24,8 @@ export {
 export { refuseForeignFolder, refuseQuantized, refuseQuantizedTensors } from './foreign.js';
 export { readFault } from '../util/faults.js';
 export { resolveDataset, resolveModel } from './hub.js';
+export { checkSecrets, filesToPush, ggufToPush } from './hub-files.js';
+export { checkRepoName, pushFiles, sha256Of, sizeOf, type FileToPush } from './hub-push.js';
+export { CARD_FILE, readCard } from './model-card.js';
 export { SafetensorsFile } from './safetensors.js';
 export { writeSafetensors, writeTensors, type TensorToWrite } from './safetensors-writer.js';

@@ -17,7 +17,7 @@ import { withChecks } from '../checks/index.js';
 import { loadChecks, type LoadedCheck } from '../checks/load.js';
 import type { LoadedConfig, ResolvedConfig, ResolvedTask } from '../config/index.js';
 import { answer } from './answers.js';
-import { isFourBit, weightsHeldOf } from '../store/base-weights.js';
+import { tuningName, weightsHeldOf } from '../store/base-weights.js';
 import { DataCache } from '../data/data-cache.js';
 import type { RunEvent } from './events.js';
 import { openRunFolder, recordFault, runPath, type RunFolder } from '../store/folder.js';
@@ -134,12 +134,6 @@ function tasksOf(run: OpenRun): TaskOfRun[] {
 /** Whether every weight is trained. */
 function isWhole({ settings }: Unit): boolean {
   return settings.lora === false;
-}
-
-/** What the tables call the tuned model. */
-function tuningName({ tasks }: ResolvedConfig, held: string): string {
-  if (tasks.every((t) => t.lora === false)) return 'fine-tuned';
-  return isFourBit(held) ? 'QLoRA' : 'LoRA';
 }
 
 /** The work on tasks over a model that is loaded when it is first needed. */

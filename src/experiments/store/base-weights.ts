@@ -23,6 +23,12 @@ export function isFourBit(held: string): boolean {
   return held.startsWith('NF4');
 }
 
+/** What the tables call the tuned model. */
+export function tuningName({ tasks }: Pick<ResolvedConfig, 'tasks'>, held: string): string {
+  if (tasks.every((t) => t.lora === false)) return 'fine-tuned';
+  return isFourBit(held) ? 'QLoRA' : 'LoRA';
+}
+
 /** As transformers' BitsAndBytesConfig has it: false where it is left out. */
 function storedDouble(stored: unknown): boolean {
   return (stored as { bnb_4bit_use_double_quant?: unknown }).bnb_4bit_use_double_quant === true;

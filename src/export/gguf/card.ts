@@ -1,9 +1,7 @@
 /** What a GGUF file says of the model that it holds: `general.*`. */
 import { existsSync } from 'node:fs';
-import { basename, join, resolve } from 'node:path';
-import { parse } from 'yaml';
-import type { GgufValue } from '../../files/index.js';
-import { readText } from '../../util/read.js';
+import { basename, resolve } from 'node:path';
+import { readCard, type GgufValue } from '../../files/index.js';
 import { FILE_TYPES, type FileType } from './file-types.js';
 
 const QUANTIZATION_VERSION = 2;
@@ -45,18 +43,4 @@ function sizeLabel(parameters: number): string {
     if (parameters >= size)
       return `${Number((parameters / size).toFixed(parameters < 10 * size ? 1 : 0))}${unit}`;
   return `${Math.round(parameters / 1e3)}K`;
-}
-
-/** The YAML at the beginning of a model's README.md; empty where there is none that can be read. */
-function readCard(folder: string): Record<string, unknown> {
-  const path = join(folder, 'README.md');
-  if (!existsSync(path)) return {};
-  const [, yaml] = /^---\r?\n(.*?)\r?\n---/s.exec(readText(path)) ?? [];
-  if (yaml === undefined) return {};
-  try {
-    const card: unknown = parse(yaml);
-    return typeof card === 'object' && card !== null ? (card as Record<string, unknown>) : {};
-  } catch {
-    return {};
-  }
 }
