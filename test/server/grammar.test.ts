@@ -11,7 +11,7 @@ import { serving, type Serving } from './support.js';
 const SCHEMAS = Number(process.env['WESTWIND_SCHEMAS'] ?? 25);
 
 let s: Serving;
-before(async () => (s = await serving({ max_num_seqs: 8, max_model_len: 1024 })));
+before(async () => (s = await serving({ max_num_seqs: 8, max_model_len: 1024, timeout: 600 })));
 after(() => s.close());
 
 const textOf = (letters: string): fc.Arbitrary<string> =>
@@ -64,10 +64,11 @@ test('whatever the schema, an answer that ends is of it', async () => {
   const all = fc.sample(schema, { numRuns: SCHEMAS, seed: Number(process.env['WESTWIND_SEED'] ?? 11) });
   let ended = 0;
   const rest = all.entries();
-  // As many side by side as the server lets wait.
+  // Fewer side by side than the server lets wait.
   const ask = async (): Promise<void> => {
     for (const [seed, one] of rest) {
-      const { choices } = await s.client.chat.completions.create({
+      // A connection may be closed just as it is taken again.
+      const { choices } = await s.client.withOptions({ maxRetries: 2 }).chat.completions.create({
         ...{ model: seed % 2 ? 'base' : 'tuned', messages: [{ role: 'user', content: 'Anything.' }] },
         ...seeded(seed),
         ...{ max_completion_tokens: 600, response_format: format(one), temperature: 1 },
@@ -80,7 +81,7 @@ test('whatever the schema, an answer that ends is of it', async () => {
       assert.ok(judge.validate(one, value), `${JSON.stringify(one)}: ${message.content!}`);
     }
   };
-  await Promise.all(Array.from({ length: 64 }, ask));
+  await Promise.all(Array.from({ length: 16 }, ask));
   assert.ok(ended > 0.9 * SCHEMAS, `${ended} of ${SCHEMAS}`);
 });
 

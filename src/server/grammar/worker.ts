@@ -9,12 +9,15 @@ import { compileFunction, constants } from 'node:vm';
 import { workerData, type MessagePort } from 'node:worker_threads';
 import type * as XGrammar from '@mlc-ai/web-xgrammar';
 import type { GrammarOrder, GrammarReply } from './protocol.js';
+import { JsonText } from './json-text.js';
 
 const { port } = workerData as { port: MessagePort };
 const { TokenizerInfo, GrammarCompiler, GrammarMatcher } = library();
 
-const compilers = new Map<number, XGrammar.GrammarCompiler>();
-const matchers = new Map<number, XGrammar.GrammarMatcher>();
+/** By tokenizer. */
+const compilers = new Map<number, { readonly compiler: XGrammar.GrammarCompiler; readonly text: JsonText }>();
+/** By answer. */
+const matchers = new Map<number, { readonly matcher: XGrammar.GrammarMatcher; readonly text: JsonText }>();
 
 /** The package says that it is ESM, and is a CommonJS module. */
 function library(): typeof XGrammar {
@@ -35,27 +38,35 @@ async function take(order: GrammarOrder): Promise<Int32Array | undefined> {
     const info = await TokenizerInfo.createTokenizerInfo([...tokens], spelling, false, tokens.length, [
       ...stops,
     ]);
-    compilers.set(order.tokens, await GrammarCompiler.createGrammarCompiler(info));
+    const compiler = await GrammarCompiler.createGrammarCompiler(info);
+    compilers.set(order.tokens, { compiler, text: new JsonText(order.of) });
     return undefined;
   }
   if (order.do === 'begin') {
     const { schema, isOpen } = order;
+    const { compiler, text } = compilers.get(order.tokens)!;
     // On one line, as Python writes it: white space that means nothing would have no end.
-    const grammar = await compilers
-      .get(order.tokens)!
-      .compileJSONSchema(schema, false, -1, [', ', ': '], !isOpen);
+    const grammar = await compiler.compileJSONSchema(schema, false, -1, [', ', ': '], !isOpen);
     const matcher = await GrammarMatcher.createGrammarMatcher(grammar);
-    matchers.set(order.matcher, matcher);
-    return matcher.getNextTokenBitmask();
+    matchers.set(order.matcher, { matcher, text });
+    return maskOf(order.matcher);
   }
-  const matcher = matchers.get(order.matcher)!;
+  const { matcher } = matchers.get(order.matcher)!;
   if (order.do === 'accept') {
     if (!matcher.acceptToken(order.token)) throw new Error(`token ${order.token} is none of the grammar’s`);
-    return matcher.isTerminated() ? undefined : matcher.getNextTokenBitmask();
+    return matcher.isTerminated() ? undefined : maskOf(order.matcher, order.token);
   }
   matcher.dispose();
   matchers.delete(order.matcher);
   return undefined;
+}
+
+/** What may come next, behind a token. */
+async function maskOf(number: number, token?: number): Promise<Int32Array> {
+  const { matcher, text } = matchers.get(number)!;
+  const mask = await matcher.getNextTokenBitmask();
+  text.forbid(mask, token);
+  return mask;
 }
 
 /** One after the other. */
