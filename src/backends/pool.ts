@@ -4,7 +4,7 @@
  * a power of two and the next, so that batches of changing lengths find each other's blocks.
  */
 
-import { UserError } from '../util/errors.js';
+import { MemoryError } from '../util/errors.js';
 import type { MemoryUse } from './contract.js';
 import type { DeviceBuffer } from './span.js';
 
@@ -44,14 +44,14 @@ export class Pool<Handle> {
     private readonly system: SystemMemory<Handle>,
     device: string,
     /** What is thrown when `bytes` more cannot be had beside the `held` ones. */
-    private readonly shortage = (bytes: number, held: number): UserError =>
-      new UserError(
-        `${device} has no ${mebibytes(bytes)} MiB left (${mebibytes(held)} MiB in use): ` +
-          'take a smaller batch or shorter texts, or turn gradient checkpointing on',
+    private readonly shortage = (bytes: number, held: number): MemoryError =>
+      new MemoryError(
+        `${device} has no ${mebibytes(bytes)} MiB left (${mebibytes(held)} MiB in use)`,
+        ': take a smaller batch or shorter texts, or turn gradient checkpointing on',
       ),
   ) {}
 
-  /** Uninitialized memory, aligned as the system's. Throws UserError when the device has no more. */
+  /** Uninitialized memory, aligned as the system's. Throws MemoryError when the device has no more. */
   alloc(bytes: number): DeviceBuffer {
     return this.isApart ? this.recordings!.alloc(bytes) : this.own(bytes);
   }

@@ -2,11 +2,10 @@
 
 import type { AddressInfo } from 'node:net';
 import { InvalidArgumentError, type Command } from 'commander';
-import { isAdapterFolder } from '../adapters/merge.js';
 import { loadModel } from '../models/load.js';
 import { readsByEncoder, type CausalLM } from '../models/model.js';
 import { createApiServer, Engine, type EngineOptions } from '../server/index.js';
-import { UserError } from '../util/errors.js';
+import { MemoryError, UserError } from '../util/errors.js';
 import { readText } from '../util/read.js';
 import {
   deviceOptions,
@@ -53,23 +52,29 @@ export const verb: Verb = (command) => {
       ...(flags.revision !== undefined && { revision: flags.revision }),
     });
     const backend = await openBackend(flags);
-    const model = await loadModel(
-      backend,
-      files.folder,
-      flags.loadIn4bit ? { quantization: { doubleQuant: true } } : {},
-    );
-    // An adapter's folder stands for its base and itself.
-    const given = isAdapterFolder(name) ? [{ name: named(name), folder: name }] : [];
+    // An adapter stands for its base and itself.
+    const given = files.adapter === undefined ? [] : [{ name: named(name), folder: files.adapter }];
     const served = flags.servedModelName ?? (given.length > 0 ? named(files.folder) : name);
-    const engine = engineOf(model, files.folder, { ...flags, served, chat_template });
-    for (const adapter of [...given, ...flags.adapter]) engine.add(adapter.name, adapter.folder);
+    let engine: Engine;
+    try {
+      const quantized = flags.loadIn4bit ? { quantization: { doubleQuant: true } } : {};
+      const model = await loadModel(backend, files.folder, quantized);
+      engine = engineOf(model, files.folder, { ...flags, served, chat_template });
+      for (const adapter of [...given, ...flags.adapter]) engine.add(adapter.name, adapter.folder);
+    } catch (error) {
+      if (!(error instanceof MemoryError)) throw error;
+      throw new UserError(
+        `${error.what}: lower --max-num-seqs or --max-model-len, which the cache's size is a product of` +
+          (flags.loadIn4bit ? '' : ', or give --load-in-4bit'),
+      );
+    }
     await serve(engine, flags, apiKeys);
   });
 };
 
 function options(command: Command): Command {
   return deviceOptions(command)
-    .argument('<model>', 'a model folder, a name on the hub, or an adapter folder that names its base model')
+    .argument('<model>', 'a model or an adapter that names its base model: a folder, or a name on the hub')
     .option(
       '-a, --adapter <name=dir...>',
       'a LoRA adapter in PEFT format, and what clients call it',

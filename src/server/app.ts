@@ -15,6 +15,7 @@ import type { Serving } from './answers.js';
 import { chatCompletion } from './chat.js';
 import { completion } from './completions.js';
 import { ApiError, apiErrorOf } from './errors.js';
+import { MemoryError } from '../util/errors.js';
 import type { Reply } from './replies.js';
 import { chatRequest, completionRequest, readBody } from './requests.js';
 import type { Served } from './engine.js';
@@ -165,7 +166,7 @@ function faultReply(c: Context, error: unknown, { onFault }: AppOptions): Respon
   // What Hono's own parts refuse, they have the answer for.
   if (error instanceof HTTPException) return error.getResponse();
   const told = apiErrorOf(error);
-  if (told.status === 500) onFault(error);
+  if (told.status === 500 || error instanceof MemoryError) onFault(error);
   if (told.retryAfter !== undefined) c.header('retry-after', String(told.retryAfter));
   return c.json(told.body, told.status);
 }

@@ -1,6 +1,6 @@
 /** Errors as OpenAI's API has them: `{error: {message, type, param, code}}`. */
 
-import { UserError } from '../util/errors.js';
+import { MemoryError, UserError } from '../util/errors.js';
 
 type Status = 400 | 401 | 403 | 404 | 405 | 409 | 413 | 429 | 500 | 503 | 504;
 
@@ -53,6 +53,8 @@ export class ApiError extends Error {
 /** What a client is told of an error: what is its to mend, and of all else that it happened. */
 export function apiErrorOf(error: unknown): ApiError {
   if (error instanceof ApiError) return error;
+  if (error instanceof MemoryError)
+    return new ApiError(503, `${error.what}: ask again later, or for less`, { retryAfter: 5 });
   if (error instanceof UserError) return new ApiError(400, error.message);
   return new ApiError(500, 'a fault of the server, told in its log');
 }

@@ -17,6 +17,16 @@ export class UserError extends Error {
   }
 }
 
+/** Memory ran out. `what`: how much there was, and what was asked for; whoever knows what took it may tell a better mend. */
+export class MemoryError extends UserError {
+  constructor(
+    readonly what: string,
+    mend: string,
+  ) {
+    super(`${what}${mend}`);
+  }
+}
+
 /** The message of whatever was thrown. */
 export function messageOf(error: unknown): string {
   return error instanceof Error ? error.message : String(error);

@@ -5,7 +5,7 @@
 
 import { Socket } from 'node:net';
 import { alloc, address as nativeAddress, view } from 'koffi';
-import { UserError } from '../../util/errors.js';
+import { MemoryError, UserError } from '../../util/errors.js';
 import type { Recording } from '../contract.js';
 import type { Library } from './library.js';
 
@@ -271,8 +271,9 @@ function bindNative(library: Library): Native {
   };
 }
 
-function outOfMemory(): UserError {
-  return new UserError(
-    'the memory has no room left to enqueue work: take a smaller batch or shorter texts, or close other programs',
+function outOfMemory(): MemoryError {
+  return new MemoryError(
+    'the memory has no room left to enqueue work',
+    ': take a smaller batch or shorter texts, or close other programs',
   );
 }

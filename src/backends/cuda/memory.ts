@@ -4,7 +4,7 @@
  */
 
 import { view } from 'koffi';
-import { UserError } from '../../util/errors.js';
+import { MemoryError, UserError } from '../../util/errors.js';
 import type { MemoryUse } from '../contract.js';
 import { BYTES_PER_ELEMENT, type DeviceBuffer, type Span } from '../span.js';
 import { Pool, sizeClass } from '../pool.js';
@@ -191,12 +191,12 @@ export class CudaMemory {
     return { free: Number(free[0]), total: Number(total[0]) };
   }
 
-  private shortage(name: string, bytes: number, held: number): UserError {
+  private shortage(name: string, bytes: number, held: number): MemoryError {
     const { free, total } = this.free_();
     const mib = (n: number): string => `${Math.ceil(n / 2 ** 20)} MiB`;
-    return new UserError(
-      `${name} is out of memory: ${mib(bytes)} were asked for, ${mib(free)} of ${mib(total)} are free, ${mib(held)} are in use here; ` +
-        'lower per_device_train_batch_size, max_length or generation.batch_size, or set gradient_checkpointing: true or ' +
+    return new MemoryError(
+      `${name} is out of memory: ${mib(bytes)} were asked for, ${mib(free)} of ${mib(total)} are free, ${mib(held)} are in use here`,
+      '; lower per_device_train_batch_size, max_length or generation.batch_size, or set gradient_checkpointing: true or ' +
         'optim: paged_adamw_32bit (`westwind plan` shows what takes how much)',
     );
   }
