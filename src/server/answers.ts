@@ -20,6 +20,8 @@ export interface Serving {
 /** A JSON Schema that the answer is to be of; `schema` absent: any object. */
 export interface JsonFormat {
   readonly schema?: object;
+  /** The field of the request that asks for it. */
+  readonly param: string;
 }
 
 /** A prompt, and what is wanted of its answer. */
@@ -111,7 +113,7 @@ async function answer(
     told = logprobs?.length ?? 0;
     return since;
   };
-  const grammar = json && (await engine.grammar(served, wanted.stopTokens, json.schema));
+  const grammar = json && (await engine.grammar(served, wanted.stopTokens, json));
   const looks = rules ?? grammar;
   const asked = engine.ask({
     ...{ ...wanted, served, signal },

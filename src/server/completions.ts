@@ -4,9 +4,9 @@ import { encodePrompts } from '../tasks/index.js';
 import type { Tokenizer } from '../tokenizer/index.js';
 import { answerAll, usageOf, type Serving, type Wanted } from './answers.js';
 import type { Served } from './engine.js';
-import { newId, tellFault, type Reply } from './replies.js';
+import { newId, type Reply } from './replies.js';
 import { rulesOf, samplingOf, stopsOf, type CompletionRequest } from './requests.js';
-import { EventStream } from './sse.js';
+import { streamed } from './sse.js';
 import type { TokenLogprobs } from './token-rules.js';
 
 /** vLLM's and OpenAI's default. */
@@ -47,22 +47,16 @@ export async function completion(
     };
   }
 
-  let opened: EventStream | undefined;
-  const stream = (): EventStream => (opened ??= new EventStream(out));
-  const tell = (index: number, text: string, more: object): void =>
-    stream().send({ ...head, choices: [{ index, text, logprobs: null, finish_reason: null, ...more }] });
-  try {
+  await streamed(out, async (send) => {
+    const tell = (index: number, text: string, more: object): void =>
+      send({ ...head, choices: [{ index, text, logprobs: null, finish_reason: null, ...more }] });
     const answers = await answerAll(serving, served, wanted, out.response, (index, text, logprobs) => {
       tell(index, text, { logprobs: logprobs ? listsOf(tokenizer, logprobs) : null });
     });
     const usage = usageOf(prompts, answers);
     for (const [index, { finish }] of answers.entries()) tell(index, '', { finish_reason: finish });
-    if (request.stream_options?.include_usage) stream().send({ ...head, choices: [], usage });
-    stream().end();
-  } catch (error) {
-    if (!opened) throw error;
-    tellFault(out, error);
-  }
+    if (request.stream_options?.include_usage) send({ ...head, choices: [], usage });
+  });
   return undefined;
 }
 

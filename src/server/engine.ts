@@ -210,10 +210,14 @@ export class Engine {
   }
 
   /** The grammar of one answer that is to be JSON. Rejects with ApiError for a schema that cannot be held to. */
-  grammar({ tokenizer, adapter }: Served, stops: readonly number[], schema?: object): Promise<Grammar> {
+  grammar(
+    { tokenizer, adapter }: Served,
+    stops: readonly number[],
+    format: { readonly schema?: object; readonly param: string },
+  ): Promise<Grammar> {
     const { head } = this.model;
     const { rows } = adapter?.pairs.tables?.get(head) ?? head.weight;
-    return this.grammars.begin(tokenizer, { vocabulary: rows, stops }, schema);
+    return this.grammars.begin(tokenizer, { vocabulary: rows, stops }, format);
   }
 
   /** Takes no more, waits for what is asked, or ends it after so many seconds. */

@@ -48,12 +48,22 @@ export const chatRequest = z.looseObject({
   top_logprobs: z.int().min(0).max(20).nullish(),
   tools: z
     .array(
-      z.looseObject({ type: z.literal('function'), function: z.looseObject({ name: z.string().min(1) }) }),
+      z.looseObject({
+        type: z.literal('function'),
+        function: z.looseObject({
+          name: z.string().min(1),
+          parameters: z.record(z.string(), z.unknown()).nullish(),
+        }),
+      }),
     )
     .nullish(),
   tool_choice: z
-    .union([z.enum(['none', 'auto', 'required']), z.looseObject({ type: z.literal('function') })])
+    .union([
+      z.enum(['none', 'auto', 'required']),
+      z.looseObject({ type: z.literal('function'), function: z.looseObject({ name: z.string() }) }),
+    ])
     .nullish(),
+  parallel_tool_calls: z.boolean().nullish(),
   response_format: z
     .discriminatedUnion('type', [
       z.looseObject({ type: z.literal('text') }),

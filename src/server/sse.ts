@@ -1,8 +1,28 @@
 /** Server-sent events to a client, written as they come: https://html.spec.whatwg.org/multipage/server-sent-events.html */
 
+import { apiErrorOf } from './errors.js';
 import type { Reply } from './replies.js';
 
-export class EventStream {
+/**
+ * An answer as a stream, which opens with its first event. Rejects with what goes wrong before that; of what goes wrong later the stream
+ * tells at its end.
+ */
+export async function streamed(
+  out: Reply,
+  answer: (send: (data: object) => void) => Promise<void>,
+): Promise<void> {
+  let opened: EventStream | undefined;
+  const open = (): EventStream => (opened ??= new EventStream(out));
+  try {
+    await answer((data) => open().send(data));
+    open().end();
+  } catch (error) {
+    if (!opened) throw error;
+    opened.fail(error);
+  }
+}
+
+class EventStream {
   private readonly out: Reply['response'];
 
   constructor({ response, headers }: Reply) {
@@ -23,5 +43,11 @@ export class EventStream {
 
   end(): void {
     this.out.end('data: [DONE]\n\n');
+  }
+
+  /** Ends with what went wrong; a client that has gone is told nothing. */
+  fail(error: unknown): void {
+    if (this.out.destroyed) return;
+    this.out.end(`data: ${JSON.stringify(apiErrorOf(error).body)}\n\n`);
   }
 }

@@ -35,8 +35,11 @@ export class ChatPrompts {
     return this.template ?? this.tokenizer.chatTemplate ?? CHATML;
   }
 
-  /** A prompt of what was said so far. Throws UserError where the template refuses it. */
-  async idsOf(messages: readonly Message[], tools?: readonly object[]): Promise<number[]> {
+  /**
+   * A prompt of what was said so far. Throws UserError where the template refuses it.
+   * @param begun what the answer begins with, which the model does not write itself
+   */
+  async idsOf(messages: readonly Message[], tools?: readonly object[], begun = ''): Promise<number[]> {
     const { tokenizer, template } = this;
     const options = { addGenerationPrompt: true, ...(tools && { tools }) };
     const text =
@@ -44,7 +47,7 @@ export class ChatPrompts {
         ? tokenizer.applyChatTemplate(messages, options)
         : tokenizer.renderChat(messages, { ...options, template }).text;
     // The template writes the special tokens itself.
-    const [ids] = await tokenizer.encodeBatch([text], { addSpecialTokens: false });
+    const [ids] = await tokenizer.encodeBatch([text + begun], { addSpecialTokens: false });
     return ids!;
   }
 }

@@ -60,10 +60,14 @@ export class Grammars {
   /**
    * The grammar of an answer. Rejects with ApiError for a schema that cannot be held to.
    * @param schema a JSON Schema; absent: any object
+   * @param param the field of the request that asks for it
    */
-  async begin(tokenizer: Tokenizer, over: Over, schema?: object): Promise<Grammar> {
+  async begin(
+    tokenizer: Tokenizer,
+    over: Over,
+    { schema, param }: { readonly schema?: object; readonly param: string },
+  ): Promise<Grammar> {
     const fault = schema && schemaFault(schema);
-    const param = 'response_format';
     if (fault !== undefined) throw new ApiError(400, `the schema cannot be held to: ${fault}`, { param });
     const thread = (this.thread ??= new Thread());
     try {
