@@ -6,7 +6,7 @@ import { isAdapterFolder } from '../adapters/merge.js';
 import { readAdapterConfig } from '../adapters/peft.js';
 import { exportAdapterGguf, exportGguf, FILE_TYPES, type FileType } from '../export/gguf/index.js';
 import { TASK_FILES } from '../experiments/store/layout.js';
-import { isRunFolder, readRun, type StoredRun } from '../experiments/store/stored.js';
+import { readRun } from '../experiments/store/stored.js';
 import { resolveModel } from '../files/index.js';
 import { isAbort } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
@@ -15,6 +15,7 @@ import { interrupted } from './interrupt.js';
 import type { Verb } from './main.js';
 import { say, warn } from './output.js';
 import { barOf } from './progress.js';
+import { runIn } from './runs.js';
 import { gib } from './units.js';
 
 const FORMATS = ['gguf', 'adapter-gguf'] as const;
@@ -32,7 +33,10 @@ interface Flags extends DeviceFlags {
 
 export const verb: Verb = (command) => {
   deviceOptions(command)
-    .argument('<what>', "a run's folder, an adapter folder, a model folder or a model's name on the hub")
+    .argument(
+      '<what>',
+      "a run's folder or that of one run, or an adapter or a model: a folder, or a name on the hub",
+    )
     .requiredOption('-o, --out <file>', 'the file that is written')
     .option('--to <format>', FORMATS.join(', '), 'gguf')
     .option('--type <type>', TYPES.join(', '), 'f16')
@@ -95,8 +99,8 @@ export interface Source {
   readonly base: string;
   readonly revision: string | undefined;
   readonly adapter?: string;
-  /** Where a run's task trained it. */
-  readonly of?: { readonly run: StoredRun; readonly task: string };
+  /** Whose task's training it is. */
+  readonly run?: { readonly folder: string; readonly task: string };
 }
 
 /** What is exported: the base by its name, and the adapter over it. */
@@ -105,7 +109,8 @@ export async function sourceOf(
   { task, model, revision }: Pick<Flags, 'task' | 'model' | 'revision'>,
   signal: AbortSignal,
 ): Promise<Source> {
-  if (isRunFolder(what)) return tunedOf(what, task, { model, revision });
+  const run = runIn(what);
+  if (run !== undefined) return tunedOf(run, task, { model, revision });
   if (task !== undefined) throw new UserError(`--task goes with a run's folder, and ${what} is none`);
   // The hub has adapters, too.
   const folder = existsSync(what) ? what : await resolveModel(what, { revision, signal });
@@ -122,8 +127,7 @@ function tunedOf(
   asked: string | undefined,
   given: { model: string | undefined; revision: string | undefined },
 ): Source {
-  const run = readRun(folder);
-  const { config } = run.manifest;
+  const { config } = readRun(folder).manifest;
   const names = config.tasks.map(({ name }) => name);
   const task = asked ?? (names.length === 1 ? names[0]! : undefined);
   if (task === undefined)
@@ -133,12 +137,12 @@ function tunedOf(
   if (!TASK_FILES.trained.isIn(own))
     throw new UserError(`${own} holds nothing that was trained to its end: run its configuration on`);
   const adapter = join(own, TASK_FILES.adapter);
-  const of = { run, task };
-  if (!isAdapterFolder(adapter)) return { base: resolve(own, TASK_FILES.model), revision: undefined, of };
+  const run = { folder, task };
+  if (!isAdapterFolder(adapter)) return { base: resolve(own, TASK_FILES.model), revision: undefined, run };
   return {
-    of,
     base: given.model ?? config.model_name_or_path,
     revision: given.revision ?? config.revision,
     adapter,
+    run,
   };
 }

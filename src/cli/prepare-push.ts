@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { ADAPTER_CONFIG } from '../adapters/peft-config.js';
 import { cardText, type CardFacts, type CardRun } from '../experiments/publish/card.js';
 import { TASK_FILES } from '../experiments/store/layout.js';
+import { readRun } from '../experiments/store/stored.js';
 import { exportGguf } from '../export/gguf/index.js';
 import {
   CARD_FILE,
@@ -117,8 +118,9 @@ async function sourceParts(
   const { task, model } = flags;
   const asked = { ...(task !== undefined && { task }), ...(model !== undefined && { model }) };
   const source = await sourceOf(what, asked, signal);
-  const { base, card, notes: known } = await baseOf(source, flags, signal);
-  const common = { base: { name: base, card }, run: runOf(source), notes: known };
+  const run = runOf(source);
+  const { base, card, notes: known } = await baseOf(source, run, flags, signal);
+  const common = { base: { name: base, card }, run, notes: known };
   const whole = { revision: source.revision, signal };
   if (flags.to === 'gguf') {
     const type = fileType({ to: 'gguf', type: flags.type ?? 'f16' });
@@ -163,16 +165,17 @@ function named(
   );
 }
 
-function runOf({ of }: Source): CardRun | undefined {
-  if (!of) return undefined;
-  const { manifest, folder } = of.run;
-  const task = manifest.config.tasks.find(({ name }) => name === of.task)!;
-  return { manifest, task, result: TASK_FILES.result.find(join(folder, of.task)) };
+function runOf({ run }: Source): CardRun | undefined {
+  if (!run) return undefined;
+  const { manifest } = readRun(run.folder);
+  const task = manifest.config.tasks.find(({ name }) => name === run.task)!;
+  return { manifest, task, result: TASK_FILES.result.find(join(run.folder, run.task)) };
 }
 
 /** The base's name on the hub, where it has one, and its card; `notes`: what a person should know of it. */
 async function baseOf(
-  { base: given, revision, adapter, of }: Source,
+  { base: given, revision, adapter }: Source,
+  run: CardRun | undefined,
   { model, dryRun }: PushFlags,
   signal: AbortSignal,
 ): Promise<{
@@ -181,7 +184,7 @@ async function baseOf(
   readonly notes: readonly string[];
 }> {
   // A model that was trained whole is in the run's folder, and its base is the run's.
-  const wanted = model ?? (of ? of.run.manifest.config.model_name_or_path : given);
+  const wanted = model ?? run?.manifest.config.model_name_or_path ?? given;
   const isHere = existsSync(wanted);
   let card: Record<string, unknown> = {};
   try {
@@ -191,7 +194,7 @@ async function baseOf(
     if (!(error instanceof UserError)) throw error;
   }
   const notes: string[] = [];
-  if (isHere && (of ?? adapter) !== undefined)
+  if (isHere && (run ?? adapter) !== undefined)
     notes.push(`the base is a folder of this machine, ${wanted}: --model OWNER/NAME names it for others`);
   if (card['license'] == null)
     notes.push(`no card of ${wanted} tells its licence, so that this one names none`);

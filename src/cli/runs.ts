@@ -1,6 +1,6 @@
 /** Runs as the command line names them: by folder, or by the beginning of an id. */
 
-import { existsSync, readdirSync } from 'node:fs';
+import { existsSync, readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
 import { isRunFolder } from '../experiments/store/stored.js';
 import { UserError } from '../util/errors.js';
@@ -16,4 +16,16 @@ export function runFolderOf(name: string, runs: string): string {
   throw new UserError(
     `${name} is no run's folder, nor the beginning of an id in ${runs}; westwind ls ${runs} lists them`,
   );
+}
+
+/** The run that a path names: its folder, or one that holds no other; undefined: neither. Throws UserError for one that holds several. */
+export function runIn(path: string): string | undefined {
+  if (!(statSync(path, { throwIfNoEntry: false })?.isDirectory() ?? false)) return undefined;
+  if (isRunFolder(path)) return path;
+  const runs = readdirSync(path)
+    .map((name) => join(path, name))
+    .filter(isRunFolder);
+  if (runs.length > 1)
+    throw new UserError(`${path} holds ${runs.length} runs: name one of ${runs.sort().join(', ')}`);
+  return runs[0];
 }

@@ -1,7 +1,10 @@
 /** `westwind serve`: a model and its adapters behind OpenAI's API. */
 
 import type { AddressInfo } from 'node:net';
+import { join } from 'node:path';
 import { InvalidArgumentError, type Command } from 'commander';
+import { TASK_FILES } from '../experiments/store/layout.js';
+import { readRun } from '../experiments/store/stored.js';
 import { loadModel } from '../models/load.js';
 import { readsByEncoder, type CausalLM } from '../models/model.js';
 import { createApiServer, Engine, type EngineOptions } from '../server/index.js';
@@ -17,6 +20,7 @@ import {
 import type { Verb } from './main.js';
 import { modelFiles } from './model.js';
 import { say, warn } from './output.js';
+import { runIn } from './runs.js';
 
 interface Flags extends DeviceFlags {
   readonly revision?: string;
@@ -47,14 +51,17 @@ export const verb: Verb = (command) => {
   options(command).action(async (name: string, flags: Flags) => {
     const apiKeys = (process.env['WESTWIND_API_KEY'] ?? '').split(',').filter((key) => key !== '');
     const chat_template = flags.chatTemplate === undefined ? undefined : readText(flags.chatTemplate);
-    const files = await modelFiles(name, {
+    const run = trainedBy(name);
+    const revision = flags.revision ?? run?.revision;
+    const files = await modelFiles(run?.base ?? name, {
       ...{ device: flags.device },
-      ...(flags.revision !== undefined && { revision: flags.revision }),
+      ...(revision !== undefined && { revision }),
     });
     const backend = await openBackend(flags);
-    // An adapter stands for its base and itself.
-    const given = files.adapter === undefined ? [] : [{ name: named(name), folder: files.adapter }];
-    const served = flags.servedModelName ?? (given.length > 0 ? named(files.folder) : name);
+    // An adapter stands for its base and itself, a run for its base and all that it trained.
+    const own = files.adapter === undefined ? [] : [{ name: named(name), folder: files.adapter }];
+    const given = run?.adapters ?? own;
+    const served = flags.servedModelName ?? (own.length > 0 ? named(files.folder) : (run?.base ?? name));
     let engine: Engine;
     try {
       const quantized = flags.loadIn4bit ? { quantization: { doubleQuant: true } } : {};
@@ -72,9 +79,31 @@ export const verb: Verb = (command) => {
   });
 };
 
+/** What the run trained that a path names: its base, and its tasks' adapters by their names; undefined: it names none. */
+function trainedBy(
+  path: string,
+):
+  | { readonly base: string; readonly revision: string; readonly adapters: readonly NamedAdapter[] }
+  | undefined {
+  const folder = runIn(path);
+  if (folder === undefined) return undefined;
+  const { model_name_or_path: base, revision, tasks } = readRun(folder).manifest.config;
+  const adapters = tasks
+    .filter((task) => TASK_FILES.trained.isIn(join(folder, task.name)) && task.lora !== false)
+    .map((task) => ({ name: task.name, folder: join(folder, task.name, TASK_FILES.adapter) }));
+  if (adapters.length === 0)
+    throw new UserError(
+      `${folder} has no adapter that was trained to its end: name a task's ${TASK_FILES.model} folder, or run its configuration on`,
+    );
+  return { base, revision, adapters };
+}
+
 function options(command: Command): Command {
   return deviceOptions(command)
-    .argument('<model>', 'a model or an adapter that names its base model: a folder, or a name on the hub')
+    .argument(
+      '<model>',
+      "a model or an adapter, a folder or a name on the hub; or a run's folder, or that of one run: its base, and its tasks' adapters",
+    )
     .option(
       '-a, --adapter <name=dir...>',
       'a LoRA adapter in PEFT format, and what clients call it',

@@ -155,6 +155,11 @@ describe('westwind push', () => {
     assert.equal(server.uploads().length, uploads);
   });
 
+  const several = (): string => {
+    const folder = temporaryFolder();
+    for (const name of ['one', 'two']) cpSync(run, join(folder, name), { recursive: true });
+    return folder;
+  };
   const secret = (): string => {
     const folder = join(temporaryFolder(), 'adapter');
     cpSync(join(run, 'subjects/adapter'), folder, { recursive: true });
@@ -182,6 +187,7 @@ describe('westwind push', () => {
     ['a token in a file', () => [secret(), 'me/x'], /README\.md has in line 3 what looks like a token/],
     ['a type without a format', () => [run, 'me/x', '--type', 'q8_0'], /--type goes with --to gguf/],
     ['another format', () => [run, 'me/x', '--to', 'onnx'], /--to onnx: gguf is known/],
+    ['a folder of several runs', () => [several(), 'me/x'], /holds 2 runs: name one of .*one, .*two/],
     ['another task', () => [run, 'me/x', '--task', 'other'], /--task other: .* has subjects/],
     ['a folder without a model', () => [join(run, 'subjects'), 'me/x'], /holds no model and no adapter/],
   ] as const)

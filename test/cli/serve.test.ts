@@ -40,7 +40,7 @@ describe('serve', () => {
     const asked = ask({ stream: true });
     const reader = (await asked).body!.getReader();
     // On a busy machine all of it may have come by then.
-    let text = Buffer.from((await reader.read()).value!).toString();
+    let text = Buffer.from((await reader.read()).value).toString();
     server.signal('SIGTERM');
     for (let part = await reader.read(); !part.done; part = await reader.read())
       text += Buffer.from(part.value).toString();
