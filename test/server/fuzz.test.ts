@@ -1,6 +1,7 @@
 /** Bodies of any kind get an answer that is OpenAI's or an error that is; none ends the server or is left waiting. */
 
 import assert from 'node:assert/strict';
+import { readFileSync } from 'node:fs';
 import { after, before, test } from 'node:test';
 import fc from 'fast-check';
 import { KEY, serving, type Serving } from './support.js';
@@ -9,7 +10,10 @@ import { KEY, serving, type Serving } from './support.js';
 const BODIES = Number(process.env['WESTWIND_BODIES'] ?? 150);
 
 let s: Serving;
-before(async () => (s = await serving({ max_num_seqs: 8 })));
+before(async () => {
+  // One that has a place for tools.
+  s = await serving({ max_num_seqs: 8, chat_template: readFileSync('examples/chat.jinja', 'utf8') });
+});
 after(() => s.close());
 
 const any = fc.jsonValue({ maxDepth: 3 });
@@ -20,6 +24,9 @@ const message = fc.record(
   { role, content: maybe(fc.string()), tool_calls: maybe(fc.constant([])) },
   { requiredKeys: ['role'] },
 );
+
+const parameters = { type: 'object', properties: { people: { type: 'integer' } }, required: ['people'] };
+const tool = { type: 'function', function: { name: 'book', parameters } };
 
 const body = fc.record(
   {
@@ -42,7 +49,11 @@ const body = fc.record(
     ),
     frequency_penalty: maybe(fc.double({ min: -2, max: 2, noNaN: true })),
     response_format: maybe(fc.constantFrom({ type: 'text' }, { type: 'json_object' })),
-    tools: maybe(fc.constant([])),
+    tools: maybe(fc.constantFrom([], [tool], [tool, { type: 'function', function: { name: 'wait' } }])),
+    tool_choice: maybe(
+      fc.constantFrom('none', 'auto', 'required', { type: 'function', function: { name: 'book' } }),
+    ),
+    parallel_tool_calls: maybe(fc.boolean()),
   },
   { requiredKeys: ['model'] },
 );
