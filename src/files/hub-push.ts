@@ -11,7 +11,14 @@ import type { CommitOperation, PathInfo } from '@huggingface/hub';
 import { throwIfAborted } from '../util/abort.js';
 import { messageOf, UserError } from '../util/errors.js';
 import { masked } from '../util/secrets.js';
-import { endpoint, hubToken, PATIENCE, repoUrl, type HubOptions } from './hub-client.js';
+import {
+  endpoint,
+  hubToken,
+  offlineByEnvironment,
+  PATIENCE,
+  repoUrl,
+  type HubOptions,
+} from './hub-client.js';
 import { quote } from './quote.js';
 
 /** A file by the name that it gets there. */
@@ -72,6 +79,7 @@ export async function pushFiles(
   checkRepoName(name);
   const { revision = 'main', signal } = options;
   throwIfAborted(signal);
+  if (offlineByEnvironment()) throw new UserError('HF_HUB_OFFLINE forbids pushing: unset it');
   const token = hubToken(options.token);
   if (token === undefined)
     throw new UserError(

@@ -11,7 +11,10 @@ import { UserError } from '../../src/util/errors.js';
 import { secretIn } from '../../src/util/secrets.js';
 import { PART, PushServer, type Fault } from './push-server.js';
 
-const ENVIRONMENT = ['HF_ENDPOINT', 'HF_HOME', 'HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN', 'HF_TOKEN_PATH'];
+const ENVIRONMENT = [
+  ...['HF_ENDPOINT', 'HF_HOME', 'HF_TOKEN', 'HUGGING_FACE_HUB_TOKEN', 'HF_TOKEN_PATH'],
+  'HF_HUB_OFFLINE',
+];
 const outside = new Map(ENVIRONMENT.map((name) => [name, process.env[name]]));
 
 const small = Buffer.from('---\nlicense: mit\n---\n');
@@ -166,6 +169,9 @@ describe('pushFiles', () => {
     );
     Reflect.deleteProperty(process.env, 'HF_TOKEN');
     await fails(push(), /^no token for .*: make one with the right to write at .* and put it in HF_TOKEN$/);
+    process.env['HF_HUB_OFFLINE'] = '1';
+    await fails(push(), /HF_HUB_OFFLINE forbids pushing/);
+    Reflect.deleteProperty(process.env, 'HF_HUB_OFFLINE');
     process.env['HF_TOKEN'] = 'two words';
     await fails(push(), /the token for the hub .* copy it anew/);
     process.env['HF_TOKEN'] = server.token;
