@@ -7,6 +7,7 @@ import { after, before, describe, it } from 'node:test';
 import { parse } from 'yaml';
 import { GgufFile } from '../../src/files/index.js';
 import type { TaskResult } from '../../src/experiments/store/results.js';
+import { HubServer } from '../files/hub-server.js';
 import { PushServer } from '../files/push-server.js';
 import { makeJob, makeModel, runFolder, start, temporaryFolder, westwind, type Outcome } from './support.js';
 
@@ -103,6 +104,26 @@ describe('westwind push', () => {
 
     const again = await push([run, 'me/subjects', '--private']);
     assert.match(again.stdout, /^nothing to push: .*\/me\/subjects has it all\n$/);
+  });
+
+  it('is answered by and exported under the name that the hub has for it', async () => {
+    const hub = new HubServer();
+    const commit = 'd'.repeat(40);
+    const files = Object.fromEntries(pushed('me/subjects'));
+    hub.repos.push({ id: 'models/me/subjects', refs: { main: commit }, commits: { [commit]: files } });
+    const there = { ...env, HF_ENDPOINT: await hub.start(), HF_HOME: temporaryFolder() };
+    try {
+      const prompt = ['-p', '### Sentence:The boat ### Class:', '-n', '3', '--json'];
+      const ask = (what: string) => westwind(['generate', what, ...prompt], { env: there });
+      const [remote, local] = [await ask('me/subjects'), await ask(join(run, 'subjects/adapter'))];
+      assert.equal(remote.code, 0, remote.stderr);
+      assert.equal(remote.stdout, local.stdout);
+      const out = join(temporaryFolder(), 'x.gguf');
+      const exported = await westwind(['export', 'me/subjects', '-o', out], { env: there });
+      assert.equal(exported.code, 0, exported.stderr);
+    } finally {
+      await hub.stop();
+    }
   });
 
   it('names the base as the hub does', async () => {
