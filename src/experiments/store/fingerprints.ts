@@ -21,7 +21,7 @@ export class Fingerprinting {
     private readonly backend: Backend,
   ) {}
 
-  async of({ config }: LoadedConfig): Promise<Fingerprints> {
+  async of({ config }: Pick<LoadedConfig, 'config'>): Promise<Fingerprints> {
     const { backend, modelFolder } = this;
     const data: Record<string, string> = {};
     const adapters: Record<string, string> = {};
