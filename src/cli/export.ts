@@ -1,15 +1,17 @@
 /** `westwind export`: what was tuned, or any model, as one file for other programs. */
 
-import { join, resolve } from 'node:path';
+import { basename, dirname, join, resolve } from 'node:path';
 import { isAdapterFolder } from '../adapters/merge.js';
 import { readAdapterConfig } from '../adapters/peft.js';
 import { exportAdapterGguf, exportGguf, FILE_TYPES, type FileType } from '../export/gguf/index.js';
+import { openGguf, type OpenReader } from '../experiments/certify/index.js';
 import { TASK_FILES } from '../experiments/store/layout.js';
 import { isRunFolder, readRun } from '../experiments/store/stored.js';
 import { resolveModel } from '../files/index.js';
 import { isAbort } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
-import { deviceOptions, openBackend, type DeviceFlags } from './device.js';
+import { certificateOptions, plannedCertificate, type CertificateFlags } from './certificate.js';
+import { deviceOptions, openBackend } from './device.js';
 import { interrupted } from './interrupt.js';
 import type { Verb } from './main.js';
 import { say, warn } from './output.js';
@@ -17,20 +19,23 @@ import { barOf } from './progress.js';
 import { gib } from './units.js';
 
 const FORMATS = ['gguf', 'adapter-gguf'] as const;
+/** Who runs what is exported again; none: it cannot be run alone. */
+const READERS: Readonly<Record<(typeof FORMATS)[number], OpenReader | undefined>> = {
+  gguf: openGguf,
+  'adapter-gguf': undefined,
+};
 const TYPES = Object.keys(FILE_TYPES).map((type) => type.toLowerCase());
 
-interface Flags extends DeviceFlags {
+interface Flags extends CertificateFlags {
   readonly to: string;
   readonly type: string;
   readonly out: string;
   readonly task?: string;
-  readonly model?: string;
-  readonly revision?: string;
   readonly force?: boolean;
 }
 
 export const verb: Verb = (command) => {
-  deviceOptions(command)
+  certificateOptions(deviceOptions(command))
     .argument('<what>', "a run's folder, an adapter folder, a model folder or a model's name on the hub")
     .requiredOption('-o, --out <file>', 'the file that is written')
     .option('--to <format>', FORMATS.join(', '), 'gguf')
@@ -43,7 +48,7 @@ export const verb: Verb = (command) => {
     .option('--revision <name>', "a branch, tag or commit of the hub's model")
     .option('--force', 'write over a file that is there')
     .action(async (what: string, flags: Flags) => {
-      const type = fileType(flags);
+      const [format, type] = [formatOf(flags), fileType(flags)];
       const signal = interrupted();
       const source = sourceOf(what, flags);
       const bar = process.stdout.isTTY
@@ -55,6 +60,11 @@ export const verb: Verb = (command) => {
         : undefined;
       try {
         const folder = await resolveModel(source.base, { revision: source.revision, signal });
+        const backend = await openBackend(flags);
+        const certified = await plannedCertificate({
+          ...{ what, run: source.run, path: flags.out, format, type },
+          ...{ open: READERS[format], flags, backend, signal },
+        });
         const options = {
           base: { name: source.base, folder },
           ...{ adapter: source.adapter, type, out: flags.out, force: flags.force, signal },
@@ -64,12 +74,11 @@ export const verb: Verb = (command) => {
           },
         };
         const { tensors, bytes, notes } =
-          flags.to === 'adapter-gguf'
-            ? await exportAdapterGguf(options)
-            : await exportGguf(await openBackend(flags), options);
+          format === 'adapter-gguf' ? await exportAdapterGguf(options) : await exportGguf(backend, options);
         bar?.stop();
         for (const note of notes) warn(note);
         say(`wrote ${flags.out}: ${tensors} tensors, ${(bytes / 1e6).toFixed(1)} MB, ${type}`);
+        await certified();
       } catch (error) {
         bar?.stop();
         if (!isAbort(error, signal)) throw error;
@@ -79,12 +88,17 @@ export const verb: Verb = (command) => {
     });
 };
 
-/** Throws UserError for a format or a type that is not known. */
-function fileType({ to, type }: Flags): FileType {
+/** Throws UserError for a format that is not known. */
+function formatOf({ to }: Flags): (typeof FORMATS)[number] {
   if (to === 'safetensors')
     throw new UserError("--to safetensors: 'westwind merge ADAPTER -o DIR' writes that");
-  if (!FORMATS.some((format) => format === to))
-    throw new UserError(`--to ${to}: ${FORMATS.join(', ')} are known`);
+  const format = FORMATS.find((one) => one === to);
+  if (format === undefined) throw new UserError(`--to ${to}: ${FORMATS.join(', ')} are known`);
+  return format;
+}
+
+/** Throws UserError for a type that is not known. */
+function fileType({ type }: Flags): FileType {
   const name = type.toUpperCase();
   if (Object.hasOwn(FILE_TYPES, name)) return name as FileType;
   throw new UserError(`--type ${type}: ${TYPES.join(', ')} are known`);
@@ -94,6 +108,8 @@ interface Source {
   readonly base: string;
   readonly revision: string | undefined;
   readonly adapter?: string;
+  /** Whose task's training it is. */
+  readonly run?: { readonly folder: string; readonly task: string };
 }
 
 /** What is exported: the base by its name, and the adapter over it. */
@@ -103,7 +119,15 @@ function sourceOf(what: string, { task, model, revision }: Flags): Source {
   if (!isAdapterFolder(what)) return { base: what, revision };
   const base = model ?? readAdapterConfig(what).base_model_name_or_path;
   if (base == null) throw new UserError(`${what} does not name its base model: give it by --model`);
-  return { base, revision, adapter: what };
+  return { base, revision, adapter: what, ...runOf(what) };
+}
+
+/** Of an adapter's folder: the run that trained it, where it lies in one's. */
+function runOf(adapter: string): Pick<Source, 'run'> {
+  const own = dirname(resolve(adapter));
+  const folder = dirname(own);
+  const isRuns = basename(resolve(adapter)) === TASK_FILES.adapter && isRunFolder(folder);
+  return isRuns ? { run: { folder, task: basename(own) } } : {};
 }
 
 /** What a run's task trained. */
@@ -122,10 +146,12 @@ function tunedOf(
   if (!TASK_FILES.trained.isIn(own))
     throw new UserError(`${own} holds nothing that was trained to its end: run its configuration on`);
   const adapter = join(own, TASK_FILES.adapter);
-  if (!isAdapterFolder(adapter)) return { base: resolve(own, TASK_FILES.model), revision: undefined };
+  const run = { folder, task };
+  if (!isAdapterFolder(adapter)) return { base: resolve(own, TASK_FILES.model), revision: undefined, run };
   return {
     base: given.model ?? config.model_name_or_path,
     revision: given.revision ?? config.revision,
     adapter,
+    run,
   };
 }

@@ -9,7 +9,7 @@ export interface LlamaStart {
   readonly context: number;
   /** By llama.cpp's own choice of a GPU; else on the CPU. */
   readonly gpu: boolean;
-  readonly threads: number | undefined;
+  readonly threads: number;
 }
 
 /** One at a time, each answered by an end or a fault. */

@@ -5,7 +5,7 @@ import type { LlamaOrder, LlamaReply, LlamaStart } from './llama-protocol.js';
 
 /** What is used of the package (3.21). */
 interface NodeLlamaCpp {
-  getLlama(options: object): Promise<Llama>;
+  readonly getLlama: (options: object) => Promise<Llama>;
 }
 interface Llama {
   readonly gpu: string | false;
@@ -35,14 +35,13 @@ async function open(start: LlamaStart): Promise<LlamaSequence> {
   const { threads } = start;
   const llama = await getLlama({
     ...{ build: 'never', skipDownload: true, progressLogs: false, logLevel: 'error' },
-    ...{ gpu: start.gpu ? 'auto' : false, ...(threads !== undefined && { maxThreads: threads }) },
+    ...{ gpu: start.gpu ? 'auto' : false, maxThreads: threads },
   });
   const model = await llama.loadModel({ modelPath: start.path });
   // Keys and values as they are: what is measured is the file.
   const context = await model.createContext({
-    ...{ contextSize: start.context + 1, batchSize: BATCH, flashAttention: false },
+    ...{ contextSize: start.context + 1, batchSize: BATCH, flashAttention: false, threads },
     ...{ experimentalKvCacheKeyType: 'F32', experimentalKvCacheValueType: 'F32' },
-    ...(threads !== undefined && { threads }),
   });
   await tell({ type: 'ready', release: llama.llamaCppRelease.release, device: llama.gpu || 'cpu' });
   return context.getSequence();
