@@ -8,6 +8,7 @@ import { readFileSync } from 'node:fs';
 import { createRequire } from 'node:module';
 import { dirname, extname, join } from 'node:path';
 import { fileURLToPath, pathToFileURL } from 'node:url';
+import { throwIfAborted } from '../../util/abort.js';
 import { environment } from '../../util/environment.js';
 import { UserError } from '../../util/errors.js';
 import type { LlamaOrder, LlamaReply, LlamaStart } from './llama-protocol.js';
@@ -63,7 +64,7 @@ export async function openLlamaCpp(
     execArgv: extname(here) === '.ts' ? ['--import', import.meta.resolve('tsx')] : [],
     ...(signal && { signal, killSignal: 'SIGKILL' as const }),
   });
-  const replies = new Replies(child, start.path);
+  const replies = new Replies(child, start.path, signal);
   child.send({ module, ...start });
   try {
     const ready = await replies.next();
@@ -117,6 +118,7 @@ class Replies {
   constructor(
     private readonly child: ChildProcess,
     private readonly path: string,
+    private readonly signal: AbortSignal | undefined,
   ) {
     child.on('message', (message) => {
       this.told.push(message as LlamaReply);
@@ -140,6 +142,7 @@ class Replies {
 
   async next(): Promise<LlamaReply> {
     while (this.told.length === 0) {
+      throwIfAborted(this.signal);
       if (this.death !== undefined) throw this.fault(`its process ${this.death}`);
       await new Promise<void>((done) => (this.wake = done));
     }
