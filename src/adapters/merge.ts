@@ -12,14 +12,13 @@ import {
   checkFinite,
   checkFits,
   fromFloat32,
-  openCheckpoint,
   toFloat32,
-  type Checkpoint,
   type TensorToWrite,
   type FloatDtype,
 } from '../files/index.js';
 import { familyOf } from '../models/families/index.js';
 import { readModelJson } from '../models/config.js';
+import { openWeights, type Weights } from '../models/gguf-weights.js';
 import { modelLayout } from '../models/load.js';
 import { isTied, type CausalLM } from '../models/model.js';
 import { copyCompanions, untied, writeConfig } from '../models/save.js';
@@ -109,7 +108,7 @@ export async function openMerged(
   // A model's shape, and nothing of its weights.
   const model = await modelLayout(await createPlanBackend('reference'), baseFolder);
   let adapter: AdapterFile | undefined;
-  let base: Checkpoint | undefined;
+  let base: Weights | undefined;
   const close = (): void => {
     adapter?.close();
     base?.close();
@@ -117,7 +116,7 @@ export async function openMerged(
   };
   try {
     adapter = adapterFolder === undefined ? undefined : openAdapter(model, adapterFolder);
-    base = openCheckpoint(baseFolder);
+    base = openWeights(baseFolder);
     refusePacked(base);
     const merge = new Merge(backend, model, base, adapter, dtype);
     const tensors = merge.tensors();
@@ -131,7 +130,7 @@ export async function openMerged(
 }
 
 /** Throws UserError for a checkpoint whose weights are not those that the adapter was added to in full precision. */
-function refusePacked(base: Checkpoint): void {
+function refusePacked(base: Weights): void {
   for (const name of base.names) {
     const format = storedFormat(base, name);
     if (format)
@@ -160,7 +159,7 @@ class Merge {
   constructor(
     private readonly backend: Backend,
     private readonly model: CausalLM,
-    private readonly base: Checkpoint,
+    private readonly base: Weights,
     private readonly adapter: AdapterFile | undefined,
     private readonly dtype: FloatDtype | undefined,
   ) {

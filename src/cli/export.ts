@@ -6,7 +6,7 @@ import { readAdapterConfig } from '../adapters/peft.js';
 import { exportAdapterGguf, exportGguf, FILE_TYPES, type FileType } from '../export/gguf/index.js';
 import { TASK_FILES } from '../experiments/store/layout.js';
 import { isRunFolder, readRun } from '../experiments/store/stored.js';
-import { resolveModel } from '../files/index.js';
+import { resolveModel } from '../import/resolve.js';
 import { isAbort } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
 import { deviceOptions, openBackend, type DeviceFlags } from './device.js';
@@ -31,14 +31,17 @@ interface Flags extends DeviceFlags {
 
 export const verb: Verb = (command) => {
   deviceOptions(command)
-    .argument('<what>', "a run's folder, an adapter folder, a model folder or a model's name on the hub")
+    .argument(
+      '<what>',
+      "a run's folder, an adapter folder, a model folder, a GGUF file or a model's name on the hub",
+    )
     .requiredOption('-o, --out <file>', 'the file that is written')
     .option('--to <format>', FORMATS.join(', '), 'gguf')
     .option('--type <type>', TYPES.join(', '), 'f16')
     .option('--task <name>', 'which of a run with several tasks')
     .option(
       '--model <name>',
-      'the base model: a folder or a name on the hub (default: what the adapter names)',
+      'the base model: a folder, a GGUF file or a name on the hub (default: what the adapter names)',
     )
     .option('--revision <name>', "a branch, tag or commit of the hub's model")
     .option('--force', 'write over a file that is there')
