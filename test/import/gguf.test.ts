@@ -5,6 +5,8 @@ import { join, resolve } from 'node:path';
 import { before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { Backend } from '../../src/backends/contract.js';
+import type { LoadedConfig } from '../../src/experiments/config/index.js';
+import { Fingerprinting } from '../../src/experiments/store/fingerprints.js';
 import { exportGguf, type FileType } from '../../src/export/gguf/index.js';
 import { GgufFile, openCheckpoint, writeGguf, type GgufValue } from '../../src/files/index.js';
 import { resolveModel } from '../../src/import/resolve.js';
@@ -144,7 +146,19 @@ describe('a model that was exported and is read back', () => {
     const first = await resolveModel(file);
     assert.equal(await resolveModel(file), first);
     await exportGguf(be, { base: { name: 'model', folder: path }, type: 'F16', out: file, force: true });
-    assert.notEqual(await resolveModel(file), first);
+    const second = await resolveModel(file);
+    assert.notEqual(second, first);
+    const hash = async (model: string): Promise<string> => {
+      const loaded = { config: { tasks: [] } } as unknown as LoadedConfig;
+      return (await new Fingerprinting(model, be).of(loaded)).model;
+    };
+    const copy = join(folder, 'copy.gguf');
+    copyFileSync(file, copy);
+    assert.equal(await hash(await resolveModel(copy)), await hash(second));
+    const other = readFileSync(copy);
+    other[other.length - 40]! ^= 1;
+    writeFileSync(copy, other);
+    assert.notEqual(await hash(await resolveModel(copy)), await hash(second));
   });
 
   it('llama.cpp has no key for 1e-5: it is the decimal again', async () => {
