@@ -48,7 +48,7 @@ export interface MergeOptions {
 }
 
 /**
- * Writes base + adapter into `out` as a Hugging Face model folder: the model that `loadAdapter` makes of them. Throws UserError for the
+ * Writes base + adapter (or the base as it is) into `out` as a Hugging Face model folder: the model that `loadAdapter` makes of them. Throws UserError for the
  * adapters that it refuses, and where `out` is one of the two or holds something already. After an error or an abort, or a kill, `out` is as
  * it was before; what a kill left under temporary names the next call removes.
  * @returns the modules that were changed
@@ -56,20 +56,24 @@ export interface MergeOptions {
 export async function mergeAdapter(
   backend: Backend,
   baseFolder: string,
-  adapterFolder: string,
+  adapterFolder: string | undefined,
   out: string,
   { dtype, maxShardSize, force, signal }: MergeOptions = {},
 ): Promise<string[]> {
   throwIfAborted(signal);
   const merged = await openMerged(backend, baseFolder, adapterFolder, dtype);
   try {
-    const claimed = claimFolder(out, { force, inputs: [baseFolder, adapterFolder] });
+    const inputs = [baseFolder, adapterFolder].filter((folder) => folder !== undefined);
+    const claimed = claimFolder(out, { force, inputs });
     try {
       copyCompanions(baseFolder, claimed);
-      // Tokens that were added are in the adapter's own tokenizer.
-      if (bringsTokenizer(adapterFolder)) copyCompanions(adapterFolder, claimed);
-      // And what it was trained on was laid out by its chat template.
-      else copyCompanions(adapterFolder, claimed, /^chat_template\.jinja$/);
+      // Tokens that were added are in the adapter's own tokenizer, and what it was trained on was laid out by its chat template.
+      if (adapterFolder !== undefined)
+        copyCompanions(
+          adapterFolder,
+          claimed,
+          ...(bringsTokenizer(adapterFolder) ? [] : [/^chat_template\.jinja$/]),
+        );
       writeConfig(claimed, merged.config, dtype);
       const shards = maxShardSize !== undefined && { maxShardSize };
       await addCheckpoint(claimed, merged.tensors, { ...shards, signal });

@@ -1,9 +1,17 @@
 /** `westwind export`: what was tuned, or any model, as one file for other programs. */
 
 import { join, resolve } from 'node:path';
-import { isAdapterFolder } from '../adapters/merge.js';
+import { isAdapterFolder, mergeAdapter } from '../adapters/merge.js';
 import { readAdapterConfig } from '../adapters/peft.js';
-import { exportAdapterGguf, exportGguf, FILE_TYPES, type FileType } from '../export/gguf/index.js';
+import {
+  exportAdapterGguf,
+  exportGguf,
+  FILE_TYPES,
+  type Exported,
+  type FileType,
+  type GgufExport,
+} from '../export/gguf/index.js';
+import { exportOllama } from '../export/ollama/index.js';
 import { TASK_FILES } from '../experiments/store/layout.js';
 import { isRunFolder, readRun } from '../experiments/store/stored.js';
 import { resolveModel } from '../import/resolve.js';
@@ -16,12 +24,11 @@ import { say, warn } from './output.js';
 import { barOf } from './progress.js';
 import { gib } from './units.js';
 
-const FORMATS = ['gguf', 'adapter-gguf'] as const;
 const TYPES = Object.keys(FILE_TYPES).map((type) => type.toLowerCase());
 
 interface Flags extends DeviceFlags {
   readonly to: string;
-  readonly type: string;
+  readonly type?: string;
   readonly out: string;
   readonly task?: string;
   readonly model?: string;
@@ -35,9 +42,9 @@ export const verb: Verb = (command) => {
       '<what>',
       "a run's folder, an adapter folder, a model folder, a GGUF file or a model's name on the hub",
     )
-    .requiredOption('-o, --out <file>', 'the file that is written')
-    .option('--to <format>', FORMATS.join(', '), 'gguf')
-    .option('--type <type>', TYPES.join(', '), 'f16')
+    .requiredOption('-o, --out <path>', 'the file that is written; of safetensors and ollama the folder')
+    .option('--to <format>', Object.keys(FORMATS).join(', '), 'gguf')
+    .option('--type <type>', `${TYPES.join(', ')} (default: f16; of safetensors: as the base)`)
     .option('--task <name>', 'which of a run with several tasks')
     .option(
       '--model <name>',
@@ -46,7 +53,8 @@ export const verb: Verb = (command) => {
     .option('--revision <name>', "a branch, tag or commit of the hub's model")
     .option('--force', 'write over a file that is there')
     .action(async (what: string, flags: Flags) => {
-      const type = fileType(flags);
+      const write = formatOf(flags);
+      fileType(flags);
       const signal = interrupted();
       const source = sourceOf(what, flags);
       const bar = process.stdout.isTTY
@@ -58,21 +66,18 @@ export const verb: Verb = (command) => {
         : undefined;
       try {
         const folder = await resolveModel(source.base, { revision: source.revision, signal });
-        const options = {
+        const { said, notes } = await write(flags, {
+          source,
           base: { name: source.base, folder },
-          ...{ adapter: source.adapter, type, out: flags.out, force: flags.force, signal },
-          onProgress: (done: number, total: number) => {
+          ...{ adapter: source.adapter, out: flags.out, force: flags.force, signal },
+          onProgress: (done, total) => {
             if (bar?.isActive === false) bar.start(total, done, { rest: [] });
             bar?.update(done);
           },
-        };
-        const { tensors, bytes, notes } =
-          flags.to === 'adapter-gguf'
-            ? await exportAdapterGguf(options)
-            : await exportGguf(await openBackend(flags), options);
+        });
         bar?.stop();
         for (const note of notes) warn(note);
-        say(`wrote ${flags.out}: ${tensors} tensors, ${(bytes / 1e6).toFixed(1)} MB, ${type}`);
+        say(said);
       } catch (error) {
         bar?.stop();
         if (!isAbort(error, signal)) throw error;
@@ -82,12 +87,63 @@ export const verb: Verb = (command) => {
     });
 };
 
-/** Throws UserError for a format or a type that is not known. */
-function fileType({ to, type }: Flags): FileType {
-  if (to === 'safetensors')
-    throw new UserError("--to safetensors: 'westwind merge ADAPTER -o DIR' writes that");
-  if (!FORMATS.some((format) => format === to))
-    throw new UserError(`--to ${to}: ${FORMATS.join(', ')} are known`);
+/** What is written, but for its type. */
+interface Job extends Omit<GgufExport, 'type'> {
+  readonly source: Source;
+}
+
+/** What is said in the end. */
+interface Written {
+  readonly said: string;
+  readonly notes: readonly string[];
+}
+
+type Write = (flags: Flags, job: Job) => Promise<Written>;
+
+const FORMATS: Readonly<Record<string, Write>> = {
+  gguf: async (flags, job) => {
+    const type = fileType(flags);
+    return written(type, job, await exportGguf(await openBackend(flags), { ...job, type }));
+  },
+  'adapter-gguf': async (flags, job) => {
+    const type = fileType(flags);
+    return written(type, job, await exportAdapterGguf({ ...job, type }));
+  },
+  safetensors: async (flags, { base, adapter, out, force, signal }) => {
+    const dtype = flags.type === undefined ? undefined : fileType(flags);
+    if (dtype !== undefined && !isDtype(dtype))
+      throw new UserError(`--type ${flags.type!}: safetensors have f32, f16 and bf16`);
+    const options = { dtype, force, signal };
+    const modules = await mergeAdapter(await openBackend(flags), base.folder, adapter, out, options);
+    const merged = adapter === undefined ? '' : `, ${modules.length} modules merged`;
+    return { said: `wrote ${out}: a model folder${merged}`, notes: [] };
+  },
+  ollama: (flags, job) => ollama(flags, job, false),
+  'ollama-adapter': (flags, job) => ollama(flags, job, true),
+};
+
+async function ollama(flags: Flags, job: Job, apart: boolean): Promise<Written> {
+  const type = fileType(flags);
+  const { greedy, plain } = job.source;
+  const options = { ...job, type, apart, greedy, plain };
+  const { said, notes } = written(type, job, await exportOllama(await openBackend(flags), options));
+  const command = `ollama create NAME -f ${join(job.out, 'Modelfile')}`;
+  return { said: `${said}; ${command}`, notes };
+}
+
+function written(type: FileType, { out }: Job, { tensors, bytes, notes }: Exported): Written {
+  return { said: `wrote ${out}: ${tensors} tensors, ${(bytes / 1e6).toFixed(1)} MB, ${type}`, notes };
+}
+
+const isDtype = (type: FileType): type is 'F32' | 'F16' | 'BF16' => ['F32', 'F16', 'BF16'].includes(type);
+
+function formatOf({ to }: Flags): Write {
+  if (Object.hasOwn(FORMATS, to)) return FORMATS[to]!;
+  throw new UserError(`--to ${to}: ${Object.keys(FORMATS).join(', ')} are known`);
+}
+
+/** Throws UserError for a type that is not known. */
+function fileType({ type = 'f16' }: Flags): FileType {
   const name = type.toUpperCase();
   if (Object.hasOwn(FILE_TYPES, name)) return name as FileType;
   throw new UserError(`--type ${type}: ${TYPES.join(', ')} are known`);
@@ -97,6 +153,9 @@ interface Source {
   readonly base: string;
   readonly revision: string | undefined;
   readonly adapter?: string;
+  /** Of a run: whether its answers were the likeliest tokens, and whether its prompts were laid out without a chat template. */
+  readonly greedy?: boolean;
+  readonly plain?: boolean;
 }
 
 /** What is exported: the base by its name, and the adapter over it. */
@@ -125,8 +184,12 @@ function tunedOf(
   if (!TASK_FILES.trained.isIn(own))
     throw new UserError(`${own} holds nothing that was trained to its end: run its configuration on`);
   const adapter = join(own, TASK_FILES.adapter);
-  if (!isAdapterFolder(adapter)) return { base: resolve(own, TASK_FILES.model), revision: undefined };
+  const { generation, settings } = config.tasks.find(({ name }) => name === task)!;
+  const answers = { greedy: !generation.do_sample, plain: settings.task !== 'chat' };
+  if (!isAdapterFolder(adapter))
+    return { base: resolve(own, TASK_FILES.model), revision: undefined, ...answers };
   return {
+    ...answers,
     base: given.model ?? config.model_name_or_path,
     revision: given.revision ?? config.revision,
     adapter,
