@@ -88,7 +88,7 @@ describe('westwind export', () => {
         'FROM ./model.gguf',
         'ADAPTER ./adapter.gguf',
         'TEMPLATE """{{ .Prompt }}"""',
-        'PARAMETER num_ctx 128',
+        'PARAMETER num_ctx 256',
         'PARAMETER temperature 0',
         'PARAMETER stop "</s>"',
         '',
