@@ -120,7 +120,7 @@ export async function openMerged(
   };
   try {
     adapter = adapterFolder === undefined ? undefined : openAdapter(model, adapterFolder);
-    base = openWeights(baseFolder);
+    base = openWeights(baseFolder, backend);
     refusePacked(base);
     const merge = new Merge(backend, model, base, adapter, dtype);
     const tensors = merge.tensors();

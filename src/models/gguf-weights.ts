@@ -14,6 +14,8 @@ import {
   type Checkpoint,
   type Dtype,
 } from '../files/index.js';
+import type { Backend } from '../backends/contract.js';
+import { blockKernels } from '../backends/cpu/index.js';
 import { fromTensorType } from '../quant/ggml/index.js';
 import { UserError } from '../util/errors.js';
 import { readModelJson } from './config.js';
@@ -33,10 +35,10 @@ export interface Weights extends Pick<Checkpoint, 'names' | 'has' | 'read' | 'sa
   info(name: string): TensorFacts;
 }
 
-/** Opens the weights of a model folder. Throws UserError as `openCheckpoint` does. */
-export function openWeights(folder: string): Weights {
+/** Opens the weights of a model folder, to be read for a backend. Throws UserError as `openCheckpoint` does. */
+export function openWeights(folder: string, backend?: Pick<Backend, 'name'>): Weights {
   const path = ggufWeights(folder);
-  return path === undefined ? openCheckpoint(folder) : GgufWeights.open(folder, realpathSync(path));
+  return path === undefined ? openCheckpoint(folder) : GgufWeights.open(folder, realpathSync(path), backend);
 }
 
 /** A tensor of the file, and what the exporter did to it. */
@@ -50,15 +52,16 @@ interface Place {
 class GgufWeights implements Weights {
   private constructor(
     private readonly file: GgufFile,
+    private readonly backend: Pick<Backend, 'name'> | undefined,
     private readonly places: ReadonlyMap<string, Place>,
   ) {}
 
-  static open(folder: string, path: string): GgufWeights {
+  static open(folder: string, path: string, backend: Pick<Backend, 'name'> | undefined): GgufWeights {
     const config = readModelJson(join(folder, 'config.json'));
     const form = familyOf(config, path).gguf(config, path);
     const file = GgufFile.open(path);
     try {
-      return new GgufWeights(file, placesOf(file, form, config['num_hidden_layers'] as number));
+      return new GgufWeights(file, backend, placesOf(file, form, config['num_hidden_layers'] as number));
     } catch (error) {
       file.close();
       throw error;
@@ -91,7 +94,7 @@ class GgufWeights implements Weights {
     let data = this.file.read(tensor);
     if (order) data = unordered(data, shape[0]!, order);
     if (dtype !== type || offset !== 0) {
-      const values = fromTensorType(type, data);
+      const values = fromTensorType(type, data, this.backend && blockKernels(this.backend));
       if (offset !== 0) for (let i = 0; i < values.length; i++) values[i]! -= offset;
       data = new Uint8Array(values.buffer);
     }

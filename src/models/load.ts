@@ -23,7 +23,7 @@ export async function loadModel(
   folder: string,
   options: WeightOptions = {},
 ): Promise<CausalLM> {
-  const { config, path, checkpoint } = openModel(folder);
+  const { config, path, checkpoint } = openModel(folder, backend);
   try {
     const source = new CheckpointArrays(backend, checkpoint, checkpoint.folder);
     return await buildModel(backend, config, path, source, options);
@@ -53,7 +53,7 @@ interface OpenModel {
   readonly checkpoint: Weights;
 }
 
-function openModel(folder: string): OpenModel {
+function openModel(folder: string, backend?: Backend): OpenModel {
   const path = join(folder, 'config.json');
   if (!existsSync(path) && existsSync(folder)) {
     refuseForeignFolder(folder);
@@ -64,7 +64,7 @@ function openModel(folder: string): OpenModel {
   }
   const config = readModelJson(path);
   refuseQuantized(config, path);
-  const checkpoint = openWeights(folder);
+  const checkpoint = openWeights(folder, backend);
   try {
     refuseQuantizedTensors(checkpoint.names, folder);
   } catch (error) {
