@@ -15,7 +15,7 @@ export const rows = [
   ['experiments/data'],
   ['experiments/config'],
   ['experiments/trackers'],
-  ['export'],
+  ['export', 'import'],
   ['train', 'generate'],
   ['tasks', 'eval', 'data', 'tokenizer'],
   ['models', 'adapters'],

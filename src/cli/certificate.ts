@@ -17,7 +17,7 @@ import {
 import type { Certificate, CertifiedAnswers } from '../experiments/store/certificate.js';
 import { percent, withInterval } from '../experiments/store/results.js';
 import { readRun } from '../experiments/store/stored.js';
-import { resolveModel } from '../files/index.js';
+import { resolveModel } from '../import/resolve.js';
 import { isAbort } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
 import { positiveInteger, type DeviceFlags } from './device.js';

@@ -1,13 +1,22 @@
 /** `westwind export`: what was tuned, or any model, as one file for other programs. */
 
 import { basename, dirname, join, resolve } from 'node:path';
-import { isAdapterFolder } from '../adapters/merge.js';
+import type { Backend } from '../backends/contract.js';
+import { isAdapterFolder, mergeAdapter } from '../adapters/merge.js';
 import { readAdapterConfig } from '../adapters/peft.js';
-import { exportAdapterGguf, exportGguf, FILE_TYPES, type FileType } from '../export/gguf/index.js';
-import { openGguf, type OpenReader } from '../experiments/certify/index.js';
+import {
+  exportAdapterGguf,
+  exportGguf,
+  FILE_TYPES,
+  type Exported,
+  type FileType,
+  type GgufExport,
+} from '../export/gguf/index.js';
+import { exportOllama } from '../export/ollama/index.js';
+import { openGguf, openOwn, type OpenReader } from '../experiments/certify/index.js';
 import { TASK_FILES } from '../experiments/store/layout.js';
 import { isRunFolder, readRun } from '../experiments/store/stored.js';
-import { resolveModel } from '../files/index.js';
+import { resolveModel } from '../import/resolve.js';
 import { isAbort } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
 import { certificateOptions, plannedCertificate, type CertificateFlags } from './certificate.js';
@@ -18,17 +27,11 @@ import { say, warn } from './output.js';
 import { barOf } from './progress.js';
 import { gib } from './units.js';
 
-const FORMATS = ['gguf', 'adapter-gguf'] as const;
-/** Who runs what is exported again; none: it cannot be run alone. */
-const READERS: Readonly<Record<(typeof FORMATS)[number], OpenReader | undefined>> = {
-  gguf: openGguf,
-  'adapter-gguf': undefined,
-};
 const TYPES = Object.keys(FILE_TYPES).map((type) => type.toLowerCase());
 
 interface Flags extends CertificateFlags {
   readonly to: string;
-  readonly type: string;
+  readonly type?: string;
   readonly out: string;
   readonly task?: string;
   readonly force?: boolean;
@@ -36,19 +39,23 @@ interface Flags extends CertificateFlags {
 
 export const verb: Verb = (command) => {
   certificateOptions(deviceOptions(command))
-    .argument('<what>', "a run's folder, an adapter folder, a model folder or a model's name on the hub")
-    .requiredOption('-o, --out <file>', 'the file that is written')
-    .option('--to <format>', FORMATS.join(', '), 'gguf')
-    .option('--type <type>', TYPES.join(', '), 'f16')
+    .argument(
+      '<what>',
+      "a run's folder, an adapter folder, a model folder, a GGUF file or a model's name on the hub",
+    )
+    .requiredOption('-o, --out <path>', 'the file that is written; of safetensors and ollama the folder')
+    .option('--to <format>', Object.keys(FORMATS).join(', '), 'gguf')
+    .option('--type <type>', `${TYPES.join(', ')} (default: f16; of safetensors: as the base)`)
     .option('--task <name>', 'which of a run with several tasks')
     .option(
       '--model <name>',
-      'the base model: a folder or a name on the hub (default: what the adapter names)',
+      'the base model: a folder, a GGUF file or a name on the hub (default: what the adapter names)',
     )
     .option('--revision <name>', "a branch, tag or commit of the hub's model")
     .option('--force', 'write over a file that is there')
     .action(async (what: string, flags: Flags) => {
-      const [format, type] = [formatOf(flags), fileType(flags)];
+      const { write, open } = formatOf(flags);
+      const type = flags.type === undefined && flags.to === 'safetensors' ? 'auto' : fileType(flags);
       const signal = interrupted();
       const source = sourceOf(what, flags);
       const bar = process.stdout.isTTY
@@ -62,22 +69,22 @@ export const verb: Verb = (command) => {
         const folder = await resolveModel(source.base, { revision: source.revision, signal });
         const backend = await openBackend(flags);
         const certified = await plannedCertificate({
-          ...{ what, run: source.run, path: flags.out, format, type },
-          ...{ open: READERS[format], flags, backend, signal },
+          ...{ what, run: source.run, path: flags.out, format: flags.to, type },
+          ...{ open, flags, backend, signal },
         });
-        const options = {
+        const { said, notes } = await write(flags, {
+          backend,
+          source,
           base: { name: source.base, folder },
-          ...{ adapter: source.adapter, type, out: flags.out, force: flags.force, signal },
-          onProgress: (done: number, total: number) => {
+          ...{ adapter: source.adapter, out: flags.out, force: flags.force, signal },
+          onProgress: (done, total) => {
             if (bar?.isActive === false) bar.start(total, done, { rest: [] });
             bar?.update(done);
           },
-        };
-        const { tensors, bytes, notes } =
-          format === 'adapter-gguf' ? await exportAdapterGguf(options) : await exportGguf(backend, options);
+        });
         bar?.stop();
         for (const note of notes) warn(note);
-        say(`wrote ${flags.out}: ${tensors} tensors, ${(bytes / 1e6).toFixed(1)} MB, ${type}`);
+        say(said);
         await certified();
       } catch (error) {
         bar?.stop();
@@ -88,17 +95,80 @@ export const verb: Verb = (command) => {
     });
 };
 
+/** What is written, but for its type. */
+interface Job extends Omit<GgufExport, 'type'> {
+  readonly backend: Backend;
+  readonly source: Source;
+}
+
+/** What is said in the end. */
+interface Written {
+  readonly said: string;
+  readonly notes: readonly string[];
+}
+
+interface Format {
+  readonly write: (flags: Flags, job: Job) => Promise<Written>;
+  /** Who runs what was written, for its certificate. Absent: it is an adapter, and runs over whatever base it is put. */
+  readonly open?: OpenReader;
+}
+
+const FORMATS: Readonly<Record<string, Format>> = {
+  gguf: {
+    async write(flags, job) {
+      const type = fileType(flags);
+      return written(type, job, await exportGguf(job.backend, { ...job, type }));
+    },
+    open: openGguf,
+  },
+  'adapter-gguf': {
+    async write(flags, job) {
+      const type = fileType(flags);
+      return written(type, job, await exportAdapterGguf({ ...job, type }));
+    },
+  },
+  safetensors: {
+    async write(flags, { backend, base, adapter, out, force, signal }) {
+      const dtype = flags.type === undefined ? undefined : fileType(flags);
+      if (dtype !== undefined && !isDtype(dtype))
+        throw new UserError(`--type ${flags.type!}: safetensors have f32, f16 and bf16`);
+      const options = { dtype, force, signal };
+      const modules = await mergeAdapter(backend, base.folder, adapter, out, options);
+      const merged = adapter === undefined ? '' : `, ${modules.length} modules merged`;
+      return { said: `wrote ${out}: a model folder${merged}`, notes: [] };
+    },
+    open: openOwn,
+  },
+  ollama: {
+    write: (flags, job) => ollama(flags, job, false),
+    open: (order) => openGguf({ ...order, path: join(order.path, 'model.gguf') }),
+  },
+  'ollama-adapter': { write: (flags, job) => ollama(flags, job, true) },
+};
+
+async function ollama(flags: Flags, job: Job, apart: boolean): Promise<Written> {
+  const type = fileType(flags);
+  const { greedy, plain } = job.source;
+  const options = { ...job, type, apart, greedy, plain };
+  const { said, notes } = written(type, job, await exportOllama(job.backend, options));
+  const command = `ollama create NAME -f ${join(job.out, 'Modelfile')}`;
+  return { said: `${said}; ${command}`, notes };
+}
+
+function written(type: FileType, { out }: Job, { tensors, bytes, notes }: Exported): Written {
+  return { said: `wrote ${out}: ${tensors} tensors, ${(bytes / 1e6).toFixed(1)} MB, ${type}`, notes };
+}
+
+const isDtype = (type: FileType): type is 'F32' | 'F16' | 'BF16' => ['F32', 'F16', 'BF16'].includes(type);
+
 /** Throws UserError for a format that is not known. */
-function formatOf({ to }: Flags): (typeof FORMATS)[number] {
-  if (to === 'safetensors')
-    throw new UserError("--to safetensors: 'westwind merge ADAPTER -o DIR' writes that");
-  const format = FORMATS.find((one) => one === to);
-  if (format === undefined) throw new UserError(`--to ${to}: ${FORMATS.join(', ')} are known`);
-  return format;
+function formatOf({ to }: Flags): Format {
+  if (Object.hasOwn(FORMATS, to)) return FORMATS[to]!;
+  throw new UserError(`--to ${to}: ${Object.keys(FORMATS).join(', ')} are known`);
 }
 
 /** Throws UserError for a type that is not known. */
-function fileType({ type }: Flags): FileType {
+function fileType({ type = 'f16' }: Flags): FileType {
   const name = type.toUpperCase();
   if (Object.hasOwn(FILE_TYPES, name)) return name as FileType;
   throw new UserError(`--type ${type}: ${TYPES.join(', ')} are known`);
@@ -108,6 +178,9 @@ interface Source {
   readonly base: string;
   readonly revision: string | undefined;
   readonly adapter?: string;
+  /** Of a run: whether its answers were the likeliest tokens, and whether its prompts were laid out without a chat template. */
+  readonly greedy?: boolean;
+  readonly plain?: boolean;
   /** Whose task's training it is. */
   readonly run?: { readonly folder: string; readonly task: string };
 }
@@ -147,8 +220,12 @@ function tunedOf(
     throw new UserError(`${own} holds nothing that was trained to its end: run its configuration on`);
   const adapter = join(own, TASK_FILES.adapter);
   const run = { folder, task };
-  if (!isAdapterFolder(adapter)) return { base: resolve(own, TASK_FILES.model), revision: undefined, run };
+  const { generation, settings } = config.tasks.find(({ name }) => name === task)!;
+  const answers = { greedy: !generation.do_sample, plain: settings.task !== 'chat' };
+  if (!isAdapterFolder(adapter))
+    return { base: resolve(own, TASK_FILES.model), revision: undefined, ...answers, run };
   return {
+    ...answers,
     base: given.model ?? config.model_name_or_path,
     revision: given.revision ?? config.revision,
     adapter,

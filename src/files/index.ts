@@ -1,5 +1,12 @@
 /** Files that the field agrees on: safetensors, checkpoints of one file or many, and the hub with its cache. */
-export { addCheckpoint, Checkpoint, openCheckpoint, writeCheckpoint } from './checkpoint.js';
+export {
+  addCheckpoint,
+  Checkpoint,
+  GGUF_WEIGHTS,
+  ggufWeights,
+  openCheckpoint,
+  writeCheckpoint,
+} from './checkpoint.js';
 export {
   bf16ToFloat32,
   f16ToFloat32,
@@ -22,7 +29,8 @@ export {
   type TensorType,
 } from './gguf/index.js';
 export { refuseForeignFolder, refuseQuantized, refuseQuantizedTensors } from './foreign.js';
+export { quote } from './quote.js';
 export { readFault } from '../util/faults.js';
-export { resolveDataset, resolveModel } from './hub.js';
+export { resolveDataset, resolveModelFolder, type ModelOptions } from './hub.js';
 export { SafetensorsFile } from './safetensors.js';
 export { writeSafetensors, writeTensors, type TensorToWrite } from './safetensors-writer.js';

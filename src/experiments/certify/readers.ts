@@ -2,7 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import type { Backend } from '../../backends/contract.js';
-import { resolveModel } from '../../files/index.js';
+import { resolveModel } from '../../import/resolve.js';
 import { loadModel } from '../../models/load.js';
 import { version } from '../../util/version.js';
 import { nodeLlamaCpp, openLlamaCpp } from './llama-cpp.js';

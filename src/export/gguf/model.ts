@@ -6,6 +6,7 @@ import { join } from 'node:path';
 import { bringsTokenizer } from '../../adapters/file.js';
 import { openMerged, type MergedModel } from '../../adapters/merge.js';
 import type { Backend } from '../../backends/contract.js';
+import { blockKernels } from '../../backends/cpu/index.js';
 import {
   checkFits,
   writeGguf,
@@ -16,10 +17,9 @@ import {
 } from '../../files/index.js';
 import { familyOf } from '../../models/families/index.js';
 import { ggufPlace, type GgufForm, type GgufPlace } from '../../models/gguf.js';
-import { quantized } from '../../quant/ggml/index.js';
+import { quantizedBy } from '../../quant/ggml/index.js';
 import { throwIfAborted } from '../../util/abort.js';
 import { UserError } from '../../util/errors.js';
-import { inTurns } from '../../util/turns.js';
 import { cardKeys } from './card.js';
 import { tensorType, type ModelFacts } from './file-types.js';
 import { checkFree, reordered, type Exported, type GgufExport } from './options.js';
@@ -40,7 +40,7 @@ export async function exportGguf(
     const placed = placeTensors(merged, form);
     const facts = factsOf(form, placed);
     const tensors = placed.map((one) =>
-      ggufTensor(one, form, tensorType(type, one, facts), base.folder, signal),
+      ggufTensor(one, form, tensorType(type, one, facts), base.folder, signal, backend),
     );
     const ownTokens = adapter !== undefined && bringsTokenizer(adapter);
     const rows = merged.config['vocab_size'] as number;
@@ -109,6 +109,7 @@ function ggufTensor(
   type: TensorType,
   folder: string,
   signal: AbortSignal | undefined,
+  backend: Backend,
 ): GgufTensor {
   const { name, module, shape } = placed;
   const data = async (): Promise<Uint8Array> => {
@@ -121,10 +122,7 @@ function ggufTensor(
       // The scales of blocks are of float16.
       checkFits(folder, name, 'F32', type === 'BF16' ? 'BF16' : 'F16', shape, plain);
     }
-    return inTurns(quantized(type, values), (body) => {
-      throwIfAborted(signal);
-      return body();
-    });
+    return quantizedBy(blockKernels(backend), type, values, () => throwIfAborted(signal));
   };
   return { name, type, shape, data };
 }
