@@ -8,7 +8,7 @@ export const rows = [
   ['api'],
   ['cli'],
   ['server'],
-  ['experiments/report', 'experiments/verify'],
+  ['experiments/report', 'experiments/verify', 'experiments/certify'],
   ['experiments/run', 'experiments/bench'],
   ['experiments/checks', 'experiments/plan'],
   ['experiments/store'],

@@ -167,8 +167,8 @@ export function certificateTable(certificate: Certificate): string {
       `${percent(difference)} [${percent(interval.low)}, ${percent(interval.high)}], p ${p < 0.001 ? '< 0.001' : p.toFixed(3)}`,
     ],
     ['perplexity of the references', perplexity.run.toFixed(4), perplexity.exported.toFixed(4)],
-    ['mean KL divergence', '', certificate.kl_divergence.toPrecision(3)],
-    ['largest difference of logits', '', certificate.largest_logit_difference.toPrecision(3)],
+    ['mean KL divergence', '', small(certificate.kl_divergence)],
+    ['largest difference of logits', '', small(certificate.largest_logit_difference)],
     [
       'rows with the same greedy tokens',
       '',
@@ -177,8 +177,19 @@ export function certificateTable(certificate: Certificate): string {
   ];
   const by = `${reader.name} (${reader.version})${reader.independent ? '' : ', which wrote the file itself'}`;
   return [
-    tableText([run.task, `as tested, over ${run.weights}`, `exported, ${certificate.file.type}`], lines),
+    tableText(
+      [
+        run.task,
+        run.weights === 'auto' ? 'as tested' : `as tested, over ${run.weights}`,
+        `exported, ${certificate.file.type}`,
+      ],
+      lines,
+    ),
     '',
     `${rows}; in percent, with 95 % intervals; probabilities at ${certificate.places} tokens of the references, in nats; the file was read by ${by}`,
   ].join('\n');
+}
+
+function small(figure: number): string {
+  return figure > 0 && figure < 1e-3 ? figure.toExponential(1) : figure.toPrecision(3);
 }

@@ -54,7 +54,7 @@ describe('westwind export', () => {
       '6',
     ]);
     assert.equal(code, 0, stderr);
-    assert.match(stdout, /^wrote .*model\.gguf: .*\n\n\| subjects +\| +as tested, over float32|f32/);
+    assert.match(stdout, /^wrote .*model\.gguf: .*\n\n\| subjects +\| +as tested \| +exported, F32 \|\n/);
     assert.match(stdout, /\| accuracy +\| +\d+\.\d\d \[/);
     assert.match(stdout, /6 of 9 test rows; .* read by Westwind \(.*\), which wrote the file itself/);
     assert.match(stdout, /wrote .*certificate\.json\n$/);

@@ -57,7 +57,7 @@ export async function openLlamaCpp(
   signal: AbortSignal | undefined,
 ): Promise<Program> {
   const here = fileURLToPath(import.meta.url);
-  const child = fork(fileURLToPath(new URL(`./llama-worker${extname(here)}`, import.meta.url)), [], {
+  const child = fork(fileURLToPath(new URL(`./worker${extname(here)}`, import.meta.url)), [], {
     stdio: ['ignore', 'ignore', 'pipe', 'ipc'],
     serialization: 'advanced',
     // Not the parent's own flags: under `node -e` those would run the parent's script again.
