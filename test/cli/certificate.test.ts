@@ -2,8 +2,9 @@
 
 import assert from 'node:assert/strict';
 import { existsSync, mkdirSync, readFileSync, rmSync, writeFileSync } from 'node:fs';
-import { join } from 'node:path';
+import { dirname, join } from 'node:path';
 import { before, describe, it } from 'node:test';
+import { tinyT5 } from '../support/tiny.js';
 import type { Certificate } from '../../src/experiments/store/certificate.js';
 import {
   makeJob,
@@ -44,6 +45,42 @@ function exported(out: string, args: readonly string[] = [], env: NodeJS.Process
   return westwind(['export', run, '--force', '-o', out, ...args], { env });
 }
 
+const SHORT = { 'max_steps: 40': 'max_steps: 4', 'baselines: [zero_shot]': 'baselines: []' };
+const LORA = 'lora: {r: 4, lora_alpha: 8, lora_dropout: 0.1, target_modules: all-linear}';
+
+describe('certificates', () => {
+  for (const [what, changes, args, family] of [
+    [
+      'a model that was trained whole, labels by likelihood',
+      { [LORA]: 'lora: false', 'scoring: both': 'scoring: likelihood' },
+      ['--type', 'f32'],
+    ],
+    ['a folder for Ollama', {}, ['--to', 'ollama', '--type', 'f16']],
+    [
+      'a model with an encoder, answers drawn',
+      { '{batch_size: 4}': '{do_sample: true}' },
+      ['--to', 'safetensors'],
+      tinyT5(),
+    ],
+  ] as const)
+    it(`of ${what}`, async () => {
+      const model = await makeModel(join(temporaryFolder(), 'model'), family);
+      const own = makeJob(model, { ...SHORT, ...changes });
+      const running = await westwind(['run', own.config]);
+      assert.equal(running.code, 0, running.stderr);
+      const out = join(temporaryFolder(), 'out');
+      const { code, stderr } = await westwind(['export', runFolder(own), ...args, '-o', out]);
+      assert.equal(code, 0, stderr);
+      const inside = existsSync(join(out, 'certificate.json'));
+      assert.equal(inside, args[0] === '--to');
+      const certificate = certificateIn(inside ? out : dirname(out));
+      assert.ok(certificate.kl_divergence < 1e-4 && certificate.kl_divergence >= 0);
+      assert.equal(certificate.certified_rows, 9);
+      assert.equal(certificate.notes.length, family ? 1 : 0);
+      assert.deepEqual(certificate.faults, []);
+    });
+});
+
 describe('westwind export', () => {
   it('runs what it exported of a run again, shows how it did, and keeps the certificate', async () => {
     const out = temporaryFolder();
@@ -78,7 +115,7 @@ describe('westwind export', () => {
 
   it('makes none where that is asked for, and leaves none of an earlier file', async () => {
     const out = temporaryFolder();
-    const path = join(out, 'model.gguf');
+    const path = join(out, 'b.gguf');
     writeFileSync(
       join(out, 'certificate.json'),
       readFileSync(join(run, 'subjects/certificate-gguf-f32.json')),
