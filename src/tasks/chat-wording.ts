@@ -5,7 +5,7 @@
  */
 
 import type { Conversation } from '../data/chat/index.js';
-import { CHATML, trainedTokens, type ChatOptions, type RenderedChat } from '../tokenizer/index.js';
+import { CHATML, type ChatOptions, type RenderedChat } from '../tokenizer/index.js';
 import { UserError } from '../util/errors.js';
 import { answerOf, askedFor, askedOf, comparedOf, laterStarts, spoken, startingAt } from './chat-turns.js';
 import { conversationIn } from './chat-rows.js';
@@ -72,14 +72,12 @@ function* example(
     const kept = spans.filter(({ message }) => messages[message]!.weight !== 0);
     const last = kept.at(-1)?.message;
     const wanted = train_on === 'last' ? kept.filter(({ message }) => message === last) : kept;
-    const [encoded] = yield [{ text, special: false, offsets: true }];
-    const { ids, offsets } = encoded!;
-    const within = (of: RenderedChat['spans']): boolean[] =>
-      atRow(sample, () => trainedTokens(text, of, offsets));
-    const learnt = completion_only_loss
-      ? within(wanted)
-      : within(spans.filter((span) => !kept.includes(span))).map((unwanted) => !unwanted);
-    const labels = ids.map((id, i) => (learnt[i] ? id : NO_LOSS));
+    const told = completion_only_loss ? wanted : spans.filter((span) => !kept.includes(span));
+    const [encoded] = yield [{ text, spans: told }];
+    const { ids, trained = [], fault } = encoded!;
+    if (fault !== undefined) throw new UserError(`row ${rowNumber(sample)}: ${fault}`);
+    const learnt = completion_only_loss ? 1 : 0;
+    const labels = ids.map((id, i) => (trained[i] === learnt ? id : NO_LOSS));
     return { ids, labels, row: sample.row };
   };
   const fits = (one: Omit<TrainingExample, 'shortened'>): boolean => one.ids.length <= max_length;

@@ -100,7 +100,7 @@ export type { CustomSettings } from './custom.js';
 export type { SummarizationSettings } from './summarization.js';
 export { cellText, rowNumber, textOf, toSample } from './sample.js';
 export { parseTemplate, render, type Template } from './template.js';
-export type { TokenizerLike, TokensWithOffsets } from './tokenizer.js';
+export type { TokenizerLike, Tokens } from './tokenizer.js';
 export type { AnswerEnds, Task, TaskDefaults, TaskDefinition } from './types.js';
 export type {
   DataRow,

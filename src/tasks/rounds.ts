@@ -4,17 +4,14 @@
  */
 
 import { UserError } from '../util/errors.js';
-import type { TokenizerLike, TokensWithOffsets } from './tokenizer.js';
+import type { RenderedChat } from '../tokenizer/index.js';
+import type { TokenizerLike, Tokens } from './tokenizer.js';
 
-/** A text whose ids are wanted; `special`: with what the tokenizer puts around a text. `offsets`: and where each token stands. */
-interface Wanted {
-  readonly text: string;
-  readonly special: boolean;
-  readonly offsets?: boolean;
-}
+/** A text whose ids are wanted: `special`: with what the tokenizer puts around a text; `spans`: a conversation's, which has its own. */
+type Wanted = { readonly text: string; readonly special: boolean; readonly spans?: undefined } | RenderedChat;
 
-/** Asks for texts and goes on with their ids, to a result. Offsets are empty where none were asked for. */
-export type Encoding<R> = Generator<readonly Wanted[], R, readonly TokensWithOffsets[]>;
+/** Asks for texts and goes on with their ids, to a result. */
+export type Encoding<R> = Generator<readonly Wanted[], R, readonly Tokens[]>;
 
 /** UTF-16 units that works side by side ask for in a round, more or less. */
 const ROUND = 1 << 18;
@@ -23,10 +20,11 @@ export function encodeNow<R>(tokenizer: TokenizerLike, work: Encoding<R>): R {
   let step = work.next();
   while (!step.done)
     step = work.next(
-      step.value.map(({ text, special: addSpecialTokens, offsets }) => {
-        if (!offsets) return withoutOffsets(tokenizer.encode(text, { addSpecialTokens }));
-        return tokenizer.encodeWithOffsets?.(text, { addSpecialTokens }) ?? noOffsets();
-      }),
+      step.value.map((one) =>
+        one.spans
+          ? (tokenizer.encodeChat?.(one) ?? noOffsets())
+          : { ids: tokenizer.encode(one.text, { addSpecialTokens: one.special }) },
+      ),
     );
   return step.value;
 }
@@ -42,39 +40,35 @@ export async function encodeLater<R>(tokenizer: TokenizerLike, work: Encoding<R>
   return step.value;
 }
 
-async function batch(tokenizer: TokenizerLike, wanted: readonly Wanted[]): Promise<TokensWithOffsets[]> {
-  const results: TokensWithOffsets[] = [];
-  const of = async (
-    which: (one: Wanted) => boolean,
-    encode: (texts: string[]) => Promise<readonly TokensWithOffsets[]>,
+async function batch(tokenizer: TokenizerLike, wanted: readonly Wanted[]): Promise<Tokens[]> {
+  const results: Tokens[] = [];
+  const of = async <W extends Wanted>(
+    which: (one: Wanted) => one is W,
+    encode: (some: W[]) => Promise<readonly Tokens[]>,
   ): Promise<void> => {
-    const places = [...wanted.keys()].filter((i) => which(wanted[i]!));
-    if (places.length === 0) return;
-    const encoded = await encode(places.map((i) => wanted[i]!.text));
-    for (const [j, i] of places.entries()) results[i] = encoded[j]!;
+    const some = wanted.filter(which);
+    if (some.length === 0) return;
+    const encoded = await encode(some);
+    let next = 0;
+    for (const [i, one] of wanted.entries()) if (which(one)) results[i] = encoded[next++]!;
   };
-  await Promise.all(
-    [true, false].flatMap((addSpecialTokens) => [
-      of(
-        ({ special, offsets }) => !offsets && special === addSpecialTokens,
-        async (texts) => {
-          const ids = tokenizer.encodeBatch
-            ? await tokenizer.encodeBatch(texts, { addSpecialTokens })
-            : texts.map((text) => tokenizer.encode(text, { addSpecialTokens }));
-          return ids.map(withoutOffsets);
-        },
-      ),
-      of(
-        ({ special, offsets }) => offsets === true && special === addSpecialTokens,
-        (texts) => tokenizer.encodeBatchWithOffsets?.(texts, { addSpecialTokens }) ?? noOffsets(),
-      ),
-    ]),
+  const plain = (addSpecialTokens: boolean): Promise<void> =>
+    of(
+      (one): one is Exclude<Wanted, RenderedChat> => !one.spans && one.special === addSpecialTokens,
+      async (some) => {
+        const texts = some.map(({ text }) => text);
+        const ids = tokenizer.encodeBatch
+          ? await tokenizer.encodeBatch(texts, { addSpecialTokens })
+          : texts.map((text) => tokenizer.encode(text, { addSpecialTokens }));
+        return ids.map((own) => ({ ids: own }));
+      },
+    );
+  const chats = of(
+    (one): one is RenderedChat => one.spans !== undefined,
+    (some) => tokenizer.encodeChats?.(some) ?? noOffsets(),
   );
+  await Promise.all([plain(true), plain(false), chats]);
   return results;
-}
-
-function withoutOffsets(ids: number[]): TokensWithOffsets {
-  return { ids, offsets: [] };
 }
 
 function noOffsets(): never {
@@ -93,7 +87,7 @@ export function* sideBySide<R>(works: Iterable<Encoding<R>>): Encoding<R[]> {
     readonly work: Encoding<R>;
     readonly wanted: readonly Wanted[];
   }
-  const goOn = (index: number, work: Encoding<R>, ids?: readonly TokensWithOffsets[]): Active[] => {
+  const goOn = (index: number, work: Encoding<R>, ids?: readonly Tokens[]): Active[] => {
     try {
       const step = ids ? work.next(ids) : work.next();
       if (!step.done) return [{ index, work, wanted: step.value }];

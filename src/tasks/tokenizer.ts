@@ -6,10 +6,11 @@ interface EncodeOptions {
   readonly addSpecialTokens?: boolean;
 }
 
-/** Ids, and where the text of each stands, in UTF-16 units. */
-export interface TokensWithOffsets {
+/** Ids; of a conversation, for each 1 where it is trained on, or why that cannot be told. */
+export interface Tokens {
   readonly ids: number[];
-  readonly offsets: readonly (readonly [from: number, to: number])[];
+  readonly trained?: Uint8Array;
+  readonly fault?: string | undefined;
 }
 
 /** The part of a tokenizer that tasks use; the class of src/tokenizer is one. */
@@ -22,9 +23,9 @@ export interface TokenizerLike {
   readonly eosId: number | undefined;
   /** Of a model with an encoder: what its decoder's text begins with. Prompts are the encoder's texts then, and end as texts do. */
   readonly decoderStartId?: number | undefined;
-  /** For chats: offsets, and the model's own chat template. */
-  encodeWithOffsets?(text: string, options?: EncodeOptions): TokensWithOffsets;
-  encodeBatchWithOffsets?(texts: readonly string[], options?: EncodeOptions): Promise<TokensWithOffsets[]>;
+  /** For chats: which tokens stand for spans of the text, and the model's own chat template. */
+  encodeChat?(chat: RenderedChat): Tokens;
+  encodeChats?(chats: readonly RenderedChat[]): Promise<Tokens[]>;
   readonly hasChatTemplate?: boolean;
   renderChat?(
     messages: readonly Message[],

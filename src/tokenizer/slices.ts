@@ -1,6 +1,7 @@
 /** What goes to the engine and comes from it in pieces: texts by their size, ids and offsets as typed arrays. */
 
 import { UserError } from '../util/errors.js';
+import type { Encoded } from './engine/index.js';
 
 /** Where each token's text stands, in UTF-16 units; [0, 0) for a token that is put around the text. */
 export type Offsets = [from: number, to: number][];
@@ -15,9 +16,36 @@ export function numbersOf(ids: Int32Array): number[] {
   return numbers;
 }
 
-export function pairsOf(offsets: Int32Array | undefined): Offsets {
-  if (!offsets)
+/** What an engine has made; throws UserError where it has none. */
+export function known<A>(places: A | undefined): A {
+  if (places === undefined)
     throw new UserError(`offsets need the tokenizers package, which has no binary for ${process.platform}`);
+  return places;
+}
+
+/** A text's part of what was encoded with others. */
+export interface EncodedText {
+  readonly text: string;
+  readonly ids: Int32Array;
+  readonly offsets: Int32Array | undefined;
+  readonly trained: Uint8Array | undefined;
+  readonly fault: string | undefined;
+}
+
+export function textOf(
+  { ids, ends, offsets, trained, faults }: Encoded,
+  i: number,
+): Omit<EncodedText, 'text'> {
+  const [from, to] = [i > 0 ? ends[i - 1]! : 0, ends[i]!];
+  return {
+    ids: ids.subarray(from, to),
+    offsets: offsets?.subarray(2 * from, 2 * to),
+    trained: trained?.subarray(from, to),
+    fault: faults?.[i],
+  };
+}
+
+export function pairsOf(offsets: Int32Array): Offsets {
   const pairs = new Array<Offsets[number]>(offsets.length / 2);
   for (let i = 0; i < pairs.length; i++) pairs[i] = [offsets[2 * i]!, offsets[2 * i + 1]!];
   return pairs;

@@ -9,7 +9,7 @@ import { UserError, messageOf } from '../util/errors.js';
 import { readJsonObject } from '../util/json.js';
 import { CHATML, ChatRenderer, type ChatOptions, type Message, type RenderedChat } from './chat/index.js';
 import { cleanedUp, cleansUp } from './clean-up.js';
-import { EngineDeath, EngineHandle, type Encoded } from './engine/index.js';
+import { EngineDeath, EngineHandle, type Encoded, type Texts } from './engine/index.js';
 import {
   chatTemplateSource,
   readOptionalJson,
@@ -24,7 +24,16 @@ import {
 } from './files.js';
 import { ChatTemplate } from './jinja/index.js';
 import { Memo } from './memo.js';
-import { numbersOf, pairsOf, sizeOf, slicesOf, type Offsets } from './slices.js';
+import {
+  known,
+  numbersOf,
+  pairsOf,
+  sizeOf,
+  slicesOf,
+  textOf,
+  type EncodedText,
+  type Offsets,
+} from './slices.js';
 import { TextStream, type IdDecoder } from './stream.js';
 
 /** One turn of a conversation. Templates may read more of it, such as `tool_calls`. */
@@ -37,6 +46,13 @@ export interface ChatMessage {
 interface EncodeOptions {
   /** The tokens that the tokenizer puts around a text (BOS and the like); the default. */
   readonly addSpecialTokens?: boolean;
+}
+
+/** Ids of a conversation, and for each 1 where it is trained on; `fault`: why that cannot be told. */
+export interface EncodedChat {
+  readonly ids: number[];
+  readonly trained: Uint8Array;
+  readonly fault: string | undefined;
 }
 
 export interface DecodeOptions {
@@ -152,7 +168,10 @@ export class Tokenizer {
     const memo = this.#ids[`${addSpecialTokens}`];
     let ids = memo.get(text);
     if (ids === undefined) {
-      ids = this.#guarded(() => this.#engine.encode([text], addSpecialTokens), text.length).ids;
+      ids = this.#guarded(
+        () => this.#engine.encode({ texts: [text], special: addSpecialTokens }),
+        text.length,
+      ).ids;
       memo.set(text, ids.slice());
     }
     return this.#checked(text, ids, addSpecialTokens);
@@ -164,12 +183,12 @@ export class Tokenizer {
     { addSpecialTokens = true }: EncodeOptions = {},
   ): { ids: number[]; offsets: Offsets } {
     const { ids, offsets } = this.#guarded(
-      () => this.#engine.encode([text], addSpecialTokens, true),
+      () => this.#engine.encode({ texts: [text], special: addSpecialTokens, places: 'offsets' }),
       text.length,
     );
     return {
       ids: this.#checked(text, ids, addSpecialTokens),
-      offsets: pairsOf(offsets),
+      offsets: pairsOf(known(offsets)),
     };
   }
 
@@ -187,7 +206,8 @@ export class Tokenizer {
       else if (missing.has(text)) missing.get(text)!.push(i);
       else missing.set(text, [i]);
     }
-    for await (const { text, ids } of this.#encodings([...missing.keys()], addSpecialTokens, false)) {
+    const work = { texts: [...missing.keys()], special: addSpecialTokens };
+    for await (const { text, ids } of this.#encodings(work)) {
       memo.set(text, ids.slice());
       for (const i of missing.get(text)!) all[i] = this.#checked(text, ids, addSpecialTokens);
     }
@@ -200,11 +220,28 @@ export class Tokenizer {
     { addSpecialTokens = true }: EncodeOptions = {},
   ): Promise<{ ids: number[]; offsets: Offsets }[]> {
     const all: { ids: number[]; offsets: Offsets }[] = [];
-    for await (const { text, ids, offsets } of this.#encodings(texts, addSpecialTokens, true))
+    const work = { texts, special: addSpecialTokens, places: 'offsets' } as const;
+    for await (const { text, ids, offsets } of this.#encodings(work))
       all.push({
         ids: this.#checked(text, ids, addSpecialTokens),
-        offsets: pairsOf(offsets),
+        offsets: pairsOf(known(offsets)),
       });
+    return all;
+  }
+
+  /** The ids of a laid out conversation, and which of them stand for its spans (see chat/mask.ts). */
+  encodeChat({ text, spans }: RenderedChat): EncodedChat {
+    const work = { texts: [text], special: false, places: [spans] };
+    const { ids, trained, faults } = this.#guarded(() => this.#engine.encode(work), text.length);
+    return { ids: numbersOf(ids), trained: known(trained), fault: faults?.[0] };
+  }
+
+  /** The same of many. */
+  async encodeChats(chats: readonly RenderedChat[]): Promise<EncodedChat[]> {
+    const all: EncodedChat[] = [];
+    const [texts, places] = [chats.map(({ text }) => text), chats.map(({ spans }) => spans)];
+    for await (const { ids, trained, fault } of this.#encodings({ texts, special: false, places }))
+      all.push({ ids: numbersOf(ids), trained: known(trained), fault });
     return all;
   }
 
@@ -328,7 +365,7 @@ export class Tokenizer {
   }
 
   /**
-   * A conversation laid out as the model was trained on it, with the spans that the assistant wrote (see src/tokenizer/chat/spans.ts).
+   * A conversation laid out as the model was trained on it, with the spans that the assistant wrote (see chat/derived.ts).
    * `template`: the text of one in the place of the model's. A model that has none gets ChatML; `hasChatTemplate` tells. Throws UserError
    * where the template refuses the messages, or a turn of the assistant's cannot be told apart.
    */
@@ -346,31 +383,24 @@ export class Tokenizer {
   }
 
   /** In order, and one slice is made while the one before is looked at. */
-  async *#encodings(
-    texts: readonly string[],
-    special: boolean,
-    offsets: boolean,
-  ): AsyncGenerator<{ text: string; ids: Int32Array; offsets: Int32Array | undefined }> {
+  async *#encodings({ texts, special, places }: Texts): AsyncGenerator<EncodedText> {
     const slices = slicesOf(texts);
-    const ask = (i: number): Promise<Encoded> | undefined =>
-      slices[i] &&
-      this.#engine.encodeLater(slices[i], special, offsets).catch((error: unknown) => {
-        throw this.#fault(error, sizeOf(slices[i]!));
+    let begun = 0;
+    const ask = (slice: string[] | undefined): Promise<Encoded> | undefined => {
+      if (!slice) return undefined;
+      const own = typeof places === 'object' ? places.slice(begun, begun + slice.length) : places;
+      begun += slice.length;
+      return this.#engine.encodeLater({ texts: slice, special, places: own }).catch((error: unknown) => {
+        throw this.#fault(error, sizeOf(slice));
       });
-    let next = ask(0);
+    };
+    let next = ask(slices[0]);
     for (const [i, slice] of slices.entries()) {
       const encoded = (await next)!;
-      next = ask(i + 1);
+      next = ask(slices[i + 1]);
       // Whoever looks at this slice may stop before the next one fails.
       next?.catch(() => undefined);
-      for (const [j, text] of slice.entries()) {
-        const [from, to] = [j === 0 ? 0 : encoded.ends[j - 1]!, encoded.ends[j]!];
-        yield {
-          text,
-          ids: encoded.ids.subarray(from, to),
-          offsets: encoded.offsets?.subarray(2 * from, 2 * to),
-        };
-      }
+      for (const [j, text] of slice.entries()) yield { text, ...textOf(encoded, j) };
     }
   }
 

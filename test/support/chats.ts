@@ -105,7 +105,11 @@ export function checkTokens(
   const { text, spans } = chat;
   const { ids, offsets } = tokenizer.encodeWithOffsets(text, { addSpecialTokens: false });
   const trained = unlessRefused(() => trainedTokens(text, spans, offsets));
+  const asked = tokenizer.encodeChat(chat);
+  assert.deepEqual(asked.ids, ids);
+  assert.equal(asked.fault === undefined, trained !== undefined);
   if (!trained) return undefined;
+  assert.deepEqual(Array.from(asked.trained), Array.from(trained));
   const isWithin = new Uint8Array(text.length);
   for (const { start, end } of spans) isWithin.fill(1, start, end);
   let read = 0;
@@ -115,7 +119,7 @@ export function checkTokens(
     read = Math.max(read, to);
     const inside = Array.from({ length: to - from }, (_, j) => j + from).filter((j) => isWithin[j] === 1);
     straddles ||= inside.length > 0 && inside.length < to - from;
-    if (trained[k]) {
+    if (trained[k] === 1) {
       assert.ok(inside.length > 0);
       const span = spans.find(({ start, end }) => from < end && start < to)!;
       assert.ok(span.turn.start <= from && to <= span.turn.end);
@@ -129,11 +133,11 @@ export function checkTokens(
       );
   }
   if (isExact && !straddles) {
-    const kept = ids.filter((_, k) => trained[k]);
+    const kept = ids.filter((_, k) => trained[k] === 1);
     const said = spans.map(({ start, end }) => text.slice(start, end)).join('');
     assert.equal(tokenizer.decode(kept, { skipSpecialTokens: false }), said);
   }
-  return { ids, labels: ids.map((id, k) => (trained[k] ? id : IGNORE_INDEX)) };
+  return { ids, labels: ids.map((id, k) => (trained[k] === 1 ? id : IGNORE_INDEX)) };
 }
 
 /** The labels of blocks are the rows' labels, one behind the other. */

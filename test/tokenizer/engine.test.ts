@@ -167,7 +167,7 @@ describe('the engine', () => {
 
   it('forgets tokenizers that nobody has any more, and serves many', () => {
     const all = Array.from({ length: 40 }, () => EngineHandle.load(JSON.stringify(llamaLike())));
-    for (const engine of all) assert.equal(engine.encode(['the'], true).ids[0], 1);
+    for (const engine of all) assert.equal(engine.encode({ texts: ['the'], special: true }).ids[0], 1);
   });
 });
 
@@ -179,7 +179,7 @@ describe('the engine without the library', () => {
     for (let from = 0; from < 5 * TEXTS; from += 1000) {
       const texts = fc.sample(textsOf, { numRuns: Math.min(1000, 5 * TEXTS - from), seed: 19 + from });
       const encodings = await library.encodeBatch(texts.map((text) => text.toWellFormed()));
-      const { ids, ends } = await script.encode(texts, true, false);
+      const { ids, ends } = await script.encode({ texts, special: true });
       const wanted = encodings.map((encoding) => encoding.getIds());
       const decoded = await script.decode(wanted, true);
       const written = await library.decodeBatch(wanted, true);

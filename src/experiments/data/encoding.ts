@@ -46,11 +46,11 @@ interface Work {
   readonly options: ConcatOptions;
 }
 
-/**
- * Texts that are encoded together: while some are, the next are read and laid out. More would not be quicker, for a round of the engine's
- * has no more, and all that is made of them is in memory.
- */
+/** Texts that are encoded together. More would not be quicker, for a round of the engine's has no more, and all that is made of them is in memory. */
 const TOGETHER = 128;
+
+/** Of those so many at once: while some are encoded, others are laid out, and others, which were too long, are asked for again. */
+const AT_ONCE = 3;
 
 /** A text for each training row, in their order. */
 export async function encodedFile(work: Work, { onEncoded, signal }: Encoding): Promise<EncodedFile> {
@@ -79,22 +79,21 @@ export async function encodedFile(work: Work, { onEncoded, signal }: Encoding): 
         );
       };
     };
-    const written = async (texts: Promise<() => void> | undefined): Promise<void> => {
-      if (!texts) return;
+    const written = async (texts: Promise<() => void>): Promise<void> => {
       (await texts)();
       onEncoded?.(file.length, train.length);
     };
     if (file.length < train.length) onEncoded?.(file.length, train.length);
-    let before: Promise<() => void> | undefined;
+    const under: Promise<() => void>[] = [];
     for (let first = file.length; first < train.length; first += TOGETHER) {
       throwIfAborted(signal);
       const next = encode(first);
       // Its fault is told when it is its turn.
       next.catch(() => undefined);
-      await written(before);
-      before = next;
+      under.push(next);
+      if (under.length === AT_ONCE) await written(under.shift()!);
     }
-    await written(before);
+    for (const texts of under) await written(texts);
     await file.end();
     return file;
   } finally {

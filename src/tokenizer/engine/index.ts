@@ -13,9 +13,10 @@ import {
   type Order,
   type Reply,
   type Result,
+  type Texts,
 } from './protocol.js';
 
-export type { Encoded } from './protocol.js';
+export type { Encoded, Texts } from './protocol.js';
 
 /** A text, or a table, that the engine gave up on: its process died over it, or it took too long. */
 export class EngineDeath extends Error {}
@@ -46,13 +47,13 @@ export class EngineHandle {
   }
 
   /** Throws EngineDeath. */
-  encode(texts: readonly string[], special: boolean, offsets = false): Encoded {
-    return service().wait(this.encoding(texts, special, offsets), limitOf(texts)) as Encoded;
+  encode(texts: Texts): Encoded {
+    return service().wait(this.encoding(texts), limitOf(texts.texts)) as Encoded;
   }
 
   /** Rejects with EngineDeath. */
-  async encodeLater(texts: readonly string[], special: boolean, offsets = false): Promise<Encoded> {
-    return (await service().later(this.encoding(texts, special, offsets), limitOf(texts))) as Encoded;
+  async encodeLater(texts: Texts): Promise<Encoded> {
+    return (await service().later(this.encoding(texts), limitOf(texts.texts))) as Encoded;
   }
 
   /** Throws EngineDeath. Ids that it does not know give nothing. */
@@ -65,8 +66,8 @@ export class EngineHandle {
     return ((await service().later(this.decoding(all, skip), limitOf(all))) as { texts: string[] }).texts;
   }
 
-  private encoding(texts: readonly string[], special: boolean, offsets: boolean): Order {
-    return { do: 'encode', key: this.key, texts, special, offsets };
+  private encoding(texts: Texts): Order {
+    return { do: 'encode', key: this.key, ...texts };
   }
 
   private decoding(all: readonly (readonly number[])[], skip: boolean): Order {

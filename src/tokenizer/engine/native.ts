@@ -1,7 +1,9 @@
 /** The Rust library, by its Node.js package: ids, offsets and texts are its own; a batch is encoded on all processors. */
 import { createRequire } from 'node:module';
-import type { Tokenizer } from 'tokenizers';
-import type { Encoded, Engine } from './protocol.js';
+import type { Encoding, Tokenizer } from 'tokenizers';
+import { UserError } from '../../util/errors.js';
+import { trainedTokens, type Places } from '../chat/mask.js';
+import type { Encoded, Engine, Texts } from './protocol.js';
 
 type Library = typeof import('tokenizers');
 
@@ -19,7 +21,7 @@ export function nativeEngine(library: Library, json: string): Engine {
   const tokenizer = library.Tokenizer.fromString(json);
   return {
     added: addedContents(json).map((content) => tokenizer.tokenToId(content) ?? undefined),
-    encode: (texts, special, offsets) => encode(tokenizer, texts, special, offsets),
+    encode: (texts) => encode(tokenizer, texts),
     decode: (all, skip) => tokenizer.decodeBatch(all as number[][], skip),
   };
 }
@@ -29,32 +31,53 @@ export function addedContents(json: string): string[] {
   return (added ?? []).map(({ content }) => content);
 }
 
-async function encode(
-  tokenizer: Tokenizer,
-  texts: readonly string[],
-  addSpecialTokens: boolean,
-  withOffsets: boolean,
-): Promise<Encoded> {
+async function encode(tokenizer: Tokenizer, { texts, special, places }: Texts): Promise<Encoded> {
   const whole = texts.map((text) => text.toWellFormed());
-  const encodings = await tokenizer.encodeBatch(whole, { addSpecialTokens });
+  const encodings = await tokenizer.encodeBatch(whole, { addSpecialTokens: special });
   const all = encodings.map((encoding) => encoding.getIds());
-  const ids = new Int32Array(all.reduce((sum, { length }) => sum + length, 0));
   const ends = new Int32Array(all.length);
-  // The library hands them over as an array of two for each id, which takes as long as encoding.
-  const offsets = withOffsets ? new Int32Array(2 * ids.length) : undefined;
-  let at = 0;
-  all.forEach((own, i) => {
-    ids.set(own, at);
-    if (offsets) {
-      const units = unitsOf(whole[i]!);
-      encodings[i]!.getOffsets().forEach(([from, to], j) => {
-        offsets[2 * (at + j)] = units ? units[from!]! : from!;
-        offsets[2 * (at + j) + 1] = units ? units[to!]! : to!;
-      });
+  all.forEach((own, i) => (ends[i] = (i > 0 ? ends[i - 1]! : 0) + own.length));
+  const total = ends.at(-1) ?? 0;
+  const ids = new Int32Array(total);
+  all.forEach((own, i) => ids.set(own, ends[i]! - own.length));
+  if (places === undefined) return { ids, ends };
+  const units = whole.map(unitsOf);
+  if (places === 'offsets') {
+    const offsets = new Int32Array(2 * total);
+    encodings.forEach((encoding, i) =>
+      offsets.set(offsetsOf(encoding, units[i]), 2 * (ends[i]! - all[i]!.length)),
+    );
+    return { ids, ends, offsets };
+  }
+  const trained = new Uint8Array(total);
+  const faults = encodings.map((encoding, i) => {
+    const own = all[i]!.length;
+    try {
+      trained.set(trainedTokens(whole[i]!, places[i]!, placesOf(encoding, own, units[i])), ends[i]! - own);
+      return undefined;
+    } catch (error) {
+      if (!(error instanceof UserError)) throw error;
+      return error.message;
     }
-    ends[i] = at += own.length;
   });
-  return { ids, ends, offsets };
+  return { ids, ends, trained, faults };
+}
+
+/** The library hands them over as an array of two for each id, which takes as long as encoding. */
+function offsetsOf(encoding: Encoding, units: Int32Array | undefined): number[] {
+  const offsets = encoding.getOffsets().flat();
+  return units ? offsets.map((character) => units[character]!) : offsets;
+}
+
+/** The same of the tokens that are asked for. */
+function placesOf(encoding: Encoding, length: number, units: Int32Array | undefined): Places {
+  return {
+    length,
+    at(token) {
+      const [from, to] = encoding.tokenToChars(token)!;
+      return units ? [units[from]!, units[to]!] : [from, to];
+    },
+  };
 }
 
 /** Where each character begins in UTF-16 units, and the end; undefined where every character is one. */

@@ -23,7 +23,7 @@ async function follow({ order }: Call): Promise<Result | Failure> {
     }
     const engine = engines.get(order.key)!;
     return order.do === 'encode'
-      ? await engine.encode(order.texts, order.special, order.offsets)
+      ? await engine.encode(order)
       : { texts: await engine.decode(order.all, order.skip) };
   } catch (error) {
     return { error: messageOf(error) };

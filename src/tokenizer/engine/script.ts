@@ -31,7 +31,7 @@ export function scriptEngine(text: string): Engine {
   );
   return {
     added: addedContents(text).map((content) => tokenizer.token_to_id(content)),
-    encode: (texts, special) => Promise.resolve(encode(tokenizer, texts, special ? around : [[], []])),
+    encode: ({ texts, special }) => Promise.resolve(encode(tokenizer, texts, special ? around : [[], []])),
     decode: (all, skip) => {
       const texts = all.map((ids) => {
         const tokens = ids.map((id) => tokenizer.id_to_token(id)).filter((token) => token !== undefined);
@@ -54,7 +54,7 @@ function encode(tokenizer: ScriptTokenizer, texts: readonly string[], [before, a
     for (const id of own) if (id !== undefined) ids.push(id);
     return ids.push(...after);
   });
-  return { ids: Int32Array.from(ids), ends: Int32Array.from(ends), offsets: undefined };
+  return { ids: Int32Array.from(ids), ends: Int32Array.from(ends) };
 }
 
 /** The ids that a TemplateProcessing puts around a text. */

@@ -4,6 +4,7 @@ import { mkdtempSync, rmSync, writeFileSync } from 'node:fs';
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, describe, it } from 'node:test';
+import fc from 'fast-check';
 import { CHATML, Tokenizer, trainedTokens } from '../../../src/tokenizer/index.js';
 import { UserError } from '../../../src/util/errors.js';
 import { byteTokenizer } from '../../support/tokenizers.js';
@@ -19,7 +20,7 @@ const span = (start: number, end: number, turn: readonly [number, number] = [sta
 /** The trained tokens' texts. */
 function trained(text: string, spans: readonly Span[], offsets: readonly [number, number][]): string[] {
   const flags = trainedTokens(text, spans, offsets);
-  return offsets.flatMap(([from, to], i) => (flags[i] ? [text.slice(from, to)] : []));
+  return offsets.flatMap(([from, to], i) => (flags[i] === 1 ? [text.slice(from, to)] : []));
 }
 
 const everyLetter = (text: string): [number, number][] => Array.from(text, (_, i) => [i, i + 1]);
@@ -110,7 +111,7 @@ describe('tokens that are trained on', () => {
   it('begin with the white space that offsets leave out', () => {
     // "  " and " ok", without the space of either.
     const text = 'a:   ok.';
-    const flags = trainedTokens(
+    const kept = trained(
       text,
       [span(2, 8, [0, 8])],
       [
@@ -120,11 +121,11 @@ describe('tokens that are trained on', () => {
         [7, 8],
       ],
     );
-    assert.deepEqual(flags, [false, true, true, true]);
+    assert.deepEqual(kept, ['', 'ok', '.']);
     // With a letter of another message before it.
     assert.throws(
       () =>
-        trainedTokens(
+        trained(
           'x ok',
           [span(2, 4)],
           [
@@ -133,6 +134,75 @@ describe('tokens that are trained on', () => {
           ],
         ),
       UserError,
+    );
+  });
+});
+
+/** The rule by itself, token by token. */
+function oneByOne(
+  text: string,
+  spans: readonly Span[],
+  offsets: readonly (readonly [number, number])[],
+): number[] {
+  let read = 0;
+  return offsets.map(([begins, to]) => {
+    const from = Math.min(begins, read);
+    read = to;
+    const own = spans.find(({ end }) => end > from);
+    if (!own || to <= own.start) return 0;
+    const has = Array.from({ length: to - from }, (_, i) => from + i);
+    const isIn = (at: number): boolean => own.start <= at && at < own.end;
+    const [within, around] = [has.filter(isIn), has.filter((at) => !isIn(at))];
+    const isBlank = (of: number[]): boolean => of.every((at) => text[at]!.trim() === '');
+    if (isBlank(within) && !isBlank(around)) return 0;
+    if (around.every((at) => own.turn.start <= at && at < own.turn.end)) return 1;
+    throw new UserError('of others');
+  });
+}
+
+describe('tokens that are trained on, by the places about borders', () => {
+  const letters = fc.array(fc.constantFrom('a', ' ', '\n', '🙂', 'é'), { minLength: 1, maxLength: 40 });
+  /** Tokens in order, some of no letter of their own or of the same, some without their white space; spans, some with a turn around them. */
+  const cases = letters.chain((parts) => {
+    const text = parts.join('');
+    const cut = fc
+      .uniqueArray(fc.nat(text.length), { maxLength: 12 })
+      .map((all) => all.sort((a, b) => a - b));
+    const tokens = fc.tuple(cut, fc.array(fc.nat(3), { minLength: 60, maxLength: 60 }));
+    const borders = fc.tuple(cut, fc.nat(2), fc.nat(2));
+    return fc.record({ text: fc.constant(text), tokens, borders });
+  });
+
+  it('are those that the rule says', () => {
+    fc.assert(
+      fc.property(cases, ({ text, tokens: [cuts, kinds], borders: [marks, before, behind] }) => {
+        const ends = [...cuts.filter((cut) => cut > 0), text.length];
+        const offsets = ends.flatMap((to, i): [number, number][] => {
+          const from = ends[i - 1] ?? 0;
+          if (from === to) return [];
+          const blank = text.slice(from, to).length - text.slice(from, to).trimStart().length;
+          const own: [number, number] = [kinds[i] === 1 ? from + blank : from, to];
+          return kinds[i] === 2 ? [own, own, own] : [own];
+        });
+        const spans = marks.flatMap((start, i) => {
+          const end = marks[i + 1];
+          if (i % 2 === 1 || end === undefined) return [];
+          return [span(start, end, [start - before, Math.min(text.length, end + behind)])];
+        });
+        const attempt = <R>(work: () => R): R | 'refused' => {
+          try {
+            return work();
+          } catch (error) {
+            assert.ok(error instanceof UserError);
+            return 'refused';
+          }
+        };
+        assert.deepEqual(
+          attempt(() => Array.from(trainedTokens(text, spans, offsets))),
+          attempt(() => oneByOne(text, spans, offsets)),
+        );
+      }),
+      { numRuns: 5000 },
     );
   });
 });
@@ -183,10 +253,8 @@ describe('Tokenizer.renderChat', () => {
 
   it('has tokens that say the spans, each letter whole, and one beginning', () => {
     const tokenizer = load(TEMPLATE);
-    const { text, spans } = tokenizer.renderChat(messages);
-    const { ids, offsets } = tokenizer.encodeWithOffsets(text, { addSpecialTokens: false });
-    const flags = trainedTokens(text, spans, offsets);
-    const said = ids.filter((_, i) => flags[i]);
+    const { ids, trained } = tokenizer.encodeChat(tokenizer.renderChat(messages));
+    const said = ids.filter((_, i) => trained[i] === 1);
     assert.equal(said.length, 2 + 4 + 1);
     assert.equal(tokenizer.decode(said, { skipSpecialTokens: false }), 'ß🙂</s>');
     assert.equal(ids.filter((id) => id === tokenizer.bosId).length, 1);
