@@ -1,7 +1,16 @@
 /** `westwind export`, as its users start it. */
 
 import assert from 'node:assert/strict';
-import { cpSync, existsSync, mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { GgufFile, openCheckpoint } from '../../src/files/index.js';
@@ -138,6 +147,39 @@ describe('westwind export', () => {
       assert.equal(stderr.trimEnd().split('\n').length, 1);
       assert.equal(existsSync(out), false);
     });
+
+  it('goes on where it was killed, to the same bytes', async () => {
+    const whole = join(folder, 'whole.gguf');
+    const args = ['export', large, '--type', 'q4_k_m', '-o'];
+    assert.equal((await westwind([...args, whole])).code, 0);
+    const where = join(folder, 'killed');
+    const out = join(where, 'model.gguf');
+    mkdirSync(where);
+    let last = 0;
+    for (const share of [0.1, 0.4, 0.4, 0.7]) {
+      const running = start([...args, out]);
+      const end = share * statSync(whole).size;
+      const poll = setInterval(() => {
+        const name = readdirSync(where).find((file) => file.endsWith('.partial'));
+        const size = (name && statSync(join(where, name), { throwIfNoEntry: false })?.size) || 0;
+        if (size < end || size <= last) return;
+        clearInterval(poll);
+        running.signal('SIGKILL');
+      }, 1);
+      const { signal } = await running.ended;
+      clearInterval(poll);
+      // On a fast machine it may be done first.
+      if (signal !== 'SIGKILL') break;
+      assert.equal(existsSync(out), false);
+      const [name] = readdirSync(where).filter((file) => file.endsWith('.partial'));
+      const { size } = statSync(join(where, name!));
+      assert.ok(size >= last / 2);
+      last = size;
+    }
+    if (!existsSync(out)) assert.equal((await westwind([...args, out])).code, 0);
+    assert.ok(readFileSync(out).equals(readFileSync(whole)));
+    assert.deepEqual(readdirSync(where), ['model.gguf']);
+  });
 
   it('leaves everything as it was on Ctrl-C', async () => {
     const out = join(folder, 'stopped', 'model.gguf');

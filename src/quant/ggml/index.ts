@@ -27,7 +27,7 @@ const BLOCKS: Readonly<Record<Exclude<TensorType, PlainType>, BlockFormat>> = {
 const PIECE = 4096;
 
 /** Values as bytes, in pieces. `values`: whole blocks. */
-export function* quantized(type: TensorType, values: Float32Array): Generator<void, Uint8Array, void> {
+function* quantized(type: TensorType, values: Float32Array): Generator<void, Uint8Array, void> {
   if (!isBlocks(type)) return fromFloat32(type, values);
   const { block, bytes } = TENSOR_TYPES[type];
   const out = new Uint8Array((values.length / block) * bytes);
