@@ -2,7 +2,7 @@
 
 import { availableParallelism } from 'node:os';
 import type { Backend } from '../../backends/contract.js';
-import { resolveModel } from '../../import/resolve.js';
+import { ggufFolder } from '../../import/gguf/folder.js';
 import { loadModel } from '../../models/load.js';
 import { version } from '../../util/version.js';
 import { nodeLlamaCpp, openLlamaCpp } from './llama-cpp.js';
@@ -31,15 +31,16 @@ export type OpenReader = (order: ReaderOrder) => Promise<Reader>;
 export const openGguf: OpenReader = async (order) => {
   const { path, context, backend, threads, signal } = order;
   const library = nodeLlamaCpp();
-  if (!library) return openOwn(order);
+  // Whatever the file is called.
+  if (!library) return openOwn({ ...order, path: ggufFolder(path) });
   const gpu = backend.name === 'cuda';
   const start = { path, context, gpu, threads: threads ?? Math.max(1, availableParallelism() >> 1) };
   return readerOfProgram(await openLlamaCpp(library, start, signal));
 };
 
-/** Whatever this program loads. */
+/** A model folder. */
 export const openOwn: OpenReader = async ({ path, backend, bf16, signal }) => {
-  const model = await loadModel(backend, await resolveModel(path, signal ? { signal } : {}));
+  const model = await loadModel(backend, path);
   const about = { name: 'Westwind', version: version(), independent: false };
   return readerOfModel(model, about, { bf16, signal, dispose: () => model.dispose() });
 };
