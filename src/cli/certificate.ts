@@ -67,15 +67,17 @@ export interface CertifiedExport {
 type Certified = () => void | Promise<void>;
 
 /**
- * Reads what the certificate needs, before anything is exported. Says why where there will be none. Rejects with a UserError where rows, base
+ * Reads what the certificate needs, before anything is exported. Where there will be none, the end says why. Rejects with a UserError where rows, base
  * model or answers are not those of the run any more.
  */
 export async function plannedCertificate(exported: CertifiedExport): Promise<Certified> {
   const { what, run, path, open, flags, backend, signal } = exported;
-  const without = (why?: string): Certified => {
-    if (why !== undefined) warn(`no certificate: ${why}`);
-    return () => removeCertificate(path);
-  };
+  const without =
+    (why?: string): Certified =>
+    () => {
+      removeCertificate(path);
+      if (why !== undefined) warn(`no certificate: ${why}`);
+    };
   if (!flags.certificate) return without();
   if (!open) return without('an adapter alone is run over whatever base it is put');
   if (!run) return without(`it is made of a run's test rows, and ${what} is no run`);
