@@ -11,6 +11,7 @@ import { readsByEncoder, type CausalLM } from '../models/model.js';
 import { MOST_POSITIONS } from '../models/tokens.js';
 import { AbortError, abortReason, isAbort, throwIfAborted } from '../util/abort.js';
 import { checkWhole } from '../util/checks.js';
+import { LoopWatch } from '../util/turns.js';
 import { NextTokens, type Part, type Sequence } from './decode.js';
 import { cacheFor, checkPrompt, commonPrefix, fillPrefix, prefillTokens, type Prompt } from './prompts.js';
 import { checkSampling, type SamplingOptions } from './sampler.js';
@@ -91,6 +92,9 @@ interface Growing extends Sequence {
 }
 
 type EnteringPart = Part & { readonly sequence: Growing };
+
+/** Milliseconds for which passes may keep the event loop from its turn. */
+const TURN = 10;
 
 /** Adapters without a request that are kept with what is recorded of them: those that were asked for last. */
 const MOST_IDLE = 4;
@@ -187,10 +191,12 @@ export class Session {
   private async run(): Promise<void> {
     // What is submitted in one go enters together.
     await Promise.resolve();
+    const loop = new LoopWatch();
     try {
       while (this.waiting.length + this.entering.length + this.active.length > 0) {
         await this.turn();
-        await new Promise(setImmediate);
+        // Most passes are waited for by the event loop. To let it have its turn here, too, would keep the device from its next pass.
+        if (loop.held > TURN) await new Promise(setImmediate);
       }
     } catch (error) {
       this.endAll(error);

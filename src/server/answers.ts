@@ -9,6 +9,9 @@ import { TokenRules, type TokenLogprobs, type TokenRulesOptions } from './token-
 /** Of a timer: one that is longer rings at once. */
 const MOST_MS = 2 ** 31 - 1;
 
+/** Why a request is ended that took too long. */
+const LATE = new Error('late');
+
 /** What a request has to do with. */
 export interface Serving {
   readonly engine: Engine;
@@ -61,14 +64,7 @@ export async function answerAll(
   const leave = engine.admit(wanted.length);
   const end = new AbortController();
   const gone = (): void => end.abort();
-  const late = new AbortController();
-  const timer = setTimeout(
-    () => {
-      late.abort();
-      end.abort();
-    },
-    Math.min(1000 * timeout, MOST_MS),
-  );
+  const timer = setTimeout(() => end.abort(LATE), Math.min(1000 * timeout, MOST_MS));
   client.on('close', gone);
   const timed = metrics.whole.startTimer();
   const first = once(metrics.firstToken.startTimer());
@@ -82,7 +78,7 @@ export async function answerAll(
   } catch (error) {
     // The others are for nobody.
     end.abort();
-    if (late.signal.aborted)
+    if (end.signal.reason === LATE)
       throw new ApiError(504, `the answer took longer than ${timeout} s`, { code: 'timeout' });
     throw error;
   } finally {

@@ -5,7 +5,6 @@ import type { IncomingMessage } from 'node:http';
 import { fileURLToPath } from 'node:url';
 import { Hono, type Context } from 'hono';
 import { bearerAuth } from 'hono/bearer-auth';
-import { bodyLimit } from 'hono/body-limit';
 import { cors } from 'hono/cors';
 import { HTTPException } from 'hono/http-exception';
 import type { HttpBindings } from '@hono/node-server';
@@ -14,6 +13,7 @@ import { z } from 'zod';
 import type { Serving } from './answers.js';
 import { chatCompletion } from './chat.js';
 import { completion } from './completions.js';
+import { AbortError } from '../util/abort.js';
 import { ApiError, apiErrorOf } from './errors.js';
 import type { Reply } from './replies.js';
 import { chatRequest, completionRequest, readBody } from './requests.js';
@@ -34,6 +34,7 @@ export interface AppOptions {
 
 type Env = { Bindings: HttpBindings };
 type Handler = (c: Context<Env>) => Promise<Response>;
+type ReadJson = (c: Context<Env>) => Promise<unknown>;
 
 const loadRequest = z.looseObject({ lora_name: z.string().min(1).max(200), lora_path: z.string().min(1) });
 const unloadRequest = z.looseObject({ lora_name: z.string() });
@@ -57,20 +58,11 @@ export function createApp(serving: Serving, options: AppOptions): Hono<Env> {
   });
   app.get('/v1/models', (c) => c.json({ object: 'list', data: engine.list.map(modelObject) }));
   app.get('/v1/models/:name{.+}', (c) => c.json(modelObject(engine.find(c.req.param('name')))));
-  app.use(
-    bodyLimit({
-      maxSize: options.maxBytes,
-      async onError(c: Context<Env>) {
-        // Whoever is still writing would see nothing but a connection that breaks.
-        await discard(c.env.incoming, 8 * options.maxBytes);
-        const why = `the body is larger than ${options.maxBytes} bytes`;
-        return faultReply(c, new ApiError(413, why), options);
-      },
-    }),
-  );
-  app.post('/v1/chat/completions', answering(chatRequest, chatCompletion, serving));
-  app.post('/v1/completions', answering(completionRequest, completion, serving));
-  for (const [path, handler] of Object.entries(adapterHandlers(serving, options))) app.post(path, handler);
+  const jsonOf = (c: Context<Env>): Promise<unknown> => readJson(c.env.incoming, options.maxBytes);
+  app.post('/v1/chat/completions', answering(chatRequest, chatCompletion, serving, jsonOf));
+  app.post('/v1/completions', answering(completionRequest, completion, serving, jsonOf));
+  for (const [path, handler] of Object.entries(adapterHandlers(serving, options, jsonOf)))
+    app.post(path, handler);
   return app;
 }
 
@@ -78,6 +70,7 @@ export function createApp(serving: Serving, options: AppOptions): Hono<Env> {
 function adapterHandlers(
   { engine }: Serving,
   { updatesAdapters }: AppOptions,
+  jsonOf: ReadJson,
 ): Readonly<Record<string, Handler>> {
   const allowed = (): void => {
     if (!updatesAdapters)
@@ -105,6 +98,7 @@ function answering<T extends { readonly model: string }>(
   schema: z.ZodType<T>,
   answer: (serving: Serving, served: Served, request: T, out: Reply) => Promise<object | undefined>,
   serving: Serving,
+  jsonOf: ReadJson,
 ): Handler {
   return async (c) => {
     const request = readBody(schema, await jsonOf(c));
@@ -114,20 +108,23 @@ function answering<T extends { readonly model: string }>(
   };
 }
 
-/** Reads on to the end, or so many bytes. */
-async function discard(incoming: IncomingMessage, most: number): Promise<void> {
+/** A body as it comes: a Request of the web's would be a stream around it, at half the cost of an answer. */
+async function readJson(incoming: IncomingMessage, most: number): Promise<unknown> {
+  const chunks: Buffer[] = [];
   let bytes = 0;
   try {
-    for await (const chunk of incoming) if ((bytes += (chunk as Buffer).length) > most) break;
+    for await (const chunk of incoming) {
+      bytes += (chunk as Buffer).length;
+      if (bytes <= most) chunks.push(chunk as Buffer);
+      // Whoever is still writing would see nothing but a connection that breaks.
+      else if (bytes > 8 * most) break;
+    }
   } catch {
-    // It has gone.
+    throw new AbortError('the client has gone');
   }
-}
-
-async function jsonOf(c: Context<Env>): Promise<unknown> {
-  const text = await c.req.text();
+  if (bytes > most) throw new ApiError(413, `the body is larger than ${most} bytes`);
   try {
-    return JSON.parse(text) as unknown;
+    return JSON.parse(new TextDecoder().decode(Buffer.concat(chunks))) as unknown;
   } catch (error) {
     throw new ApiError(400, `the body is not JSON: ${error instanceof Error ? error.message : ''}`);
   }

@@ -177,7 +177,6 @@ export class Engine {
   /** Answers; rejects with an AbortError once the signal is aborted. */
   async ask(asked: Asked): Promise<{ readonly text: string; readonly finish: 'stop' | 'length' }> {
     const { served, choice: index, onToken, onText, signal, ...request } = asked;
-    const stopped = new AbortController();
     const { tokenizer } = served;
     // What nobody looks at while it grows is decoded once.
     const text =
@@ -189,7 +188,8 @@ export class Engine {
         : undefined;
     let whole = '';
     let finish: 'stop' | 'length' = 'stop';
-    const either = AbortSignal.any([signal, stopped.signal]);
+    const stopped = asked.ends.length > 0 ? new AbortController() : undefined;
+    const either = stopped ? AbortSignal.any([signal, stopped.signal]) : signal;
     try {
       const answer = await this.session.submit({
         ...request,
@@ -197,7 +197,7 @@ export class Engine {
         onToken(token) {
           onToken(token);
           text?.push(token);
-          if (text?.ended) stopped.abort();
+          if (text?.ended) stopped?.abort();
         },
       });
       ({ finish } = answer);
@@ -240,5 +240,5 @@ export class Engine {
 
 /** A device that runs ahead takes long passes as easily as short ones. */
 function turnsOf({ backend }: CausalLM): Turns {
-  return backend.runsAhead ? { prompts: 4096, answers: 12 } : { prompts: 256, answers: 4 };
+  return backend.runsAhead ? { prompts: 4096, answers: 12 } : { prompts: 512, answers: 4 };
 }

@@ -5,6 +5,21 @@ import { throwIfAborted } from './abort.js';
 /** Milliseconds for which a piece may go on. */
 const SLICE = 8;
 
+/** Tells for how long the event loop has had no turn. */
+export class LoopWatch {
+  private turned = performance.now();
+  private turn: NodeJS.Immediate | undefined;
+
+  /** Milliseconds. */
+  get held(): number {
+    this.turn ??= setImmediate(() => {
+      this.turned = performance.now();
+      this.turn = undefined;
+    }).unref();
+    return performance.now() - this.turned;
+  }
+}
+
 /** Does all of `work`, some milliseconds of it within each `ask`, with a turn of the event loop in between. */
 export async function inTurns<T>(
   work: Iterator<void, T, void>,

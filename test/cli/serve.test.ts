@@ -39,11 +39,10 @@ describe('serve', () => {
     assert.equal(first.status, 200);
     const asked = ask({ stream: true });
     const reader = (await asked).body!.getReader();
-    await reader.read();
+    let part = await reader.read();
     server.signal('SIGTERM');
     let text = '';
-    for (let part = await reader.read(); !part.done; part = await reader.read())
-      text += Buffer.from(part.value).toString();
+    for (; !part.done; part = await reader.read()) text += Buffer.from(part.value).toString();
     assert.match(text, /data: \[DONE\]\n\n$/);
     const { code, stderr } = await server.ended;
     assert.equal(code, 0, stderr);

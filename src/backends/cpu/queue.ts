@@ -6,6 +6,7 @@
 import { Socket } from 'node:net';
 import { alloc, address as nativeAddress, view } from 'koffi';
 import { UserError } from '../../util/errors.js';
+import { LoopWatch } from '../../util/turns.js';
 import type { Recording } from '../contract.js';
 import type { Library } from './library.js';
 
@@ -184,17 +185,14 @@ export class Queue {
 class Watch {
   private pipe: { readonly socket: Socket; readonly end: number } | undefined;
   private waiters: { readonly ticket: number; readonly resolve: () => void }[] = [];
-  /** When the event loop is known to have had a turn, and what will tell of the next. */
-  private turned = performance.now();
-  private turn: NodeJS.Immediate | undefined;
+  private readonly loop = new LoopWatch();
 
   constructor(private readonly native: Native) {}
 
   async until(ticket: number): Promise<void> {
     // What the caller asks for in one go comes before its waiting.
     await Promise.resolve();
-    this.turn ??= setImmediate(() => this.hadTurn()).unref();
-    if (performance.now() - this.turned < TURN && this.native.wait(ticket, PATIENCE) === 1) return;
+    if (this.loop.held < TURN && this.native.wait(ticket, PATIENCE) === 1) return;
     const { socket, end } = (this.pipe ??= this.open());
     if (this.native.watch(end, ticket) === 0) throw outOfMemory();
     socket.ref();
@@ -208,11 +206,6 @@ class Watch {
     const socket = new Socket({ fd: ends[0]!, readable: true, writable: false });
     socket.on('data', () => this.look());
     return { socket, end: ends[1]! };
-  }
-
-  private hadTurn(): void {
-    this.turned = performance.now();
-    this.turn = undefined;
   }
 
   private look(): void {
