@@ -18,7 +18,7 @@ import {
 } from '../files/index.js';
 import { familyOf } from '../models/families/index.js';
 import { readModelJson } from '../models/config.js';
-import { openWeights, type Weights } from '../models/gguf-weights.js';
+import { kernelsFor, openWeights, type Weights } from '../models/gguf-weights.js';
 import { modelLayout } from '../models/load.js';
 import { isTied, type CausalLM } from '../models/model.js';
 import { copyCompanions, untied, writeConfig } from '../models/save.js';
@@ -120,7 +120,7 @@ export async function openMerged(
   };
   try {
     adapter = adapterFolder === undefined ? undefined : openAdapter(model, adapterFolder);
-    base = openWeights(baseFolder, backend);
+    base = openWeights(baseFolder, await kernelsFor(baseFolder, backend));
     refusePacked(base);
     const merge = new Merge(backend, model, base, adapter, dtype);
     const tensors = merge.tensors();

@@ -15,7 +15,8 @@ import {
   type Dtype,
 } from '../files/index.js';
 import type { Backend } from '../backends/contract.js';
-import { blockKernels } from '../backends/cpu/index.js';
+import type { BlockKernels } from '../backends/cpu/blocks.js';
+import { blockKernels } from '../backends/select.js';
 import { fromTensorType } from '../quant/ggml/index.js';
 import { UserError } from '../util/errors.js';
 import { readModelJson } from './config.js';
@@ -35,10 +36,15 @@ export interface Weights extends Pick<Checkpoint, 'names' | 'has' | 'read' | 'sa
   info(name: string): TensorFacts;
 }
 
-/** Opens the weights of a model folder, to be read for a backend. Throws UserError as `openCheckpoint` does. */
-export function openWeights(folder: string, backend?: Pick<Backend, 'name'>): Weights {
+/** Opens the weights of a model folder; blocks are read by `kernels`, where there are some. Throws UserError as `openCheckpoint` does. */
+export function openWeights(folder: string, kernels?: BlockKernels): Weights {
   const path = ggufWeights(folder);
-  return path === undefined ? openCheckpoint(folder) : GgufWeights.open(folder, realpathSync(path), backend);
+  return path === undefined ? openCheckpoint(folder) : GgufWeights.open(folder, realpathSync(path), kernels);
+}
+
+/** The kernels that a folder's blocks are best read by, for a model on `backend`. */
+export async function kernelsFor(folder: string, backend: Backend): Promise<BlockKernels | undefined> {
+  return ggufWeights(folder) === undefined ? undefined : blockKernels(backend);
 }
 
 /** A tensor of the file, and what the exporter did to it. */
@@ -52,16 +58,16 @@ interface Place {
 class GgufWeights implements Weights {
   private constructor(
     private readonly file: GgufFile,
-    private readonly backend: Pick<Backend, 'name'> | undefined,
+    private readonly kernels: BlockKernels | undefined,
     private readonly places: ReadonlyMap<string, Place>,
   ) {}
 
-  static open(folder: string, path: string, backend: Pick<Backend, 'name'> | undefined): GgufWeights {
+  static open(folder: string, path: string, kernels: BlockKernels | undefined): GgufWeights {
     const config = readModelJson(join(folder, 'config.json'));
     const form = familyOf(config, path).gguf(config, path);
     const file = GgufFile.open(path);
     try {
-      return new GgufWeights(file, backend, placesOf(file, form, config['num_hidden_layers'] as number));
+      return new GgufWeights(file, kernels, placesOf(file, form, config['num_hidden_layers'] as number));
     } catch (error) {
       file.close();
       throw error;
@@ -94,7 +100,7 @@ class GgufWeights implements Weights {
     let data = this.file.read(tensor);
     if (order) data = unordered(data, shape[0]!, order);
     if (dtype !== type || offset !== 0) {
-      const values = fromTensorType(type, data, this.backend && blockKernels(this.backend));
+      const values = fromTensorType(type, data, this.kernels);
       if (offset !== 0) for (let i = 0; i < values.length; i++) values[i]! -= offset;
       data = new Uint8Array(values.buffer);
     }

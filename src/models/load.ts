@@ -6,12 +6,13 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Backend } from '../backends/contract.js';
+import type { BlockKernels } from '../backends/cpu/blocks.js';
 import { refuseForeignFolder, refuseQuantized, refuseQuantizedTensors } from '../files/index.js';
 import { UserError } from '../util/errors.js';
 import { readModelJson } from './config.js';
 import { CheckpointArrays } from './checkpoint-arrays.js';
 import { familyOf } from './families/index.js';
-import { openWeights, type Weights } from './gguf-weights.js';
+import { kernelsFor, openWeights, type Weights } from './gguf-weights.js';
 import type { CausalLM } from './model.js';
 import { RandomWeights } from './random.js';
 import type { ArraySource } from './source.js';
@@ -23,7 +24,7 @@ export async function loadModel(
   folder: string,
   options: WeightOptions = {},
 ): Promise<CausalLM> {
-  const { config, path, checkpoint } = openModel(folder, backend);
+  const { config, path, checkpoint } = openModel(folder, await kernelsFor(folder, backend));
   try {
     const source = new CheckpointArrays(backend, checkpoint, checkpoint.folder);
     return await buildModel(backend, config, path, source, options);
@@ -53,7 +54,7 @@ interface OpenModel {
   readonly checkpoint: Weights;
 }
 
-function openModel(folder: string, backend?: Backend): OpenModel {
+function openModel(folder: string, kernels?: BlockKernels): OpenModel {
   const path = join(folder, 'config.json');
   if (!existsSync(path) && existsSync(folder)) {
     refuseForeignFolder(folder);
@@ -64,7 +65,7 @@ function openModel(folder: string, backend?: Backend): OpenModel {
   }
   const config = readModelJson(path);
   refuseQuantized(config, path);
-  const checkpoint = openWeights(folder, backend);
+  const checkpoint = openWeights(folder, kernels);
   try {
     refuseQuantizedTensors(checkpoint.names, folder);
   } catch (error) {

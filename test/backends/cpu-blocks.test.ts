@@ -3,16 +3,17 @@ import assert from 'node:assert/strict';
 import { before, describe, it } from 'node:test';
 import fc from 'fast-check';
 import type { BlockKernels, KernelBlock } from '../../src/backends/cpu/blocks.js';
-import { blockKernels, createCpuBackend } from '../../src/backends/cpu/index.js';
+import { createCpuBackend } from '../../src/backends/cpu/index.js';
+import { blockKernels } from '../../src/backends/select.js';
 import { TENSOR_TYPES } from '../../src/files/index.js';
 import { fromTensorType, quantizedBy, toTensorType } from '../../src/quant/ggml/index.js';
 import { weightLike } from '../support/weights.js';
 
 const TYPES: readonly KernelBlock[] = ['Q4_K', 'Q5_K', 'Q6_K'];
 let kernels: BlockKernels;
-before(() => {
+before(async () => {
   createCpuBackend({ threads: 3 });
-  kernels = blockKernels({ name: 'cpu' })!;
+  kernels = (await blockKernels({ name: 'cpu' }))!;
 });
 
 /** Weights of all sizes, and groups that are special: zeros, one value, no spread, all of one sign, next to nothing. */
@@ -68,7 +69,7 @@ describe("GGUF's blocks on the CPU", () => {
     await assert.rejects(kernels.quantize('Q4_K', new Float32Array(256), new Uint8Array(143)), RangeError);
     assert.throws(() => kernels.dequantize('Q6_K', new Uint8Array(211), new Float32Array(256)), RangeError);
     assert.throws(() => kernels.dequantize('Q6_K', new Uint8Array(210), new Float32Array(255)), RangeError);
-    assert.equal(blockKernels({ name: 'reference' }), undefined);
+    assert.equal(await blockKernels({ name: 'reference' }), undefined);
   });
 
   it('can be stopped between its parts', async () => {

@@ -101,22 +101,13 @@ export function createCpuBackend(options: CpuOptions = {}): CheckedBackend {
 
 let blocks: BlockKernels | undefined;
 
-/**
- * The kernels of GGUF's blocks for whatever device computes; undefined for the reference, whose own they are compared with, and where there
- * is no compiler.
- */
-export function blockKernels({ name }: Pick<Backend, 'name'>): BlockKernels | undefined {
-  if (name === 'reference' || blocks) return name === 'reference' ? undefined : blocks;
-  try {
-    if (!loaded) {
-      loaded = load();
-      (loaded.library.func('int ww_set_threads(int threads)') as (threads: number) => number)(threadsAsked());
-    }
-    return (blocks = bindBlocks(loaded.library));
-  } catch (error) {
-    if (error instanceof UserError) return undefined;
-    throw error;
+/** The kernels of GGUF's blocks, for whatever device computes. Throws UserError where there is no compiler. */
+export function hostBlocks(): BlockKernels {
+  if (!loaded) {
+    loaded = load();
+    (loaded.library.func('int ww_set_threads(int threads)') as (threads: number) => number)(threadsAsked());
   }
+  return (blocks ??= bindBlocks(loaded.library));
 }
 
 function load(): { library: Library; queue: Queue } {

@@ -7,7 +7,7 @@ import { join } from 'node:path';
 import { ADAPTER_WEIGHTS, bringsTokenizer } from '../../adapters/file.js';
 import { openMerged, type MergedModel } from '../../adapters/merge.js';
 import type { Backend } from '../../backends/contract.js';
-import { blockKernels } from '../../backends/cpu/index.js';
+import { blockKernels } from '../../backends/select.js';
 import {
   checkFits,
   ggufWeights,
@@ -136,7 +136,7 @@ function ggufTensor(
       // The scales of blocks are of float16.
       checkFits(folder, name, 'F32', type === 'BF16' ? 'BF16' : 'F16', shape, plain);
     }
-    return quantizedBy(blockKernels(backend), type, values, () => throwIfAborted(signal));
+    return quantizedBy(await blockKernels(backend), type, values, () => throwIfAborted(signal));
   };
   return { name, type, shape, data };
 }

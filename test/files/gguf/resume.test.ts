@@ -5,6 +5,7 @@ import { once } from 'node:events';
 import { existsSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
+import { fileURLToPath } from 'node:url';
 import { GgufFile, writeGguf } from '../../../src/files/index.js';
 import { temporaryFolder } from '../../cli/support.js';
 import { KEYS, tensorsOf } from './resume-file.js';
@@ -24,7 +25,7 @@ before(async () => {
 
 /** Starts a writer and kills it once it makes its `n`-th tensor, or before it has made any. */
 async function killed(path: string, key: string, n: number): Promise<void> {
-  const script = join(import.meta.dirname, 'slow-writer.ts');
+  const script = fileURLToPath(new URL('./slow-writer.ts', import.meta.url));
   const args = ['--import', import.meta.resolve('tsx'), script, path, key, '60'];
   const child = spawn(process.execPath, args, { stdio: ['ignore', 'pipe', 'inherit'] });
   let said = '';
