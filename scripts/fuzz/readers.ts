@@ -14,7 +14,7 @@ import { readEventFile } from '../../src/experiments/trackers/tfevents.js';
 import { makeReport } from '../../src/experiments/report/index.js';
 import { findRunFolders, readPredictions, readRun, readSteps } from '../../src/experiments/store/stored.js';
 import { savedResult } from '../../src/experiments/run/unit.js';
-import { GgufFile, openCheckpoint, resolveModel, SafetensorsFile } from '../../src/files/index.js';
+import { GgufFile, openCheckpoint, resolveModelFolder, SafetensorsFile } from '../../src/files/index.js';
 import { stopTokens } from '../../src/generate/stop-tokens.js';
 import { loadModel, randomModel } from '../../src/models/load.js';
 import type { CausalLM } from '../../src/models/model.js';
@@ -327,7 +327,8 @@ export async function makeReaders(backend: Backend, scratch: string): Promise<Re
     'hub cache': {
       ...{ seeds: 'hub', files: named('refs/main', '.json', '.safetensors'), weight: 3 },
       kind: (name) => (name.endsWith('.json') ? 'json' : 'bytes'),
-      read: async (folder) => loaded(await resolveModel('org/name', { cacheDir: folder, offline: true })),
+      read: async (folder) =>
+        loaded(await resolveModelFolder('org/name', { cacheDir: folder, offline: true })),
     },
   };
 }

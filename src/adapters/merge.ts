@@ -12,14 +12,13 @@ import {
   checkFinite,
   checkFits,
   fromFloat32,
-  openCheckpoint,
   toFloat32,
-  type Checkpoint,
   type TensorToWrite,
   type FloatDtype,
 } from '../files/index.js';
 import { familyOf } from '../models/families/index.js';
 import { readModelJson } from '../models/config.js';
+import { kernelsFor, openWeights, type Weights } from '../models/gguf-weights.js';
 import { modelLayout } from '../models/load.js';
 import { isTied, type CausalLM } from '../models/model.js';
 import { copyCompanions, untied, writeConfig } from '../models/save.js';
@@ -49,7 +48,7 @@ export interface MergeOptions {
 }
 
 /**
- * Writes base + adapter into `out` as a Hugging Face model folder: the model that `loadAdapter` makes of them. Throws UserError for the
+ * Writes base + adapter (or the base as it is) into `out` as a Hugging Face model folder: the model that `loadAdapter` makes of them. Throws UserError for the
  * adapters that it refuses, and where `out` is one of the two or holds something already. After an error or an abort, or a kill, `out` is as
  * it was before; what a kill left under temporary names the next call removes.
  * @returns the modules that were changed
@@ -57,20 +56,24 @@ export interface MergeOptions {
 export async function mergeAdapter(
   backend: Backend,
   baseFolder: string,
-  adapterFolder: string,
+  adapterFolder: string | undefined,
   out: string,
   { dtype, maxShardSize, force, signal }: MergeOptions = {},
 ): Promise<string[]> {
   throwIfAborted(signal);
   const merged = await openMerged(backend, baseFolder, adapterFolder, dtype);
   try {
-    const claimed = claimFolder(out, { force, inputs: [baseFolder, adapterFolder] });
+    const inputs = [baseFolder, adapterFolder].filter((folder) => folder !== undefined);
+    const claimed = claimFolder(out, { force, inputs });
     try {
       copyCompanions(baseFolder, claimed);
-      // Tokens that were added are in the adapter's own tokenizer.
-      if (bringsTokenizer(adapterFolder)) copyCompanions(adapterFolder, claimed);
-      // And what it was trained on was laid out by its chat template.
-      else copyCompanions(adapterFolder, claimed, /^chat_template\.jinja$/);
+      // Tokens that were added are in the adapter's own tokenizer, and what it was trained on was laid out by its chat template.
+      if (adapterFolder !== undefined)
+        copyCompanions(
+          adapterFolder,
+          claimed,
+          ...(bringsTokenizer(adapterFolder) ? [] : [/^chat_template\.jinja$/]),
+        );
       writeConfig(claimed, merged.config, dtype);
       const shards = maxShardSize !== undefined && { maxShardSize };
       await addCheckpoint(claimed, merged.tensors, { ...shards, signal });
@@ -109,7 +112,7 @@ export async function openMerged(
   // A model's shape, and nothing of its weights.
   const model = await modelLayout(await createPlanBackend('reference'), baseFolder);
   let adapter: AdapterFile | undefined;
-  let base: Checkpoint | undefined;
+  let base: Weights | undefined;
   const close = (): void => {
     adapter?.close();
     base?.close();
@@ -117,7 +120,7 @@ export async function openMerged(
   };
   try {
     adapter = adapterFolder === undefined ? undefined : openAdapter(model, adapterFolder);
-    base = openCheckpoint(baseFolder);
+    base = openWeights(baseFolder, await kernelsFor(baseFolder, backend));
     refusePacked(base);
     const merge = new Merge(backend, model, base, adapter, dtype);
     const tensors = merge.tensors();
@@ -131,7 +134,7 @@ export async function openMerged(
 }
 
 /** Throws UserError for a checkpoint whose weights are not those that the adapter was added to in full precision. */
-function refusePacked(base: Checkpoint): void {
+function refusePacked(base: Weights): void {
   for (const name of base.names) {
     const format = storedFormat(base, name);
     if (format)
@@ -160,7 +163,7 @@ class Merge {
   constructor(
     private readonly backend: Backend,
     private readonly model: CausalLM,
-    private readonly base: Checkpoint,
+    private readonly base: Weights,
     private readonly adapter: AdapterFile | undefined,
     private readonly dtype: FloatDtype | undefined,
   ) {

@@ -5,13 +5,8 @@ export { mergeAdapter, type MergeOptions } from '../adapters/merge.js';
 export { loadAdapter, readAdapter, readAdapterConfig, saveAdapter } from '../adapters/peft.js';
 export { targetModules } from '../adapters/targets.js';
 export { exportAdapterGguf, exportGguf, type FileType } from '../export/gguf/index.js';
-export {
-  openCheckpoint,
-  resolveModel,
-  SafetensorsFile,
-  writeCheckpoint,
-  writeSafetensors,
-} from '../files/index.js';
+export { openCheckpoint, SafetensorsFile, writeCheckpoint, writeSafetensors } from '../files/index.js';
+export { resolveModel } from '../import/resolve.js';
 export { architectures } from '../models/families/index.js';
 export { loadModel, randomModel } from '../models/load.js';
 export type { CausalLM } from '../models/model.js';

@@ -2,6 +2,7 @@
 
 import { messageOf, UserError } from '../util/errors.js';
 import type { CheckedBackend } from './checked.js';
+import type { BlockKernels } from './cpu/blocks.js';
 import type { Backend, DeviceName } from './contract.js';
 import { findDriver } from './cuda/libraries.js';
 import { idleKernels, imaginedBackend, ImaginedMemory } from './imagined.js';
@@ -68,6 +69,19 @@ async function best(options: BackendOptions): Promise<SelectedBackend> {
   } catch (error) {
     notices.push(`the cpu backend does not work here, the slow reference is used: ${messageOf(error)}`);
     return select(await OPENERS.reference(options));
+  }
+}
+
+/**
+ * GGUF's blocks by the CPU's kernels, whatever device computes; undefined for the reference, and where they do not work: theirs are the same
+ * bits.
+ */
+export async function blockKernels({ name }: Pick<Backend, 'name'>): Promise<BlockKernels | undefined> {
+  if (name === 'reference') return undefined;
+  try {
+    return (await import('./cpu/index.js')).hostBlocks();
+  } catch {
+    return undefined;
   }
 }
 

@@ -5,7 +5,7 @@ import { showRow, type ShownRow, type ShownToken } from '../experiments/data/sho
 import { SPLIT_NAMES, SPLITS } from '../experiments/config/splits.js';
 import { readTaskData, type TaskData } from '../experiments/data/task-data.js';
 import { describeRow, noticesOf, trainingBlocks } from '../experiments/data/training-blocks.js';
-import { resolveModel } from '../files/index.js';
+import { resolveModel } from '../import/resolve.js';
 import type { Sample } from '../tasks/index.js';
 import { Tokenizer, TOKENIZER_FILES } from '../tokenizer/index.js';
 import { flatten, rowsOf } from '../train/batch.js';

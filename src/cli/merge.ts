@@ -2,7 +2,8 @@
 
 import { mergeAdapter } from '../adapters/merge.js';
 import { readAdapterConfig } from '../adapters/peft.js';
-import { resolveModel, type FloatDtype } from '../files/index.js';
+import type { FloatDtype } from '../files/index.js';
+import { resolveModel } from '../import/resolve.js';
 import { isAbort } from '../util/abort.js';
 import { UserError } from '../util/errors.js';
 import { deviceOptions, openBackend, type DeviceFlags } from './device.js';

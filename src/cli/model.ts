@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Command } from 'commander';
 import { isAdapterFolder } from '../adapters/merge.js';
 import { loadAdapter, readAdapterConfig } from '../adapters/peft.js';
-import { resolveModel } from '../files/index.js';
+import { resolveModel } from '../import/resolve.js';
 import type { SamplingOptions } from '../generate/sampler.js';
 import { tokenizerOf } from '../generate/tokenizer-of.js';
 import { loadModel } from '../models/load.js';
@@ -36,7 +36,10 @@ export interface SamplingFlags {
 
 export function modelOptions(command: Command): Command {
   return deviceOptions(command)
-    .argument('<model>', 'a model or an adapter that names its base model: a folder, or a name on the hub')
+    .argument(
+      '<model>',
+      'a model or an adapter that names its base model: a folder, or a name on the hub; or a GGUF file',
+    )
     .option('-a, --adapter <dir>', 'a LoRA adapter in PEFT format')
     .option('--revision <name>', "a branch, tag or commit of the hub's model")
     .option('--load-in-4bit', 'quantize the weights to NF4 on loading');

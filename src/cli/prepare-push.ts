@@ -15,11 +15,11 @@ import {
   GgufFile,
   ggufToPush,
   readCard,
-  resolveModel,
   sha256Of,
   sizeOf,
   type FileToPush,
 } from '../files/index.js';
+import { resolveModel } from '../import/resolve.js';
 import { readModelJson } from '../models/config.js';
 import { UserError } from '../util/errors.js';
 import { readText } from '../util/read.js';
@@ -123,7 +123,7 @@ async function sourceParts(
   const common = { base: { name: base, card }, run, notes: known };
   const whole = { revision: source.revision, signal };
   if (flags.to === 'gguf') {
-    const type = fileType({ to: 'gguf', type: flags.type ?? 'f16' });
+    const type = fileType(flags);
     const file = `${name.split('/')[1]!}-${type}.gguf`;
     const of = { name: source.base, folder: await resolveModel(source.base, whole) };
     const { notes } = await exportGguf(await openBackend(flags), {

@@ -105,6 +105,15 @@ export function openCheckpoint(folder: string): Checkpoint {
   return new Checkpoint(folder, [...files.values()], home);
 }
 
+/** A model's GGUF file, under this name in the folder that is made for it. */
+export const GGUF_WEIGHTS = 'weights.gguf';
+
+/** The GGUF file that a folder's weights are read of; undefined where it has others. */
+export function ggufWeights(folder: string): string | undefined {
+  const path = join(folder, GGUF_WEIGHTS);
+  return existsSync(path) && weightFiles(readdirSync(folder)).length === 0 ? path : undefined;
+}
+
 /** The files of a model's weights among these: model.safetensors, else the index, which names the others (`shardNames`). */
 export function weightFiles(paths: readonly string[]): string[] {
   return paths.includes(SINGLE) ? [SINGLE] : paths.filter((path) => path === INDEX);

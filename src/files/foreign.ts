@@ -41,7 +41,6 @@ function firstBytes(path: string): Uint8Array {
 
 /** Kinds of files by their names, the most telling first. */
 const KINDS: readonly (readonly [RegExp, string])[] = [
-  [/\.gguf$/i, 'GGUF files (llama.cpp)'],
   [/^qmodel\.pt$/, 'weights quantized by HQQ (qmodel.pt)'],
   [/^output(-\d+-of-\d+)?\.safetensors$/, 'weights quantized by ExLlama (EXL2, EXL3)'],
   [/^weights(\.\d+)?\.npz$/, 'weights of MLX (.npz)'],
@@ -67,6 +66,9 @@ export function foreignFiles(paths: readonly string[]): string | undefined {
   const names = paths.map((path) => basename(path));
   if (names.some((n) => /^(model|adapter_model)[\w.-]*\.safetensors(\.index\.json)?$/.test(n)))
     return undefined;
+  const gguf = names.find((n) => /\.gguf$/i.test(n));
+  if (gguf !== undefined)
+    return `has its weights only as GGUF files: name the file itself, such as ${gguf}, where it lies on this machine`;
   const kind = KINDS.find(([pattern]) => names.some((name) => pattern.test(name)));
   return kind && `has its weights only as ${kind[1]}, and that is not read: ${ORIGINAL}`;
 }

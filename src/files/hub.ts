@@ -30,7 +30,7 @@ export function modelFilesAmong(paths: readonly string[]): string[] {
   return [...paths.filter((path) => ALL_MODEL_FILES.some((p) => p.test(path))), ...weightFiles(paths)];
 }
 
-interface ModelOptions extends HubOptions {
+export interface ModelOptions extends HubOptions {
   /** Patterns of the files to fetch; `*` stands for anything but a slash. Default: all that Westwind can use. */
   readonly files?: readonly string[];
 }
@@ -39,13 +39,15 @@ interface ModelOptions extends HubOptions {
  * The local folder of a model or adapter: `nameOrFolder` itself where it is a folder, else its snapshot from the hub.
  * Throws UserError where it is in neither place, is gated, or is not in the cache and the network is away.
  */
-export async function resolveModel(nameOrFolder: string, options: ModelOptions = {}): Promise<string> {
+export async function resolveModelFolder(nameOrFolder: string, options: ModelOptions = {}): Promise<string> {
   if (existsSync(nameOrFolder)) {
     if (statSync(nameOrFolder).isDirectory()) {
       refuseForeignFolder(nameOrFolder);
       return nameOrFolder;
     }
-    throw new UserError(`${nameOrFolder} is a file; give the model's folder, or its name on the hub`);
+    throw new UserError(
+      `${nameOrFolder} is a file; give the model's folder, a .gguf file, or its name on the hub`,
+    );
   }
   const wanted = options.files?.map(pattern);
   const { revision = 'main' } = options;

@@ -1,5 +1,12 @@
 /** Files that the field agrees on: safetensors, checkpoints of one file or many, and the hub with its cache. */
-export { addCheckpoint, Checkpoint, openCheckpoint, writeCheckpoint } from './checkpoint.js';
+export {
+  addCheckpoint,
+  Checkpoint,
+  GGUF_WEIGHTS,
+  ggufWeights,
+  openCheckpoint,
+  writeCheckpoint,
+} from './checkpoint.js';
 export {
   bf16ToFloat32,
   f16ToFloat32,
@@ -22,8 +29,9 @@ export {
   type TensorType,
 } from './gguf/index.js';
 export { refuseForeignFolder, refuseQuantized, refuseQuantizedTensors } from './foreign.js';
+export { quote } from './quote.js';
 export { readFault } from '../util/faults.js';
-export { resolveDataset, resolveModel } from './hub.js';
+export { resolveDataset, resolveModelFolder, type ModelOptions } from './hub.js';
 export { checkSecrets, filesToPush, ggufToPush } from './hub-files.js';
 export { checkRepoName, pushFiles, sha256Of, sizeOf, type FileToPush } from './hub-push.js';
 export { CARD_FILE, readCard } from './model-card.js';

@@ -1,11 +1,12 @@
 /** A checkpoint's arrays, one at a time, checked before they are believed and converted on the way to the backend. */
 
 import type { Backend } from '../backends/contract.js';
-import { checkFinite, checkFits, FLOAT_NAMES, type Checkpoint, type FloatType } from '../files/index.js';
+import { checkFinite, checkFits, FLOAT_NAMES, type FloatType } from '../files/index.js';
 import { storedFormat } from '../quant/formats.js';
 import type { PackedMatrix, Values } from '../quant/packed.js';
 import { Tensor } from '../tensor/tensor.js';
 import { UserError } from '../util/errors.js';
+import type { Weights } from './gguf-weights.js';
 import type { ArraySource } from './source.js';
 
 const FLOAT_TYPES: ReadonlyMap<string, FloatType> = new Map(
@@ -15,7 +16,7 @@ const FLOAT_TYPES: ReadonlyMap<string, FloatType> = new Map(
 export class CheckpointArrays implements ArraySource {
   constructor(
     private readonly backend: Backend,
-    private readonly checkpoint: Checkpoint,
+    private readonly checkpoint: Weights,
     /** The folder, for messages. */
     readonly path: string,
   ) {}

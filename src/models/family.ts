@@ -3,6 +3,7 @@
 import type { z } from 'zod';
 import { parseFields } from './config.js';
 import type { GgufForm } from './gguf.js';
+import type { FromGguf } from './gguf-facts.js';
 import type { CausalLM } from './model.js';
 import type { WeightLoader } from './weights.js';
 
@@ -37,6 +38,8 @@ interface FamilyFacts {
   readonly shapes: Readonly<Record<string, BenchShape>>;
   /** For a benchmark of a folder's model whose texts may have `context` tokens. */
   benchRows(context: number): BenchRows;
+  /** How a GGUF file of its architecture is read. Absent: as another family's, or not. */
+  readonly fromGguf: FromGguf | undefined;
 }
 
 /** An architecture. Whatever reads a config.json throws UserError that names `path` and the field. */
@@ -66,6 +69,7 @@ const MOST_DECODERS: FamilyFacts = {
   untied: () => ({}),
   shapes: {},
   benchRows: (context) => ({ batch: 4, length: Math.min(512, context) }),
+  fromGguf: undefined,
 };
 
 export function defineFamily<S extends z.ZodType>({ schema, ...file }: FamilyFile<S>): Family {

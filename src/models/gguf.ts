@@ -7,6 +7,7 @@ import type { GgufValue } from '../files/index.js';
 import { UserError } from '../util/errors.js';
 import type { DecoderConfig, DecoderTraits } from './blocks/decoder.js';
 import { inverseFrequencies, type RopeParameters } from './blocks/rotary.js';
+import { ROPE_FACTORS } from './gguf-facts.js';
 
 /** For each row of a matrix, or element of a bias, the row of the checkpoint's that it is. */
 export type RowOrder = (row: number) => number;
@@ -185,7 +186,7 @@ export function decoderForm(
     orders: turned ? { attn_q: neighbours(c.head_dim), attn_k: neighbours(c.head_dim) } : {},
     normOffset: traits.normOffset,
     ownHead: false,
-    extra: rope.rope_type === 'llama3' ? { 'rope_freqs.weight': ropeFactors(c.head_dim, rope) } : {},
+    extra: rope.rope_type === 'llama3' ? { [ROPE_FACTORS]: ropeFactors(c.head_dim, rope) } : {},
     notes: [],
   };
 }

@@ -6,31 +6,27 @@
 import { existsSync } from 'node:fs';
 import { join } from 'node:path';
 import type { Backend } from '../backends/contract.js';
-import {
-  openCheckpoint,
-  type Checkpoint,
-  refuseForeignFolder,
-  refuseQuantized,
-  refuseQuantizedTensors,
-} from '../files/index.js';
+import type { BlockKernels } from '../backends/cpu/blocks.js';
+import { refuseForeignFolder, refuseQuantized, refuseQuantizedTensors } from '../files/index.js';
 import { UserError } from '../util/errors.js';
 import { readModelJson } from './config.js';
 import { CheckpointArrays } from './checkpoint-arrays.js';
 import { familyOf } from './families/index.js';
+import { kernelsFor, openWeights, type Weights } from './gguf-weights.js';
 import type { CausalLM } from './model.js';
 import { RandomWeights } from './random.js';
 import type { ArraySource } from './source.js';
 import { WeightLoader, type WeightOptions } from './weights.js';
 
-/** Loads config.json and the safetensors of `folder`. Throws UserError on anything missing, malformed or unknown. */
+/** Loads config.json and the weights of `folder`. Throws UserError on anything missing, malformed or unknown. */
 export async function loadModel(
   backend: Backend,
   folder: string,
   options: WeightOptions = {},
 ): Promise<CausalLM> {
-  const { config, path, checkpoint } = openModel(folder);
+  const { config, path, checkpoint } = openModel(folder, await kernelsFor(folder, backend));
   try {
-    const source = new CheckpointArrays(backend, checkpoint, folder);
+    const source = new CheckpointArrays(backend, checkpoint, checkpoint.folder);
     return await buildModel(backend, config, path, source, options);
   } finally {
     checkpoint.close();
@@ -44,7 +40,7 @@ export async function loadModel(
 export async function modelLayout(imagined: Backend, folder: string): Promise<CausalLM> {
   const { config, path, checkpoint } = openModel(folder);
   try {
-    const like = new CheckpointArrays(imagined, checkpoint, folder);
+    const like = new CheckpointArrays(imagined, checkpoint, checkpoint.folder);
     return await buildModel(imagined, config, path, new RandomWeights(imagined, config, 0, like), {});
   } finally {
     checkpoint.close();
@@ -55,10 +51,10 @@ interface OpenModel {
   readonly config: Record<string, unknown>;
   /** Of config.json. */
   readonly path: string;
-  readonly checkpoint: Checkpoint;
+  readonly checkpoint: Weights;
 }
 
-function openModel(folder: string): OpenModel {
+function openModel(folder: string, kernels?: BlockKernels): OpenModel {
   const path = join(folder, 'config.json');
   if (!existsSync(path) && existsSync(folder)) {
     refuseForeignFolder(folder);
@@ -69,7 +65,7 @@ function openModel(folder: string): OpenModel {
   }
   const config = readModelJson(path);
   refuseQuantized(config, path);
-  const checkpoint = openCheckpoint(folder);
+  const checkpoint = openWeights(folder, kernels);
   try {
     refuseQuantizedTensors(checkpoint.names, folder);
   } catch (error) {

@@ -5,8 +5,10 @@
 import {
   closeSync,
   existsSync,
+  fstatSync,
   fsync,
   fsyncSync,
+  ftruncateSync,
   openSync,
   renameSync,
   rmSync,
@@ -32,13 +34,30 @@ export class AtomicFile {
   readonly #fd: number;
   #open = true;
 
-  constructor(readonly path: string) {
+  /** `unfinished`: a file to whose end is written, which may be there already. Default: a new one. */
+  constructor(
+    readonly path: string,
+    unfinished?: string,
+  ) {
     // The process id keeps two processes that write the same path apart, the number two writers of one process.
-    this.#temporary = join(dirname(path), `.${basename(path)}.${process.pid}.${serial++}.tmp`);
+    this.#temporary = unfinished ?? join(dirname(path), `.${basename(path)}.${process.pid}.${serial++}.tmp`);
     try {
-      this.#fd = openSync(this.#temporary, 'wx');
+      this.#fd = openSync(this.#temporary, unfinished === undefined ? 'wx' : 'a');
     } catch (error) {
       throw writeFault(path, error);
+    }
+  }
+
+  /** Bytes so far. */
+  size(): number {
+    return fstatSync(this.#fd).size;
+  }
+
+  truncate(size: number): void {
+    try {
+      ftruncateSync(this.#fd, size);
+    } catch (error) {
+      throw writeFault(this.path, error);
     }
   }
 

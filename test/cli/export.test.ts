@@ -1,10 +1,19 @@
 /** `westwind export`, as its users start it. */
 
 import assert from 'node:assert/strict';
-import { existsSync, mkdirSync, readdirSync, readFileSync, watch, writeFileSync } from 'node:fs';
+import {
+  cpSync,
+  existsSync,
+  mkdirSync,
+  readdirSync,
+  readFileSync,
+  statSync,
+  watch,
+  writeFileSync,
+} from 'node:fs';
 import { join, resolve } from 'node:path';
 import { before, describe, it } from 'node:test';
-import { GgufFile } from '../../src/files/index.js';
+import { GgufFile, openCheckpoint } from '../../src/files/index.js';
 import { saveModel } from '../../src/models/save.js';
 import { backend, tinyConfig, tinyModel } from '../support/tiny.js';
 import { makeJob, makeModel, runFolder, start, temporaryFolder, westwind } from './support.js';
@@ -59,10 +68,74 @@ describe('westwind export', () => {
     assert.match(wrong.stderr, /--task other: .* has subjects/);
   });
 
+  it('writes safetensors as merge does, also of a GGUF file', async () => {
+    const gguf = join(folder, 'plain.gguf');
+    assert.equal((await westwind(['export', example, '--type', 'bf16', '-o', gguf])).code, 0);
+    const out = join(folder, 'safetensors');
+    const { code, stdout, stderr } = await westwind(['export', gguf, '--to', 'safetensors', '-o', out]);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /^wrote .*safetensors: a model folder\n$/);
+    const [a, b] = [openCheckpoint(example), openCheckpoint(out)];
+    assert.deepEqual([...b.names].sort(), [...a.names].sort());
+    for (const name of a.names) assert.deepEqual(b.readFloat32(name), a.readFloat32(name));
+    a.close();
+    b.close();
+  });
+
+  it("writes what Ollama takes: a run's prompts stand as they are, its answers are the likeliest", async () => {
+    const model = await makeModel(join(temporaryFolder(), 'model'));
+    const job = makeJob(model, { 'max_steps: 40': 'max_steps: 1' });
+    assert.equal((await westwind(['run', job.config])).code, 0);
+    const out = join(folder, 'ollama');
+    const args = ['export', runFolder(job), '--task', 'subjects', '-o', out];
+    const { code, stdout, stderr } = await westwind([...args, '--to', 'ollama-adapter']);
+    assert.equal(code, 0, stderr);
+    assert.match(stdout, /F16; ollama create NAME -f .*ollama\/Modelfile\n$/);
+    assert.equal(
+      readFileSync(join(out, 'Modelfile'), 'utf8'),
+      [
+        'FROM ./model.gguf',
+        'ADAPTER ./adapter.gguf',
+        'TEMPLATE """{{ .Prompt }}"""',
+        'PARAMETER num_ctx 256',
+        'PARAMETER temperature 0',
+        'PARAMETER stop "</s>"',
+        '',
+      ].join('\n'),
+    );
+    for (const name of ['model', 'adapter']) GgufFile.open(join(out, `${name}.gguf`)).close();
+    assert.match((await westwind([...args, '--to', 'ollama'])).stderr, /Modelfile is there already/);
+    assert.equal((await westwind([...args, '--to', 'ollama', '--force'])).code, 0);
+    assert.doesNotMatch(readFileSync(join(out, 'Modelfile'), 'utf8'), /ADAPTER/);
+    const chat = join(folder, 'chat');
+    cpSync(model, chat, { recursive: true });
+    writeFileSync(
+      join(chat, 'chat_template.jinja'),
+      '{{ bos_token }}{% for m in messages %}<{{ m.role }}>{{ m.content }}</s>{% endfor %}{% if add_generation_prompt %}<assistant>{% endif %}',
+    );
+    const other = join(folder, 'ollama-chat');
+    assert.equal((await westwind(['export', chat, '--to', 'ollama', '-o', other])).code, 0);
+    const text = readFileSync(join(other, 'Modelfile'), 'utf8');
+    assert.match(
+      text,
+      /TEMPLATE """{{ if \.System }}<system>{{ \.System }}<\/s><user>{{ else }}<user>{{ end }}/,
+    );
+    assert.doesNotMatch(text, /temperature/);
+  });
+
   for (const [what, args, message] of [
     ['a type that is not known', [example, '--type', 'q3_k'], /--type q3_k: f32, f16, bf16, .* are known/],
-    ['a format that is not known', [example, '--to', 'onnx'], /--to onnx: gguf, adapter-gguf are known/],
-    ['safetensors', [example, '--to', 'safetensors'], /'westwind merge ADAPTER -o DIR' writes that/],
+    [
+      'a format that is not known',
+      [example, '--to', 'onnx'],
+      /--to onnx: gguf, adapter-gguf, safetensors, ollama, ollama-adapter are known/,
+    ],
+    [
+      'safetensors in blocks',
+      [example, '--to', 'safetensors', '--type', 'q4_0'],
+      /--type q4_0: safetensors have f32, f16 and bf16/,
+    ],
+    ['an adapter apart, of none', [example, '--to', 'ollama-adapter'], /there is no adapter that could be/],
     ['a task of no run', [example, '--task', 'x'], /--task goes with a run's folder/],
     ['no model', [join(folder, 'nothing'), '--device', 'cpu'], /nothing/],
   ] as const)
@@ -74,6 +147,39 @@ describe('westwind export', () => {
       assert.equal(stderr.trimEnd().split('\n').length, 1);
       assert.equal(existsSync(out), false);
     });
+
+  it('goes on where it was killed, to the same bytes', async () => {
+    const whole = join(folder, 'whole.gguf');
+    const args = ['export', large, '--type', 'q4_k_m', '-o'];
+    assert.equal((await westwind([...args, whole])).code, 0);
+    const where = join(folder, 'killed');
+    const out = join(where, 'model.gguf');
+    mkdirSync(where);
+    let last = 0;
+    for (const share of [0.1, 0.4, 0.4, 0.7]) {
+      const running = start([...args, out]);
+      const end = share * statSync(whole).size;
+      const poll = setInterval(() => {
+        const name = readdirSync(where).find((file) => file.endsWith('.partial'));
+        const size = (name && statSync(join(where, name), { throwIfNoEntry: false })?.size) || 0;
+        if (size < end || size <= last) return;
+        clearInterval(poll);
+        running.signal('SIGKILL');
+      }, 1);
+      const { signal } = await running.ended;
+      clearInterval(poll);
+      // On a fast machine it may be done first.
+      if (signal !== 'SIGKILL') break;
+      assert.equal(existsSync(out), false);
+      const [name] = readdirSync(where).filter((file) => file.endsWith('.partial'));
+      const { size } = statSync(join(where, name!));
+      assert.ok(size >= last / 2);
+      last = size;
+    }
+    if (!existsSync(out)) assert.equal((await westwind([...args, out])).code, 0);
+    assert.ok(readFileSync(out).equals(readFileSync(whole)));
+    assert.deepEqual(readdirSync(where), ['model.gguf']);
+  });
 
   it('leaves everything as it was on Ctrl-C', async () => {
     const out = join(folder, 'stopped', 'model.gguf');

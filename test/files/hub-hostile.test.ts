@@ -6,7 +6,7 @@ import type { AddressInfo } from 'node:net';
 import { tmpdir } from 'node:os';
 import { dirname, join } from 'node:path';
 import { after, before, beforeEach, test } from 'node:test';
-import { resolveModel } from '../../src/files/index.js';
+import { resolveModel } from '../../src/import/resolve.js';
 import { messageOf, UserError } from '../../src/util/errors.js';
 import { masked } from '../../src/util/secrets.js';
 import { gitHash } from './hub-server.js';

@@ -14,7 +14,8 @@ import {
 import { tmpdir } from 'node:os';
 import { join } from 'node:path';
 import { after, afterEach, before, beforeEach, describe, it } from 'node:test';
-import { resolveDataset, resolveModel } from '../../src/files/index.js';
+import { resolveDataset } from '../../src/files/index.js';
+import { resolveModel } from '../../src/import/resolve.js';
 import { UserError } from '../../src/util/errors.js';
 import { HubServer, gitHash, sha256 } from './hub-server.js';
 
@@ -89,8 +90,8 @@ afterEach(async () => {
 describe('resolveModel', () => {
   it('uses a folder as it is, and no file', async () => {
     assert.equal(await resolveModel(home), home);
-    writeFileSync(join(home, 'x.gguf'), '');
-    await fails(resolveModel(join(home, 'x.gguf')), /is a file/);
+    writeFileSync(join(home, 'x.safetensors'), '');
+    await fails(resolveModel(join(home, 'x.safetensors')), /is a file/);
     assert.equal(server.asked.length, 0);
   });
 

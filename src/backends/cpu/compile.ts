@@ -192,7 +192,7 @@ function temporaryFolder(folder: string): string {
 }
 
 /**
- * Every file by a process of its own, then the link. The shell waits for them so that callers need not be asynchronous. Of the first
+ * Every file by a process of its own, then the link. In one whose name ends in -exact every operation is rounded by itself. The shell waits for them so that callers need not be asynchronous. Of the first
  * command that fails, it gives the words and the number.
  */
 const SCRIPT = `
@@ -201,7 +201,8 @@ names= i=0
 while [ $i -lt $count ]; do names="$names $1"; shift; i=$((i + 1)); done
 pids=
 for name in $names; do
-  "$@" -c "$sources/$name.c" -o "$out/$name.o" 2>"$out/$name.err" & pids="$pids $name:$!"
+  case $name in *-exact) own=-ffp-contract=off ;; *) own= ;; esac
+  "$@" $own -c "$sources/$name.c" -o "$out/$name.o" 2>"$out/$name.err" & pids="$pids $name:$!"
 done
 failed= code=0
 for pair in $pids; do

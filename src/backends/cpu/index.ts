@@ -12,6 +12,7 @@ import { Pool } from '../pool.js';
 import { environment } from '../../util/environment.js';
 import { UserError } from '../../util/errors.js';
 import { bindGemm } from './bind-gemm.js';
+import { bindBlocks, type BlockKernels } from './blocks.js';
 import { bindOther } from './bind-other.js';
 import { compileKernels } from './compile.js';
 import { address, openLibrary, type Library } from './library.js';
@@ -96,6 +97,17 @@ export function createCpuBackend(options: CpuOptions = {}): CheckedBackend {
     },
   };
   return checkedBackend(backend, { activations: ['f32'], headDim: Infinity });
+}
+
+let blocks: BlockKernels | undefined;
+
+/** The kernels of GGUF's blocks, for whatever device computes. Throws UserError where there is no compiler. */
+export function hostBlocks(): BlockKernels {
+  if (!loaded) {
+    loaded = load();
+    (loaded.library.func('int ww_set_threads(int threads)') as (threads: number) => number)(threadsAsked());
+  }
+  return (blocks ??= bindBlocks(loaded.library));
 }
 
 function load(): { library: Library; queue: Queue } {

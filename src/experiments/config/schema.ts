@@ -44,7 +44,9 @@ export const TOP = {
     text,
     'Another configuration, relative to this one’s folder, or a preset’s name: its settings hold where this one has none.',
   ),
-  model_name_or_path: text.describe('A model folder in Hugging Face’s layout, or a model’s name on the hub.'),
+  model_name_or_path: text.describe(
+    'A model folder in Hugging Face’s layout, a GGUF file, or a model’s name on the hub.',
+  ),
   revision: setting(text, 'The hub model’s branch, tag or commit.', { default: 'main', bits: false }),
   adapter: setting(
     text,

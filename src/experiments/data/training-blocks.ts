@@ -34,7 +34,8 @@ export function exampleOf(
   return trainingExample(data.task, sample, tokenizer, textOptions(settings));
 }
 
-function textOptions({ training }: ResolvedTask): TrainingTextOptions {
+/** How a task's texts become tokens. */
+export function textOptions({ training }: ResolvedTask): TrainingTextOptions {
   const { max_length, completion_only_loss, packing } = training;
   return { max_length: packing === 'concat' ? undefined : max_length, completion_only_loss };
 }

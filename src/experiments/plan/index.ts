@@ -4,7 +4,7 @@ import { join } from 'node:path';
 import type { Backend } from '../../backends/contract.js';
 import type { Work } from '../../backends/counting.js';
 import { createPlanBackend } from '../../backends/select.js';
-import { resolveModel } from '../../files/index.js';
+import { resolveModel } from '../../import/resolve.js';
 import { familyOf } from '../../models/families/index.js';
 import { readModelJson } from '../../models/config.js';
 import type { Method } from '../../tasks/index.js';

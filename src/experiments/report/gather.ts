@@ -9,6 +9,7 @@ import { readText } from '../../util/read.js';
 import { RUN_FILES } from '../store/layout.js';
 import {
   findRunFolders,
+  readCertificates,
   readInspected,
   readPredictions,
   readRun,
@@ -59,6 +60,7 @@ export function soundRuns(found: readonly StoredRun[]): FoundRuns {
           readEvaluations(run, result.task);
         }
         readInspected(run, result.task);
+        readCertificates(run, result.task);
       }
       return run;
     },

@@ -39,7 +39,10 @@ export interface SheetRow {
   readonly variant: string;
   readonly figure: string;
   readonly estimate: Estimate | undefined;
-  readonly compared?: Compared | undefined;
+  /** Absent `pHolm`: it was not corrected. */
+  readonly compared?: (Omit<Compared, 'pHolm'> & Partial<Pick<Compared, 'pHolm'>>) | undefined;
+  /** Where it is of some of the set's test rows alone. */
+  readonly rows?: number | undefined;
   /** In percent, as it was printed. */
   readonly published?: number | undefined;
 }
@@ -60,7 +63,7 @@ function sheetRow(row: SheetRow): CsvCell[] {
     csvFigure(estimate?.interval?.high),
     csvFigure(estimate?.deviation),
     estimate?.seeds,
-    set.testRows,
+    row.rows ?? set.testRows,
     compared?.name,
     csvFigure(difference),
     csvFigure(interval?.low),

@@ -8,7 +8,7 @@ import { metricOptions } from '../../tasks/index.js';
 import { asTested } from '../data/held-out.js';
 import { promptSet } from '../data/prompts.js';
 import type { Prediction } from '../store/predictions.js';
-import { answersTo } from './predict.js';
+import { answererOf, answersTo } from './predict.js';
 import type { Shared, Unit } from './unit.js';
 
 /**
@@ -30,6 +30,7 @@ export async function evaluateAnswers(
       data: asTested(data),
       settings,
       model,
+      answerer: answererOf(model),
       tokenizer,
       modelFolder,
       adapter,

@@ -6,7 +6,7 @@
 
 import { join } from 'node:path';
 import { createBackend } from '../../backends/select.js';
-import { resolveModel } from '../../files/index.js';
+import { resolveModel } from '../../import/resolve.js';
 import { loadModel } from '../../models/load.js';
 import type { CausalLM } from '../../models/model.js';
 import { Tokenizer } from '../../tokenizer/index.js';

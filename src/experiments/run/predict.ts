@@ -1,9 +1,10 @@
 /** Answering the test rows by one method, each answer written as it comes; a resumed run answers only what is missing. */
 
 import type { CallAdapter } from '../../adapters/call.js';
-import { generate } from '../../generate/generate.js';
+import { generate, type GenerateOptions } from '../../generate/generate.js';
 import { commonPrefix, type Prompt } from '../../generate/prompts.js';
-import { scoreContinuations } from '../../generate/score.js';
+import { scoreContinuations, type LikelihoodOptions, type Scores } from '../../generate/score.js';
+import type { Answer } from '../../generate/session.js';
 import { stopTokens } from '../../generate/stop-tokens.js';
 import type { CausalLM } from '../../models/model.js';
 import {
@@ -18,8 +19,27 @@ import { newTokens, promptSet, type PromptArguments } from '../data/prompts.js';
 import type { Prediction } from '../store/predictions.js';
 import { TASK_FILES } from '../store/layout.js';
 
-interface AskArguments extends PromptArguments {
-  readonly model: CausalLM;
+/** Who answers, as `generate` and `scoreContinuations` do. */
+export interface Answerer {
+  generate(prompts: readonly Prompt[], options: GenerateOptions): AsyncIterable<Answer>;
+  scoreContinuations(
+    prompts: readonly Prompt[],
+    continuations: readonly (readonly number[])[],
+    options: LikelihoodOptions,
+  ): AsyncIterable<Scores>;
+}
+
+/** A model's own answers. */
+export function answererOf(model: CausalLM): Answerer {
+  return {
+    generate: (prompts, options) => generate(model, prompts, options),
+    scoreContinuations: (prompts, continuations, options) =>
+      scoreContinuations(model, prompts, continuations, options),
+  };
+}
+
+interface AskArguments extends Omit<PromptArguments, 'model'> {
+  readonly answerer: Answerer;
   /** Absent: what is attached to the model. */
   readonly adapter?: CallAdapter | undefined;
   /** Whose files say what ends an answer, beside the task. */
@@ -27,7 +47,8 @@ interface AskArguments extends PromptArguments {
   readonly signal: AbortSignal | undefined;
 }
 
-export interface PredictArguments extends AskArguments {
+export interface PredictArguments extends Omit<AskArguments, 'answerer'> {
+  readonly model: CausalLM;
   /** The task's folder, where the predictions go. */
   readonly folder: string;
   readonly onAnswer: (done: number, total: number) => void;
@@ -50,7 +71,8 @@ export async function predict(args: PredictArguments): Promise<Prediction[] | un
     const sharedPrefix = commonPrefix(set.prompts.map((p) => p.ids));
     const writer = file.writer(folder);
     try {
-      for await (const prediction of answersTo(args, prompts, sharedPrefix)) {
+      const asked = { ...args, answerer: answererOf(args.model) };
+      for await (const prediction of answersTo(asked, prompts, sharedPrefix)) {
         writer.append(prediction);
         done.set(prediction.row, prediction);
         args.onAnswer(done.size, data.test.length);
@@ -70,7 +92,7 @@ export async function* answersTo(
   prompts: readonly Prompt[],
   sharedPrefix: number,
 ): AsyncGenerator<Prediction> {
-  const { data, settings, model, tokenizer, adapter, signal } = args;
+  const { data, settings, answerer, tokenizer, adapter, signal } = args;
   const { task } = data;
   const references = new Map(data.test.map((s) => [s.row, s.answer]));
   const lastTokens = new Map(prompts.map(({ index, ids }) => [index, ids.at(-1)]));
@@ -79,7 +101,7 @@ export async function* answersTo(
   if (args.scoring === 'likelihood') {
     const continuations = await labelContinuationsLater(task, args.method, tokenizer);
     const lengths = task.labels!.map((label) => Array.from(label).length);
-    for await (const { index, logLikelihoods } of scoreContinuations(model, prompts, continuations, {
+    for await (const { index, logLikelihoods } of answerer.scoreContinuations(prompts, continuations, {
       batch_size,
       sharedPrefix,
       adapter,
@@ -109,7 +131,7 @@ export async function* answersTo(
     adapter,
     signal,
   };
-  for await (const { index, tokens, finish } of generate(model, prompts, options)) {
+  for await (const { index, tokens, finish } of answerer.generate(prompts, options)) {
     const reference = references.get(index)!;
     // An encoder reads the prompt: the decoder's answer stands behind nothing.
     const behind = tokenizer.decoderStartId === undefined ? lastTokens.get(index) : undefined;

@@ -18,14 +18,14 @@ export function isTrained({ folder }: Unit): boolean {
 }
 
 /** Where what is trained is saved. */
-export function savedPath({ folder, settings }: Unit): string {
+export function savedPath({ folder, settings }: Pick<Unit, 'folder' | 'settings'>): string {
   return join(folder, settings.lora === false ? TASK_FILES.model : TASK_FILES.adapter);
 }
 
 /** The tuned model over `base`, as it was saved; disposing takes the adapter off, or frees the model that was trained whole. */
 export async function loadTuned(
-  { backend }: Shared,
-  unit: Unit,
+  { backend }: Pick<Shared, 'backend'>,
+  unit: Pick<Unit, 'folder' | 'settings'>,
   base: () => Promise<CausalLM>,
 ): Promise<{ readonly model: CausalLM; dispose(): void }> {
   const saved = savedPath(unit);

@@ -5,6 +5,7 @@ import { readdirSync } from 'node:fs';
 import { join } from 'node:path';
 import { ADAPTER_WEIGHTS } from '../../adapters/file.js';
 import type { Backend } from '../../backends/contract.js';
+import { ggufWeights } from '../../files/index.js';
 import { hashFiles, SAMPLES } from '../../util/hash-files.js';
 import type { Fingerprints, LoadedConfig, ResolvedSource } from '../config/index.js';
 import { isOwn } from '../config/settings/rows.js';
@@ -21,7 +22,7 @@ export class Fingerprinting {
     private readonly backend: Backend,
   ) {}
 
-  async of({ config }: LoadedConfig): Promise<Fingerprints> {
+  async of({ config }: Pick<LoadedConfig, 'config'>): Promise<Fingerprints> {
     const { backend, modelFolder } = this;
     const data: Record<string, string> = {};
     const adapters: Record<string, string> = {};
@@ -39,6 +40,8 @@ export class Fingerprinting {
       .filter((file) => /\.(safetensors|json|jinja)$/.test(file))
       .sort()
       .map((file) => join(modelFolder, file));
+    const gguf = ggufWeights(modelFolder);
+    if (gguf !== undefined) weights.push(gguf);
     return {
       model: this.hash(weights, SAMPLES),
       data,

@@ -6,12 +6,14 @@
 import { z } from 'zod';
 import { ADAPTER_FOLDER, MANIFEST_FILE } from '../config/trained-adapter.js';
 import type { KeptRow } from '../data/shown-rows.js';
+import type { Certificate } from './certificate.js';
 import type { ChecksFile } from './check-figures.js';
 import { JsonFile, LinesFile } from './files.js';
 import type { Manifest } from './manifest.js';
 import type { AnsweredBy, Prediction } from './predictions.js';
 import type { MethodResult, TaskResult } from './results.js';
 import {
+  certificateSchema,
   checksSchema,
   evaluationSchema,
   failureSchema,
@@ -79,4 +81,15 @@ export const TASK_FILES = {
   /** What the configuration's checks came to. */
   checks: (method: MethodResult['method']) =>
     new JsonFile<ChecksFile>(`checks-${method}.json`, checksSchema, 'remove it, and it is made again'),
+  /** A copy of an exported file's certificate: the file may go. */
+  certificate: (format: string, type: string) =>
+    certificateFile(`certificate-${format}-${type}.json`.toLowerCase()),
 } as const;
+
+/** Beside an exported file. */
+export const CERTIFICATE = certificateFile('certificate.json');
+
+/** One by its name. */
+export function certificateFile(name: string): JsonFile<Certificate> {
+  return new JsonFile<Certificate>(name, certificateSchema, 'remove it, and export again');
+}

@@ -231,6 +231,27 @@ export const rungSchema = z.looseObject({
   stop: z.boolean(),
 });
 
+const answers = z.object({
+  metrics: z.record(z.string(), figure),
+  intervals: z.record(z.string(), interval),
+  unanswered: count,
+});
+
+/** An exported file's certificate. */
+export const certificateSchema = z.looseObject({
+  file: z.looseObject({ name: z.string(), format: z.string(), type: z.string() }),
+  run: z.looseObject({ id: z.string(), task: z.string() }),
+  reader: z.object({ name: z.string(), version: z.string(), independent: z.boolean() }),
+  ...{ made: z.string(), test_rows: count, certified_rows: count },
+  tokens: z.looseObject({ equal_rows: count }),
+  ...{ places: count, largest_logit_difference: figure, kl_divergence: figure },
+  perplexity: z.object({ run: figure, exported: figure }),
+  metric: z.enum(METRIC_NAMES),
+  ...{ run_answers: answers, exported_answers: answers },
+  paired: z.looseObject({ difference: figure, interval, p: figure }),
+  ...{ faults: z.array(z.string()), notes: z.array(z.string()) },
+});
+
 /** A method's checks. */
 export const checksSchema = z.looseObject({
   from: z.string(),

@@ -5,7 +5,8 @@ import { join } from 'node:path';
 import { UserError } from '../../util/errors.js';
 import { lockHolder } from '../../util/lock.js';
 import type { KeptRow } from '../data/shown-rows.js';
-import { RUN_FILES, TASK_FILES } from './layout.js';
+import type { Certificate } from './certificate.js';
+import { certificateFile, RUN_FILES, TASK_FILES } from './layout.js';
 import type { Manifest } from './manifest.js';
 import type { AnsweredBy, Prediction } from './predictions.js';
 import type { MethodResult, TaskResult } from './results.js';
@@ -101,4 +102,14 @@ export function readEvaluations({ folder }: StoredRun, task: string): LoggedEval
 /** The rows that a task's training kept, token by token; undefined where it kept none. Throws UserError where they are damaged. */
 export function readInspected({ folder }: StoredRun, task: string): readonly KeptRow[] | undefined {
   return TASK_FILES.inspected.find(join(folder, task));
+}
+
+/** Of a task's exported files, by their names in its folder. Throws UserError where one is damaged. */
+export function readCertificates({ folder }: StoredRun, task: string): Certificate[] {
+  const own = join(folder, task);
+  if (!existsSync(own)) return [];
+  return readdirSync(own)
+    .filter((name) => /^certificate-.+\.json$/.test(name))
+    .sort()
+    .map((name) => certificateFile(name).read(own));
 }

@@ -2,12 +2,15 @@
  * A model, with its adapter merged into it, as one GGUF file for llama.cpp and what is built over it. Tensors are made one at a time, so
  * that a file takes the memory of the largest; it appears whole or not at all.
  */
+import { readdirSync, statSync } from 'node:fs';
 import { join } from 'node:path';
-import { bringsTokenizer } from '../../adapters/file.js';
+import { ADAPTER_WEIGHTS, bringsTokenizer } from '../../adapters/file.js';
 import { openMerged, type MergedModel } from '../../adapters/merge.js';
 import type { Backend } from '../../backends/contract.js';
+import { blockKernels } from '../../backends/select.js';
 import {
   checkFits,
+  ggufWeights,
   writeGguf,
   type GgufTensor,
   type GgufValue,
@@ -16,10 +19,11 @@ import {
 } from '../../files/index.js';
 import { familyOf } from '../../models/families/index.js';
 import { ggufPlace, type GgufForm, type GgufPlace } from '../../models/gguf.js';
-import { quantized } from '../../quant/ggml/index.js';
+import { quantizedBy } from '../../quant/ggml/index.js';
 import { throwIfAborted } from '../../util/abort.js';
 import { UserError } from '../../util/errors.js';
-import { inTurns } from '../../util/turns.js';
+import { hashFiles, SAMPLES } from '../../util/hash-files.js';
+import { version } from '../../util/version.js';
 import { cardKeys } from './card.js';
 import { tensorType, type ModelFacts } from './file-types.js';
 import { checkFree, reordered, type Exported, type GgufExport } from './options.js';
@@ -40,7 +44,7 @@ export async function exportGguf(
     const placed = placeTensors(merged, form);
     const facts = factsOf(form, placed);
     const tensors = placed.map((one) =>
-      ggufTensor(one, form, tensorType(type, one, facts), base.folder, signal),
+      ggufTensor(one, form, tensorType(type, one, facts), base.folder, signal, backend),
     );
     const ownTokens = adapter !== undefined && bringsTokenizer(adapter);
     const rows = merged.config['vocab_size'] as number;
@@ -51,11 +55,21 @@ export async function exportGguf(
       ...Object.entries(form.keys).map(([key, value]) => [`${form.architecture}.${key}`, value] as const),
       ...tokenizer.keys,
     ]);
-    const bytes = await writeGguf(out, keys, tensors, { signal, onProgress });
+    const made = [version(), backend.arithmetic, ...contentOf(base.folder, adapter)];
+    const bytes = await writeGguf(out, keys, tensors, { signal, onProgress, key: made });
     return { tensors: tensors.length, bytes, notes: [...form.notes, ...tokenizer.notes] };
   } finally {
     merged.close();
   }
+}
+
+/** What tells the files apart that tensors are made of. */
+function contentOf(folder: string, adapter: string | undefined): string[] {
+  const gguf = ggufWeights(folder);
+  const weights = gguf === undefined ? readdirSync(folder).filter((f) => f.endsWith('.safetensors')) : [];
+  const files = gguf === undefined ? weights.sort().map((file) => join(folder, file)) : [gguf];
+  if (adapter !== undefined) files.push(join(adapter, ADAPTER_WEIGHTS), join(adapter, 'adapter_config.json'));
+  return [hashFiles(files, SAMPLES), ...files.map((file) => String(statSync(file).mtimeMs))];
 }
 
 /** A tensor of the model in its place; its values in float32, as the checkpoint has them. */
@@ -109,6 +123,7 @@ function ggufTensor(
   type: TensorType,
   folder: string,
   signal: AbortSignal | undefined,
+  backend: Backend,
 ): GgufTensor {
   const { name, module, shape } = placed;
   const data = async (): Promise<Uint8Array> => {
@@ -121,10 +136,7 @@ function ggufTensor(
       // The scales of blocks are of float16.
       checkFits(folder, name, 'F32', type === 'BF16' ? 'BF16' : 'F16', shape, plain);
     }
-    return inTurns(quantized(type, values), (body) => {
-      throwIfAborted(signal);
-      return body();
-    });
+    return quantizedBy(await blockKernels(backend), type, values, () => throwIfAborted(signal));
   };
   return { name, type, shape, data };
 }

@@ -4,6 +4,7 @@
  * https://github.com/ggml-org/llama.cpp/blob/master/conversion/base.py): those of the families that are exported.
  */
 import { createHash } from 'node:crypto';
+import type { PreTokenizerName } from './pre-tokenizer-steps.js';
 
 const EMOJI =
   '\u{1f680} (normal) \u{1f636}\u200d\u{1f32b}\ufe0f (multiple emojis concatenated) \u2705 \u{1f999}\u{1f999}';
@@ -19,7 +20,7 @@ const PROBE =
   "''''''```````\"\"\"\"......!!!!!!?????? I've been 'told he's there, 'RE you sure? " +
   "'M not sure I'll make it, 'D you like some tea? We'Ve a'lL";
 
-const NAMES: ReadonlyMap<string, string> = new Map([
+const NAMES: ReadonlyMap<string, PreTokenizerName> = new Map([
   ['0ef9807a4087ebef797fc749390439009c3b9eda9ad1a097abbe738f486c01e5', 'llama-bpe'],
   ['8aeee3860c56296a157a1fe2fad249ec40aa59b1bb5709f4ade11c4e6fe652ed', 'falcon'],
   ['9d032fcbd5501f4a38150912590928bfb36091efb5df11b8e2124b0390e3fb1e', 'falcon3'],
@@ -39,7 +40,7 @@ const NAMES: ReadonlyMap<string, string> = new Map([
 /** `encode`: a text's tokens, those around it included. `name` is undefined where llama.cpp does not know the hash, or it is not here. */
 export function preTokenizer(encode: (text: string) => ArrayLike<number>): {
   readonly hash: string;
-  readonly name: string | undefined;
+  readonly name: PreTokenizerName | undefined;
 } {
   const ids = `[${Array.from(encode(PROBE)).join(', ')}]`;
   const hash = createHash('sha256').update(ids).digest('hex');

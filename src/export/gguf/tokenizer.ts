@@ -17,9 +17,7 @@ import {
 import { UserError } from '../../util/errors.js';
 import { readJsonObject } from '../../util/json.js';
 import { preTokenizer } from './pre-tokenizers.js';
-
-/** `tokenizer.ggml.token_type`. */
-const KINDS = { normal: 1, unknown: 2, control: 3, userDefined: 4, unused: 5, byte: 6 } as const;
+import { KINDS, SPACE } from './token-kinds.js';
 
 export interface GgufTokenizer {
   readonly keys: readonly (readonly [string, GgufValue])[];
@@ -108,8 +106,6 @@ function steps(json: unknown, list: string): Json[] {
   const nested = (json as Json)[list];
   return Array.isArray(nested) ? nested.flatMap((one) => steps(one, list)) : [json as Json];
 }
-
-const SPACE = '\u2581';
 
 function isSentencePiece({ model }: Parts): boolean {
   return model['type'] === 'BPE' && model['byte_fallback'] === true;

@@ -16,6 +16,7 @@ import {
   DEFAULT_ALIGNMENT,
   MAGIC,
   MAX_DIMS,
+  OTHER_TENSOR_TYPES,
   SCALAR_BYTES,
   SCALARS,
   TENSOR_TYPES,
@@ -58,10 +59,16 @@ export class GgufFile {
     }
   }
 
-  /** One tensor's bytes. Throws UserError where there is no such tensor. */
-  read(name: string): Uint8Array {
+  /** Throws UserError where there is no such tensor. */
+  info(name: string): GgufTensorInfo {
     const info = this.tensors.get(name);
     if (info === undefined) throw new UserError(`${this.path}: there is no tensor named '${name}'`);
+    return info;
+  }
+
+  /** One tensor's bytes. Throws UserError where there is no such tensor. */
+  read(name: string): Uint8Array {
+    const info = this.info(name);
     const data = new Uint8Array(info.byteLength);
     try {
       readFully(this.fd, data, info.offset, this.path);
@@ -79,6 +86,9 @@ export class GgufFile {
 /** Least bytes of a key with its value, and of a line of the table. */
 const KEY_BYTES = 8 + 4 + 1;
 const LINE_BYTES = 8 + 4 + 4 + 8;
+
+/** Of an array: far above every vocabulary, and little enough that its values fit into memory. */
+const MAX_ELEMENTS = 1 << 24;
 
 function readHeader(
   from: Cursor,
@@ -145,6 +155,7 @@ function readValue(from: Cursor, key: string): GgufValue {
   }
   const of = scalarType(from, from.scalar('uint32'), key);
   const count = from.count(SCALAR_BYTES[of], `elements of ${quote(key)}`);
+  if (count > MAX_ELEMENTS) throw from.fault(`${quote(key)} has ${count} elements`);
   const value = new Array<unknown>();
   for (let i = 0; i < count; i++) value.push(from.scalar(of));
   return { type: 'array', of, value } as GgufValue;
@@ -160,6 +171,17 @@ const TENSOR_NAMES: ReadonlyMap<number, TensorType> = new Map(
   Object.entries(TENSOR_TYPES).map(([name, { id }]) => [id, name as TensorType]),
 );
 
+/** A type that other programs read is no fault of the file. */
+function unread(from: Cursor, name: string, id: number): UserError {
+  const known = OTHER_TENSOR_TYPES.get(id);
+  const types = Object.keys(TENSOR_TYPES).join(', ');
+  if (known === undefined)
+    return from.fault(`tensor ${quote(name)} has type ${id} of ggml; ${types} are read`);
+  return new UserError(
+    `${from.path}: tensor ${quote(name)} is of type ${known}, which is not read: take a file of ${types}`,
+  );
+}
+
 /** `expected`: where its bytes have to begin, in the data. */
 function readTensor(from: Cursor, name: string, expected: number): GgufTensorInfo {
   const refuse = (why: string): UserError => from.fault(`tensor ${quote(name)} ${why}`);
@@ -168,7 +190,7 @@ function readTensor(from: Cursor, name: string, expected: number): GgufTensorInf
   const shape = Array.from({ length: dims }, () => Number(from.scalar('uint64'))).reverse();
   const id = from.scalar('uint32');
   const type = TENSOR_NAMES.get(id);
-  if (!type) throw refuse(`has type ${id} of ggml; ${Object.keys(TENSOR_TYPES).join(', ')} are read`);
+  if (!type) throw unread(from, name, id);
   const { block, bytes } = TENSOR_TYPES[type];
   const count = elementCount(shape);
   if (

@@ -1,10 +1,12 @@
 /**
  * Writer for GGUF files, version 3 (https://github.com/ggml-org/ggml/blob/master/docs/gguf.md): a header, typed metadata, a table of
  * tensors, then their bytes, each from a multiple of the alignment. Tensors stream through one at a time, and the file appears whole or
- * not at all.
+ * not at all; what a kill left of it is gone on with.
  */
+import { createHash } from 'node:crypto';
 import { throwIfAborted } from '../../util/abort.js';
 import { AtomicFile } from '../../util/atomic.js';
+import { ResumableFile } from '../../util/resumable.js';
 import {
   aligned,
   ARRAY,
@@ -35,27 +37,38 @@ interface WriteOptions {
   readonly signal?: AbortSignal | undefined;
   /** Called behind every tensor with the bytes written so far, and those that there will be. */
   readonly onProgress?: ((done: number, total: number) => void) | undefined;
+  /** What decides the tensors' bytes: a file of the same key that a kill left half done is gone on with. Absent: begun anew. */
+  readonly key?: readonly string[] | undefined;
 }
 
 /**
  * Writes a file; the bytes of its tensors. `general.alignment` is obeyed where the metadata has it. Rejects with a UserError where the disk is full or the place is not
- * writable, and with an AbortError, between two tensors, once `signal` is aborted; no file is there then.
+ * writable, or is being written to by another process, and with an AbortError, between two tensors, once `signal` is aborted; no file is there then.
  */
 export async function writeGguf(
   path: string,
   metadata: Metadata,
   tensors: readonly GgufTensor[],
-  { signal, onProgress }: WriteOptions = {},
+  { signal, onProgress, key }: WriteOptions = {},
 ): Promise<number> {
-  const file = new AtomicFile(path);
+  const alignment = alignmentOf(metadata);
+  const head = encodeHeader(metadata, tensors, alignment);
+  const file =
+    key === undefined
+      ? new AtomicFile(path)
+      : ResumableFile.open(path, [...key, createHash('sha256').update(head).digest('hex')]);
   try {
-    const alignment = alignmentOf(metadata);
-    const head = encodeHeader(metadata, tensors, alignment);
-    await file.write(head);
     const sizes = tensors.map(({ name, type, shape }) => tensorBytes(name, type, shape));
     const total = sizes.reduce((a, b) => a + b, 0);
-    let done = 0;
+    const kept = keepWhole(
+      file,
+      head.byteLength,
+      sizes.map((size) => aligned(size, alignment)),
+    );
+    if (kept === 0) await file.write(head);
+    let done = sizes.slice(0, kept).reduce((a, b) => a + b, 0);
     for (const [i, { name, data }] of tensors.entries()) {
+      if (i < kept) continue;
       throwIfAborted(signal);
       const bytes = await data();
       const size = sizes[i]!;
@@ -71,6 +84,18 @@ export async function writeGguf(
   } finally {
     file.abort();
   }
+}
+
+/** Leaves of a file that was begun the tensors that are there, and cuts off the rest; how many they are. */
+function keepWhole(file: AtomicFile | ResumableFile, head: number, sizes: readonly number[]): number {
+  if (file instanceof AtomicFile) return 0;
+  let end = head;
+  let whole = 0;
+  while (whole < sizes.length && end + sizes[whole]! <= file.found) end += sizes[whole++]!;
+  // The last one's bytes may not have reached the disk when the machine itself went down.
+  if (whole > 0) end -= sizes[--whole]!;
+  file.keep(whole === 0 ? 0 : end);
+  return whole;
 }
 
 function alignmentOf(metadata: Metadata): number {

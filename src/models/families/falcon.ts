@@ -10,6 +10,7 @@ import { FusedDecoder, FUSED_MODULES } from '../blocks/fused-decoder.js';
 import { activationOf, fusedSchema, headSize, ropeParameters } from '../config.js';
 import { defineFamily } from '../family.js';
 import { commonKeys, float, refuseForm, ropeKeys, uint, ungrouped, type GgufForm } from '../gguf.js';
+import { commonFields, ropeFields, type Fields, type GgufFacts } from '../gguf-facts.js';
 
 const schema = fusedSchema.extend({
   ffn_hidden_size: z.int().positive().nullish(),
@@ -71,6 +72,7 @@ export const falcon = defineFamily({
     return FusedDecoder.build(config, traits, weights);
   },
   gguf: form,
+  fromGguf: { architecture: 'falcon', config: fields },
   modules: FUSED_MODULES,
   embedding: 'word_embeddings',
   shapes: {
@@ -101,9 +103,9 @@ function form(c: Config, path: string): GgufForm {
         'self_attention.dense': 'attn_output',
         'mlp.dense_h_to_4h': 'ffn_up',
         'mlp.dense_4h_to_h': 'ffn_down',
-        input_layernorm: 'attn_norm',
-        ln_mlp: 'attn_norm',
-        ln_attn: 'attn_norm_2',
+        ...(norms(c, path)[1] === undefined
+          ? { input_layernorm: 'attn_norm' }
+          : { ln_mlp: 'attn_norm', ln_attn: 'attn_norm_2' }),
       },
       outside: {
         'transformer.word_embeddings': 'token_embd',
@@ -116,6 +118,22 @@ function form(c: Config, path: string): GgufForm {
     ownHead: false,
     extra: {},
     notes: [],
+  };
+}
+
+function fields(f: GgufFacts): Fields {
+  const groups = f.number('attention.head_count_kv') ?? 1;
+  const twoNorms = f.has('blk.0.attn_norm_2.weight');
+  const newer = groups !== 1 || twoNorms;
+  return {
+    model_type: 'falcon',
+    ...commonFields(f),
+    ffn_hidden_size: f.needed('feed_forward_length'),
+    layer_norm_epsilon: f.needed('attention.layer_norm_epsilon'),
+    ...{ multi_query: true, parallel_attn: true, bias: false, alibi: false },
+    new_decoder_architecture: newer,
+    ...(newer && { num_kv_heads: groups, num_ln_in_parallel_attn: twoNorms ? 2 : 1 }),
+    ...ropeFields(f, f.needed('embedding_length') / f.needed('attention.head_count')),
   };
 }
 

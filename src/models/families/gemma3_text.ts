@@ -16,6 +16,7 @@ import {
 } from '../config.js';
 import { defineFamily } from '../family.js';
 import { decoderForm, float, refuseForm, uint, type GgufForm } from '../gguf.js';
+import { decoderFields, type Fields, type GgufFacts } from '../gguf-facts.js';
 
 const uncapped = z
   .null({ error: 'soft-capping of logits is not supported: null is what Gemma 3 has' })
@@ -119,6 +120,28 @@ function form(c: Config, path: string): GgufForm {
   return { ...base, keys: { ...base.keys, ...(layers.includes(true) && sliding) } };
 }
 
+function fields(f: GgufFacts): Fields {
+  f.refuse('final_logit_softcapping', (n) => n !== 0, 'soft-capping of logits');
+  const common = decoderFields(f);
+  const [layers, size, heads] = ['block_count', 'embedding_length', 'attention.head_count'].map((key) =>
+    f.needed(key),
+  ) as [number, number, number];
+  const window = f.number('attention.sliding_window');
+  return {
+    model_type: 'gemma3_text',
+    ...common,
+    hidden_activation: 'gelu_pytorch_tanh',
+    query_pre_attn_scalar: layers === 62 ? size / heads : common['head_dim'],
+    ...(window === undefined
+      ? { layer_types: Array<string>(layers).fill('full_attention') }
+      : {
+          sliding_window: window,
+          sliding_window_pattern: f.number('attention.sliding_window_pattern') ?? 6,
+          rope_local_base_freq: f.number('rope.freq_base_swa') ?? 10_000,
+        }),
+  };
+}
+
 export const gemma3_text = defineFamily({
   schema,
   contextLength: (c) => c.max_position_embeddings,
@@ -127,5 +150,6 @@ export const gemma3_text = defineFamily({
     return Decoder.build(all.config, traits(c, all), weights);
   },
   gguf: form,
+  fromGguf: { architecture: 'gemma3', config: fields },
   shapes: { 'gemma3-1b': { config: GEMMA3_1B, batch: 4, length: 512 } },
 });

@@ -10,6 +10,7 @@ import type { RopeParameters } from '../blocks/rotary.js';
 import { activationOf, fusedSchema, headSize, ropeParameters } from '../config.js';
 import { defineFamily } from '../family.js';
 import { commonKeys, flag, float, refuseForm, ropeKeys, ungrouped, type GgufForm } from '../gguf.js';
+import { commonFields, ropeFields, type Fields, type GgufFacts } from '../gguf-facts.js';
 
 const share = z.number().positive().max(1);
 
@@ -99,6 +100,21 @@ function form(c: Config, path: string): GgufForm {
   };
 }
 
+function fields(f: GgufFacts): Fields {
+  const headDim = f.needed('embedding_length') / f.needed('attention.head_count');
+  const turned = f.number('rope.dimension_count') ?? headDim;
+  return {
+    model_type: 'gpt_neox',
+    ...commonFields(f),
+    intermediate_size: f.needed('feed_forward_length'),
+    layer_norm_eps: f.needed('attention.layer_norm_epsilon'),
+    hidden_act: 'gelu',
+    use_parallel_residual: f.flag('use_parallel_residual') ?? true,
+    rotary_pct: turned / headDim,
+    ...ropeFields(f, turned),
+  };
+}
+
 export const gpt_neox = defineFamily({
   schema,
   contextLength: (c) => c.max_position_embeddings,
@@ -122,6 +138,7 @@ export const gpt_neox = defineFamily({
     return FusedDecoder.build(c, traits, weights);
   },
   gguf: form,
+  fromGguf: { architecture: 'gptneox', config: fields },
   modules: FUSED_MODULES,
   embedding: 'embed_in',
   shapes: {

@@ -1,7 +1,9 @@
 /** The architectures, by config.json's `model_type`: each is a file of this folder and its line here. */
 
+import type { GgufFile } from '../../files/index.js';
 import { UserError } from '../../util/errors.js';
 import type { BenchShape, CommonModule, Family } from '../family.js';
+import { GgufFacts } from '../gguf-facts.js';
 import { falcon } from './falcon.js';
 import { gemma3_text } from './gemma3_text.js';
 import { gpt_neox } from './gpt_neox.js';
@@ -34,6 +36,18 @@ export function familyOf({ model_type: type }: { readonly model_type?: unknown }
   if (Object.hasOwn(FAMILIES, type)) return FAMILIES[type]!;
   throw new UserError(
     `${path}: model_type '${type}' is not supported; Westwind knows ${architectures().join(', ')}`,
+  );
+}
+
+/** The config.json of the model that a GGUF file holds. Throws UserError for an architecture that is not read. */
+export function configOfGguf(file: GgufFile): Record<string, unknown> {
+  const key = file.metadata.get('general.architecture');
+  const architecture = key?.type === 'string' ? key.value : 'none';
+  const known = Object.values(FAMILIES).flatMap(({ fromGguf }) => fromGguf ?? []);
+  const from = known.find((one) => one.architecture === architecture);
+  if (from) return from.config(new GgufFacts(file, architecture));
+  throw new UserError(
+    `${file.path}: the architecture '${architecture}' is not read from GGUF; Westwind reads ${known.map((one) => one.architecture).join(', ')}`,
   );
 }
 

@@ -5,6 +5,7 @@ import { Decoder, LLAMA, type DecoderTraits } from '../blocks/decoder.js';
 import { decoderConfig, decoderSchema } from '../config.js';
 import { defineFamily } from '../family.js';
 import { decoderForm } from '../gguf.js';
+import { decoderFields } from '../gguf-facts.js';
 
 const schema = decoderSchema.extend({
   attention_bias: z.boolean().default(false),
@@ -52,6 +53,14 @@ export const llama = defineFamily({
   contextLength: (c) => c.max_position_embeddings,
   build: (c, path, weights) => Decoder.build(decoderConfig(c, path), traits(c), weights),
   gguf: (c, path) => decoderForm('llama', decoderConfig(c, path), traits(c), path),
+  fromGguf: {
+    architecture: 'llama',
+    config: (f) => ({
+      ...{ model_type: 'llama', ...decoderFields(f) },
+      attention_bias: f.has('blk.0.attn_q.bias'),
+      mlp_bias: f.has('blk.0.ffn_gate.bias'),
+    }),
+  },
   shapes: {
     'llama2-7b': { config: llamaLike([4096, 11008, 32, 32, 32, 32000], LLAMA2), batch: 4, length: 512 },
     'llama2-13b': { config: llamaLike([5120, 13824, 40, 40, 40, 32000], LLAMA2), batch: 4, length: 512 },

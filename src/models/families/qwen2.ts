@@ -5,6 +5,7 @@ import { Decoder, LLAMA } from '../blocks/decoder.js';
 import { decoderConfig, decoderSchema, layerTypes, layerTypesSchema } from '../config.js';
 import { defineFamily } from '../family.js';
 import { decoderForm, refuseForm } from '../gguf.js';
+import { decoderFields } from '../gguf-facts.js';
 
 export const qwenSchema = decoderSchema.extend({
   use_sliding_window: z.boolean().default(false),
@@ -36,5 +37,9 @@ export const qwen2 = defineFamily({
   gguf(c, path) {
     refuseWindow(c, path);
     return decoderForm('qwen2', decoderConfig(c, path), LLAMA, path);
+  },
+  fromGguf: {
+    architecture: 'qwen2',
+    config: (f) => ({ model_type: 'qwen2', ...decoderFields(f), use_sliding_window: false }),
   },
 });

@@ -8,6 +8,7 @@ import { Decoder, LLAMA } from '../blocks/decoder.js';
 import { decoderConfig } from '../config.js';
 import { defineFamily } from '../family.js';
 import { decoderForm, refuseForm } from '../gguf.js';
+import { decoderFields } from '../gguf-facts.js';
 import { llamaLike } from './llama.js';
 import { qwenSchema, qwenWindow, refuseWindow } from './qwen2.js';
 
@@ -43,6 +44,10 @@ export const qwen3 = defineFamily({
     refuseWindow(c, path);
     refuseForm(c.attention_bias, path, 'attention_bias is true');
     return decoderForm('qwen3', decoderConfig(c, path), LLAMA, path);
+  },
+  fromGguf: {
+    architecture: 'qwen3',
+    config: (f) => ({ model_type: 'qwen3', ...decoderFields(f), use_sliding_window: false }),
   },
   shapes: {
     'qwen3-8b': { config: llamaLike([4096, 12288, 36, 32, 8, 151936], QWEN3_8B), batch: 4, length: 512 },

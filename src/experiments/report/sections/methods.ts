@@ -12,9 +12,10 @@ import {
   type Head,
   type Section,
 } from '../document.js';
-import { figureHeads, mainFigure, metricOf } from '../../../eval/index.js';
+import { figureHeads, mainFigure, metricOf, type PairedComparison } from '../../../eval/index.js';
 import { METHOD_NAMES } from '../../../tasks/index.js';
 import { estimate } from '../evidence.js';
+import { exportedEstimate, exportedNote, exportedOf, type ExportedPoint } from '../exported.js';
 import { TRAIN_ROWS } from '../factors.js';
 import { PUBLISHED_SUMMARIES, publishedModel, variantWord, type PublishedSummary } from '../published.js';
 import { sheet, type Compared, type SheetRow } from '../sheet.js';
@@ -70,62 +71,21 @@ export function allNames(set: DataSet): Map<Point, string> {
 
 export function methodSection(set: DataSet, context: Context): Section | undefined {
   const { points, names } = methodsOf(set);
-  if (points.length < 2) return undefined;
-  const [figure, head] = mainFigure(set);
-  const models = varyingModels(points);
+  const exported = exportedOf(points, names);
+  if (points.length + exported.length < 2) return undefined;
+  const [figure] = mainFigure(set);
   const figures = figureHeads(set).filter(([name]) => points.some((point) => estimate(point, name)));
   const pairs = pairsOf(points, names);
   const compared = compareAll(pairs, figure);
   const printed = publishedRows(set, points, context);
-  const best = new Map(
-    figures.map(([name]) => [name, Math.max(...points.map((p) => estimate(p, name)?.value ?? 0))]),
-  );
-  const sizes = new Set(points.filter((p) => p.method === 'tuned').map(trainRows));
-  const heads: Head[] = [
-    { text: 'method', words: true },
-    ...(models ? [{ text: 'model', words: true }] : []),
-    ...(sizes.size > 1 ? [{ text: 'training rows' }] : []),
-    ...figures.map(([, text]) => ({ text })),
-    { text: 'no answer' },
-    ...(compared.size > 0 ? [{ text: `difference in ${head}` }, { text: 'p' }] : []),
-    ...(printed.size > 0
-      ? [
-          { text: 'ROUGE-1', published: true },
-          { text: 'ROUGE-2', published: true },
-        ]
-      : []),
-  ];
-  const rows = points.map((point): Cell[] => {
-    const test = compared.get(point);
-    const other = printed.get(point);
-    return [
-      { text: names.get(point)! },
-      ...(models ? [{ text: modelOf(point) }] : []),
-      ...(sizes.size > 1
-        ? [{ text: point.method === 'tuned' ? trainRows(point)!.toLocaleString('en-US') : '–' }]
-        : []),
-      ...figures.map(([name]) => {
-        const of = estimate(point, name);
-        return figureCell(of, of !== undefined && of.value === best.get(name));
-      }),
-      { text: unanswered(point) },
-      ...(compared.size === 0
-        ? []
-        : test
-          ? [
-              { text: pointsText(test.comparison.difference), detail: range(test.comparison.interval) },
-              { text: pText(test.pHolm) },
-            ]
-          : [{ text: 'reference' }, { text: '' }]),
-      ...(printed.size > 0
-        ? [
-            { text: other?.rouge1.toFixed(2) ?? '–', ...(other && { detail: other.model }) },
-            { text: other?.rouge2.toFixed(2) ?? '–', ...(other && { detail: other.model }) },
-          ]
-        : []),
-    ];
-  });
-  const about = { set, points, names, figures, compared, printed };
+  const about = { set, points, names, figures, compared, printed, exported };
+  const columns = columnsOf(about);
+  const rows = points.flatMap((point): Cell[][] => [
+    columns.map(({ of }) => of(point)),
+    ...exported
+      .filter((one) => one.point === point)
+      .map((one) => columns.map(({ ofExported }) => ofExported(one))),
+  ]);
   context.csv(`methods-${set.slug}.csv`, methodsSheet(about));
   const { note } = metricOf(set.metric);
   const caption =
@@ -134,15 +94,112 @@ export function methodSection(set: DataSet, context: Context): Section | undefin
       ? `Differences in points from ${[...new Set(pairs.map(({ name }) => name))].join(' or ')}, with their interval; ` +
         `p of the paired test over the test rows, after Holm's correction for ${compared.size} comparison${compared.size === 1 ? '' : 's'}. `
       : '') +
+    exportedNote(exported) +
     [...(note === undefined ? [] : [note]), ...notesOf(set)].map((note) => `${note}.`).join(' ');
   return {
     id: `methods-${set.slug}`,
     title: 'Prompting and tuning',
     blocks: [
       { type: 'figure', figure: methodsFigure(about) },
-      { type: 'table', table: { caption, heads, rows } },
+      { type: 'table', table: { caption, heads: columns.map(({ head }) => head), rows } },
     ],
   };
+}
+
+/** A column: what it says of a point, and of what was exported of one. */
+interface Column {
+  readonly head: Head;
+  readonly of: (point: Point) => Cell;
+  readonly ofExported: (exported: ExportedPoint) => Cell;
+}
+
+function columnsOf({ set, points, names, figures, compared, printed, exported }: MethodTable): Column[] {
+  const [, head] = mainFigure(set);
+  const best = new Map(
+    figures.map(([name]) => [name, Math.max(...points.map((p) => estimate(p, name)?.value ?? 0))]),
+  );
+  const sizes = new Set(points.filter((p) => p.method === 'tuned').map(trainRows));
+  const model = (point: Point): Cell => ({ text: modelOf(point) });
+  const size = (point: Point): Cell => ({
+    text: point.method === 'tuned' ? trainRows(point)!.toLocaleString('en-US') : '–',
+  });
+  const print = (name: 'rouge1' | 'rouge2', text: string): Column => ({
+    head: { text, published: true },
+    of: (point) => {
+      const other = printed.get(point);
+      return { text: other?.[name].toFixed(2) ?? '–', ...(other && { detail: other.model }) };
+    },
+    ofExported: () => ({ text: '–' }),
+  });
+  return [
+    {
+      head: { text: 'method', words: true },
+      of: (point) => ({ text: names.get(point)! }),
+      ofExported: ({ name, certificate: { certified_rows, test_rows } }) => ({
+        text: name,
+        detail: `${certified_rows} of ${test_rows} test rows`,
+      }),
+    },
+    ...(varyingModels(points)
+      ? [
+          {
+            head: { text: 'model', words: true },
+            of: model,
+            ofExported: ({ point }: ExportedPoint) => model(point),
+          },
+        ]
+      : []),
+    ...(sizes.size > 1
+      ? [
+          {
+            head: { text: 'training rows' },
+            of: size,
+            ofExported: ({ point }: ExportedPoint) => size(point),
+          },
+        ]
+      : []),
+    ...figures.map(([name, text]): Column => ({
+      head: { text },
+      of: (point) => {
+        const of = estimate(point, name);
+        return figureCell(of, of !== undefined && of.value === best.get(name));
+      },
+      ofExported: (one) => figureCell(exportedEstimate(one, name)),
+    })),
+    {
+      head: { text: 'no answer' },
+      of: (point) => ({ text: unanswered(point) }),
+      ofExported: ({ certificate }) => ({ text: String(certificate.exported_answers.unanswered) }),
+    },
+    ...(compared.size + exported.length > 0 ? differenceColumns(head, compared) : []),
+    ...(printed.size > 0 ? [print('rouge1', 'ROUGE-1'), print('rouge2', 'ROUGE-2')] : []),
+  ];
+}
+
+/** How far it is from what it is compared with, and p. */
+function differenceColumns(head: string, compared: MethodTable['compared']): Column[] {
+  const difference = ({ difference, interval }: Pick<PairedComparison, 'difference' | 'interval'>): Cell => ({
+    text: pointsText(difference),
+    detail: range(interval),
+  });
+  return [
+    {
+      head: { text: `difference in ${head}` },
+      of: (point) => {
+        const test = compared.get(point);
+        return test ? difference(test.comparison) : { text: 'reference' };
+      },
+      ofExported: ({ certificate }) => difference(certificate.paired),
+    },
+    {
+      head: { text: 'p' },
+      of: (point) => {
+        const test = compared.get(point);
+        return { text: test ? pText(test.pHolm) : '' };
+      },
+      ofExported: ({ certificate }) => ({ text: pText(certificate.paired.p) }),
+    },
+  ];
 }
 
 /** Each point beside the tuned one of its model, or the first where none is. */
@@ -162,13 +219,25 @@ interface MethodTable {
   readonly figures: readonly (readonly [name: string, head: string])[];
   readonly compared: ReadonlyMap<Point, Compared>;
   readonly printed: ReadonlyMap<Point, PublishedSummary>;
+  readonly exported: readonly ExportedPoint[];
 }
 
-function methodsSheet({ set, points, names, figures, compared, printed }: MethodTable): string {
+function methodsSheet({ set, points, names, figures, compared, printed, exported }: MethodTable): string {
   const [figure] = mainFigure(set);
+  const rowsOf = (one: ExportedPoint): SheetRow[] =>
+    figures.map(([name]): SheetRow => {
+      const { certificate, point } = one;
+      const rows = certificate.certified_rows;
+      return {
+        ...{ set, point, variant: one.name, figure: name, estimate: exportedEstimate(one, name), rows },
+        ...(name === figure && {
+          compared: { name: names.get(point)!, comparison: { ...certificate.paired, rows } },
+        }),
+      };
+    });
   return sheet(
-    points.flatMap((point) =>
-      figures.map(([name]): SheetRow => {
+    points.flatMap((point) => [
+      ...figures.map(([name]): SheetRow => {
         const other = printed.get(point);
         return {
           set,
@@ -180,7 +249,8 @@ function methodsSheet({ set, points, names, figures, compared, printed }: Method
           published: name === 'rouge1' ? other?.rouge1 : name === 'rouge2' ? other?.rouge2 : undefined,
         };
       }),
-    ),
+      ...exported.filter((one) => one.point === point).flatMap(rowsOf),
+    ]),
   );
 }
 
