@@ -177,6 +177,13 @@ export function certificateTable(certificate: Certificate): string {
       `${tokens.equal_rows}${first ? `; row ${first.row + 1} differs first, at token ${first.place + 1}` : ''}`,
     ],
   ];
+  const cut = certificate.prompts;
+  if (cut)
+    lines.push([
+      'prompts that its tokenizer cuts alike',
+      '',
+      `${cut.equal_rows}${cut.first_difference ? `; row ${cut.first_difference.row + 1} differs first` : ''}`,
+    ]);
   const by = `${reader.name} (${reader.version})${reader.independent ? '' : ', which wrote the file itself'}`;
   return [
     tableText(

@@ -15,8 +15,9 @@ import { newTokens, promptSet } from '../data/prompts.js';
 import { textOptions } from '../data/training-blocks.js';
 import { answersTo } from '../run/predict.js';
 import { loadTuned } from '../run/trained.js';
-import type { Certificate, CertifiedRow, ExportedFile } from '../store/certificate.js';
+import type { Certificate, CertifiedPrompts, CertifiedRow, ExportedFile } from '../store/certificate.js';
 import type { AnsweredBy, Prediction } from '../store/predictions.js';
+import { comparedCuts, keeping, type AskedTexts } from './cuts.js';
 import { NO_PLACES, withPlace, type Differences } from './compare.js';
 import type { Certifying } from './prepare.js';
 import { readerOfModel, type Reader } from './reader.js';
@@ -53,6 +54,7 @@ export async function certify(
       certifying.scoring === 'generate'
         ? theirs
         : await answersOf(certifying, asked, exported, certifying.scoring, () => undefined);
+    const prompts = await promptsOf(asked, exported);
     const rows: CertifiedRow[] = [];
     for (const [i, { row }] of data.test.entries()) {
       const text = asked.texts[i];
@@ -65,7 +67,7 @@ export async function certify(
     }
     const written = mine.predictions;
     return certificateOf(certifying, {
-      ...{ file, reader: exported.about, rows, written, exported: scored.predictions },
+      ...{ file, reader: exported.about, prompts, rows, written, exported: scored.predictions },
     });
   } finally {
     await exported?.close();
@@ -105,6 +107,8 @@ async function evaluatedReader({
 /** What both sides are asked. */
 interface Questions {
   readonly tokenizer: Tokenizer;
+  /** What prompts were made of. */
+  readonly asked: AskedTexts;
   readonly prompts: Readonly<Record<AnsweredBy, readonly Prompt[]>>;
   /** Each row with its reference, as it would be trained on; undefined for one that has no room. */
   readonly texts: readonly (TrainingExample | undefined)[];
@@ -119,8 +123,10 @@ async function questionsOf(
   const tokenizer = Tokenizer.load(modelFolder);
   const { seed } = run.manifest.config;
   const model = { config: { max_position_embeddings } };
+  const asked: AskedTexts = new Map();
+  const kept = keeping(tokenizer, asked);
   const promptsFor = async (by: AnsweredBy): Promise<readonly Prompt[]> =>
-    (await promptSet({ method: 'tuned', scoring: by, data, settings, model, tokenizer, seed })).prompts;
+    (await promptSet({ method: 'tuned', scoring: by, data, settings, model, tokenizer: kept, seed })).prompts;
   const generate = await promptsFor('generate');
   const likelihood = scoring === 'likelihood' ? await promptsFor(scoring) : [];
   const max_length = Math.min(settings.training.max_length, max_position_embeddings);
@@ -132,7 +138,16 @@ async function questionsOf(
     ...texts.map((text) => text?.ids.length ?? 0),
   ];
   const context = lengths.reduce((a, b) => Math.max(a, b), 1);
-  return { tokenizer, prompts: { generate, likelihood }, texts, context };
+  return { tokenizer, asked, prompts: { generate, likelihood }, texts, context };
+}
+
+/** The prompts' texts by the file's own tokenizer, where its reader has one. */
+async function promptsOf(
+  { prompts, asked, tokenizer }: Questions,
+  exported: Reader,
+): Promise<CertifiedPrompts | undefined> {
+  const order = { prompts: prompts.generate, asked, tokenizer, spaces: exported.about.independent };
+  return exported.cut && comparedCuts(order, (text) => exported.cut!(text));
 }
 
 /** A side's answers in the rows' order, and by row the tokens that it wrote. */

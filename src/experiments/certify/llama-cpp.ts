@@ -92,6 +92,11 @@ export async function openLlamaCpp(
           if (reply.type === 'tokens') tokens = reply.tokens;
         return tokens;
       },
+      async cut({ text, special }) {
+        let tokens: readonly number[] = [];
+        for await (const reply of ask({ text, special })) if (reply.type === 'tokens') tokens = reply.tokens;
+        return tokens;
+      },
       async *probabilities(ids, places) {
         if (places.length === 0) return;
         for await (const reply of ask({ ids, places }))

@@ -15,7 +15,9 @@ export interface LlamaStart {
 /** One at a time, each answered by an end or a fault. */
 export type LlamaOrder =
   | { readonly ids: readonly number[]; readonly greedy: number; readonly stopTokens: readonly number[] }
-  | { readonly ids: readonly number[]; readonly places: readonly number[] };
+  | { readonly ids: readonly number[]; readonly places: readonly number[] }
+  /** Cut by the file's own tokenizer; `special`: with what it puts around a text. */
+  | { readonly text: string; readonly special: boolean };
 
 export type LlamaReply =
   /** It has read the file; of which release of llama.cpp, and where it computes. */

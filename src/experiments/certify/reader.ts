@@ -15,12 +15,15 @@ import { inTurns } from '../../util/turns.js';
 import { answererOf, type Answerer } from '../run/predict.js';
 import type { ReaderName } from '../store/certificate.js';
 import { toLogProbabilities } from './compare.js';
+import type { PromptText } from './cuts.js';
 
 /** A model that is read from somewhere, for answers and for what it thinks of texts. */
 export interface Reader extends Answerer {
   readonly about: ReaderName;
   /** Of each token of a text that is trained on, in their order: logarithms of the probabilities of all tokens in its place, [vocabulary]. */
   probabilities(text: TrainingExample): AsyncIterable<Float32Array>;
+  /** A text's tokens by the file's own tokenizer. Absent: it has none. */
+  cut?(text: PromptText): Promise<readonly number[]>;
   /** Frees what it holds. */
   close(): Promise<void>;
 }
@@ -78,6 +81,8 @@ export interface Program {
   readonly about: ReaderName;
   /** Greedy tokens behind a prompt, up to `count`, or to one of `stopTokens`, which is the last then. */
   greedy(ids: readonly number[], count: number, stopTokens: readonly number[]): Promise<readonly number[]>;
+  /** A text's tokens by the file's own tokenizer. */
+  cut(text: PromptText): Promise<readonly number[]>;
   /** Of each of these places of a text, from 1: logarithms of the probabilities of all tokens behind those before it, [vocabulary]. */
   probabilities(ids: readonly number[], places: readonly number[]): AsyncIterable<Float32Array>;
   close(): Promise<void>;
@@ -108,6 +113,7 @@ export function readerOfProgram(program: Program): Reader {
       const places = [...labels.keys()].filter((place) => place > 0 && labels[place]! >= 0);
       return program.probabilities(ids, places);
     },
+    cut: (text) => program.cut(text),
     close: () => program.close(),
   };
 }

@@ -4,6 +4,7 @@ import { availableParallelism } from 'node:os';
 import type { Backend } from '../../backends/contract.js';
 import { ggufFolder } from '../../import/gguf/folder.js';
 import { loadModel } from '../../models/load.js';
+import { Tokenizer } from '../../tokenizer/index.js';
 import { version } from '../../util/version.js';
 import { nodeLlamaCpp, openLlamaCpp } from './llama-cpp.js';
 import { readerOfModel, readerOfProgram, type Reader } from './reader.js';
@@ -40,7 +41,12 @@ export const openGguf: OpenReader = async (order) => {
 
 /** A model folder. */
 export const openOwn: OpenReader = async ({ path, backend, bf16, signal }) => {
+  const tokenizer = Tokenizer.load(path);
   const model = await loadModel(backend, path);
   const about = { name: 'Westwind', version: version(), independent: false };
-  return readerOfModel(model, about, { bf16, signal, dispose: () => model.dispose() });
+  const reader = readerOfModel(model, about, { bf16, signal, dispose: () => model.dispose() });
+  return {
+    ...reader,
+    cut: ({ text, special }) => Promise.resolve(tokenizer.encode(text, { addSpecialTokens: special })),
+  };
 };

@@ -13,6 +13,7 @@ import { describeProgram } from '../../util/program.js';
 import type {
   Certificate,
   CertifiedAnswers,
+  CertifiedPrompts,
   CertifiedRow,
   ExportedFile,
   ReaderName,
@@ -26,6 +27,7 @@ import type { Certifying } from './prepare.js';
 export interface Certified {
   readonly file: ExportedFile;
   readonly reader: ReaderName;
+  readonly prompts: CertifiedPrompts | undefined;
   readonly rows: readonly CertifiedRow[];
   /** The likeliest answers that what was evaluated writes now, and those of the exported file that are scored; in the rows' order. */
   readonly written: readonly Prediction[];
@@ -34,7 +36,7 @@ export interface Certified {
 
 export function certificateOf(certifying: Certifying, found: Certified): Certificate {
   const { run, settings, data, recorded, testRows } = certifying;
-  const { file, reader, rows, written, exported } = found;
+  const { file, reader, prompts, rows, written, exported } = found;
   const { metric } = data.task;
   const options = metricOptions(settings.settings);
   const answersOf = (predictions: readonly Prediction[]): CertifiedAnswers => {
@@ -51,6 +53,7 @@ export function certificateOf(certifying: Certifying, found: Certified): Certifi
   const differing = rows.find(({ equal }) => !equal);
   const { config, weights } = run.manifest;
   const written_again = certifying.scoring === 'generate' && !settings.generation.do_sample;
+  const cuts = prompts ? cutsOtherwise(prompts, rows.length) : { faults: [], notes: [] };
   const reproduced = recorded.filter(({ text }, i) => text === written[i]!.text).length;
   return {
     file,
@@ -67,6 +70,7 @@ export function certificateOf(certifying: Certifying, found: Certified): Certifi
       equal_rows: rows.filter(({ equal }) => equal).length,
       ...(differing && { first_difference: { row: differing.row, place: differing.equal_tokens } }),
     },
+    ...(prompts && { prompts }),
     places,
     largest_logit_difference: largest_difference,
     kl_divergence: kl_divergence / places,
@@ -76,9 +80,10 @@ export function certificateOf(certifying: Certifying, found: Certified): Certifi
     exported_answers: answersOf(exported),
     paired,
     ...(written_again && { reproduced_rows: reproduced }),
-    faults: faultsOf(metric, paired, perplexity),
+    faults: [...faultsOf(metric, paired, perplexity), ...cuts.faults],
     notes: [
       ...certifying.notes,
+      ...cuts.notes,
       ...(written_again && reproduced < rows.length
         ? [`${rows.length - reproduced} of the run's recorded answers come out otherwise here`]
         : []),
@@ -109,4 +114,26 @@ export function faultsOf(
       `the references' perplexity is ${perplexity.exported.toFixed(2)}, and was ${perplexity.run.toFixed(2)}`,
     );
   return faults;
+}
+
+/** The share of rows whose prompts may be cut otherwise: more are not a word here and there. */
+const FEW = 0.05;
+
+/** What the file's own tokenizer does otherwise, and whether that is a fault. */
+export function cutsOtherwise(
+  { equal_rows, known_rows, first_difference: first }: CertifiedPrompts,
+  rows: number,
+): { readonly faults: readonly string[]; readonly notes: readonly string[] } {
+  const other = rows - equal_rows - known_rows;
+  const prompts = (count: number): string => `${count} of ${rows} prompts`;
+  const said = first
+    ? [
+        `the file's own tokenizer cuts ${prompts(other)} into other tokens: row ${first.row + 1} first, at token ${first.place + 1}`,
+      ]
+    : [];
+  const known =
+    known_rows > 0 ? [`llama.cpp puts a space before ${prompts(known_rows)}, which begin with one`] : [];
+  return other > Math.max(1, FEW * rows)
+    ? { faults: said, notes: known }
+    : { faults: [], notes: [...said, ...known] };
 }

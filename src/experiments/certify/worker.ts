@@ -13,6 +13,13 @@ interface Llama {
   loadModel(options: { readonly modelPath: string }): Promise<LlamaModel>;
 }
 interface LlamaModel {
+  readonly tokens: {
+    readonly bos: number | null;
+    readonly eos: number | null;
+    readonly shouldPrependBosToken: boolean;
+    readonly shouldAppendEosToken: boolean;
+  };
+  tokenize(text: string, specialTokens: boolean): readonly number[];
   createContext(options: object): Promise<{ getSequence(): LlamaSequence }>;
 }
 interface LlamaSequence {
@@ -30,7 +37,13 @@ const MOST_HELD = 1 << 22;
 /** Tokens that llama.cpp takes in one pass, as it does by default. */
 const BATCH = 512;
 
-async function open(start: LlamaStart): Promise<LlamaSequence> {
+/** A file that was read. */
+interface Opened {
+  readonly model: LlamaModel;
+  readonly sequence: LlamaSequence;
+}
+
+async function open(start: LlamaStart): Promise<Opened> {
   const { getLlama } = (await import(start.module)) as NodeLlamaCpp;
   const { threads } = start;
   const llama = await getLlama({
@@ -44,10 +57,21 @@ async function open(start: LlamaStart): Promise<LlamaSequence> {
     ...{ experimentalKvCacheKeyType: 'F32', experimentalKvCacheValueType: 'F32' },
   });
   await tell({ type: 'ready', release: llama.llamaCppRelease.release, device: llama.gpu || 'cpu' });
-  return context.getSequence();
+  return { model, sequence: context.getSequence() };
 }
 
-async function answer(sequence: LlamaSequence, order: LlamaOrder): Promise<void> {
+/** As llama.cpp's own programs do it: special tokens that stand in the text are such. */
+function cut(model: LlamaModel, text: string, special: boolean): number[] {
+  const { bos, eos, shouldPrependBosToken: begins, shouldAppendEosToken: ends } = model.tokens;
+  return [
+    ...(special && begins && bos !== null ? [bos] : []),
+    ...model.tokenize(text, true),
+    ...(special && ends && eos !== null ? [eos] : []),
+  ];
+}
+
+async function answer({ model, sequence }: Opened, order: LlamaOrder): Promise<void> {
+  if ('text' in order) return tell({ type: 'tokens', tokens: cut(model, order.text, order.special) });
   if ('greedy' in order) {
     const tokens: number[] = [];
     await sequence.clearHistory();
@@ -90,13 +114,13 @@ function tell(reply: LlamaReply): Promise<void> {
   });
 }
 
-let sequence: LlamaSequence | undefined;
+let opened: Opened | undefined;
 
 async function work(message: LlamaStart | LlamaOrder): Promise<void> {
   try {
-    if ('module' in message) sequence = await open(message);
+    if ('module' in message) opened = await open(message);
     else {
-      await answer(sequence!, message);
+      await answer(opened!, message);
       await tell({ type: 'end' });
     }
   } catch (error) {

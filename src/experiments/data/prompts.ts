@@ -7,8 +7,8 @@ import {
   promptsLater,
   type Method,
   type PromptSet,
+  type TokenizerLike,
 } from '../../tasks/index.js';
-import type { Tokenizer } from '../../tokenizer/index.js';
 import type { ResolvedTask } from '../config/index.js';
 import type { TaskData } from './task-data.js';
 
@@ -19,7 +19,7 @@ export interface PromptArguments {
   readonly data: TaskData;
   readonly settings: ResolvedTask;
   readonly model: { readonly config: Pick<ModelConfig, 'max_position_embeddings'> };
-  readonly tokenizer: Tokenizer;
+  readonly tokenizer: TokenizerLike;
   readonly seed: number;
 }
 

@@ -32,6 +32,16 @@ export interface CertifiedAnswers {
   readonly unanswered: number;
 }
 
+/** Rows by what the exported file's own tokenizer cuts their prompts into. */
+export interface CertifiedPrompts {
+  /** The tokens that the run's tokenizer gives. */
+  readonly equal_rows: number;
+  /** Others, as the reader is known to cut them. */
+  readonly known_rows: number;
+  /** Of the first of the rest, the place of the first difference, from 0. */
+  readonly first_difference?: { readonly row: number; readonly place: number };
+}
+
 /** How a row went, without its texts. */
 export interface CertifiedRow {
   /** Its number in the test file, from 0. */
@@ -68,6 +78,8 @@ export interface Certificate {
     readonly equal_rows: number;
     readonly first_difference?: { readonly row: number; readonly place: number };
   };
+  /** Absent: the reader has no tokenizer of its own. */
+  readonly prompts?: CertifiedPrompts;
   /** Tokens of the references; each was given all before it, and probabilities of the whole vocabulary were compared. */
   readonly places: number;
   /** The largest difference of logits, which are compared as logarithms of probabilities: what all have in common does not count. */

@@ -244,6 +244,7 @@ export const certificateSchema = z.looseObject({
   reader: z.object({ name: z.string(), version: z.string(), independent: z.boolean() }),
   ...{ made: z.string(), test_rows: count, certified_rows: count },
   tokens: z.looseObject({ equal_rows: count }),
+  prompts: z.looseObject({ equal_rows: count, known_rows: count }).optional(),
   ...{ places: count, largest_logit_difference: figure, kl_divergence: figure },
   perplexity: z.object({ run: figure, exported: figure }),
   metric: z.enum(METRIC_NAMES),

@@ -143,6 +143,26 @@ describe('the certificate of a run', () => {
     assert.deepEqual(other.tokens, own.tokens);
     assert.deepEqual(other.exported_answers, own.exported_answers);
     assert.ok(other.largest_logit_difference < 1e-4);
+    assert.deepEqual([own.prompts, other.prompts], [undefined, { equal_rows: 4, known_rows: 0 }]);
+  });
+
+  it('tells of a tokenizer that cuts the prompts otherwise', async () => {
+    const own = Tokenizer.load(model);
+    let asked = 0;
+    const spoilt = (text: string, special: boolean): number[] => {
+      const ids = own.encode(text, { addSpecialTokens: special });
+      return asked++ === 0 ? ids : [...ids.slice(0, 2), 5, ...ids.slice(2)];
+    };
+    const found = await certificate(async () => readerOfProgram(programOf(await evaluated(), spoilt)), 4);
+    const row = found.by_row[1]!.row;
+    assert.deepEqual(found.prompts, {
+      ...{ equal_rows: 1, known_rows: 0, first_difference: { row, place: 2 } },
+    });
+    assert.deepEqual(found.faults, [
+      `the file's own tokenizer cuts 3 of 4 prompts into other tokens: row ${row + 1} first, at token 3`,
+    ]);
+    // The answers themselves come from our tokens.
+    assert.equal(found.tokens.equal_rows, 4);
   });
 
   it('is kept with the run, and is a row of its report', async () => {
@@ -167,14 +187,19 @@ describe('the certificate of a run', () => {
   });
 });
 
-/** A program by a reader's probabilities alone. */
-function programOf(reader: Reader): Program {
+/** A program by a reader's probabilities alone, and a tokenizer. */
+function programOf(
+  reader: Reader,
+  cutting = (text: string, special: boolean): number[] =>
+    Tokenizer.load(model).encode(text, { addSpecialTokens: special }),
+): Program {
   const at = (ids: readonly number[], places: readonly number[]): AsyncIterable<Float32Array> => {
     const labels = ids.map((id, place) => (places.includes(place) ? id : -100));
     return reader.probabilities({ ids: [...ids], labels, row: 0, shortened: false });
   };
   return {
     about: ABOUT,
+    cut: ({ text, special }) => Promise.resolve(cutting(text, special)),
     probabilities: at,
     async greedy(ids, count, stopTokens) {
       const tokens: number[] = [];
@@ -191,6 +216,7 @@ describe('a program that reads the file', () => {
   it('ends an answer where its end stands, of several tokens too, and scores continuations', async () => {
     const program: Program = {
       about: ABOUT,
+      cut: () => Promise.resolve([]),
       greedy: (_, count, stop) => Promise.resolve([5, 6, 7, 8, 9].slice(0, stop.includes(9) ? 5 : count)),
       async *probabilities(ids, places) {
         await Promise.resolve();

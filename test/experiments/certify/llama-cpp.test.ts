@@ -32,10 +32,14 @@ function packageThat(odd = ''): string {
          return wants && { next: { probabilities: next(id) } };
        }),
      };
+     const model = {
+       tokens: { bos: 0, eos: 7, shouldPrependBosToken: true, shouldAppendEosToken: false },
+       tokenize: (text, special) => [...text].map((c) => (special ? 1 : 2) + c.charCodeAt(0) - 97),
+     };
      export const getLlama = async () => ({
        gpu: false,
        llamaCppRelease: { release: 'b1' },
-       loadModel: async () => { ${odd}; return { createContext: async () => ({ getSequence: () => sequence }) }; },
+       loadModel: async () => { ${odd}; return { ...model, createContext: async () => ({ getSequence: () => sequence }) }; },
      });`,
   );
   return folder;
@@ -82,6 +86,8 @@ describe('llama.cpp in a process of its own', () => {
     assert.deepEqual(await probabilities(program, [1, 2, 3, 4], [1, 3]), [2, 4]);
     assert.deepEqual(await probabilities(program, [1, 2, 3, 5], [2, 3]), [3, 4]);
     assert.deepEqual(await probabilities(program, [1, 2], []), []);
+    assert.deepEqual(await program.cut({ text: 'abc', special: true }), [0, 1, 2, 3]);
+    assert.deepEqual(await program.cut({ text: 'abc', special: false }), [1, 2, 3]);
     const left = program.probabilities([1, 2, 3, 4], [1, 2, 3])[Symbol.asyncIterator]();
     await left.next();
     await left.return?.();
