@@ -122,7 +122,7 @@ async function certified(
     const file = await exportedFile(path, { format, type, signal });
     const certificate = await certify(
       certifying,
-      { file, open: (context) => open({ path, context, backend, bf16, threads: flags.threads, signal }) },
+      { file, open: (asked) => open({ path, ...asked, backend, bf16, threads: flags.threads, signal }) },
       (done, total) => {
         if (bar?.isActive === false) bar.start(total, done, { rest: [] });
         bar?.update(done);

@@ -67,7 +67,7 @@ class GgufWeights implements Weights {
     const form = familyOf(config, path).gguf(config, path);
     const file = GgufFile.open(path);
     try {
-      return new GgufWeights(file, kernels, placesOf(file, form, config['num_hidden_layers'] as number));
+      return new GgufWeights(file, kernels, placesOf(file, form));
     } catch (error) {
       file.close();
       throw error;
@@ -135,14 +135,15 @@ function isPlain(type: keyof typeof TENSOR_TYPES): type is 'F32' | 'F16' | 'BF16
 }
 
 /** Where each tensor of the checkpoint stands, in the file's order. Throws UserError for one that its architecture has not here. */
-function placesOf(file: GgufFile, form: GgufForm, layers: number): Map<string, Place> {
+function placesOf(file: GgufFile, form: GgufForm): Map<string, Place> {
   const { names, orders, normOffset, extra } = form;
   /** Modules of the checkpoint by those of the file. */
   const modules = new Map<string, { readonly to: string; readonly module: string }>();
   for (const [to, module] of Object.entries(names.outside)) modules.set(module, { to, module });
-  for (let layer = 0; layer < layers; layer++)
-    for (const [part, module] of Object.entries(names.inLayer))
-      modules.set(`blk.${layer}.${module}`, { to: `${names.layers}.${layer}.${part}`, module });
+  for (const { layers, blocks, count, inLayer } of names.stacks)
+    for (let layer = 0; layer < count; layer++)
+      for (const [part, module] of Object.entries(inLayer))
+        modules.set(`${blocks}.${layer}.${module}`, { to: `${layers}.${layer}.${part}`, module });
   const places = new Map<string, Place>();
   for (const tensor of file.tensors.keys()) {
     if (Object.hasOwn(extra, tensor)) continue;

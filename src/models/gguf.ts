@@ -21,6 +21,8 @@ export interface GgufForm {
   readonly names: GgufNames;
   /** By the module's name in GGUF. */
   readonly orders: Readonly<Record<string, RowOrder>>;
+  /** What tensors are multiplied by, by the module's name in GGUF. */
+  readonly factors: Readonly<Record<string, number>>;
   /** What is added to the weights of norms. */
   readonly normOffset: 0 | 1;
   /** Whether a head that is the embedding's table is written all the same. */
@@ -31,10 +33,17 @@ export interface GgufForm {
   readonly notes: readonly string[];
 }
 
-export interface GgufNames {
-  /** Where a checkpoint's layers stand, such as 'model.layers'. */
+/** Layers of one kind, one behind the other. */
+interface GgufStack {
+  /** Where a checkpoint has them, such as 'model.layers', and where a GGUF file, such as 'blk'. */
   readonly layers: string;
+  readonly blocks: string;
+  readonly count: number;
   readonly inLayer: Readonly<Record<string, string>>;
+}
+
+export interface GgufNames {
+  readonly stacks: readonly GgufStack[];
   readonly outside: Readonly<Record<string, string>>;
 }
 
@@ -44,34 +53,33 @@ export interface GgufPlace {
   /** Its module without the layer, such as 'attn_q'. */
   readonly module: string;
   readonly layer: number | undefined;
+  /** The number of the layer's stack. */
+  readonly stack: number;
 }
 
 /** Buffers that older checkpoints hold beside the weights. */
 const BUFFERS = /\.(attention\.(masked_)?bias|rotary_emb\.inv_freq)$/;
 
 /** undefined: it is no weight. Throws UserError for a tensor that has no name in GGUF. */
-export function ggufPlace({ layers, inLayer, outside }: GgufNames, tensor: string): GgufPlace | undefined {
+export function ggufPlace({ stacks, outside }: GgufNames, tensor: string): GgufPlace | undefined {
   if (BUFFERS.test(tensor)) return undefined;
   const [, path = '', kind] = /^(.*)\.(weight|bias)$/.exec(tensor) ?? [];
   if (Object.hasOwn(outside, path))
-    return { name: `${outside[path]!}.${kind!}`, module: outside[path]!, layer: undefined };
-  const within = path.startsWith(`${layers}.`) ? path.slice(layers.length + 1) : '';
-  const [, layer, part = ''] = /^(\d+)\.(.*)$/.exec(within) ?? [];
-  if (!Object.hasOwn(inLayer, part))
-    throw new UserError(`tensor '${tensor}' has no place in a GGUF file of this architecture`);
-  const module = inLayer[part]!;
-  return { name: `blk.${layer!}.${module}.${kind!}`, module, layer: Number(layer) };
+    return { name: `${outside[path]!}.${kind!}`, module: outside[path]!, layer: undefined, stack: 0 };
+  for (const [stack, { layers, blocks, inLayer }] of stacks.entries()) {
+    const within = path.startsWith(`${layers}.`) ? path.slice(layers.length + 1) : '';
+    const [, layer, part = ''] = /^(\d+)\.(.*)$/.exec(within) ?? [];
+    if (!Object.hasOwn(inLayer, part)) continue;
+    const module = inLayer[part]!;
+    return { name: `${blocks}.${layer!}.${module}.${kind!}`, module, layer: Number(layer), stack };
+  }
+  throw new UserError(`tensor '${tensor}' has no place in a GGUF file of this architecture`);
 }
 
 export const uint = (value: number): GgufValue => ({ type: 'uint32', value });
 export const float = (value: number): GgufValue => ({ type: 'float32', value });
 const text = (value: string): GgufValue => ({ type: 'string', value });
 export const flag = (value: boolean): GgufValue => ({ type: 'bool', value });
-
-/** A family that has no form. */
-export function noForm(modelType: string, path: string): never {
-  throw new UserError(`${path}: model_type '${modelType}' is not exported to GGUF`);
-}
 
 /** Throws UserError where a config has what llama.cpp's architecture has not. */
 export function refuseForm(when: boolean, path: string, what: string): void {
@@ -138,21 +146,17 @@ export function ropeKeys(
   };
 }
 
-const DECODER_NAMES: GgufNames = {
-  layers: 'model.layers',
-  inLayer: {
-    'self_attn.q_proj': 'attn_q',
-    'self_attn.k_proj': 'attn_k',
-    'self_attn.v_proj': 'attn_v',
-    'self_attn.o_proj': 'attn_output',
-    'self_attn.q_norm': 'attn_q_norm',
-    'self_attn.k_norm': 'attn_k_norm',
-    'mlp.gate_proj': 'ffn_gate',
-    'mlp.up_proj': 'ffn_up',
-    'mlp.down_proj': 'ffn_down',
-    input_layernorm: 'attn_norm',
-  },
-  outside: { 'model.embed_tokens': 'token_embd', 'model.norm': 'output_norm', lm_head: 'output' },
+const DECODER_LAYER = {
+  'self_attn.q_proj': 'attn_q',
+  'self_attn.k_proj': 'attn_k',
+  'self_attn.v_proj': 'attn_v',
+  'self_attn.o_proj': 'attn_output',
+  'self_attn.q_norm': 'attn_q_norm',
+  'self_attn.k_norm': 'attn_k_norm',
+  'mlp.gate_proj': 'ffn_gate',
+  'mlp.up_proj': 'ffn_up',
+  'mlp.down_proj': 'ffn_down',
+  input_layernorm: 'attn_norm',
 };
 
 /** The form of decoders of Llama's kind. `context`: tokens that a text may have. */
@@ -182,8 +186,17 @@ export function decoderForm(
       'attention.value_length': uint(c.head_dim),
       ...ropeKeys(c.head_dim, rope),
     },
-    names: { ...DECODER_NAMES, inLayer: { ...DECODER_NAMES.inLayer, ...after } },
+    names: {
+      stacks: [
+        {
+          ...{ layers: 'model.layers', blocks: 'blk', count: c.num_hidden_layers },
+          inLayer: { ...DECODER_LAYER, ...after },
+        },
+      ],
+      outside: { 'model.embed_tokens': 'token_embd', 'model.norm': 'output_norm', lm_head: 'output' },
+    },
     orders: turned ? { attn_q: neighbours(c.head_dim), attn_k: neighbours(c.head_dim) } : {},
+    factors: {},
     normOffset: traits.normOffset,
     ownHead: false,
     extra: rope.rope_type === 'llama3' ? { [ROPE_FACTORS]: ropeFactors(c.head_dim, rope) } : {},

@@ -11,7 +11,7 @@ import { loadModel, randomModel } from '../../src/models/load.js';
 import { openWeights } from '../../src/models/gguf-weights.js';
 import { saveModel } from '../../src/models/save.js';
 import { Tokenizer } from '../../src/tokenizer/index.js';
-import { backend, tinyConfig } from '../../test/support/tiny.js';
+import { backend, tinyConfig, tinyT5 } from '../../test/support/tiny.js';
 import { temporaryFolder } from '../../test/cli/support.js';
 import { missing, quantizer } from './llama-cpp.js';
 
@@ -34,13 +34,16 @@ function realTexts(): string[] {
 
 describe('the tokens of a tokenizer that was exported and is read back', () => {
   const texts = realTexts();
-  for (const name of ['llama2', 'mistral-7b-v0.1', 'falcon-7b-instruct', 'redpajama-incite-7b'])
+  for (const name of ['llama2', 'mistral-7b-v0.1', 'falcon-7b-instruct', 'redpajama-incite-7b', 't5-base'])
     it(name, async (t) => {
       const from = join(shared, 'tokenizers', name);
       const tokenizer = Tokenizer.load(from);
       const path = join(folder, name);
       mkdirSync(path);
-      const config = tinyConfig({ model_type: 'llama', vocab_size: tokenizer.vocabSize, hidden_size: 16 });
+      const config =
+        name === 't5-base'
+          ? tinyT5({ vocab_size: 32128, d_model: 16, relative_attention_max_distance: 128 })
+          : tinyConfig({ model_type: 'llama', vocab_size: tokenizer.vocabSize, hidden_size: 16 });
       const random = await randomModel(be, config, { dtype: 'bf16' });
       await saveModel(random, path, { force: true, dtype: 'BF16' });
       random.dispose();

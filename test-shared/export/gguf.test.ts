@@ -17,9 +17,9 @@ import { Pass } from '../../src/ops/pass.js';
 import { saveModel } from '../../src/models/save.js';
 import { Tokenizer } from '../../src/tokenizer/index.js';
 import { flatten, modelInput } from '../../src/train/batch.js';
-import { backend, familyConfig, tinyConfig } from '../../test/support/tiny.js';
+import { backend, familyConfig, randomPairs, tinyConfig, tinyT5 } from '../../test/support/tiny.js';
 import { temporaryFolder } from '../../test/cli/support.js';
-import { continued, loadGguf, missing, quantizer } from './llama-cpp.js';
+import { continued, encoderDecoder, loadGguf, missing, quantizer } from './llama-cpp.js';
 
 const shared = resolve(process.env['WESTWIND_SHARED'] ?? '../shared');
 const stories = join(shared, 'models/stories260K');
@@ -84,16 +84,21 @@ async function ours(path: string): Promise<{ tokens: number[]; logits: Float32Ar
   }))
     answers[index] = {
       tokens: [...tokens],
-      logits: await lastLogits(loaded, Int32Array.from(prompts[index]!.ids)),
+      logits: await lastLogits(loaded, blockOf(prompts[index]!.ids)),
     };
   loaded.dispose();
   return answers;
 }
 
-async function lastLogits(model: CausalLM, ids: Int32Array): Promise<Float32Array> {
+function blockOf(tokens: readonly number[]): Block {
+  const ids = Int32Array.from(tokens);
+  const segments = new Int32Array(ids.length);
+  return { ids, labels: ids, positions: ids.map((_, i) => i), segments, rows: [0] };
+}
+
+/** Behind a block's last token. */
+async function lastLogits(model: CausalLM, block: Block): Promise<Float32Array> {
   const g = new Pass(be, { members: [{ seed: 0, step: 0, pairs: model.adapter }] });
-  const zeros = new Int32Array(ids.length);
-  const block: Block = { ids, labels: ids, positions: ids.map((_, i) => i), segments: zeros, rows: [0] };
   const hidden = forward(model, g, modelInput(g, flatten([block])));
   const logits = await linear(g, hidden, model.head, { output: 'f32' }).toFloat32();
   g.close();
@@ -126,6 +131,42 @@ describe('exported models in llama.cpp', { skip: missing }, () => {
       // llama.cpp has GELU as a table of float16: where two tokens are as likely as each other, it decides.
       assert.ok(unequal.length <= (/falcon|neox/.test(name) ? 1 : 0));
       assert.ok(error < 1e-3, `${error}`);
+    });
+});
+
+const T5S: Readonly<Record<string, Record<string, unknown>>> = {
+  't5 1.1': tinyT5({ relative_attention_max_distance: 128, relative_attention_num_buckets: 32 }),
+  t5: tinyT5({ relative_attention_max_distance: 128, feed_forward_proj: 'relu', tie_word_embeddings: true }),
+  't5 of few decoder layers, tied': tinyT5({
+    ...{ relative_attention_max_distance: 128, num_layers: 3, num_decoder_layers: 1 },
+    ...{ d_model: 48, d_kv: 20, tie_word_embeddings: true },
+  }),
+};
+
+describe('exported models with an encoder in llama.cpp', { skip: missing }, () => {
+  for (const [name, config] of Object.entries(T5S))
+    it(`${name}: F32 has our likeliest tokens and logits`, async (t) => {
+      const path = await model(name, { ...config, vocab_size: VOCAB });
+      const theirs = encoderDecoder(await exported(path, 'F32'));
+      const loaded = await loadModel(be, path, { dtype: 'f32' });
+      let [error, equal] = [0, 0];
+      const lengths = Array.from({ length: 50 }, (_, i) => [1 + ((i * 7) % 180), 1 + (i % 23)] as const);
+      const pairs = randomPairs(lengths, 5);
+      for (const pair of pairs) {
+        const own = await lastLogits(loaded, pair);
+        const logits = theirs.logits(pair.encoder!.ids, pair.ids);
+        const largest = Math.max(...own.map(Math.abs));
+        error = Math.max(error, ...own.map((x, i) => Math.abs(x - logits[i]!) / largest));
+        if (own.indexOf(Math.max(...own)) === logits.indexOf(Math.max(...logits))) equal++;
+      }
+      loaded.dispose();
+      theirs.close();
+      t.diagnostic(
+        `${equal} of ${pairs.length} likeliest tokens are ours; logits by ${error.toExponential(1)}`,
+      );
+      // Of the gated ones GELU is a table of float16.
+      assert.ok(error < (config['feed_forward_proj'] === 'relu' ? 1e-4 : 3e-3), `${error}`);
+      assert.ok(equal >= pairs.length - 1);
     });
 });
 
@@ -235,6 +276,13 @@ describe('an adapter as a file of its own', { skip: missing }, () => {
 
 /** Rows of 256, and layers enough that some are chosen for more bits. */
 const WIDE = { hidden_size: 256, intermediate_size: 512, num_hidden_layers: 9, vocab_size: VOCAB };
+const WIDE_T5 = {
+  vocab_size: VOCAB,
+  d_model: 256,
+  d_ff: 512,
+  num_layers: 12,
+  relative_attention_max_distance: 128,
+};
 const QUANTIZED: Readonly<Record<string, Record<string, unknown>>> = {
   llama: tinyConfig({ model_type: 'llama', ...WIDE }),
   'tied llama': tinyConfig({ model_type: 'llama', ...WIDE, tie_word_embeddings: true }),
@@ -243,6 +291,9 @@ const QUANTIZED: Readonly<Record<string, Record<string, unknown>>> = {
   falcon: { ...familyConfig('falcon'), ...WIDE },
   gpt_neox: { ...familyConfig('gpt_neox'), ...WIDE },
   gemma3: { ...familyConfig('gemma3_text'), query_pre_attn_scalar: 24, ...WIDE },
+  // Of more than ten layers, which are counted in the order of their names.
+  't5 1.1': tinyT5({ ...WIDE_T5, num_decoder_layers: 11 }),
+  t5: tinyT5({ ...WIDE_T5, feed_forward_proj: 'relu', tie_word_embeddings: true }),
 };
 
 describe("llama.cpp's quantizer", { skip: missing }, () => {
@@ -273,11 +324,14 @@ describe("llama.cpp's quantizer", { skip: missing }, () => {
 
 describe('tokens of texts', { skip: missing }, () => {
   const texts = realTexts(500);
-  for (const name of ['llama2', 'mistral-7b-v0.1', 'falcon-7b-instruct', 'redpajama-incite-7b'])
+  for (const name of ['llama2', 'mistral-7b-v0.1', 'falcon-7b-instruct', 'redpajama-incite-7b', 't5-base'])
     it(`${name}: llama.cpp's are ours`, async (t) => {
       const from = join(shared, 'tokenizers', name);
       const tokenizer = Tokenizer.load(from);
-      const config = tinyConfig({ model_type: 'llama', vocab_size: tokenizer.vocabSize });
+      const config =
+        name === 't5-base'
+          ? tinyT5({ vocab_size: 32128, relative_attention_max_distance: 128 })
+          : tinyConfig({ model_type: 'llama', vocab_size: tokenizer.vocabSize });
       const path = await model(`tokens ${name}`, config, from);
       const theirs = await loadGguf(await exported(path, 'F16'));
       const bare = { addSpecialTokens: false };

@@ -12,7 +12,7 @@ import { GgufFile, openCheckpoint, writeGguf, type GgufValue } from '../../src/f
 import { resolveModel } from '../../src/import/resolve.js';
 import { openWeights } from '../../src/models/gguf-weights.js';
 import { loadModel, modelLayout, randomModel } from '../../src/models/load.js';
-import { forward } from '../../src/models/model.js';
+import { forward, readsByEncoder } from '../../src/models/model.js';
 import { saveModel } from '../../src/models/save.js';
 import { linear } from '../../src/ops/linear.js';
 import { Pass } from '../../src/ops/pass.js';
@@ -22,7 +22,7 @@ import { Tokenizer } from '../../src/tokenizer/index.js';
 import { flatten, modelInput } from '../../src/train/batch.js';
 import { UserError } from '../../src/util/errors.js';
 import { temporaryFolder } from '../cli/support.js';
-import { backend, familyConfig, randomBlocks, tinyConfig } from '../support/tiny.js';
+import { backend, familyConfig, randomBlocks, randomPairs, tinyConfig, tinyT5 } from '../support/tiny.js';
 
 const STORIES = resolve(import.meta.dirname, '../golden/stories260K');
 const EXAMPLE = resolve(import.meta.dirname, '../../examples/model');
@@ -61,6 +61,9 @@ const MODELS: Readonly<Record<string, Record<string, unknown>>> = {
     ...familyConfig('falcon'),
     ...{ new_decoder_architecture: true, num_kv_heads: 2, num_ln_in_parallel_attn: 1 },
   },
+  't5 1.1': tinyT5({ relative_attention_max_distance: 128, num_decoder_layers: 1 }),
+  // What its last norm is multiplied by is a power of two.
+  t5: tinyT5({ relative_attention_max_distance: 128, feed_forward_proj: 'relu', tie_word_embeddings: true }),
 };
 
 let count = 0;
@@ -85,7 +88,12 @@ async function exported(path: string, type: FileType = 'F32'): Promise<string> {
 async function logits(path: string): Promise<Float32Array> {
   const model = await loadModel(be, path, { dtype: 'f32' });
   const g = new Pass(be, { members: [{ seed: 0, step: 0, pairs: undefined }] });
-  const hidden = forward(model, g, modelInput(g, flatten(randomBlocks([40, 17]))));
+  const pairs = [
+    [30, 20],
+    [40, 17],
+  ] as const;
+  const texts = readsByEncoder(model) ? randomPairs(pairs) : randomBlocks([40, 17]);
+  const hidden = forward(model, g, modelInput(g, flatten(texts)));
   const values = await linear(g, hidden, model.head, { output: 'f32' }).toFloat32();
   g.close();
   model.dispose();
@@ -131,6 +139,47 @@ describe('a model that was exported and is read back', () => {
       assert.equal(b.decode([...ids]), a.decode([...ids]));
     }
     for (const id of ['bosId', 'eosId', 'unkId', 'padId'] as const) assert.equal(b[id], a[id]);
+  });
+
+  it('a tokenizer of likelihoods: its tokens, its end, and the same file again', async () => {
+    const path = await modelFolder(MODELS['t5']!);
+    const words = ['\u2581the', '\u2581cat', '\u2581', 'at', '\u2581c', 's'];
+    const letters = Array.from('abcdehlortuw');
+    const vocab = ['<pad>', '</s>', '<unk>', ...words, ...letters].map((token, id) => [
+      token,
+      id < 3 ? 0 : -Math.fround(1.5 + id / 7),
+    ]);
+    const spaces = { type: 'Metaspace', replacement: '\u2581', prepend_scheme: 'always' };
+    const special = (id: number): object => ({
+      ...{ id, content: vocab[id]![0], single_word: false, lstrip: false, rstrip: false },
+      ...{ normalized: false, special: true },
+    });
+    const end = { id: '</s>', type_id: 0 };
+    const tokenizer = {
+      added_tokens: [0, 1, 2].map(special),
+      normalizer: null,
+      pre_tokenizer: { type: 'Sequence', pretokenizers: [{ type: 'WhitespaceSplit' }, spaces] },
+      post_processor: {
+        type: 'TemplateProcessing',
+        single: [{ Sequence: { id: 'A', type_id: 0 } }, { SpecialToken: end }],
+        pair: [{ Sequence: { id: 'A', type_id: 0 } }, { SpecialToken: end }],
+        special_tokens: { '</s>': { id: '</s>', ids: [1], tokens: ['</s>'] } },
+      },
+      decoder: spaces,
+      model: { type: 'Unigram', unk_id: 2, vocab, byte_fallback: false },
+    };
+    writeFileSync(join(path, 'tokenizer.json'), JSON.stringify(tokenizer));
+    const names = { eos_token: '</s>', unk_token: '<unk>', pad_token: '<pad>' };
+    writeFileSync(join(path, 'tokenizer_config.json'), JSON.stringify(names));
+    const file = await exported(path);
+    const back = await resolveModel(file);
+    const [a, b] = [Tokenizer.load(path), Tokenizer.load(back)];
+    assert.deepEqual(a.encode('the cats'), [3, 4, 8, 1]);
+    for (const text of ['the cats', '  the   cat\tsat ', 'two words zz the', '</s>the', '', 'x'])
+      assert.deepEqual(b.encode(text), a.encode(text), text);
+    assert.equal(b.decode(a.encode('the cats')), 'the cats');
+    assert.deepEqual([b.eosId, b.padId, b.unkId, b.decoderStartId], [1, 0, 2, 0]);
+    assert.ok(readFileSync(await exported(back)).equals(readFileSync(file)));
   });
 
   it('a layout, as plans ask for it, reads no weights', async () => {

@@ -21,13 +21,13 @@ import { comparedCuts, keeping, type AskedTexts } from './cuts.js';
 import { NO_PLACES, withPlace, type Differences } from './compare.js';
 import type { Certifying } from './prepare.js';
 import { readerOfModel, type Reader } from './reader.js';
+import type { ReaderOrder } from './readers.js';
 import { certificateOf } from './summary.js';
 
 /** The exported file, and how it is read. */
 export interface Exported {
   readonly file: ExportedFile;
-  /** `context`: tokens of the longest text with its answer. */
-  readonly open: (context: number) => Promise<Reader>;
+  readonly open: (asked: Pick<ReaderOrder, 'context' | 'encoder'>) => Promise<Reader>;
 }
 
 /** Told of each row as it is answered by the one, by the other, and compared: three times a row. */
@@ -47,7 +47,7 @@ export async function certify(
   let exported: Reader | undefined;
   try {
     const asked = await questionsOf(certifying, evaluated.context);
-    exported = await open(asked.context);
+    exported = await open({ context: asked.context, encoder: asked.tokenizer.decoderStartId !== undefined });
     const mine = await answersOf(certifying, asked, evaluated, 'generate', tell);
     const theirs = await answersOf(certifying, asked, exported, 'generate', tell);
     const scored =

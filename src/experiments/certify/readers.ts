@@ -15,6 +15,8 @@ export interface ReaderOrder {
   readonly path: string;
   /** Tokens of the longest text. */
   readonly context: number;
+  /** Whether the model has an encoder, which no other program runs here. */
+  readonly encoder: boolean;
   readonly backend: Backend;
   /** Whether what was evaluated ran in bf16 precision: ours then does, too. */
   readonly bf16: boolean;
@@ -30,8 +32,8 @@ export type OpenReader = (order: ReaderOrder) => Promise<Reader>;
  * something else takes one of theirs, they hardly come on.
  */
 export const openGguf: OpenReader = async (order) => {
-  const { path, context, backend, threads, signal } = order;
-  const library = nodeLlamaCpp();
+  const { path, context, encoder, backend, threads, signal } = order;
+  const library = encoder ? undefined : nodeLlamaCpp();
   // Whatever the file is called.
   if (!library) return openOwn({ ...order, path: ggufFolder(path) });
   const gpu = backend.name === 'cuda';

@@ -42,6 +42,8 @@ export interface ModelFacts {
 export interface ChosenTensor {
   readonly module: string;
   readonly layer: number | undefined;
+  /** How many layers it is counted among; absent: the model's. */
+  readonly layers?: number;
   readonly shape: readonly number[];
 }
 
@@ -53,7 +55,7 @@ const SMALLER: Partial<Readonly<Record<TensorType, TensorType>>> = {
 };
 
 export function tensorType(type: FileType, tensor: ChosenTensor, model: ModelFacts): TensorType {
-  if (tensor.shape.length < 2) return 'F32';
+  if (tensor.shape.length < 2 || /rel_b$/.test(tensor.module)) return 'F32';
   const { base }: FileTypeFacts = FILE_TYPES[type];
   if (TENSOR_TYPES[base].block === 1) return base;
   const row = tensor.shape.at(-1)!;
@@ -64,10 +66,38 @@ export function tensorType(type: FileType, tensor: ChosenTensor, model: ModelFac
   return fits(smaller) ? smaller : 'F16';
 }
 
+const VALUES = /attn_(v|qkv)$/;
+
+/**
+ * llama.cpp does not look at a tensor's layer, but counts those of a kind in the order of their names, in which the tenth layer of an encoder
+ * stands before the second, and its last ones behind all of the decoder: as layers of the encoder.
+ */
+export function turnsOf(
+  tensors: readonly (Pick<ChosenTensor, 'module' | 'layer'> & { readonly name: string })[],
+  { layers }: ModelFacts,
+): ReadonlyMap<string, Pick<ChosenTensor, 'layer' | 'layers'>> {
+  const kinds = [
+    tensors.filter(({ module }) => VALUES.test(module)),
+    tensors.filter(({ module }) => module === 'ffn_down'),
+  ];
+  const place = ({ name, layer = -1 }: (typeof tensors)[number]): number =>
+    name.startsWith('blk.') ? layer : -1;
+  return new Map(
+    kinds.flatMap((kind, i) =>
+      kind
+        .filter(({ name }) => name.endsWith('.weight'))
+        .sort((a, b) => place(a) - place(b) || (a.name < b.name ? -1 : 1))
+        .map(
+          ({ name }, turn, all) => [name, { layer: turn, layers: i === 0 ? all.length : layers }] as const,
+        ),
+    ),
+  );
+}
+
 /** Whether its rows fit or not, but for the head's, which goes by it. */
 function wanted(
   type: FileType,
-  { module, layer = 0 }: ChosenTensor,
+  { module, layer = 0, layers }: ChosenTensor,
   model: ModelFacts,
   fits: boolean,
 ): TensorType {
@@ -76,8 +106,8 @@ function wanted(
   if (module === 'output' || (module === 'token_embd' && !model.ownHead))
     return falcon || !fits || base === 'Q8_0' ? 'Q8_0' : 'Q6_K';
   if (better === undefined) return base;
-  const more = needsMore(layer, model.layers);
-  if (module === 'attn_v' || module === 'attn_qkv') {
+  const more = needsMore(layer, layers ?? model.layers);
+  if (VALUES.test(module)) {
     if (more) return better;
     // Models of 70B: their few heads of values serve many of queries.
     const shared = model.layers === 80 && (model.architecture === 'qwen2' || model.heads !== model.kvHeads);

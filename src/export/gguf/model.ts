@@ -25,7 +25,7 @@ import { UserError } from '../../util/errors.js';
 import { hashFiles, SAMPLES } from '../../util/hash-files.js';
 import { version } from '../../util/version.js';
 import { cardKeys } from './card.js';
-import { tensorType, type ModelFacts } from './file-types.js';
+import { tensorType, turnsOf, type ModelFacts } from './file-types.js';
 import { checkFree, reordered, type Exported, type GgufExport } from './options.js';
 import { ggufTokenizer } from './tokenizer.js';
 
@@ -43,8 +43,16 @@ export async function exportGguf(
     const form = familyOf(merged.config, path).gguf(merged.config, path);
     const placed = placeTensors(merged, form);
     const facts = factsOf(form, placed);
+    const turns = turnsOf(placed, facts);
     const tensors = placed.map((one) =>
-      ggufTensor(one, form, tensorType(type, one, facts), base.folder, signal, backend),
+      ggufTensor(
+        one,
+        form,
+        tensorType(type, { ...one, ...turns.get(one.name) }, facts),
+        base.folder,
+        signal,
+        backend,
+      ),
     );
     const ownTokens = adapter !== undefined && bringsTokenizer(adapter);
     const rows = merged.config['vocab_size'] as number;
@@ -78,12 +86,17 @@ interface Placed extends GgufPlace {
   readonly values: () => Promise<Float32Array>;
 }
 
+/** More than a stack has. */
+const MOST_LAYERS = 1 << 16;
+
 /** All tensors, in the order of the layers. */
 function placeTensors(merged: MergedModel, form: GgufForm): Placed[] {
   const placed: Placed[] = [];
+  const aliases = familyOf(merged.config).embeddingAliases.map((module) => `${module}.weight`);
   for (const tensor of merged.tensors) {
     // The embedding's table under another name.
     if (merged.tied && tensor.name === merged.headName) continue;
+    if (aliases.includes(tensor.name)) continue;
     const place = ggufPlace(form.names, tensor.name);
     if (place) placed.push({ ...place, shape: tensor.shape, values: () => valuesOf(tensor) });
   }
@@ -92,10 +105,11 @@ function placeTensors(merged: MergedModel, form: GgufForm): Placed[] {
     placed.push({ ...embedding, name: 'output.weight', module: 'output' });
   for (const [name, values] of Object.entries(form.extra))
     placed.push({
-      ...{ name, module: name, layer: undefined, shape: [values.length] },
+      ...{ name, module: name, layer: undefined, stack: 0, shape: [values.length] },
       values: () => Promise.resolve(values),
     });
-  const order = ({ layer, module }: Placed): number => layer ?? (module === 'token_embd' ? -1 : Infinity);
+  const order = ({ layer, stack, module }: Placed): number =>
+    layer === undefined ? (module === 'token_embd' ? -1 : Infinity) : stack * MOST_LAYERS + layer;
   return placed.sort((a, b) => (order(a) === order(b) ? 0 : order(a) - order(b)));
 }
 
@@ -130,6 +144,8 @@ function ggufTensor(
     let values = await placed.values();
     const order = form.orders[module];
     if (order) values = reordered(values, shape[0]!, order);
+    const factor = form.factors[module];
+    if (factor !== undefined) values = values.map((v) => v * factor);
     if (form.normOffset !== 0 && /norm\.weight$/.test(name)) values = values.map((v) => v + form.normOffset);
     if (type !== 'F32') {
       const plain = new Uint8Array(values.buffer, values.byteOffset, values.byteLength);

@@ -1,7 +1,8 @@
 /**
- * A tokenizer as GGUF's keys `tokenizer.*`. llama.cpp has two kinds that matter here: 'gpt2', which merges bytes by rank behind a
- * pre-tokenizer that it knows by name; and 'llama', SentencePiece's, which joins neighbours to the token of the best score. Fast tokenizers
- * of the second kind hold merges in the place of scores; they are given back.
+ * A tokenizer as GGUF's keys `tokenizer.*`. llama.cpp has three kinds that matter here: 'gpt2', which merges bytes by rank behind a
+ * pre-tokenizer that it knows by name; 'llama', SentencePiece's, which joins neighbours to the token of the best score; and 't5',
+ * SentencePiece's other one, which takes the likeliest tokens of all. Fast tokenizers of the second kind hold merges in the place of
+ * scores; they are given back.
  */
 import { join } from 'node:path';
 import type { GgufValue } from '../../files/index.js';
@@ -47,7 +48,12 @@ export function ggufTokenizer(folder: string, rows: number, templateOf?: string)
   const path = join(folder, 'tokenizer.json');
   const config = readOptionalJson(join(folder, 'tokenizer_config.json'));
   const parts = readParts(folder, path, config, rows);
-  const { keys, notes } = isSentencePiece(parts) ? sentencePiece(parts) : byteLevel(parts);
+  const kind = isSentencePiece(parts)
+    ? sentencePiece
+    : parts.model['type'] === 'Unigram'
+      ? unigram
+      : byteLevel;
+  const { keys, notes } = kind(parts);
   const template =
     (templateOf === undefined ? undefined : chatTemplateSource(templateOf, {})) ??
     chatTemplateSource(folder, config);
@@ -216,6 +222,77 @@ function prefixesSpace(parts: Parts): boolean {
     }
   }
   return prefixed;
+}
+
+/** The score of a row without a token. */
+const NEVER = -10000;
+
+function unigram(parts: Parts): GgufTokenizer {
+  const { tokens, added, model } = parts;
+  if (model['byte_fallback'] === true) throw refuse(parts, 'llama.cpp has no bytes in a Unigram tokenizer');
+  const pieces = model['vocab'] as readonly (readonly [string, number])[];
+  const kinds = tokens.map((token, id) => {
+    if (token === undefined) return KINDS.unused;
+    if (id === model['unk_id']) return KINDS.unknown;
+    const own = added.get(id);
+    if (!own) return KINDS.normal;
+    return own.special || looksSpecial(token) ? KINDS.control : KINDS.userDefined;
+  });
+  const scores = tokens.map((token, id) => pieces[id]?.[1] ?? (token === undefined ? NEVER : 0));
+  const { charsmap, prefixes, joins } = unigramSteps(parts);
+  return {
+    keys: [
+      ['tokenizer.ggml.model', text('t5')],
+      ['tokenizer.ggml.pre', text('default')],
+      ['tokenizer.ggml.tokens', { type: 'array', of: 'string', value: texts(tokens, kinds) }],
+      ['tokenizer.ggml.scores', { type: 'array', of: 'float32', value: scores }],
+      ['tokenizer.ggml.token_type', { type: 'array', of: 'int32', value: kinds }],
+      ['tokenizer.ggml.add_space_prefix', { type: 'bool', value: prefixes }],
+      ['tokenizer.ggml.remove_extra_whitespaces', { type: 'bool', value: joins }],
+      ...(charsmap
+        ? [
+            [
+              'tokenizer.ggml.precompiled_charsmap',
+              { type: 'array', of: 'uint8', value: [...Buffer.from(charsmap, 'base64')] },
+            ] as const,
+          ]
+        : []),
+    ],
+    notes: [],
+  };
+}
+
+/**
+ * What is done to a text: the map of its characters, whether it is given a space before it, and whether several spaces are one. Throws
+ * UserError for steps that SentencePiece has not.
+ */
+function unigramSteps(parts: Parts): { charsmap: string | undefined; prefixes: boolean; joins: boolean } {
+  let charsmap: string | undefined;
+  let [prefixes, joins] = [false, false];
+  for (const step of textSteps(parts)) {
+    const pattern = (step['pattern'] as Json | undefined)?.['Regex'];
+    switch (step['type']) {
+      case 'Precompiled':
+        charsmap = step['precompiled_charsmap'] as string;
+        break;
+      case 'WhitespaceSplit':
+        joins = true;
+        break;
+      // What is joined has no spaces at its ends.
+      case 'Strip':
+        break;
+      case 'Replace':
+        if (pattern !== ' {2,}') throw refuse(parts, 'its normalizer replaces more than spaces');
+        joins = true;
+        break;
+      case 'Metaspace':
+        prefixes = step['prepend_scheme'] !== 'never' && step['add_prefix_space'] !== false;
+        break;
+      default:
+        throw refuse(parts, `llama.cpp has nothing like its ${String(step['type'])}`);
+    }
+  }
+  return { charsmap, prefixes, joins };
 }
 
 function byteLevel(parts: Parts): GgufTokenizer {

@@ -5,7 +5,7 @@ import { join } from 'node:path';
 import type { Backend } from '../../backends/contract.js';
 import { stopTokens } from '../../generate/stop-tokens.js';
 import { tokenizerOf } from '../../generate/tokenizer-of.js';
-import { readModelJson } from '../../models/config.js';
+import { decoderStart, readModelJson } from '../../models/config.js';
 import { familyOf } from '../../models/families/index.js';
 import type { Tokenizer } from '../../tokenizer/index.js';
 import { writeFileAtomic } from '../../util/atomic.js';
@@ -36,6 +36,12 @@ export async function exportOllama(backend: Backend, options: OllamaExport): Pro
   const path = join(out, 'Modelfile');
   if (apart && adapter === undefined)
     throw new UserError('there is no adapter that could be a file of its own: --to ollama writes the model');
+  const configPath = join(base.folder, 'config.json');
+  const config = readModelJson(configPath);
+  if (decoderStart(config) !== undefined)
+    throw new UserError(
+      `${configPath}: Ollama runs no model with an encoder; llama.cpp takes it, by --to gguf`,
+    );
   checkFree(path, force);
   try {
     mkdirSync(out, { recursive: true });
@@ -52,7 +58,6 @@ export async function exportOllama(backend: Backend, options: OllamaExport): Pro
   const tokenizer = tokenizerOf(base.folder, adapter);
   const { template, stops, note } = chatOf(tokenizer, options.plain === true);
   if (note !== undefined) notes.push(note);
-  const config = readModelJson(join(base.folder, 'config.json'));
   const ends = stopTokens(base.folder, tokenizer.eosId).map((id) => tokenizer.idToToken(id));
   const stop = [...new Set([...ends, ...stops])].filter((token) => token !== undefined && token !== '');
   const text = modelfileText({

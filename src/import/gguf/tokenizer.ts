@@ -1,6 +1,7 @@
 /**
  * The tokenizer of a GGUF file (`tokenizer.*`) as the files of a model folder. SentencePiece's kind ('llama') has scores: a token of a better
- * score is merged earlier, so that merges follow from them; the byte-level kind ('gpt2') has merges, and a pre-tokenizer by its name.
+ * score is merged earlier, so that merges follow from them; its other kind ('t5') has probabilities; the byte-level kind ('gpt2') has
+ * merges, and a pre-tokenizer by its name.
  */
 
 import { PRE_TOKENIZERS, type PreTokenizer } from '../../export/gguf/pre-tokenizer-steps.js';
@@ -25,9 +26,12 @@ interface TokenizerFiles {
 export function ggufTokenizerFiles(file: GgufFile, rows: number, context: number): TokenizerFiles {
   const keys = new TokenizerKeys(file, rows);
   const kind = keys.text('model');
-  const form = kind === 'llama' ? sentencePiece(keys) : kind === 'gpt2' ? byteLevel(keys) : undefined;
-  if (form === undefined)
-    throw keys.fault(`a tokenizer of the kind '${kind ?? 'none'}', which is not read; llama and gpt2 are`);
+  const formOf = FORMS.get(kind ?? 'none');
+  if (formOf === undefined)
+    throw keys.fault(
+      `a tokenizer of the kind '${kind ?? 'none'}', which is not read; ${[...FORMS.keys()].join(', ')} are`,
+    );
+  const form = formOf(keys);
   const special = specialIds(keys, form);
   const token = (id: number | undefined): string | null => (id === undefined ? null : keys.tokens[id]!);
   const tokenizer = {
@@ -92,7 +96,7 @@ class TokenizerKeys {
     return new UserError(`${this.file.path}: ${why}`);
   }
 
-  list<T extends 'string' | 'int32' | 'float32'>(
+  list<T extends 'string' | 'int32' | 'float32' | 'uint8'>(
     name: string,
     of: T,
   ): Extract<GgufValue, { type: 'array'; of: T }>['value'] | undefined {
@@ -127,6 +131,7 @@ class TokenizerKeys {
 interface Form {
   readonly json: Json;
   readonly addsBos: boolean;
+  readonly addsEos: boolean;
   readonly usual: Partial<SpecialIds>;
 }
 
@@ -182,8 +187,43 @@ function sentencePiece(keys: TokenizerKeys): Form {
         merges: mergesOf(pieces),
       },
     },
-    addsBos: true,
+    ...{ addsBos: true, addsEos: false },
     usual: { bos: 1, eos: 2, unknown: 0 },
+  };
+}
+
+function unigram(keys: TokenizerKeys): Form {
+  const { tokens, kinds } = keys;
+  const scores = keys.list('scores', 'float32');
+  if (scores?.length !== tokens.length)
+    throw keys.fault('tokenizer.ggml.scores is missing, or not as long as the tokens');
+  const charsmap = keys.list('precompiled_charsmap', 'uint8');
+  const unknown = kinds.indexOf(KINDS.unknown);
+  // A token's id is its place.
+  const count = tokens.findLastIndex((_, id) => !isRoom(keys, id)) + 1;
+  const prepend_scheme = (keys.flag('add_space_prefix') ?? true) ? 'always' : 'never';
+  const spaces = { type: 'Metaspace', replacement: SPACE, prepend_scheme, split: true };
+  const words = [{ type: 'WhitespaceSplit' }, spaces];
+  return {
+    json: {
+      normalizer: charsmap && {
+        type: 'Precompiled',
+        precompiled_charsmap: Buffer.from(charsmap).toString('base64'),
+      },
+      pre_tokenizer:
+        (keys.flag('remove_extra_whitespaces') ?? false)
+          ? { type: 'Sequence', pretokenizers: words }
+          : spaces,
+      decoder: spaces,
+      model: {
+        type: 'Unigram',
+        unk_id: unknown < 0 ? null : unknown,
+        vocab: tokens.slice(0, count).map((token, id) => [token, scores[id]!]),
+        byte_fallback: false,
+      },
+    },
+    ...{ addsBos: false, addsEos: true },
+    usual: { eos: 1, unknown: 2, padding: 0 },
   };
 }
 
@@ -219,10 +259,17 @@ function byteLevel(keys: TokenizerKeys): Form {
         merges,
       },
     },
-    addsBos,
+    ...{ addsBos, addsEos: false },
     usual: {},
   };
 }
+
+/** By `tokenizer.ggml.model`. */
+const FORMS: ReadonlyMap<string, (keys: TokenizerKeys) => Form> = new Map([
+  ['llama', sentencePiece],
+  ['gpt2', byteLevel],
+  ['t5', unigram],
+]);
 
 /** Tokens that a text is searched for before anything else is done with it. */
 function addedTokens({ tokens, kinds }: TokenizerKeys): Json[] {
@@ -257,15 +304,15 @@ function specialIds(keys: TokenizerKeys, { usual }: Form): SpecialIds {
     bos: keys.id('bos') ?? has(usual.bos),
     eos,
     unknown: keys.id('unknown') ?? has(usual.unknown),
-    padding: keys.id('padding'),
+    padding: keys.id('padding') ?? has(usual.padding),
     turn: turn === eos ? undefined : turn,
   };
 }
 
 /** What stands around a text. */
-function around(keys: TokenizerKeys, { addsBos }: Form, { bos, eos }: SpecialIds): Json | null {
+function around(keys: TokenizerKeys, { addsBos, addsEos }: Form, { bos, eos }: SpecialIds): Json | null {
   const before = (keys.flag('add_bos_token') ?? addsBos) ? bos : undefined;
-  const after = (keys.flag('add_eos_token') ?? false) ? eos : undefined;
+  const after = (keys.flag('add_eos_token') ?? addsEos) ? eos : undefined;
   const put = [before, after].filter((id) => id !== undefined);
   if (put.length === 0) return null;
   const part = (id: number | undefined, type_id: number): Json[] =>

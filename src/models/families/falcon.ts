@@ -97,16 +97,20 @@ function form(c: Config, path: string): GgufForm {
       ...ropeKeys(dim, rope),
     },
     names: {
-      layers: 'transformer.h',
-      inLayer: {
-        'self_attention.query_key_value': 'attn_qkv',
-        'self_attention.dense': 'attn_output',
-        'mlp.dense_h_to_4h': 'ffn_up',
-        'mlp.dense_4h_to_h': 'ffn_down',
-        ...(norms(c, path)[1] === undefined
-          ? { input_layernorm: 'attn_norm' }
-          : { ln_mlp: 'attn_norm', ln_attn: 'attn_norm_2' }),
-      },
+      stacks: [
+        {
+          ...{ layers: 'transformer.h', blocks: 'blk', count: c.num_hidden_layers },
+          inLayer: {
+            'self_attention.query_key_value': 'attn_qkv',
+            'self_attention.dense': 'attn_output',
+            'mlp.dense_h_to_4h': 'ffn_up',
+            'mlp.dense_4h_to_h': 'ffn_down',
+            ...(norms(c, path)[1] === undefined
+              ? { input_layernorm: 'attn_norm' }
+              : { ln_mlp: 'attn_norm', ln_attn: 'attn_norm_2' }),
+          },
+        },
+      ],
       outside: {
         'transformer.word_embeddings': 'token_embd',
         'transformer.ln_f': 'output_norm',
@@ -114,6 +118,7 @@ function form(c: Config, path: string): GgufForm {
       },
     },
     orders: { attn_qkv: ungrouped(groups, queriesPerGroup, dim) },
+    factors: {},
     normOffset: 0,
     ownHead: false,
     extra: {},

@@ -77,15 +77,19 @@ function form(c: Config, path: string): GgufForm {
       ...ropeKeys(dim, parameters),
     },
     names: {
-      layers: 'gpt_neox.layers',
-      inLayer: {
-        'attention.query_key_value': 'attn_qkv',
-        'attention.dense': 'attn_output',
-        'mlp.dense_h_to_4h': 'ffn_up',
-        'mlp.dense_4h_to_h': 'ffn_down',
-        input_layernorm: 'attn_norm',
-        post_attention_layernorm: 'ffn_norm',
-      },
+      stacks: [
+        {
+          ...{ layers: 'gpt_neox.layers', blocks: 'blk', count: c.num_hidden_layers },
+          inLayer: {
+            'attention.query_key_value': 'attn_qkv',
+            'attention.dense': 'attn_output',
+            'mlp.dense_h_to_4h': 'ffn_up',
+            'mlp.dense_4h_to_h': 'ffn_down',
+            input_layernorm: 'attn_norm',
+            post_attention_layernorm: 'ffn_norm',
+          },
+        },
+      ],
       outside: {
         'gpt_neox.embed_in': 'token_embd',
         'gpt_neox.final_layer_norm': 'output_norm',
@@ -93,6 +97,7 @@ function form(c: Config, path: string): GgufForm {
       },
     },
     orders: { attn_qkv: ungrouped(c.num_attention_heads, 1, headSize(c, path)) },
+    factors: {},
     normOffset: 0,
     ownHead: true,
     extra: {},

@@ -6,7 +6,8 @@
 import { z } from 'zod';
 import { EncoderDecoder } from '../blocks/encoder-decoder.js';
 import { defineFamily } from '../family.js';
-import { noForm } from '../gguf.js';
+import { commonKeys, flag, float, refuseForm, uint, type GgufForm } from '../gguf.js';
+import type { Fields, GgufFacts } from '../gguf-facts.js';
 import { UserError } from '../../util/errors.js';
 
 const size = z
@@ -59,6 +60,126 @@ function flanT5(
   };
 }
 
+type Config = z.infer<typeof schema>;
+
+/** transformers 4 scaled where the head is tied; 5 says so, and calls every head tied, also one that the checkpoint has apart. */
+function headScale(c: Config): number {
+  return (c.scale_decoder_outputs ?? c.tie_word_embeddings) ? c.d_model ** -0.5 : 1;
+}
+
+/** What llama.cpp has written into its program. */
+const GGUF_DISTANCE = 128;
+
+function attentionNames(at: string, kind: string, to: string): Record<string, string> {
+  return {
+    [`${at}.layer_norm`]: `${to}_norm`,
+    [`${at}.${kind}.q`]: `${to}_q`,
+    [`${at}.${kind}.k`]: `${to}_k`,
+    [`${at}.${kind}.v`]: `${to}_v`,
+    [`${at}.${kind}.o`]: `${to}_o`,
+    // Older checkpoints have one of the attention to the encoder, too, which nobody reads.
+    [`${at}.${kind}.relative_attention_bias`]: `${to}_rel_b`,
+  };
+}
+
+function mlpNames(at: string): Record<string, string> {
+  return {
+    [`${at}.layer_norm`]: 'ffn_norm',
+    [`${at}.DenseReluDense.wi`]: 'ffn_up',
+    [`${at}.DenseReluDense.wi_0`]: 'ffn_gate',
+    [`${at}.DenseReluDense.wi_1`]: 'ffn_up',
+    [`${at}.DenseReluDense.wo`]: 'ffn_down',
+  };
+}
+
+/** llama.cpp scales nothing before the head: the last norm does it there. */
+function form(c: Config, path: string): GgufForm {
+  const decoderLayers = c.num_decoder_layers ?? c.num_layers;
+  const distance = c.relative_attention_max_distance;
+  refuseForm(distance !== GGUF_DISTANCE, path, `relative_attention_max_distance is ${distance}`);
+  refuseForm(decoderLayers > c.num_layers, path, 'the decoder has more layers than the encoder');
+  const gated = c.feed_forward_proj === 'gated-gelu';
+  const mlp = (at: string): Record<string, string> =>
+    Object.fromEntries(
+      Object.entries(mlpNames(at)).filter(([name]) => !/wi/.test(name) || /wi_/.test(name) === gated),
+    );
+  const scale = headScale(c);
+  return {
+    architecture: 't5',
+    keys: {
+      ...commonKeys({
+        max_position_embeddings: c.n_positions,
+        hidden_size: c.d_model,
+        intermediate_size: c.d_ff,
+        num_hidden_layers: c.num_layers,
+        num_attention_heads: c.num_heads,
+        vocab_size: c.vocab_size,
+      }),
+      decoder_block_count: uint(decoderLayers),
+      'attention.key_length': uint(c.d_kv),
+      'attention.value_length': uint(c.d_kv),
+      'attention.layer_norm_epsilon': float(c.layer_norm_epsilon),
+      'attention.layer_norm_rms_epsilon': float(c.layer_norm_epsilon),
+      'attention.relative_buckets_count': uint(c.relative_attention_num_buckets),
+      decoder_start_token_id: uint(c.decoder_start_token_id),
+      // A converter's file, which scales nothing, says nothing.
+      scale_decoder_outputs: flag(false),
+    },
+    names: {
+      stacks: [
+        {
+          ...{ layers: 'encoder.block', blocks: 'enc.blk', count: c.num_layers },
+          inLayer: { ...attentionNames('layer.0', 'SelfAttention', 'attn'), ...mlp('layer.1') },
+        },
+        {
+          ...{ layers: 'decoder.block', blocks: 'dec.blk', count: decoderLayers },
+          inLayer: {
+            ...attentionNames('layer.0', 'SelfAttention', 'attn'),
+            ...attentionNames('layer.1', 'EncDecAttention', 'cross_attn'),
+            ...mlp('layer.2'),
+          },
+        },
+      ],
+      outside: {
+        shared: 'token_embd',
+        'encoder.final_layer_norm': 'enc.output_norm',
+        'decoder.final_layer_norm': 'dec.output_norm',
+        lm_head: 'output',
+      },
+    },
+    orders: {},
+    factors: scale === 1 ? {} : { 'dec.output_norm': scale },
+    normOffset: 0,
+    ownHead: false,
+    extra: {},
+    notes: [],
+  };
+}
+
+function fields(f: GgufFacts): Fields {
+  const [d_model, num_layers, num_heads] = ['embedding_length', 'block_count', 'attention.head_count'].map(
+    (key) => f.needed(key),
+  ) as [number, number, number];
+  const tied = !f.has('output.weight');
+  return {
+    model_type: 't5',
+    vocab_size: f.file.info('token_embd.weight').shape[0],
+    ...{ d_model, num_layers, num_heads },
+    d_kv: f.number('attention.key_length') ?? d_model / num_heads,
+    d_ff: f.needed('feed_forward_length'),
+    num_decoder_layers: f.number('decoder_block_count') ?? num_layers,
+    relative_attention_num_buckets: f.needed('attention.relative_buckets_count'),
+    relative_attention_max_distance: GGUF_DISTANCE,
+    layer_norm_epsilon: f.needed('attention.layer_norm_rms_epsilon'),
+    feed_forward_proj: f.has('enc.blk.0.ffn_gate.weight') ? 'gated-gelu' : 'relu',
+    is_encoder_decoder: true,
+    decoder_start_token_id: f.number('decoder_start_token_id') ?? 0,
+    tie_word_embeddings: tied,
+    scale_decoder_outputs: f.flag('scale_decoder_outputs') ?? tied,
+    n_positions: f.needed('context_length'),
+  };
+}
+
 const ROWS = { batch: 16, length: 512, decoderLength: 128 };
 
 export const t5 = defineFamily({
@@ -69,8 +190,6 @@ export const t5 = defineFamily({
       throw new UserError(
         `${path}: decoder_start_token_id is ${c.decoder_start_token_id}, but the vocabulary has ${c.vocab_size} tokens`,
       );
-    // transformers 4 scaled where the head is tied; 5 says so, and calls every head tied, also one that the checkpoint has apart.
-    const scaled = c.scale_decoder_outputs ?? c.tie_word_embeddings;
     return EncoderDecoder.build(
       {
         model_type: c.model_type,
@@ -88,12 +207,13 @@ export const t5 = defineFamily({
         num_buckets: c.relative_attention_num_buckets,
         max_distance: c.relative_attention_max_distance,
         gated: c.feed_forward_proj === 'gated-gelu',
-        head_scale: scaled ? c.d_model ** -0.5 : 1,
+        head_scale: headScale(c),
       },
       weights,
     );
   },
-  gguf: (c, path) => noForm(c.model_type, path),
+  gguf: form,
+  fromGguf: { architecture: 't5', config: fields },
   modules: {
     ...{ q_proj: 'q', k_proj: 'k', v_proj: 'v', o_proj: 'o' },
     ...{ gate_proj: 'wi_0', up_proj: 'wi_1', down_proj: 'wo' },

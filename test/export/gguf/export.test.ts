@@ -8,6 +8,7 @@ import { mergeAdapter } from '../../../src/adapters/merge.js';
 import { saveAdapter } from '../../../src/adapters/peft.js';
 import type { Backend } from '../../../src/backends/contract.js';
 import { exportAdapterGguf, exportGguf, type FileType } from '../../../src/export/gguf/index.js';
+import { exportOllama } from '../../../src/export/ollama/index.js';
 import { GgufFile, openCheckpoint } from '../../../src/files/index.js';
 import { loadModel, randomModel } from '../../../src/models/load.js';
 import { saveModel } from '../../../src/models/save.js';
@@ -142,6 +143,47 @@ describe('a model as GGUF', () => {
     }
   });
 
+  it('t5: two stacks, and the scale before a tied head in the last norm', async () => {
+    const path = await modelFolder(
+      tinyT5({
+        ...{ relative_attention_max_distance: 128, num_decoder_layers: 1 },
+        ...{ feed_forward_proj: 'relu', tie_word_embeddings: true },
+      }),
+    );
+    const file = await exported(path, 'F16');
+    const attention = (at: string): string[] => ['norm', 'q', 'k', 'v', 'o'].map((part) => `${at}_${part}`);
+    const mlp = ['ffn_norm', 'ffn_up', 'ffn_down'];
+    assert.deepEqual(
+      [...file.tensors.keys()].sort(),
+      [
+        ...['token_embd', 'enc.output_norm', 'dec.output_norm'],
+        ...['enc.blk.0.attn_rel_b', 'dec.blk.0.attn_rel_b'],
+        ...[0, 1].flatMap((i) => [...attention('attn'), ...mlp].map((name) => `enc.blk.${i}.${name}`)),
+        ...[...attention('attn'), ...attention('cross_attn'), ...mlp].map((name) => `dec.blk.0.${name}`),
+      ]
+        .map((name) => `${name}.weight`)
+        .sort(),
+    );
+    const base = openCheckpoint(path);
+    assert.deepEqual(
+      values(file, 'dec.output_norm.weight'),
+      base.readFloat32('decoder.final_layer_norm.weight').map((x) => x / 8),
+    );
+    assert.deepEqual(
+      values(file, 'enc.output_norm.weight'),
+      base.readFloat32('encoder.final_layer_norm.weight'),
+    );
+    const table = file.tensors.get('dec.blk.0.attn_rel_b.weight')!;
+    assert.deepEqual([table.type, table.shape], ['F32', [8, 4]]);
+    const keys = ['block_count', 'decoder_block_count', 'attention.key_length', 'scale_decoder_outputs'];
+    assert.deepEqual(
+      keys.map((k) => key(file, `t5.${k}`)),
+      [2, 1, 16, false],
+    );
+    base.close();
+    file.close();
+  });
+
   it('the tokenizer: scores by the order of merges, kinds, special tokens', async () => {
     const file = await exported(await modelFolder(tinyConfig({ model_type: 'llama' })));
     const tokens = key(file, 'tokenizer.ggml.tokens') as string[];
@@ -212,7 +254,16 @@ describe('a model as GGUF', () => {
 
 describe('what is refused', () => {
   const refused: readonly (readonly [string, Record<string, unknown>, RegExp])[] = [
-    ['t5', tinyT5(), /model_type 't5' is not exported to GGUF/],
+    [
+      'distances of T5',
+      tinyT5(),
+      /relative_attention_max_distance is 20, which llama\.cpp's architecture has not/,
+    ],
+    [
+      "a decoder that is longer than T5's encoder",
+      tinyT5({ relative_attention_max_distance: 128, num_decoder_layers: 3 }),
+      /the decoder has more layers than the encoder/,
+    ],
     [
       'ALiBi',
       { ...familyConfig('falcon'), alibi: true },
@@ -245,6 +296,15 @@ describe('what is refused', () => {
       });
     });
     await assert.rejects(exported(path), /pre-tokenizer, of hash [0-9a-f]{64}, is not known to llama\.cpp/);
+  });
+
+  it('a model with an encoder for Ollama, which has none', async () => {
+    const path = await modelFolder(tinyT5({ relative_attention_max_distance: 128 }));
+    const out = join(folder, 'ollama');
+    await assert.rejects(
+      exportOllama(be, { base: { name: path, folder: path }, type: 'F16', out }),
+      /config\.json: Ollama runs no model with an encoder; llama\.cpp takes it, by --to gguf/,
+    );
   });
 
   it('a normalizer that llama.cpp does not have', async () => {

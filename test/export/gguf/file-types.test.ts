@@ -1,7 +1,7 @@
 /** Which tensor gets which type; test-shared/export holds the same to llama.cpp's own quantizer. */
 import assert from 'node:assert/strict';
 import { test } from 'node:test';
-import { tensorType, type FileType, type ModelFacts } from '../../../src/export/gguf/file-types.js';
+import { tensorType, turnsOf, type FileType, type ModelFacts } from '../../../src/export/gguf/file-types.js';
 
 const LLAMA: ModelFacts = { architecture: 'llama', layers: 32, heads: 32, kvHeads: 8, ownHead: true };
 
@@ -86,4 +86,34 @@ test('falcon, and models of 70B', () => {
 test('vectors stay in float32', () => {
   const bias = { module: 'attn_q', layer: 0, shape: [4096] };
   for (const type of ['F16', 'Q8_0', 'Q4_K_M'] as const) assert.equal(tensorType(type, bias, LLAMA), 'F32');
+});
+
+test('T5: tensors are counted in the order of their names, projections down as layers of the encoder', () => {
+  const layers = Array.from({ length: 12 }, (_, layer) => layer);
+  const tensors = layers.flatMap((layer) =>
+    [
+      ['enc.blk', 'attn_v'],
+      ['dec.blk', 'attn_v'],
+      ['dec.blk', 'cross_attn_v'],
+      ['enc.blk', 'ffn_down'],
+      ['dec.blk', 'ffn_down'],
+      ['dec.blk', 'attn_rel_b'],
+    ].map(([blocks, module]) => ({ name: `${blocks!}.${layer}.${module!}.weight`, module: module!, layer })),
+  );
+  const turns = turnsOf(tensors, { ...LLAMA, layers: 12 });
+  const turn = (name: string): unknown => turns.get(`${name}.weight`);
+  assert.deepEqual(turn('dec.blk.0.attn_v'), { layer: 0, layers: 36 });
+  assert.deepEqual(turn('dec.blk.0.cross_attn_v'), { layer: 1, layers: 36 });
+  assert.deepEqual(turn('dec.blk.10.attn_v'), { layer: 4, layers: 36 });
+  assert.deepEqual(turn('enc.blk.0.attn_v'), { layer: 24, layers: 36 });
+  assert.deepEqual(turn('dec.blk.2.ffn_down'), { layer: 4, layers: 12 });
+  assert.deepEqual(turn('enc.blk.0.ffn_down'), { layer: 12, layers: 12 });
+  assert.equal(turn('dec.blk.0.attn_rel_b'), undefined);
+  // Of other models the layer is the turn.
+  const plain = layers.map((layer) => ({ name: `blk.${layer}.attn_v.weight`, module: 'attn_v', layer }));
+  assert.deepEqual(
+    [...turnsOf(plain, { ...LLAMA, layers: 12 }).values()],
+    layers.map((layer) => ({ layer, layers: 12 })),
+  );
+  assert.equal(tensorType('Q4_0', { module: 'attn_rel_b', layer: 0, shape: [32, 32] }, LLAMA), 'F32');
 });
