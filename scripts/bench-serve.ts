@@ -7,7 +7,7 @@
  */
 
 import { spawn } from 'node:child_process';
-import http from 'node:http';
+import { connect, type Socket } from 'node:net';
 import { parseArgs } from 'node:util';
 
 const { values } = parseArgs({
@@ -27,7 +27,6 @@ const [clients, seconds, promptTokens, newTokens] = (
 ).map((name) => Number(values[name])) as [number, number, number, number];
 const PROGRAM = ['dist/cli/main.js'];
 const PROMPTS = 200;
-const agent = new http.Agent({ keepAlive: true, maxSockets: clients + 1 });
 
 interface Reply {
   readonly text: string;
@@ -82,11 +81,11 @@ interface Prompt {
 }
 
 /** Prompts whose answers do not end before their time, as those of `bench` never do, and their answers alone. */
-async function prompts(url: string): Promise<Prompt[]> {
+async function prompts(client: Client): Promise<Prompt[]> {
   const found: Prompt[] = [];
   for (let i = 0; found.length < PROMPTS; i++) {
     const ids = promptOf(i);
-    const { text, tokens } = await ask(url, ids);
+    const { text, tokens } = await client.ask(ids);
     if (tokens === newTokens) found.push({ ids, alone: text });
     if (i > 20 * PROMPTS) throw new Error('answers of this model end too early: ask for fewer --new-tokens');
   }
@@ -97,28 +96,57 @@ async function prompts(url: string): Promise<Prompt[]> {
 const promptOf = (i: number): number[] =>
   Array.from({ length: promptTokens }, (_, k) => 3 + ((i * 7919 + k * 104729 + i * k) % 1000));
 
-function ask(url: string, prompt: readonly number[]): Promise<Reply> {
-  const body = JSON.stringify({
-    ...{ model: 'm', prompt, max_tokens: newTokens, temperature: 0 },
-    ...(values.stream && { stream: true, stream_options: { include_usage: true } }),
-  });
-  const began = performance.now();
-  return new Promise((resolve, reject) => {
-    const request = http.request(`${url}/v1/completions`, { method: 'POST', agent }, (response) => {
-      let [text, first] = ['', 0];
-      response.setEncoding('utf8').on('data', (part: string) => {
-        if (first === 0) first = performance.now() - began;
-        text += part;
-      });
-      response.on('error', reject);
-      response.on('end', () => {
-        if (response.statusCode !== 200) reject(new Error(`${response.statusCode}: ${text}`));
-        else resolve({ ...read(text), first, whole: performance.now() - began });
-      });
+/** Requests over a connection that stays: as little work for a client as there can be, for it is done by the processors that are measured. */
+class Client {
+  private readonly socket: Socket;
+  private text = '';
+  private first = 0;
+  private reply:
+    { readonly resolve: (text: string) => void; readonly reject: (error: Error) => void } | undefined;
+
+  constructor(private readonly url: URL) {
+    this.socket = connect(Number(url.port), url.hostname).setEncoding('utf8').setNoDelay();
+    this.socket.on('data', (part: string) => this.take(part));
+    this.socket.on('error', (error) => this.reply?.reject(error));
+    this.socket.on('close', () => this.reply?.reject(new Error('the connection was closed')));
+  }
+
+  async ask(prompt: readonly number[]): Promise<Reply> {
+    const body = JSON.stringify({
+      ...{ model: 'm', prompt, max_tokens: newTokens, temperature: 0 },
+      ...(values.stream && { stream: true, stream_options: { include_usage: true } }),
     });
-    request.on('error', reject);
-    request.end(body);
-  });
+    const head = `POST /v1/completions HTTP/1.1\r\nhost: ${this.url.host}\r\ncontent-type: application/json\r\n`;
+    const began = performance.now();
+    [this.text, this.first] = ['', 0];
+    const text = await new Promise<string>((resolve, reject) => {
+      this.reply = { resolve, reject };
+      this.socket.write(`${head}content-length: ${body.length}\r\n\r\n${body}`);
+    });
+    this.reply = undefined;
+    return { ...read(text), first: this.first - began, whole: performance.now() - began };
+  }
+
+  end(): void {
+    this.socket.destroy();
+  }
+
+  /** A body has its length, or comes in chunks; all is ASCII but for what the model writes, whose length in bytes is looked at once. */
+  private take(part: string): void {
+    this.text += part;
+    const body = this.text.indexOf('\r\n\r\n') + 4;
+    if (body < 4 || this.text.length === body) return;
+    if (this.first === 0) this.first = performance.now();
+    const length = /^content-length: (\d+)/im.exec(this.text.slice(0, body))?.[1];
+    const isWhole =
+      length === undefined
+        ? this.text.endsWith('0\r\n\r\n')
+        : Buffer.byteLength(this.text.slice(body)) >= Number(length);
+    if (!isWhole) return;
+    const [status] = /\d{3}/.exec(this.text) ?? ['no HTTP'];
+    if (status === '200') this.reply?.resolve(this.text.slice(body));
+    else this.reply?.reject(new Error(`${status}: ${this.text.slice(body)}`));
+  }
 }
 
 interface Chunk {
@@ -128,10 +156,7 @@ interface Chunk {
 
 function read(text: string): { text: string; tokens: number } {
   const parts = values.stream
-    ? text
-        .split('\n\n')
-        .filter((event) => event.startsWith('data: {'))
-        .map((event) => JSON.parse(event.slice(6)) as Chunk)
+    ? Array.from(text.matchAll(/^data: (\{.*)$/gm), ([, event]) => JSON.parse(event!) as Chunk)
     : [JSON.parse(text) as Chunk];
   return {
     text: parts.map(({ choices }) => choices[0]?.text ?? '').join(''),
@@ -144,23 +169,29 @@ const percentile = (all: readonly number[], share: number): number =>
 
 async function main(): Promise<void> {
   const { url, end } = await serve();
-  const all = await prompts(url);
+  const first = new Client(new URL(url));
+  const all = await prompts(first);
+  first.end();
   const stop = performance.now() + 1000 * seconds;
   const replies: Reply[] = [];
   let [asked, wrong, failed] = [0, 0, 0];
   await Promise.all(
     Array.from({ length: clients }, async () => {
+      let client = new Client(new URL(url));
       while (performance.now() < stop) {
         const { ids, alone } = all[asked++ % PROMPTS]!;
         try {
-          const reply = await ask(url, ids);
+          const reply = await client.ask(ids);
           replies.push(reply);
           if (reply.text !== alone) wrong++;
         } catch (error) {
           failed++;
           console.error(String(error));
+          client.end();
+          client = new Client(new URL(url));
         }
       }
+      client.end();
     }),
   );
   const metrics = await (await fetch(`${url}/metrics`)).text();

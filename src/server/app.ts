@@ -16,7 +16,7 @@ import { completion } from './completions.js';
 import { AbortError } from '../util/abort.js';
 import { ApiError, apiErrorOf } from './errors.js';
 import { MemoryError } from '../util/errors.js';
-import type { Reply } from './replies.js';
+import { sendJson, type Reply } from './replies.js';
 import { chatRequest, completionRequest, readBody } from './requests.js';
 import type { Served } from './engine.js';
 
@@ -59,9 +59,10 @@ export function createApp(serving: Serving, options: AppOptions): Hono<Env> {
   });
   app.get('/v1/models', (c) => c.json({ object: 'list', data: engine.list.map(modelObject) }));
   app.get('/v1/models/:name{.+}', (c) => c.json(modelObject(engine.find(c.req.param('name')))));
-  const jsonOf = (c: Context<Env>): Promise<unknown> => readJson(c.env.incoming, options.maxBytes);
-  app.post('/v1/chat/completions', answering(chatRequest, chatCompletion, serving, jsonOf));
-  app.post('/v1/completions', answering(completionRequest, completion, serving, jsonOf));
+  const jsonOf: ReadJson = (c) => readJson(c.env.incoming, options.maxBytes);
+  const http = { jsonOf, hasOrigins: options.origins.length > 0 };
+  app.post('/v1/chat/completions', answering(chatRequest, chatCompletion, serving, http));
+  app.post('/v1/completions', answering(completionRequest, completion, serving, http));
   for (const [path, handler] of Object.entries(adapterHandlers(serving, options, jsonOf)))
     app.post(path, handler);
   return app;
@@ -99,13 +100,16 @@ function answering<T extends { readonly model: string }>(
   schema: z.ZodType<T>,
   answer: (serving: Serving, served: Served, request: T, out: Reply) => Promise<object | undefined>,
   serving: Serving,
-  jsonOf: ReadJson,
+  { jsonOf, hasOrigins }: { readonly jsonOf: ReadJson; readonly hasOrigins: boolean },
 ): Handler {
   return async (c) => {
     const request = readBody(schema, await jsonOf(c));
-    const out = { response: c.env.outgoing, headers: Object.fromEntries(c.res.headers) };
+    // Nothing else sets any; and a Response of the web's, for these or for the answer, costs more than all else that HTTP does.
+    const headers = hasOrigins ? Object.fromEntries(c.res.headers) : {};
+    const out = { response: c.env.outgoing, headers };
     const whole = await serving.engine.use(request.model, (served) => answer(serving, served, request, out));
-    return whole ? c.json(whole) : RESPONSE_ALREADY_SENT;
+    if (whole) sendJson(out, whole);
+    return RESPONSE_ALREADY_SENT;
   };
 }
 

@@ -13,3 +13,9 @@ export interface Reply {
 export function newId(kind: string): string {
   return `${kind}-${randomBytes(12).toString('hex')}`;
 }
+
+export function sendJson({ response, headers }: Reply, value: object): void {
+  const body = JSON.stringify(value);
+  const length = { 'content-type': 'application/json', 'content-length': Buffer.byteLength(body) };
+  response.writeHead(200, { ...headers, ...length }).end(body);
+}
