@@ -166,7 +166,7 @@ describe('exported models with an encoder in llama.cpp', { skip: missing }, () =
       );
       // Of the gated ones GELU is a table of float16.
       assert.ok(error < (config['feed_forward_proj'] === 'relu' ? 1e-4 : 3e-3), `${error}`);
-      assert.ok(equal >= pairs.length - 1);
+      assert.ok(equal >= pairs.length - 1, `${equal}`);
     });
 });
 
@@ -266,11 +266,11 @@ describe('an adapter as a file of its own', { skip: missing }, () => {
         a.filter((tokens, i) => String(tokens) === String(b[i])).length;
       const over = await answers(undefined, out);
       const [merged, alone] = [await answers(adapter), await answers(undefined)];
-      t.diagnostic(
-        `of ${over.length} answers ${equal(over, merged)} are the merged model's, and ${equal(over, alone)} the base's`,
-      );
-      assert.ok(equal(over, merged) >= over.length - 1);
-      assert.ok(equal(over, alone) < over.length / 2);
+      const found = [equal(over, merged), equal(over, alone)] as const;
+      const said = `of ${over.length} answers ${found[0]} are the merged model's, and ${found[1]} the base's`;
+      t.diagnostic(said);
+      assert.ok(found[0] >= over.length - 1, said);
+      assert.ok(found[1] <= over.length - 5, said);
     });
 });
 
