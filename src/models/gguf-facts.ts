@@ -17,20 +17,44 @@ export interface FromGguf {
 /** By what llama.cpp divides the rotation's frequencies, where they are scaled as Llama 3's. */
 export const ROPE_FACTORS = 'rope_freqs.weight';
 
-/** A file's keys and tensors by their types; what is missing or of another type is a UserError. */
-export class GgufFacts {
+/** A file's keys below a name, by their types. */
+export class GgufKeys {
   constructor(
     readonly file: GgufFile,
-    readonly architecture: string,
+    private readonly below: string,
   ) {}
 
   fault(why: string): UserError {
     return new UserError(`${this.file.path}: ${why}`);
   }
 
+  value(name: string): GgufValue | undefined {
+    return this.file.metadata.get(`${this.below}.${name}`);
+  }
+
+  text(name: string): string | undefined {
+    const value = this.value(name);
+    return value?.type === 'string' ? value.value : undefined;
+  }
+
+  flag(name: string): boolean | undefined {
+    const value = this.value(name);
+    return value?.type === 'bool' ? value.value : undefined;
+  }
+}
+
+/** A file's keys and tensors by their types; what is missing or of another type is a UserError. */
+export class GgufFacts extends GgufKeys {
+  constructor(
+    file: GgufFile,
+    readonly architecture: string,
+  ) {
+    super(file, architecture);
+  }
+
   /** What is named goes with the architecture. */
   number(name: string): number | undefined {
-    const value = this.#value(name);
+    const value = this.value(name);
     if (value === undefined) return undefined;
     const { type, value: of } = value;
     if (type === 'float32') return shortest(of);
@@ -42,16 +66,6 @@ export class GgufFacts {
     const value = this.number(name);
     if (value !== undefined) return value;
     throw this.fault(`the key ${this.architecture}.${name} is missing`);
-  }
-
-  text(name: string): string | undefined {
-    const value = this.#value(name);
-    return value?.type === 'string' ? value.value : undefined;
-  }
-
-  flag(name: string): boolean | undefined {
-    const value = this.#value(name);
-    return value?.type === 'bool' ? value.value : undefined;
   }
 
   has(tensor: string): boolean {
@@ -68,10 +82,6 @@ export class GgufFacts {
     const value = this.number(name);
     if (value !== undefined && when(value))
       throw this.fault(`${this.architecture}.${name} is ${value}: ${what}, which is not read`);
-  }
-
-  #value(name: string): GgufValue | undefined {
-    return this.file.metadata.get(`${this.architecture}.${name}`);
   }
 }
 

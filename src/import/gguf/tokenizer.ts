@@ -7,8 +7,8 @@
 import { PRE_TOKENIZERS, type PreTokenizer } from '../../export/gguf/pre-tokenizer-steps.js';
 import { KINDS, SPACE } from '../../export/gguf/token-kinds.js';
 import type { GgufFile, GgufValue } from '../../files/index.js';
+import { GgufKeys } from '../../models/gguf-facts.js';
 import { CHAT_TEMPLATE, type Json } from '../../tokenizer/index.js';
-import { UserError } from '../../util/errors.js';
 import { mergesOf } from './merges.js';
 
 interface TokenizerFiles {
@@ -68,14 +68,12 @@ export function ggufTokenizerFiles(file: GgufFile, rows: number, context: number
 }
 
 /** The keys of a file's tokenizer, checked. */
-class TokenizerKeys {
+class TokenizerKeys extends GgufKeys {
   readonly tokens: readonly string[];
   readonly kinds: readonly number[];
 
-  constructor(
-    private readonly file: GgufFile,
-    rows: number,
-  ) {
+  constructor(file: GgufFile, rows: number) {
+    super(file, 'tokenizer.ggml');
     this.tokens = this.list('tokens', 'string') ?? [];
     this.kinds = this.list('token_type', 'int32') ?? this.tokens.map(() => KINDS.normal);
     const { tokens, kinds } = this;
@@ -92,38 +90,20 @@ class TokenizerKeys {
     }
   }
 
-  fault(why: string): UserError {
-    return new UserError(`${this.file.path}: ${why}`);
-  }
-
   list<T extends 'string' | 'int32' | 'float32' | 'uint8'>(
     name: string,
     of: T,
   ): Extract<GgufValue, { type: 'array'; of: T }>['value'] | undefined {
-    const value = this.#value(name);
+    const value = this.value(name);
     if (value === undefined) return undefined;
     if (value.type === 'array' && value.of === of) return value.value as never;
     throw this.fault(`tokenizer.ggml.${name} is no list of ${of}`);
   }
 
-  text(name: string): string | undefined {
-    const value = this.#value(name);
-    return value?.type === 'string' ? value.value : undefined;
-  }
-
-  flag(name: string): boolean | undefined {
-    const value = this.#value(name);
-    return value?.type === 'bool' ? value.value : undefined;
-  }
-
   /** Of a special token; one that no token has is none. */
   id(name: string): number | undefined {
-    const value = this.#value(`${name}_token_id`);
+    const value = this.value(`${name}_token_id`);
     return value?.type === 'uint32' && value.value < this.tokens.length ? value.value : undefined;
-  }
-
-  #value(name: string): GgufValue | undefined {
-    return this.file.metadata.get(`tokenizer.ggml.${name}`);
   }
 }
 
