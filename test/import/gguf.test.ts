@@ -1,6 +1,6 @@
 /** GGUF files as models: what is exported is read back with all its bits, and what is damaged, cut or foreign is told in a line. */
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
+import { copyFileSync, mkdirSync, readFileSync, writeFileSync } from 'node:fs';
 import { join, resolve } from 'node:path';
 import { before, describe, it } from 'node:test';
 import fc from 'fast-check';
@@ -11,9 +11,8 @@ import { exportGguf, type FileType } from '../../src/export/gguf/index.js';
 import { GgufFile, openCheckpoint, writeGguf, type GgufValue } from '../../src/files/index.js';
 import { resolveModel } from '../../src/import/resolve.js';
 import { openWeights } from '../../src/models/gguf-weights.js';
-import { loadModel, modelLayout, randomModel } from '../../src/models/load.js';
+import { loadModel, modelLayout } from '../../src/models/load.js';
 import { forward, readsByEncoder } from '../../src/models/model.js';
-import { saveModel } from '../../src/models/save.js';
 import { linear } from '../../src/ops/linear.js';
 import { Pass } from '../../src/ops/pass.js';
 import { fromTensorType } from '../../src/quant/ggml/index.js';
@@ -23,10 +22,9 @@ import { flatten, modelInput } from '../../src/train/batch.js';
 import { UserError } from '../../src/util/errors.js';
 import { temporaryFolder } from '../cli/support.js';
 import { backend, familyConfig, randomBlocks, randomPairs, tinyConfig, tinyT5 } from '../support/tiny.js';
+import { storiesModel } from '../support/stories.js';
 
-const STORIES = resolve(import.meta.dirname, '../golden/stories260K');
 const EXAMPLE = resolve(import.meta.dirname, '../../examples/model');
-const VOCAB = 512;
 const folder = temporaryFolder();
 process.env['WESTWIND_CACHE'] = join(folder, 'cache');
 
@@ -67,16 +65,8 @@ const MODELS: Readonly<Record<string, Record<string, unknown>>> = {
 };
 
 let count = 0;
-async function modelFolder(config: Record<string, unknown>): Promise<string> {
-  const path = join(folder, String(count++));
-  mkdirSync(path);
-  const model = await randomModel(be, { ...config, vocab_size: VOCAB }, { dtype: 'f32' });
-  await saveModel(model, path, { force: true });
-  model.dispose();
-  for (const file of readdirSync(STORIES).filter((name) => name.startsWith('tokenizer')))
-    copyFileSync(join(STORIES, file), join(path, file));
-  return path;
-}
+const modelFolder = (config: Record<string, unknown>): Promise<string> =>
+  storiesModel(be, join(folder, String(count++)), config);
 
 async function exported(path: string, type: FileType = 'F32'): Promise<string> {
   const out = join(folder, `${count++}.gguf`);

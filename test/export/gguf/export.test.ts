@@ -1,7 +1,7 @@
 /** Models as GGUF files: names, shapes and keys, the order of rows, adapters, and what is refused. */
 import assert from 'node:assert/strict';
-import { copyFileSync, mkdirSync, readdirSync, readFileSync, writeFileSync } from 'node:fs';
-import { join, resolve } from 'node:path';
+import { readFileSync, writeFileSync } from 'node:fs';
+import { join } from 'node:path';
 import { before, describe, it } from 'node:test';
 import { attachLora } from '../../../src/adapters/lora.js';
 import { mergeAdapter } from '../../../src/adapters/merge.js';
@@ -10,15 +10,13 @@ import type { Backend } from '../../../src/backends/contract.js';
 import { exportAdapterGguf, exportGguf, type FileType } from '../../../src/export/gguf/index.js';
 import { exportOllama } from '../../../src/export/ollama/index.js';
 import { GgufFile, openCheckpoint } from '../../../src/files/index.js';
-import { loadModel, randomModel } from '../../../src/models/load.js';
-import { saveModel } from '../../../src/models/save.js';
+import { loadModel } from '../../../src/models/load.js';
 import { fromTensorType } from '../../../src/quant/ggml/index.js';
 import { UserError } from '../../../src/util/errors.js';
 import { temporaryFolder } from '../../cli/support.js';
 import { backend, familyConfig, tinyConfig, tinyT5 } from '../../support/tiny.js';
+import { STORIES, STORIES_VOCAB, storiesModel } from '../../support/stories.js';
 
-const STORIES = resolve(import.meta.dirname, '../../golden/stories260K');
-const VOCAB = 512;
 const folder = temporaryFolder();
 let be: Backend;
 before(async () => {
@@ -27,16 +25,8 @@ before(async () => {
 
 let count = 0;
 /** A random model's folder, with the tokenizer of test/golden. */
-async function modelFolder(config: Record<string, unknown>): Promise<string> {
-  const path = join(folder, String(count++));
-  mkdirSync(path);
-  const model = await randomModel(be, { ...config, vocab_size: VOCAB }, { dtype: 'f32' });
-  await saveModel(model, path, { force: true });
-  model.dispose();
-  for (const file of readdirSync(STORIES).filter((name) => name.startsWith('tokenizer')))
-    copyFileSync(join(STORIES, file), join(path, file));
-  return path;
-}
+const modelFolder = (config: Record<string, unknown>): Promise<string> =>
+  storiesModel(be, join(folder, String(count++)), config);
 
 async function exported(path: string, type: FileType = 'F32', adapter?: string): Promise<GgufFile> {
   const out = join(folder, `${count++}.gguf`);
@@ -68,8 +58,8 @@ describe('a model as GGUF', () => {
     assert.deepEqual(
       new Map(shapes.filter(([name]) => !name.startsWith('blk.1'))),
       new Map<string, readonly number[]>([
-        ['token_embd.weight', [VOCAB, 64]],
-        ['output.weight', [VOCAB, 64]],
+        ['token_embd.weight', [STORIES_VOCAB, 64]],
+        ['output.weight', [STORIES_VOCAB, 64]],
         ['output_norm.weight', [64]],
         ['blk.0.attn_norm.weight', [64]],
         ['blk.0.attn_q.weight', [64, 64]],
